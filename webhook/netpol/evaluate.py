@@ -1,0 +1,258 @@
+"""
+Decide one concrete connection, with the evidence.
+
+Both ends must allow it: the source's egress and the destination's ingress.
+
+For each end:
+1. A pod may always reach itself, and the node that it runs on (and that node the pod).
+2. No policy of that direction selects the pod: allowed.
+3. Any rule of any such policy matches the other end and covers the port: allowed.
+4. Otherwise it is not. No single policy blocks; all that select the pod isolate it together.
+
+Source: NetworkPolicySpec.ingress and .egress (networking.k8s.io/v1).
+"""
+
+import enum
+from dataclasses import dataclass
+
+from webhook.netpol.faults import Fault, SpecError
+from webhook.netpol.intervals import address_of
+from webhook.netpol.isolation import selecting
+from webhook.netpol.model import ContainerPort, NetworkPolicy, Pod, PolicyRule, PolicyType, Protocol
+from webhook.netpol.peers import Address, Endpoint, PodEndpoint, peer_matches
+from webhook.netpol.ports import rule_covers, unresolved_names
+from webhook.netpol.reading import shorten
+from webhook.netpol.snapshot import ClusterSnapshot
+from webhook.netpol.universe import IPBlockMatchesPods
+
+LAST_PORT = 65535
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Connection:
+    """
+    What is asked about.
+
+    Args:
+        source: `namespace/pod`, or an IP address.
+        destination: the same.
+        protocol: TCP, UDP or SCTP.
+        port: number of the port at the destination pod.
+    """
+
+    source: str
+    destination: str
+    protocol: str = "TCP"
+    port: int
+
+
+class Outcome(enum.Enum):
+    """What one rule says about one connection."""
+
+    ADMITS = "admits it"
+    UNDECIDED = "may admit it: that depends on the network plugin or on a part that cannot be read"
+    OTHER_PEER = "does not match the other end"
+    OTHER_PORT = "matches the other end, but not the port"
+    UNRESOLVED_PORT = "matches the other end, but its port name is not one of the destination's"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RuleEvidence:
+    """One rule of a policy that selects the pod. Args: index: position in the policy's list of rules."""
+
+    policy: str
+    index: int
+    outcome: Outcome
+
+
+class Reason(enum.Enum):
+    """Why one end allows a connection, or does not."""
+
+    NOT_A_POD = "no policy speaks of addresses outside the cluster"
+    SELF = "a pod may always reach itself"
+    OWN_NODE = "a pod and its own node may always reach each other"
+    HOST_NETWORK = "no policy selects a pod on its node's network"
+    NOT_ISOLATED = "no policy selects the pod in this direction"
+    ADMITTED = "a rule admits it"
+    NOT_ADMITTED = "policies select the pod, and no rule of theirs admits it"
+    NOT_DECIDED = "policies select the pod, and whether a rule of theirs admits it is not decided"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DirectionVerdict:
+    """
+    What one end says.
+
+    Args:
+        policies: `namespace/name` of every policy that isolates this end.
+        rules: evidence for each of their rules.
+    """
+
+    policy_type: PolicyType
+    reason: Reason
+    policies: tuple[str, ...] = ()
+    rules: tuple[RuleEvidence, ...] = ()
+
+    @property
+    def allowed(self) -> bool:
+        """Say whether this end surely allows the connection."""
+        return self.reason not in {Reason.NOT_ADMITTED, Reason.NOT_DECIDED}
+
+    @property
+    def decided(self) -> bool:
+        """Say whether the answer does not depend on what is not known."""
+        return self.reason is not Reason.NOT_DECIDED
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """Whether a connection is allowed, with what each end says; `allowed` is False where it is not decided."""
+
+    connection: Connection
+    ingress: DirectionVerdict
+    egress: DirectionVerdict
+
+    @property
+    def allowed(self) -> bool:
+        """Say whether both ends surely allow it."""
+        return self.ingress.allowed and self.egress.allowed
+
+    @property
+    def decided(self) -> bool:
+        """Say whether the answer stands: both ends are decided, or one surely refuses."""
+        ends = (self.ingress, self.egress)
+        return all(end.decided for end in ends) or any(end.decided and not end.allowed for end in ends)
+
+
+def evaluate(
+    connection: Connection, snapshot: ClusterSnapshot, *, ipblock_matches_pods: IPBlockMatchesPods = "unknown"
+) -> Verdict:
+    """
+    Decide *connection* in *snapshot*.
+
+    Raises:
+        SpecError: an end is neither a pod or workload of the snapshot nor an IP address, or the port or protocol is
+            none; `field` is `source`, `destination`, `protocol` or `port`.
+    """
+    faults: list[Fault] = []
+    source = _endpoint(connection.source, "source", snapshot, faults)
+    destination = _endpoint(connection.destination, "destination", snapshot, faults)
+    protocol = next((known for known in Protocol if known.value == connection.protocol), None)
+    if protocol is None:
+        message = f"must be TCP, UDP or SCTP, not {shorten(repr(connection.protocol))}"
+        faults.append(Fault(field="protocol", message=message, reason="NotSupported"))
+    if not 1 <= connection.port <= LAST_PORT:
+        faults.append(Fault(field="port", message=f"must be between 1 and {LAST_PORT}, not {connection.port}"))
+    if source is None or destination is None or protocol is None or faults:
+        raise SpecError(faults)
+    asked = _Question(
+        snapshot=snapshot,
+        protocol=protocol,
+        port=connection.port,
+        named_ports=destination.pod.ports if isinstance(destination, PodEndpoint) else (),
+        ipblock_matches_pods=ipblock_matches_pods,
+    )
+    return Verdict(
+        connection=connection,
+        ingress=_direction(asked, destination, source, PolicyType.INGRESS),
+        egress=_direction(asked, source, destination, PolicyType.EGRESS),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Question:
+    snapshot: ClusterSnapshot
+    protocol: Protocol
+    port: int
+    named_ports: tuple[ContainerPort, ...]
+    ipblock_matches_pods: IPBlockMatchesPods
+
+
+def _endpoint(text: str, field: str, snapshot: ClusterSnapshot, faults: list[Fault]) -> Endpoint | None:
+    namespace, slash, name = text.partition("/")
+    if not slash:
+        try:
+            family, number = address_of(text)
+        except ValueError:
+            message = f"{shorten(repr(text))} is neither namespace/pod nor an IP address"
+            faults.append(Fault(field=field, message=message))
+            return None
+        return _owner_of(family, number, snapshot) or Address(family=family, number=number)
+    state = snapshot.state(namespace)
+    pod = state.pods.get(name)
+    if pod is None:
+        templates = (workload.template for (_, known), workload in state.workloads.items() if known == name)
+        pod = min(templates, key=lambda template: template.template_of, default=None)
+    if pod is None:
+        message = f"there is no pod or workload {shorten(name)} in namespace {shorten(namespace)}"
+        faults.append(Fault(field=field, message=message, reason="NotFound"))
+        return None
+    return PodEndpoint(pod=pod, namespace_labels=state.namespace.labels)
+
+
+def _owner_of(family: int, number: int, snapshot: ClusterSnapshot) -> PodEndpoint | None:
+    """Give the pod that bears an address: on the pod network its packets are that pod's."""
+    if (family, number) not in snapshot.addresses:
+        return None
+    for state in snapshot.namespaces():
+        for pod in state.pods.values():
+            if (family, number) in pod.addresses and not pod.host_network and not pod.finished:
+                return PodEndpoint(pod=pod, namespace_labels=state.namespace.labels)
+    return None
+
+
+def _direction(asked: _Question, end: Endpoint, other: Endpoint, policy_type: PolicyType) -> DirectionVerdict:
+    if isinstance(end, Address):
+        return DirectionVerdict(policy_type=policy_type, reason=Reason.NOT_A_POD)
+    pod = end.pod
+    if isinstance(other, PodEndpoint) and _same_pod(pod, other.pod):
+        return DirectionVerdict(policy_type=policy_type, reason=Reason.SELF)
+    if _is_own_node(pod, other):
+        return DirectionVerdict(policy_type=policy_type, reason=Reason.OWN_NODE)
+    if pod.host_network:
+        return DirectionVerdict(policy_type=policy_type, reason=Reason.HOST_NETWORK)
+    isolating = selecting(asked.snapshot.state(pod.namespace).sorted_policies(), pod, policy_type)
+    if not isolating:
+        return DirectionVerdict(policy_type=policy_type, reason=Reason.NOT_ISOLATED)
+    evidence = tuple(
+        RuleEvidence(policy=full_name(policy), index=index, outcome=_outcome(rule, asked, other))
+        for policy in isolating
+        for index, rule in enumerate(policy.rules(policy_type))
+    )
+    outcomes = {item.outcome for item in evidence}
+    reason = Reason.NOT_ADMITTED
+    if Outcome.ADMITS in outcomes:
+        reason = Reason.ADMITTED
+    elif Outcome.UNDECIDED in outcomes:
+        reason = Reason.NOT_DECIDED
+    policies = tuple(full_name(policy) for policy in isolating)
+    return DirectionVerdict(policy_type=policy_type, reason=reason, policies=policies, rules=evidence)
+
+
+def full_name(policy: NetworkPolicy) -> str:
+    """Give `namespace/name`."""
+    return f"{policy.namespace}/{policy.name}"
+
+
+def _same_pod(pod: Pod, other: Pod) -> bool:
+    """Say whether two ends are one pod; two pods of one template are not, so a template is never itself."""
+    same = (pod.namespace, pod.name) == (other.namespace, other.name)
+    return same and not pod.template_of and not other.template_of
+
+
+def _is_own_node(pod: Pod, other: Endpoint) -> bool:
+    if isinstance(other, Address):
+        return (other.family, other.number) in pod.host_addresses
+    return other.pod.host_network and other.pod.node != "" and other.pod.node == pod.node
+
+
+def _outcome(rule: PolicyRule, asked: _Question, other: Endpoint) -> Outcome:
+    peers = [True] if rule.peers is None else [peer_matches(p, other, asked.ipblock_matches_pods) for p in rule.peers]
+    matched: bool | None = True if True in peers else (None if None in peers else False)
+    if matched is False:
+        return Outcome.OTHER_PEER
+    covered = rule_covers(rule, asked.named_ports, asked.protocol, asked.port)
+    if covered is False:
+        unresolved = unresolved_names(rule.ports, asked.named_ports)
+        return Outcome.UNRESOLVED_PORT if unresolved else Outcome.OTHER_PORT
+    return Outcome.ADMITS if matched and covered else Outcome.UNDECIDED

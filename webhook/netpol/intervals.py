@@ -1,0 +1,119 @@
+"""
+Sets of addresses as sorted, disjoint, non-adjacent integer intervals.
+
+An IPv4 address is an integer below 2**32, an IPv6 address one below 2**128; the family is known to the caller.
+Integers make containment and subtraction cheap and exact for any number of CIDRs: every operation sorts or sweeps.
+"""
+
+import ipaddress
+from collections.abc import Iterable
+
+Interval = tuple[int, int]
+"""First and last address, both included."""
+
+Intervals = tuple[Interval, ...]
+"""Sorted, disjoint and not adjacent: equal sets are equal tuples."""
+
+IPV4 = 4
+IPV6 = 6
+LAST = {IPV4: 2**32 - 1, IPV6: 2**128 - 1}
+WHOLE: dict[int, Intervals] = {family: ((0, last),) for family, last in LAST.items()}
+
+
+def union(pieces: Iterable[Interval]) -> Intervals:
+    """Merge intervals in any order into their union."""
+    merged: list[Interval] = []
+    for first, last in sorted(pieces):
+        if merged and first <= merged[-1][1] + 1:
+            if last > merged[-1][1]:
+                merged[-1] = (merged[-1][0], last)
+        else:
+            merged.append((first, last))
+    return tuple(merged)
+
+
+def subtract(left: Intervals, right: Intervals) -> Intervals:
+    """Give the addresses of *left* that are not in *right*."""
+    pieces: list[Interval] = []
+    position = 0
+    for left_first, last in left:
+        first = left_first
+        while position < len(right) and right[position][1] < first:
+            position += 1
+        sweep = position
+        while sweep < len(right) and right[sweep][0] <= last and first <= last:
+            if right[sweep][0] > first:
+                pieces.append((first, right[sweep][0] - 1))
+            first = right[sweep][1] + 1
+            sweep += 1
+        if first <= last:
+            pieces.append((first, last))
+    return tuple(pieces)
+
+
+def intersect(left: Intervals, right: Intervals) -> Intervals:
+    """Give the addresses that are in both sets."""
+    pieces: list[Interval] = []
+    i = j = 0
+    while i < len(left) and j < len(right):
+        first = max(left[i][0], right[j][0])
+        last = min(left[i][1], right[j][1])
+        if first <= last:
+            pieces.append((first, last))
+        if left[i][1] < right[j][1]:
+            i += 1
+        else:
+            j += 1
+    return tuple(pieces)
+
+
+def holds(intervals: Intervals, address: int) -> bool:
+    """Say whether *address* is in the set."""
+    return any(first <= address <= last for first, last in intervals)
+
+
+def network(text: str) -> tuple[int, Interval]:
+    """
+    Read a CIDR and give its family and its interval.
+
+    Host bits may be set and octets may have leading zeros: stored policies may, and are read as the API server
+    reads them.
+
+    Raises:
+        ValueError: *text* is not a CIDR of IPv4 or plain IPv6.
+
+    Source: k8s.io/utils/net ParseCIDRSloppy; NetworkPolicy validation keeps old values.
+    """
+    address, slash, prefix = text.partition("/")
+    if not slash or not prefix.isascii() or not prefix.isdigit():
+        raise ValueError(f"{text!r} is not a CIDR")
+    if ":" not in address:
+        address = ".".join(part.lstrip("0") or "0" if part.isdigit() else part for part in address.split("."))
+    parsed = ipaddress.ip_network(f"{address}/{int(prefix)}", strict=False)
+    if isinstance(parsed, ipaddress.IPv6Network) and parsed.network_address.ipv4_mapped is not None:
+        raise ValueError(f"{text!r} is an IPv4-mapped IPv6 CIDR, which network plugins read differently")
+    return parsed.version, (int(parsed.network_address), int(parsed.broadcast_address))
+
+
+def address_of(text: str) -> tuple[int, int]:
+    """
+    Read an IP address and give its family and its number.
+
+    Raises:
+        ValueError: *text* is not an IP address.
+    """
+    parsed = ipaddress.ip_address(text)
+    return parsed.version, int(parsed)
+
+
+def largest_network(intervals: Intervals, family: int) -> str:
+    """Give, as text, the largest CIDR that lies within the set: what a message names as an example."""
+    best: ipaddress.IPv4Network | ipaddress.IPv6Network | None = None
+    make = ipaddress.IPv4Address if family == IPV4 else ipaddress.IPv6Address
+    for first, last in intervals:
+        for candidate in ipaddress.summarize_address_range(make(first), make(last)):
+            if best is None or candidate.prefixlen < best.prefixlen:
+                best = candidate
+    if best is None:
+        raise ValueError("an empty set holds no network")
+    return str(best)

@@ -1,0 +1,170 @@
+"""
+What a change takes away: the sources that could connect before and cannot afterwards.
+
+Two questions have more than one answer as long as the cluster's plugin is not known: does an ipBlock admit pods, and
+which addresses are pods'. A loss that is one under every answer is decided; one under some answers only is not.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from webhook.netpol.intervals import holds, intersect, largest_network, subtract
+from webhook.netpol.labelspace import EVERY_POD, BoundReachedError, PodWitness, difference
+from webhook.netpol.sources import NOBODY, Sources
+from webhook.netpol.universe import UNICAST, Universe
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AddressWitness:
+    """An address range outside the cluster's pods that is cut off."""
+
+    cidr: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Loss:
+    """
+    Something that a change takes away.
+
+    Args:
+        decided: True where no reading of the cluster makes it good.
+        witness: an example of who is cut off; None where the search was given up, or where it may be anyone.
+        why_undecided: one clause for people; empty where decided.
+    """
+
+    decided: bool
+    witness: PodWitness | AddressWitness | None
+    why_undecided: str = ""
+
+
+IPBLOCK_CLAUSE = "whether an ipBlock admits pods depends on the network plugin (--ipblock-matches-pods)"
+EXCEPTION_CLAUSE = "the addresses cut off may be pods only (--pod-cidr)"
+BOUND_CLAUSE = "the selectors are too many to decide in time"
+UNREADABLE_CLAUSE = "a stored policy has parts that cannot be read"
+
+
+def lost_from_anywhere(before: Sources, after: Sources, universe: Universe) -> Loss | None:
+    """
+    Find a source of *universe* that *before* admits and *after* does not; None where there is none.
+
+    A decided loss is preferred to an undecided one, and a pod to an address.
+    """
+    if after.everyone or before == after:
+        return None
+    losses = [
+        *_unreadable(before, after),
+        *_pods(before, after, universe),
+        *(loss for family in universe.families for loss in _outside(before, after, universe, family)),
+    ]
+    if after.unreadable:
+        losses = [replace(loss, decided=False, why_undecided=UNREADABLE_CLAUSE) for loss in losses]
+    return min(losses, key=lambda loss: not loss.decided, default=None)
+
+
+def lost_from_some(before: Sources, after: Sources, universe: Universe) -> Loss | None:
+    """Say whether *before* admits somebody and *after* nobody: what a requirement "from some source" can lose."""
+    had = _admits_somebody(before, universe)
+    has = _admits_somebody(after, universe)
+    if had is False or has is True:
+        return None
+    if had is True and has is False:
+        example = lost_from_anywhere(before, NOBODY, universe)
+        return Loss(decided=True, witness=example.witness if example else None)
+    return Loss(decided=False, witness=None, why_undecided=UNREADABLE_CLAUSE if after.unreadable else IPBLOCK_CLAUSE)
+
+
+def only_pods_left(before: Sources, after: Sources) -> bool:
+    """Say whether addresses could connect before and only selected pods can afterwards."""
+    had_addresses = before.everyone or bool(before.blocks)
+    return had_addresses and not after.everyone and not after.blocks and bool(after.terms)
+
+
+def _unreadable(before: Sources, after: Sources) -> Iterable[Loss]:
+    if before.unreadable and not after.unreadable:
+        yield Loss(decided=False, witness=None, why_undecided=UNREADABLE_CLAUSE)
+
+
+def _outside(before: Sources, after: Sources, universe: Universe, family: int) -> Iterable[Loss]:
+    reachable = universe.outside(family)
+    had = reachable if before.everyone else intersect(reachable, before.block(family))
+    lost = subtract(had, after.block(family))
+    if not lost:
+        return
+    certain = subtract(lost, universe.perhaps_pods(family, after.exceptions))
+    if certain:
+        yield Loss(decided=True, witness=AddressWitness(cidr=largest_network(certain, family)))
+    else:
+        witness = AddressWitness(cidr=largest_network(lost, family))
+        yield Loss(decided=False, witness=witness, why_undecided=EXCEPTION_CLAUSE)
+
+
+def _pods(before: Sources, after: Sources, universe: Universe) -> Iterable[Loss]:
+    try:
+        by_label = difference(before.terms, after.terms)
+        any_other = difference(frozenset({EVERY_POD}), after.terms) if before.blocks else None
+    except BoundReachedError:
+        yield Loss(decided=False, witness=None, why_undecided=BOUND_CLAUSE)
+        return
+    readings: list[tuple[PodWitness | None, bool]] = []
+    if universe.ipblock_matches_pods != "yes":
+        readings.append((by_label, by_label is not None))
+    if universe.ipblock_matches_pods != "no":
+        readings.extend(_pods_by_address(before, after, universe, by_label, any_other))
+    lost = [witness for witness, is_lost in readings if is_lost]
+    if not lost:
+        return
+    decided = len(lost) == len(readings)
+    witness = next((witness for witness in lost if witness is not None), None)
+    yield Loss(decided=decided, witness=witness, why_undecided="" if decided else IPBLOCK_CLAUSE)
+
+
+def _pods_by_address(
+    before: Sources,
+    after: Sources,
+    universe: Universe,
+    by_label: PodWitness | None,
+    any_other: PodWitness | None,
+) -> Iterable[tuple[PodWitness | None, bool]]:
+    """
+    Give the readings in which an ipBlock admits the pods whose address it holds: (witness, is something lost).
+
+    A pod is admitted by its labels or by its address. So one is lost where its labels are no longer admitted and some
+    address that a pod may have is outside the blocks; or where some pod's labels never were, and its address was.
+    Where the pod ranges are not told there are two readings: pods are where they were seen, or anywhere.
+    """
+    certain = possible = False
+    for family in universe.families:
+        had, now = before.block(family), after.block(family)
+        if universe.pod_ranges is not None:
+            pods = universe.pod_ranges.get(family, ())
+            outside, no_longer = subtract(pods, now), subtract(intersect(had, pods), now)
+            lost = (by_label is not None and bool(outside)) or (any_other is not None and bool(no_longer))
+            certain, possible = certain or lost, possible or lost
+            continue
+        outside, no_longer = subtract(UNICAST[family], now), subtract(intersect(had, UNICAST[family]), now)
+        seen = universe.seen(family) if now or had else ()
+        if by_label is not None:
+            possible = possible or bool(outside)
+            certain = certain or not now or any(not holds(now, address) for address in seen)
+        if any_other is not None:
+            possible = possible or bool(no_longer)
+            certain = certain or no_longer == UNICAST[family] or any(holds(no_longer, address) for address in seen)
+    if certain or possible:
+        yield by_label or any_other, True
+    if not certain:
+        yield None, False
+
+
+def _admits_somebody(sources: Sources, universe: Universe) -> bool | None:
+    """Say whether the set holds anybody at all; None where that depends on what is not known."""
+    if sources.everyone or sources.terms:
+        return True
+    if any(intersect(universe.outside(family), sources.block(family)) for family in universe.families):
+        return True
+    if sources.unreadable:
+        return None
+    pods = universe.pod_ranges or {}
+    inside = any(intersect(pods.get(family, ()), sources.block(family)) for family in universe.families)
+    if not inside or universe.ipblock_matches_pods == "no":
+        return False
+    return True if universe.ipblock_matches_pods == "yes" else None

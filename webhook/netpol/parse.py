@@ -1,0 +1,237 @@
+"""
+Turn a NetworkPolicy as the API writes it into the model, and settle every None-versus-empty question once.
+
+| written | means |
+|---|---|
+| `podSelector` missing, null or `{}` on the policy | every pod of its namespace |
+| peer with podSelector and no namespaceSelector | those pods of the policy's own namespace |
+| peer with `namespaceSelector: {}` and no podSelector | every pod of every namespace |
+| peer with both | pods that match, in namespaces that match |
+| `from`, `to`, `ports` missing, null or empty | anyone; every port of every protocol |
+| `ingress` missing, null or empty where Ingress applies | nobody |
+| a rule `{}` | everyone, on every port |
+| `policyTypes` missing or empty | Ingress; Egress too where there is at least one egress rule |
+| a port entry without `port` | every port of that one protocol |
+| `protocol` missing | TCP |
+| a peer `{}`, or ipBlock together with a selector | a fault: the API server refuses it too |
+| a CIDR with host bits | the network that it lies in |
+
+Source: networking.k8s.io/v1 types.go, defaults.go and the validation of the API server.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from webhook.netpol.faults import Fault, SpecError
+from webhook.netpol.intervals import Interval, network
+from webhook.netpol.model import (
+    IPBlock,
+    NamedPort,
+    NetworkPolicy,
+    NetworkPolicyPeer,
+    NetworkPolicyPort,
+    PodPeer,
+    PolicyRule,
+    PolicyType,
+    PortRange,
+    Protocol,
+    Unreadable,
+)
+from webhook.netpol.parse_selector import read_selector
+from webhook.netpol.reading import Faults, describe, integer, items, mapping, shorten, string
+
+LAST_PORT = 65535
+_PORT_NAME = re.compile(r"(?=.*[a-z])(?!.*--)[a-z0-9](?:[-a-z0-9]{0,13}[a-z0-9])?")  # RFC 6335 5.1
+
+
+def parse_policy(api_object: Mapping[str, Any]) -> NetworkPolicy:
+    """
+    Read one NetworkPolicy strictly.
+
+    Raises:
+        SpecError: with every fault and its path.
+    """
+    policy, faults = read_policy(api_object)
+    if faults:
+        raise SpecError(faults)
+    return policy
+
+
+def read_policy(api_object: Mapping[str, Any]) -> tuple[NetworkPolicy, tuple[Fault, ...]]:
+    """
+    Read one NetworkPolicy as far as it can be read, and give its faults.
+
+    What cannot be read is `Unreadable` in the model: the API server keeps what older versions of it once accepted.
+    """
+    faults = Faults()
+    metadata = mapping(api_object.get("metadata"), "metadata", faults)
+    namespace = string(metadata.get("namespace"), "metadata.namespace", faults) or "default"
+    spec = mapping(api_object.get("spec"), "spec", faults)
+    readable = not faults.found
+    selector = read_selector(spec.get("podSelector"), "spec.podSelector", faults)
+    ingress = _rules(spec.get("ingress"), "spec.ingress", "from", namespace, faults)
+    egress = _rules(spec.get("egress"), "spec.egress", "to", namespace, faults)
+    if not readable:
+        ingress = egress = (PolicyRule(peers=(Unreadable(field="spec"),)),)
+    policy = NetworkPolicy(
+        namespace=namespace,
+        name=string(metadata.get("name"), "metadata.name", faults),
+        uid=string(metadata.get("uid"), "metadata.uid", faults),
+        resource_version=string(metadata.get("resourceVersion"), "metadata.resourceVersion", faults),
+        pod_selector=selector,
+        policy_types=_policy_types(spec, faults),
+        ingress=ingress,
+        egress=egress,
+        terminating=metadata.get("deletionTimestamp") is not None,
+    )
+    return policy, tuple(faults.found)
+
+
+def _policy_types(spec: Mapping[str, Any], faults: Faults) -> frozenset[PolicyType]:
+    written: set[PolicyType] = set()
+    known = {member.value: member for member in PolicyType}
+    entries = list(items(spec.get("policyTypes"), "spec.policyTypes", faults))
+    for path, item in entries:
+        text = string(item, path, faults)
+        if text in known:
+            written.add(known[text])
+        else:
+            faults.add(path, f"must be Ingress or Egress, not {describe(item)}", "NotSupported")
+    if len(entries) > len(known):
+        faults.add("spec.policyTypes", f"must have at most {len(known)} items, not {len(entries)}", "TooMany")
+    if entries:
+        return frozenset(written)
+    has_egress = isinstance(spec.get("egress"), (list, tuple)) and len(spec["egress"]) > 0
+    return frozenset(PolicyType) if has_egress else frozenset({PolicyType.INGRESS})
+
+
+def _rules(value: object, path: str, peers_field: str, namespace: str, faults: Faults) -> tuple[PolicyRule, ...]:
+    if value is not None and not isinstance(value, (list, tuple)):
+        faults.mistyped(path, value, "a list")
+        return (PolicyRule(peers=(Unreadable(field=path),)),)
+    return tuple(
+        PolicyRule(
+            peers=_peers(rule.get(peers_field), f"{rule_path}.{peers_field}", namespace, faults),
+            ports=_ports(rule.get("ports"), f"{rule_path}.ports", faults),
+        )
+        for rule_path, item in items(value, path, faults)
+        for rule in (_rule(item, rule_path, peers_field, faults),)
+    )
+
+
+def _rule(value: object, path: str, peers_field: str, faults: Faults) -> Mapping[str, Any]:
+    """Read one rule; one that is no object becomes a rule with a peer that is no object, so that it admits nobody."""
+    rule = mapping(value, path, faults)
+    return rule if value is None or isinstance(value, Mapping) else {peers_field: [value]}
+
+
+def _peers(value: object, path: str, namespace: str, faults: Faults) -> tuple[NetworkPolicyPeer, ...] | None:
+    if value is not None and not isinstance(value, (list, tuple)):
+        faults.mistyped(path, value, "a list")
+        return (Unreadable(field=path),)
+    return tuple(_peer(item, item_path, namespace, faults) for item_path, item in items(value, path, faults)) or None
+
+
+def _peer(value: object, path: str, namespace: str, faults: Faults) -> NetworkPolicyPeer:
+    peer = mapping(value, path, faults)
+    before = len(faults.found)
+    block, pods, namespaces = peer.get("ipBlock"), peer.get("podSelector"), peer.get("namespaceSelector")
+    if value is not None and not isinstance(value, Mapping):
+        return Unreadable(field=path)
+    if block is None and pods is None and namespaces is None:
+        faults.add(path, "must name a peer: ipBlock, podSelector or namespaceSelector", "Required")
+        return Unreadable(field=path)
+    if block is not None:
+        if pods is not None or namespaces is not None:
+            faults.add(path, "may not have a selector beside ipBlock", "Forbidden")
+            return Unreadable(field=path)
+        return _ip_block(block, f"{path}.ipBlock", faults)
+    pod_selector = read_selector(pods, f"{path}.podSelector", faults)
+    namespace_selector = read_selector(namespaces, f"{path}.namespaceSelector", faults)
+    if any(fault.reason == "TypeInvalid" for fault in faults.found[before:]):
+        return Unreadable(field=path)
+    if namespaces is None:
+        return PodPeer(namespace=namespace, pod_selector=pod_selector)
+    return PodPeer(namespace_selector=namespace_selector, pod_selector=pod_selector)
+
+
+def _ip_block(value: object, path: str, faults: Faults) -> IPBlock | Unreadable:
+    block = mapping(value, path, faults)
+    outer = _cidr(block.get("cidr"), f"{path}.cidr", faults)
+    before = len(faults.found)
+    except_: list[Interval] = []
+    for item_path, item in items(block.get("except"), f"{path}.except", faults):
+        inner = _cidr(item, item_path, faults)
+        if inner is None or outer is None:
+            continue
+        (family, (first, last)), (outer_family, (outer_first, outer_last)) = inner, outer
+        inside = family == outer_family and outer_first <= first and last <= outer_last
+        if not inside or (first, last) == (outer_first, outer_last):
+            faults.add(item_path, f"{describe(item)} must lie within, and be smaller than, {path}.cidr")
+        if inside:
+            except_.append((first, last))
+    if outer is None or any(fault.reason == "TypeInvalid" for fault in faults.found[before:]):
+        return Unreadable(field=path)
+    return IPBlock(family=outer[0], cidr=outer[1], except_=tuple(except_))
+
+
+def _cidr(value: object, path: str, faults: Faults) -> tuple[int, Interval] | None:
+    if value is None or value == "":
+        faults.add(path, "must be a CIDR such as 192.0.2.0/24", "Required")
+        return None
+    text = string(value, path, faults)
+    if not text:
+        return None
+    try:
+        return network(text)
+    except ValueError:
+        faults.add(path, f"{shorten(repr(text))} is not a CIDR such as 192.0.2.0/24 or 2001:db8::/64")
+        return None
+
+
+def _ports(value: object, path: str, faults: Faults) -> tuple[NetworkPolicyPort, ...] | None:
+    if value is not None and not isinstance(value, (list, tuple)):
+        faults.mistyped(path, value, "a list")
+        return (Unreadable(field=path),)
+    return tuple(_port(item, item_path, faults) for item_path, item in items(value, path, faults)) or None
+
+
+def _port(value: object, path: str, faults: Faults) -> NetworkPolicyPort:
+    before = len(faults.found)
+    entry = mapping(value, path, faults)
+    protocol = _protocol(entry.get("protocol"), f"{path}.protocol", faults)
+    port, end = entry.get("port"), integer(entry.get("endPort"), f"{path}.endPort", faults)
+    if isinstance(port, str):
+        if not _PORT_NAME.fullmatch(port):
+            faults.add(f"{path}.port", f"{describe(port)} is not a port name (RFC 6335: 1-15 of a-z, 0-9, -)")
+        if end is not None:
+            faults.add(f"{path}.endPort", "may not be set where port is a name", "Forbidden")
+        return NamedPort(protocol=protocol, name=port) if len(faults.found) == before else Unreadable(field=path)
+    number = integer(port, f"{path}.port", faults)
+    if number is None and end is not None:
+        faults.add(f"{path}.endPort", "may not be set where port is not", "Forbidden")
+    _check_range(number, end, path, faults)
+    if len(faults.found) > before:
+        return Unreadable(field=path)
+    if number is None:
+        return PortRange(protocol=protocol, first=1, last=LAST_PORT)
+    return PortRange(protocol=protocol, first=number, last=number if end is None else end)
+
+
+def _check_range(number: int | None, end: int | None, path: str, faults: Faults) -> None:
+    if number is not None and not 1 <= number <= LAST_PORT:
+        faults.add(f"{path}.port", f"must be between 1 and {LAST_PORT}, not {shorten(str(number))}")
+    if end is not None and number is not None and not number <= end <= LAST_PORT:
+        faults.add(f"{path}.endPort", f"must be between port and {LAST_PORT}, not {shorten(str(end))}")
+
+
+def _protocol(value: object, path: str, faults: Faults) -> Protocol:
+    text = string(value, path, faults)
+    if not text:
+        return Protocol.TCP
+    for protocol in Protocol:
+        if protocol.value == text:
+            return protocol
+    faults.add(path, f"must be TCP, UDP or SCTP, not {describe(value)}", "NotSupported")
+    return Protocol.TCP

@@ -1,0 +1,60 @@
+"""
+Say whether a rule's list of ports covers one port of one pod.
+
+The port is always the destination pod's. A name resolves over that pod's containers by name *and* protocol; a name
+that resolves to nothing covers nothing, and is no error.
+
+Source: NetworkPolicyPort (networking.k8s.io/v1).
+"""
+
+from collections.abc import Iterable
+
+from webhook.netpol.model import (
+    ContainerPort,
+    NamedPort,
+    NetworkPolicyPort,
+    PolicyRule,
+    PortRange,
+    Protocol,
+    Unreadable,
+)
+
+
+def covers(
+    entry: PortRange | NamedPort, container_ports: Iterable[ContainerPort], protocol: Protocol, port: int
+) -> bool:
+    """Say whether one readable entry covers *port* of a pod with these named ports."""
+    if entry.protocol is not protocol:
+        return False
+    if isinstance(entry, PortRange):
+        return entry.first <= port <= entry.last
+    return any(
+        named.name == entry.name and named.protocol is protocol and named.number == port for named in container_ports
+    )
+
+
+def rule_covers(
+    rule: PolicyRule, container_ports: Iterable[ContainerPort], protocol: Protocol, port: int
+) -> bool | None:
+    """Say whether *rule* speaks of this port; None where only an unreadable entry may."""
+    if rule.ports is None:
+        return True
+    unsure = False
+    for entry in rule.ports:
+        if isinstance(entry, Unreadable):
+            unsure = True
+        elif covers(entry, container_ports, protocol, port):
+            return True
+    return None if unsure else False
+
+
+def unresolved_names(
+    ports: Iterable[NetworkPolicyPort] | None, container_ports: Iterable[ContainerPort]
+) -> tuple[str, ...]:
+    """Give the port names of a rule that no container of the pod has: what an explanation points at."""
+    known = {(named.name, named.protocol) for named in container_ports}
+    return tuple(
+        entry.name
+        for entry in ports or ()
+        if isinstance(entry, NamedPort) and (entry.name, entry.protocol) not in known
+    )

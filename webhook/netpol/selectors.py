@@ -1,0 +1,63 @@
+"""
+Label selectors: which labels they match, and the same as a set of label assignments.
+
+A key that is missing and a key whose value is `""` are different things. `NotIn` and `DoesNotExist` match where the
+key is missing; `In` and `Exists` do not. Values compare as strings, with case.
+
+Source: apimachinery pkg/apis/meta/v1 LabelSelector, pkg/labels Requirement.Matches.
+"""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+class Operator(enum.Enum):
+    """How a requirement compares, by the API's own words."""
+
+    IN = "In"
+    NOT_IN = "NotIn"
+    EXISTS = "Exists"
+    DOES_NOT_EXIST = "DoesNotExist"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelSelectorRequirement:
+    """One item of `matchExpressions`; an entry of `matchLabels` is the same as `In` with one value."""
+
+    key: str
+    operator: Operator
+    values: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelSelector:
+    """All requirements of a selector, `matchLabels` among them: they are ANDed. Without any, everything matches."""
+
+    requirements: tuple[LabelSelectorRequirement, ...] = ()
+
+
+EVERYTHING = LabelSelector()
+
+
+def satisfies(requirement: LabelSelectorRequirement, labels: Mapping[str, str]) -> bool:
+    """
+    Say whether *labels* satisfy one requirement.
+
+    Source: apimachinery pkg/labels/selector.go, Requirement.Matches.
+    """
+    value = labels.get(requirement.key)
+    match requirement.operator:
+        case Operator.IN:
+            return value is not None and value in requirement.values
+        case Operator.NOT_IN:
+            return value is None or value not in requirement.values
+        case Operator.EXISTS:
+            return value is not None
+        case Operator.DOES_NOT_EXIST:
+            return value is None
+
+
+def matches(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
+    """Say whether *labels* satisfy every requirement of *selector*."""
+    return all(satisfies(requirement, labels) for requirement in selector.requirements)

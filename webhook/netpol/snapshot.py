@@ -1,0 +1,239 @@
+"""
+What a cluster holds at one moment, as far as NetworkPolicies are concerned: a persistent value.
+
+A change gives a new snapshot that shares everything it does not touch with the old one, so it costs what it touches
+and not a copy of the cluster, and a decision that runs on the old one is not disturbed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rpds import HashTrieMap
+
+from webhook.netpol.faults import Fault, SpecError
+from webhook.netpol.intervals import IPV6
+from webhook.netpol.model import NAMESPACE_NAME_LABEL, Namespace, NetworkPolicy, Pod, Workload
+from webhook.netpol.parse import read_policy
+from webhook.netpol.parse_objects import TEMPLATE_PATHS, read_namespace, read_pod, read_workload
+from webhook.netpol.reading import Faults, mapping, string
+
+ApiObject = Mapping[str, Any]
+Parsed = Namespace | Pod | Workload | NetworkPolicy
+
+KIND_GROUPS: Mapping[str, str] = {
+    "Namespace": "",
+    "Pod": "",
+    "NetworkPolicy": "networking.k8s.io",
+    "Deployment": "apps",
+    "StatefulSet": "apps",
+    "DaemonSet": "apps",
+    "ReplicaSet": "apps",
+    "Job": "batch",
+    "CronJob": "batch",
+}
+"""The kinds that matter here, with their API group: a kind of the same name in another group is another kind."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NamespaceState:
+    """
+    One namespace with what is in it.
+
+    Args:
+        namespace: the object, or one with just the name label where no Namespace object was seen.
+        seen: a Namespace object was seen.
+    """
+
+    namespace: Namespace
+    seen: bool = False
+    pods: HashTrieMap[str, Pod] = HashTrieMap()  # noqa: RUF009  an empty persistent map is a constant
+    workloads: HashTrieMap[tuple[str, str], Workload] = HashTrieMap()  # noqa: RUF009
+    policies: HashTrieMap[str, NetworkPolicy] = HashTrieMap()  # noqa: RUF009
+
+    def is_empty(self) -> bool:
+        """Say whether nothing keeps this namespace in the snapshot."""
+        return not (self.seen or len(self.pods) or len(self.workloads) or len(self.policies))
+
+    def sorted_policies(self) -> tuple[NetworkPolicy, ...]:
+        """Give the policies by name: the order never matters to a verdict, only to who is named first."""
+        return tuple(sorted(self.policies.values(), key=lambda policy: policy.name))
+
+
+def implied(name: str) -> Namespace:
+    """
+    Give the namespace that is only known by its name.
+
+    Source: the API server sets the label kubernetes.io/metadata.name on every namespace.
+    """
+    return Namespace(name=name, labels={NAMESPACE_NAME_LABEL: name})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClusterSnapshot:
+    """
+    A cluster's namespaces, pods, workloads and NetworkPolicies.
+
+    Args:
+        states: by namespace name.
+        addresses: how many pods bear each address, by (family, number); host-network pods do not count.
+        ipv6_addresses: how many of these are IPv6.
+    """
+
+    states: HashTrieMap[str, NamespaceState] = HashTrieMap()  # noqa: RUF009
+    addresses: HashTrieMap[tuple[int, int], int] = HashTrieMap()  # noqa: RUF009
+    ipv6_addresses: int = 0
+
+    @classmethod
+    def from_objects(cls, objects: Iterable[ApiObject]) -> ClusterSnapshot:
+        """
+        Build a snapshot from API objects; kinds that do not matter are ignored.
+
+        Raises:
+            SpecError: with every fault of every object.
+        """
+        snapshot = cls()
+        faults: list[Fault] = []
+        for api_object in objects:
+            parsed, found = read_object(api_object)
+            faults.extend(found)
+            if parsed is not None:
+                snapshot = snapshot.with_parsed(parsed)
+        if faults:
+            raise SpecError(faults)
+        return snapshot
+
+    def state(self, namespace: str) -> NamespaceState:
+        """Give one namespace's state; an unknown namespace is an empty one."""
+        return self.states.get(namespace) or NamespaceState(namespace=implied(namespace))
+
+    def namespaces(self) -> Iterator[NamespaceState]:
+        """Give every namespace's state, in no order."""
+        return iter(self.states.values())
+
+    def pod_addresses(self) -> Collection[tuple[int, int]]:
+        """Give (family, number) of every pod address seen."""
+        return self.addresses.keys()
+
+    def families(self) -> tuple[int, ...]:
+        """Give the address families in use: IPv4 always, IPv6 where a pod has such an address."""
+        return (4, 6) if self.ipv6_addresses else (4,)
+
+    def with_parsed(self, parsed: Parsed) -> ClusterSnapshot:
+        """Add or replace one object."""
+        match parsed:
+            case Namespace():
+                state = replace(self.state(parsed.name), namespace=_named(parsed), seen=True)
+            case Pod():
+                state = self.state(parsed.namespace)
+                counted = self._recount(state.pods.get(parsed.name), parsed)
+                return counted._with_state(replace(state, pods=state.pods.insert(parsed.name, parsed)))
+            case Workload():
+                state = self.state(parsed.namespace)
+                state = replace(state, workloads=state.workloads.insert((parsed.kind, parsed.name), parsed))
+            case NetworkPolicy():
+                state = self.state(parsed.namespace)
+                state = replace(state, policies=state.policies.insert(parsed.name, parsed))
+        return self._with_state(state)
+
+    def without(self, kind: str, namespace: str, name: str) -> ClusterSnapshot:
+        """Remove one object; one that is not there is no error."""
+        state = self.state(name if kind == "Namespace" else namespace)
+        if kind == "Namespace":
+            return self._with_state(replace(state, namespace=implied(name), seen=False))
+        if kind == "Pod" and name in state.pods:
+            counted = self._recount(state.pods.get(name), None)
+            return counted._with_state(replace(state, pods=state.pods.remove(name)))
+        if kind == "NetworkPolicy" and name in state.policies:
+            return self._with_state(replace(state, policies=state.policies.remove(name)))
+        if (kind, name) in state.workloads:
+            return self._with_state(replace(state, workloads=state.workloads.remove((kind, name))))
+        return self
+
+    def names(self, kind: str) -> tuple[tuple[str, str], ...]:
+        """Give (namespace, name) of every object of one kind; a Namespace has no namespace."""
+        found: list[tuple[str, str]] = []
+        for name, state in self.states.items():
+            if kind == "Namespace":
+                found.extend([("", name)] if state.seen else [])
+            elif kind == "Pod":
+                found.extend((name, pod) for pod in state.pods)
+            elif kind == "NetworkPolicy":
+                found.extend((name, policy) for policy in state.policies)
+            else:
+                found.extend((name, workload) for known, workload in state.workloads if known == kind)
+        return tuple(found)
+
+    def count(self, kind: str) -> int:
+        """Count the objects of one kind."""
+        return len(self.names(kind))
+
+    def _with_state(self, state: NamespaceState) -> ClusterSnapshot:
+        name = state.namespace.name
+        if state.is_empty():
+            return replace(self, states=self.states.discard(name))
+        return replace(self, states=self.states.insert(name, state))
+
+    def _recount(self, old: Pod | None, new: Pod | None) -> ClusterSnapshot:
+        gone = _counted(old) - _counted(new)
+        come = _counted(new) - _counted(old)
+        if not gone and not come:
+            return self
+        addresses = self.addresses
+        for address in gone:
+            left = addresses[address] - 1
+            addresses = addresses.insert(address, left) if left else addresses.remove(address)
+        for address in come:
+            addresses = addresses.insert(address, addresses.get(address, 0) + 1)
+        ipv6 = sum(family == IPV6 for family, _ in come) - sum(family == IPV6 for family, _ in gone)
+        return replace(self, addresses=addresses, ipv6_addresses=self.ipv6_addresses + ipv6)
+
+
+def _counted(pod: Pod | None) -> frozenset[tuple[int, int]]:
+    if pod is None or pod.host_network or pod.finished:
+        return frozenset()
+    return frozenset(pod.addresses)
+
+
+def _named(namespace: Namespace) -> Namespace:
+    labels = {**namespace.labels, NAMESPACE_NAME_LABEL: namespace.name}
+    return replace(namespace, labels=labels)
+
+
+def kind_of(api_object: ApiObject) -> str | None:
+    """Give the kind of an object that matters here, or None."""
+    kind, version = api_object.get("kind"), api_object.get("apiVersion")
+    if not isinstance(kind, str) or kind not in KIND_GROUPS or not isinstance(version, str):
+        return None
+    return kind if version.rpartition("/")[0] == KIND_GROUPS[kind] else None
+
+
+def read_object(api_object: ApiObject) -> tuple[Parsed | None, tuple[Fault, ...]]:
+    """Read one API object as far as it can be read, with its faults; None for a kind that does not matter."""
+    kind = kind_of(api_object)
+    if kind is None:
+        return None, ()
+    faults = Faults()
+    metadata = mapping(api_object.get("metadata"), "metadata", faults)
+    name = string(metadata.get("name"), "metadata.name", faults)
+    if not name:
+        faults.add("metadata.name", "must be set", "Required")
+    parsed: Parsed
+    if kind == "NetworkPolicy":
+        parsed, found = read_policy(api_object)
+        faults = Faults(found=[fault for fault in faults.found if fault.reason == "Required"] + list(found))
+    elif kind == "Namespace":
+        parsed = read_namespace(api_object, faults)
+    elif kind == "Pod":
+        parsed = read_pod(api_object, faults)
+    else:
+        parsed = read_workload(api_object, kind, faults)
+    namespace = "" if isinstance(parsed, Namespace) else f"{parsed.namespace}/"
+    owner = f"{namespace}{name or '(no name)'}"
+    distinct = dict.fromkeys(faults.found)
+    return parsed if name else None, tuple(replace(fault, kind=kind, name=owner) for fault in distinct)
+
+
+WORKLOAD_KINDS = frozenset(TEMPLATE_PATHS)

@@ -1,0 +1,95 @@
+"""
+Who may connect to a pod's port: a set of sources, of pods by their labels and of addresses by their number.
+
+Policies only add up, so the set is the union over all rules of all policies that select the pod. A set is symbolic:
+it speaks of every pod that exists or may come, and of every address.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from webhook.netpol.intervals import IPV4, IPV6, Interval, Intervals, subtract, union
+from webhook.netpol.isolation import selecting
+from webhook.netpol.labelspace import EVERY_POD, Term, term_of
+from webhook.netpol.model import IPBlock, NetworkPolicy, Pod, PodPeer, PolicyRule, PolicyType, Protocol
+from webhook.netpol.ports import rule_covers
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sources:
+    """
+    A set of sources.
+
+    Args:
+        everyone: nothing restricts: all pods, all addresses, every node.
+        terms: pods, as a union of terms over namespace and pod labels.
+        blocks: per family, the addresses of ipBlocks without their exceptions.
+        exceptions: per family, the exceptions of those ipBlocks as they were written.
+        unreadable: some part of a policy could not be read, so the set may hold anything besides.
+    """
+
+    everyone: bool = False
+    terms: frozenset[Term] = frozenset()
+    blocks: tuple[tuple[int, Intervals], ...] = ()
+    exceptions: tuple[tuple[int, Interval], ...] = ()
+    unreadable: bool = False
+
+    def block(self, family: int) -> Intervals:
+        """Give the addresses of one family that ipBlocks admit."""
+        return next((intervals for known, intervals in self.blocks if known == family), ())
+
+
+NOBODY = Sources()
+EVERYONE = Sources(everyone=True, terms=frozenset({EVERY_POD}))
+
+
+def admitted(policies: Iterable[NetworkPolicy], pod: Pod, protocol: Protocol, port: int) -> Sources:
+    """
+    Give the sources that may open a connection to *port* of *pod*.
+
+    1. No policy selects the pod for ingress: everyone.
+    2. Else the union of all rules that cover the port, of all policies that select the pod. A terminating policy
+       selects, but adds nothing: what it admits goes with it, without another question.
+
+    Source: NetworkPolicySpec.ingress (networking.k8s.io/v1).
+    """
+    isolating = selecting(policies, pod, PolicyType.INGRESS)
+    if not isolating:
+        return EVERYONE
+    rules: list[PolicyRule] = []
+    unreadable = False
+    for policy in isolating:
+        if policy.terminating:
+            continue
+        for rule in policy.ingress:
+            covered = rule_covers(rule, pod.ports, protocol, port)
+            if covered:
+                rules.append(rule)
+            unreadable = unreadable or covered is None
+    return of_rules(rules, unreadable=unreadable)
+
+
+def of_rules(rules: Iterable[PolicyRule], *, unreadable: bool = False) -> Sources:
+    """Give the union of what *rules* admit, their ports aside."""
+    terms: set[Term] = set()
+    blocks: dict[int, list[Interval]] = {IPV4: [], IPV6: []}
+    exceptions: list[tuple[int, Interval]] = []
+    for rule in rules:
+        if rule.peers is None:
+            return EVERYONE
+        for peer in rule.peers:
+            if isinstance(peer, PodPeer):
+                term = term_of(peer)
+                if term is not None:
+                    terms.add(term)
+            elif isinstance(peer, IPBlock):
+                blocks[peer.family].extend(subtract((peer.cidr,), union(peer.except_)))
+                exceptions.extend((peer.family, interval) for interval in peer.except_)
+            else:
+                unreadable = True
+    return Sources(
+        terms=frozenset(terms),
+        blocks=tuple((family, union(pieces)) for family, pieces in blocks.items() if pieces),
+        exceptions=tuple(exceptions),
+        unreadable=unreadable,
+    )
