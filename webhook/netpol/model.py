@@ -233,3 +233,4 @@ class Workload:
     template: Pod
     service_account: str = ""
     environment: Mapping[str, str] = field(default_factory=no_labels)
+    terminating: bool = False

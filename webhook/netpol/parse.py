@@ -134,19 +134,19 @@ def _peers(value: object, path: str, namespace: str, faults: Faults) -> tuple[Ne
 
 
 def _peer(value: object, path: str, namespace: str, faults: Faults) -> NetworkPolicyPeer:
-    peer = mapping(value, path, faults)
     before = len(faults.found)
+    peer = mapping(value, path, faults)
     block, pods, namespaces = peer.get("ipBlock"), peer.get("podSelector"), peer.get("namespaceSelector")
-    if value is not None and not isinstance(value, Mapping):
+    if len(faults.found) > before:
         return Unreadable(field=path)
-    if block is None and pods is None and namespaces is None:
+    if block is not None and pods is None and namespaces is None:
+        return _ip_block(block, f"{path}.ipBlock", faults)
+    if block is not None:
+        faults.add(path, "may not have a selector beside ipBlock", "Forbidden")
+        return Unreadable(field=path)
+    if pods is None and namespaces is None:
         faults.add(path, "must name a peer: ipBlock, podSelector or namespaceSelector", "Required")
         return Unreadable(field=path)
-    if block is not None:
-        if pods is not None or namespaces is not None:
-            faults.add(path, "may not have a selector beside ipBlock", "Forbidden")
-            return Unreadable(field=path)
-        return _ip_block(block, f"{path}.ipBlock", faults)
     pod_selector = read_selector(pods, f"{path}.podSelector", faults)
     namespace_selector = read_selector(namespaces, f"{path}.namespaceSelector", faults)
     if any(fault.reason == "TypeInvalid" for fault in faults.found[before:]):

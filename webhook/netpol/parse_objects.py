@@ -90,6 +90,7 @@ def read_workload(api_object: Mapping[str, Any], kind: str, faults: Faults) -> W
         ),
         service_account=string(spec.get("serviceAccountName"), f"{path}.spec.serviceAccountName", faults),
         environment=_environment(spec, f"{path}.spec", faults),
+        terminating=metadata.get("deletionTimestamp") is not None,
     )
 
 

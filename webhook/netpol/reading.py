@@ -29,21 +29,22 @@ class Faults:
 
 def describe(value: object) -> str:
     """Name a value's JSON type with a short sight of it, for messages."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return f"the boolean {str(value).lower()}"
-        case int() | float():
-            return f"the number {shorten(str(value))}"
-        case str():
-            return f"the string {shorten(repr(value))}"
-        case Mapping():
-            return "an object"
-        case list() | tuple():
-            return "a list"
-        case _:
-            return f"a value of type {type(value).__name__}"
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return f"the boolean {str(value).lower()}"
+    if isinstance(value, (int, float)):
+        return f"the number {shorten(_digits(value))}"
+    if isinstance(value, str):
+        return f"the string {shorten(repr(value))}"
+    return "an object" if isinstance(value, Mapping) else "a list"
+
+
+def _digits(value: float) -> str:
+    try:
+        return str(value)
+    except ValueError:  # Python refuses to print integers of more than 4,300 digits
+        return "of more than 4,300 digits"
 
 
 def shorten(text: str, limit: int = 60) -> str:
@@ -106,7 +107,8 @@ def integer(value: object, path: str, faults: Faults) -> int | None:
 def strings(value: object, path: str, faults: Faults) -> dict[str, str]:
     """Read a map of strings, such as labels."""
     found: dict[str, str] = {}
-    for key, item in mapping(value, path, faults).items():
+    untrusted: Mapping[Any, Any] = mapping(value, path, faults)
+    for key, item in untrusted.items():
         if isinstance(key, str):
             found[key] = string(item, f"{path}[{key}]", faults)
         else:

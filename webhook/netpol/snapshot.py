@@ -123,20 +123,17 @@ class ClusterSnapshot:
 
     def with_parsed(self, parsed: Parsed) -> ClusterSnapshot:
         """Add or replace one object."""
-        match parsed:
-            case Namespace():
-                state = replace(self.state(parsed.name), namespace=_named(parsed), seen=True)
-            case Pod():
-                state = self.state(parsed.namespace)
-                counted = self._recount(state.pods.get(parsed.name), parsed)
-                return counted._with_state(replace(state, pods=state.pods.insert(parsed.name, parsed)))
-            case Workload():
-                state = self.state(parsed.namespace)
-                state = replace(state, workloads=state.workloads.insert((parsed.kind, parsed.name), parsed))
-            case NetworkPolicy():
-                state = self.state(parsed.namespace)
-                state = replace(state, policies=state.policies.insert(parsed.name, parsed))
-        return self._with_state(state)
+        if isinstance(parsed, Namespace):
+            return self._with_state(replace(self.state(parsed.name), namespace=_named(parsed), seen=True))
+        state = self.state(parsed.namespace)
+        if isinstance(parsed, NetworkPolicy):
+            return self._with_state(replace(state, policies=state.policies.insert(parsed.name, parsed)))
+        if isinstance(parsed, Workload):
+            workloads = state.workloads.insert((parsed.kind, parsed.name), parsed)
+            return self._with_state(replace(state, workloads=workloads))
+        counted = self._recount(state.pods.get(parsed.name), parsed)
+        state = replace(state, pods=state.pods.insert(parsed.name, parsed))
+        return replace(counted, states=_put(counted.states, state))
 
     def without(self, kind: str, namespace: str, name: str) -> ClusterSnapshot:
         """Remove one object; one that is not there is no error."""
@@ -145,7 +142,7 @@ class ClusterSnapshot:
             return self._with_state(replace(state, namespace=implied(name), seen=False))
         if kind == "Pod" and name in state.pods:
             counted = self._recount(state.pods.get(name), None)
-            return counted._with_state(replace(state, pods=state.pods.remove(name)))
+            return replace(counted, states=_put(counted.states, replace(state, pods=state.pods.remove(name))))
         if kind == "NetworkPolicy" and name in state.policies:
             return self._with_state(replace(state, policies=state.policies.remove(name)))
         if (kind, name) in state.workloads:
@@ -171,10 +168,7 @@ class ClusterSnapshot:
         return len(self.names(kind))
 
     def _with_state(self, state: NamespaceState) -> ClusterSnapshot:
-        name = state.namespace.name
-        if state.is_empty():
-            return replace(self, states=self.states.discard(name))
-        return replace(self, states=self.states.insert(name, state))
+        return replace(self, states=_put(self.states, state))
 
     def _recount(self, old: Pod | None, new: Pod | None) -> ClusterSnapshot:
         gone = _counted(old) - _counted(new)
@@ -189,6 +183,11 @@ class ClusterSnapshot:
             addresses = addresses.insert(address, addresses.get(address, 0) + 1)
         ipv6 = sum(family == IPV6 for family, _ in come) - sum(family == IPV6 for family, _ in gone)
         return replace(self, addresses=addresses, ipv6_addresses=self.ipv6_addresses + ipv6)
+
+
+def _put(states: HashTrieMap[str, NamespaceState], state: NamespaceState) -> HashTrieMap[str, NamespaceState]:
+    name = state.namespace.name
+    return states.discard(name) if state.is_empty() else states.insert(name, state)
 
 
 def _counted(pod: Pod | None) -> frozenset[tuple[int, int]]:
