@@ -1,0 +1,241 @@
+"""The project keeps its own promises: its layers, its locks, its README and its limits."""
+
+import ast
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
+README_LINES = 150
+MODULE_LINES = 350
+FOLDERS = (".ci", ".github", "benchmarks", "certs", "docs", "manifests", "requirements", "tests", "webhook")
+TOP_FILES = (".dockerignore", ".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "Dockerfile", "LICENSE")
+# In halves, so that this file does not name them either.
+REGISTRY_HOSTS = tuple(
+    ".".join(parts)
+    for parts in (
+        ("pypi", "org"),
+        ("pythonhosted", "org"),
+        ("proxy", "golang", "org"),
+        ("sum", "golang", "org"),
+        ("npmjs", "org"),
+        ("docker", "io"),
+        ("ghcr", "io"),
+        ("gcr", "io"),
+        ("quay", "io"),
+        ("registry", "k8s", "io"),
+    )
+)
+
+
+def project_files() -> Iterator[Path]:
+    """List the files that belong to the project, in any checkout, whatever tools left beside them."""
+    for name in FOLDERS:
+        for path in sorted((ROOT / name).rglob("*")):
+            if path.is_file() and not {"__pycache__", "node_modules"} & set(path.parts):
+                yield path
+    for name in (*TOP_FILES, "README.md", "pyproject.toml"):
+        if (ROOT / name).is_file():
+            yield ROOT / name
+
+
+def modules() -> Iterator[Path]:
+    yield from sorted(path for name in ("webhook", "certs") for path in (ROOT / name).rglob("*.py"))
+
+
+def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"]
+    return subprocess.run([*command, "--no-cache"], cwd=folder, capture_output=True, text=True, check=False)
+
+
+def run_webhook(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "webhook", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def pins(lock: str) -> dict[str, str]:
+    """Read the versions of a lock file by normalised name; every one must carry a hash."""
+    text = (ROOT / "requirements" / lock).read_text()
+    found = re.findall(r"^([a-z0-9-]+)==(\S+) \\\n    --hash=sha256:[0-9a-f]{64}", text, re.MULTILINE)
+
+    assert len(found) == len(re.findall(r"^[^\s#]", text, re.MULTILINE))
+    return dict(found)
+
+
+def wanted(*extras: str) -> list[Requirement]:
+    project = PROJECT["project"]
+    lines = [*project["dependencies"], *(line for extra in extras for line in project["optional-dependencies"][extra])]
+    return [Requirement(line) for line in lines]
+
+
+def readme_commands() -> list[str]:
+    """List the lines that the README gives to paste."""
+    blocks = re.findall(
+        r"^```(?:sh|bash|console)\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    return [line for block in blocks for line in block.splitlines() if line and not line.startswith("#")]
+
+
+def test_import_contracts_hold() -> None:
+    """Every dependency between the packages is one that pyproject.toml allows."""
+    result = lint_imports(ROOT)
+
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        pytest.param("webhook/netpol/ports.py", "import os", id="the core asks the operating system"),
+        pytest.param("webhook/admission/decide.py", "import time", id="the decision asks the clock"),
+        pytest.param("webhook/netpol/ports.py", "import webhook.eem", id="policies know EEM"),
+        pytest.param("webhook/cluster/store.py", "import webhook.admission", id="the cache knows the decision"),
+        pytest.param("webhook/server/app.py", "import webhook.settings", id="the server reads settings"),
+        pytest.param("webhook/server/app.py", "import webhook.eem.rules", id="the wire asks for rules"),
+        pytest.param("webhook/cluster/store.py", "import kubernetes", id="the service loads the Kubernetes client"),
+        pytest.param("certs/authority.py", "import webhook.netpol", id="certificates know the service"),
+        pytest.param("certs/authority.py", "import pathlib", id="making a certificate touches files"),
+    ],
+)
+def test_a_broken_contract_is_noticed(tmp_path: Path, module: str, line: str) -> None:
+    """One import in the wrong place fails the contracts."""
+    for name in ("webhook", "certs"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    with (tmp_path / module).open("a") as source:
+        source.write(f"\n{line}\n")
+
+    result = lint_imports(tmp_path)
+
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert "BROKEN" in result.stdout
+
+
+def test_the_kubernetes_client_is_not_loaded_by_default() -> None:
+    """Starting a command does not pay for the Kubernetes client."""
+    code = "import sys, webhook.cli, webhook.main; sys.exit('kubernetes' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False)
+
+    assert result.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("lock", "extras"),
+    [("run.txt", ("uvloop",)), ("test.txt", ("uvloop", "kubeconfig", "test"))],
+    ids=["to serve", "to develop"],
+)
+def test_locks_hold_what_the_project_asks_for(lock: str, extras: tuple[str, ...]) -> None:
+    """Each requirement is pinned to a version that it accepts."""
+    pinned = pins(lock)
+    missing = [str(ask) for ask in wanted(*extras) if pinned.get(ask.name.lower(), "0") not in ask.specifier]
+
+    assert missing == []
+
+
+def test_the_test_lock_contains_the_run_lock() -> None:
+    """What is tested is what is served."""
+    tested = pins("test.txt")
+    served = pins("run.txt")
+
+    assert {name: tested.get(name) for name in served} == served
+
+
+def test_no_file_names_a_package_registry() -> None:
+    """Where packages and images come from is the reader's choice."""
+    found = [
+        f"{path.relative_to(ROOT)}: {host}"
+        for path in project_files()
+        for host in REGISTRY_HOSTS
+        if host in path.read_text(errors="replace").lower()
+    ]
+
+    assert found == []
+
+
+def test_every_module_is_short_enough_to_read() -> None:
+    """No module is longer than can be read in one sitting."""
+    long = [f"{path.relative_to(ROOT)}" for path in modules() if path.read_text().count("\n") > MODULE_LINES]
+
+    assert long == []
+
+
+def test_every_module_says_why_it_exists() -> None:
+    """Each module has a docstring."""
+    silent = [f"{path.relative_to(ROOT)}" for path in modules() if not ast.get_docstring(ast.parse(path.read_text()))]
+
+    assert silent == []
+
+
+def test_versions_agree() -> None:
+    """The metadata, the newest changelog entry and the command name the same version."""
+    version = PROJECT["project"]["version"]
+    released = re.findall(r"^## \[(\d\S*)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    answer = run_webhook("version")
+
+    assert released[0] == version
+    assert version in answer.stdout.split()
+
+
+def test_readme_is_short() -> None:
+    """The README is read in one go."""
+    lines = (ROOT / "README.md").read_text().splitlines()
+
+    assert len(lines) <= README_LINES
+
+
+def test_readme_names_files_that_exist() -> None:
+    """Every path in the README, in a link or in a command, is there."""
+    text = (ROOT / "README.md").read_text()
+    linked = [target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in target]
+    typed = [
+        word
+        for command in readme_commands()
+        for word in shlex.split(command, comments=True)
+        if word.partition("/")[0] in (*FOLDERS, *TOP_FILES)
+    ]
+    missing = [target for target in [*linked, *typed] if target and not (ROOT / target).exists()]
+
+    assert typed
+    assert missing == []
+
+
+def test_readme_names_commands_that_exist() -> None:
+    """Every command of ours that the README gives is one that the program offers."""
+    text = "\n".join(readme_commands())
+    named = set(re.findall(r"(?:-m webhook|eem-guardrail) ([a-z]+)", text))
+    usage = run_webhook("--help").stdout
+    unknown = [name for name in sorted(named) if not re.search(rf"\b{name}\b", usage)]
+
+    assert "demo" in named
+    assert unknown == []
+
+
+def test_the_check_command_runs_the_readmes_tests() -> None:
+    """What contributors paste is, word for word, what the check command runs."""
+    (line,) = [command for command in readme_commands() if command.endswith("-m pytest")]
+
+    assert line in (ROOT / ".ci/run").read_text().splitlines()
+
+
+def test_the_image_holds_the_service_alone() -> None:
+    """The last stage copies the two packages and their environment, and does not run as root."""
+    text = (ROOT / "Dockerfile").read_text()
+    build, final = re.split(r"^FROM ", text, flags=re.MULTILINE)[1:]
+
+    assert re.findall(r"^COPY (\S+)", build, re.MULTILINE) == ["requirements/run.txt", "webhook/", "certs/"]
+    assert re.findall(r"^COPY (.+)", final, re.MULTILINE) == [
+        "--from=build /opt/venv /opt/venv",
+        "--from=build /app /app",
+    ]
+    assert re.search(r"^USER 10001:10001$", final, re.MULTILINE)
+    assert re.search(r'^ENTRYPOINT \["python", "-m", "webhook"\]$', final, re.MULTILINE)
