@@ -1,0 +1,69 @@
+"""The machine, the service on it, and a namespace for each case."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.guard import BARE, GUARDED, PROBED, Guard
+from harness.machine import Machine, NoMachineError, find_binaries
+from harness.place import Place
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every case here, and let the first one's build of the control plane take its time."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+            item.add_marker(pytest.mark.timeout(120, func_only=True))  # the build has a limit of its own
+
+
+@pytest.fixture(scope="session")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """Start the control plane; where that cannot be, every case fails and says why."""
+    try:
+        started = Machine(tmp_path_factory.mktemp("machine"), find_binaries())
+        started.start()
+    except NoMachineError as error:
+        pytest.fail(f"no control plane to test against: {error}", pytrace=False)
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="session")
+def guard(machine: Machine) -> Guard:
+    """Install the service first and the kinds of Event Endpoint Management after it, the harder order."""
+    installed = Guard(machine)
+    installed.install()
+    installed.add_kinds()
+    return installed
+
+
+@pytest.fixture(scope="session")
+def names() -> Iterator[str]:
+    """The guarded namespaces that no case has had."""
+    return iter([name for name in GUARDED if name not in PROBED])
+
+
+@pytest.fixture(scope="session")
+def bare_names() -> Iterator[str]:
+    """The same, registered without matchConditions."""
+    return iter([name for name in BARE if name not in PROBED])
+
+
+@pytest.fixture
+def take_place(machine: Machine, guard: Guard, names: Iterator[str]) -> Callable[[], Place]:
+    """Hand out guarded namespaces."""
+    return lambda: Place(next(names), machine, guard)
+
+
+@pytest.fixture
+def place(take_place: Callable[[], Place]) -> Place:
+    """Hand out one guarded namespace."""
+    return take_place()
+
+
+@pytest.fixture
+def bare_place(machine: Machine, guard: Guard, bare_names: Iterator[str]) -> Place:
+    """Hand out one namespace where the API server keeps nothing from the service."""
+    return Place(next(bare_names), machine, guard)

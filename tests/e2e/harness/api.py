@@ -1,0 +1,63 @@
+"""A thin client of the API server, for the stand-in of the kubelet."""
+
+import json
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+REQUEST_SECONDS = 30  # nothing that is asked here takes the API server a second
+
+MAX_EVENT_BYTES = 4 * 1024 * 1024  # an object is 1.5 MiB at most in etcd; JSON is longer than its protobuf
+
+PATCH_TYPE = "application/strategic-merge-patch+json"
+
+
+class ApiError(RuntimeError):
+    """Carry the status code with which the API server refused."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(f"{status}: {text[:500]}")
+        self.status = status
+
+
+class ApiClient:
+    """Ask one API server as one user."""
+
+    def __init__(self, url: str, ca: Path, token: str) -> None:
+        self._session = aiohttp.ClientSession(
+            base_url=url,
+            headers={"Authorization": f"Bearer {token}"},
+            connector=aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=str(ca)), limit=0),
+        )
+
+    async def close(self) -> None:
+        """Drop the connections."""
+        await self._session.close()
+
+    async def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """
+        Send one request and read the JSON of the answer.
+
+        Raises:
+            ApiError: the API server refused.
+        """
+        kind = PATCH_TYPE if method == "PATCH" else "application/json"
+        timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
+        data = None if body is None else json.dumps(body)
+        headers = {"Content-Type": kind}
+        async with self._session.request(method, path, data=data, headers=headers, timeout=timeout) as answer:
+            text = await answer.text()
+            if answer.status >= 400:  # noqa: PLR2004 the first code that is an error in HTTP
+                raise ApiError(answer.status, text)
+            return json.loads(text) if text.startswith("{") else text
+
+    async def watch(self, path: str, resource_version: str) -> AsyncIterator[Mapping[str, Any]]:
+        """Yield the events since *resource_version* until the API server ends the watch."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=REQUEST_SECONDS)
+        query = {"watch": "1", "resourceVersion": resource_version, "allowWatchBookmarks": "true"}
+        async with self._session.get(path, params=query, timeout=timeout) as answer:
+            while line := await answer.content.readline(max_line_length=MAX_EVENT_BYTES):
+                yield json.loads(line)

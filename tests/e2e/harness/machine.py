@@ -1,0 +1,162 @@
+"""The machine that a test holds: a control plane in namespaces of its own, and kubectl beside it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+BUILD_SECONDS = 1800  # 5 minutes were seen on 2 cores, downloads included
+START_SECONDS = 90  # above what node.py gives the API server, so that its own words are read
+STOP_SECONDS = 10
+KUBECTL_SECONDS = 60  # a namespace that is deleted takes seconds; nothing that is asked takes a minute
+
+
+class NoMachineError(RuntimeError):
+    """Say why the tests cannot have their machine."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What one command said."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        """Standard output, which was asked for as JSON."""
+        return json.loads(self.stdout)
+
+
+def find_binaries() -> dict[str, str]:
+    """
+    Find or build the control plane.
+
+    Raises:
+        NoMachineError: neither worked; the text says why.
+    """
+    script = CHECKOUT / "tests" / "controlplane" / "build.py"
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=BUILD_SECONDS, check=False
+    )
+    if done.returncode != 0:
+        raise NoMachineError(done.stderr[-4000:])
+    found: dict[str, str] = json.loads(done.stdout)
+    return found
+
+
+def isolating_flags() -> list[str]:
+    """
+    Find out how this user can make namespaces: as root, or in a user namespace of its own.
+
+    Raises:
+        NoMachineError: in neither way.
+    """
+    needed = ["--net", "--pid", "--mount", "--fork", "--kill-child", "--mount-proc"]
+    reasons = []
+    for flags in ([], ["--user", "--map-root-user"]):
+        command = ["unshare", *flags, *needed, "ip", "link", "set", "lo", "up"]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=START_SECONDS, check=False)
+        except FileNotFoundError as error:
+            raise NoMachineError("unshare (util-linux) is not installed") from error
+        if done.returncode == 0:
+            return [*flags, *needed]
+        reasons.append(f"{' '.join(command)}: {done.stderr.strip()}")
+    raise NoMachineError("namespaces cannot be made here, neither as root nor as a user:\n" + "\n".join(reasons))
+
+
+class Machine:
+    """One running control plane under one folder."""
+
+    def __init__(self, folder: Path, binaries: Mapping[str, str]) -> None:
+        self.folder = folder
+        self._binaries = dict(binaries)
+        self._process: subprocess.Popen[str] | None = None
+        self._flags: list[str] = []
+
+    @property
+    def logs(self) -> Path:
+        """Where every process writes: one file each, named after the process or the pod."""
+        return self.folder / "logs"
+
+    def start(self) -> None:
+        """
+        Start it, and return when its API server is ready.
+
+        Raises:
+            NoMachineError: it did not start; the text says what was last heard.
+        """
+        self._flags = isolating_flags()
+        modules = os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "tests" / "e2e")])
+        settings = {
+            "folder": str(self.folder),
+            "binaries": self._binaries,
+            "environment": {"PYTHONPATH": modules, **measuring_variables()},
+        }
+        with (self.folder / "node.log").open("w") as log:
+            self._process = subprocess.Popen(
+                ["unshare", *self._flags, sys.executable, "-m", "harness.node", json.dumps(settings)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=os.environ | {"PYTHONPATH": modules},
+                start_new_session=True,  # Ctrl-C is for the tests; this ends when its input does
+            )
+        if self._process.stdout is None or self._process.stdout.readline() != "ready\n":
+            self.stop()
+            raise NoMachineError(f"the control plane did not start:\n{(self.folder / 'node.log').read_text()[-4000:]}")
+
+    def stop(self) -> None:
+        """End it and everything in it."""
+        if self._process is None:
+            return
+        try:
+            self._process.communicate(timeout=STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
+
+    def run(self, command: Sequence[str], stdin: str | None = None, seconds: float = KUBECTL_SECONDS) -> Answer:
+        """Run one command on the machine's network."""
+        if self._process is None:
+            raise RuntimeError("the machine is not started")
+        enter = ["nsenter", f"--target={self._process.pid}", "--net"]
+        if "--user" in self._flags:
+            enter += ["--user", "--preserve-credentials"]
+        done = subprocess.run(
+            [*enter, "--", *command],
+            input=stdin if stdin is not None else "",
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+        return Answer(status=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, seconds: float = KUBECTL_SECONDS) -> Answer:
+        """Run kubectl as the cluster's administrator and return what it says, whatever that is."""
+        settings = [
+            f"--kubeconfig={self.folder / 'admin.kubeconfig'}",
+            f"--cache-dir={self.folder / 'kubectl-cache'}",
+        ]
+        return self.run([self._binaries["kubectl"], *settings, *arguments], stdin=stdin, seconds=seconds)
+
+    def must(self, *arguments: str, stdin: str | None = None, seconds: float = KUBECTL_SECONDS) -> Answer:
+        """Run kubectl for something that has to work."""
+        answer = self.kubectl(*arguments, stdin=stdin, seconds=seconds)
+        if answer.status != 0:
+            raise AssertionError(f"kubectl {' '.join(arguments)}: {answer.stdout}{answer.stderr}")
+        return answer
+
+
+def measuring_variables() -> dict[str, str]:
+    """Pass on what a coverage measurement needs to reach the service's processes."""
+    return {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}

@@ -1,0 +1,152 @@
+"""Builders of the objects that the cases apply: plain mappings with good defaults."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Json = dict[str, Any]
+
+PRODUCT = "ibm-event-endpoint-management"
+POD_ACCOUNT = "workload"
+LICENSE = {
+    "accept": True,
+    "license": "L-CYBH-K48BZQ",
+    "metric": "VIRTUAL_PROCESSOR_CORE",
+    "use": "EventAutomationNonProduction",
+}
+
+
+def listed(*items: Mapping[str, Any]) -> str:
+    """Write objects as one List, for standard input."""
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+
+
+def namespace(name: str) -> list[Json]:
+    """A namespace with a service account for its pods; the default one comes when a controller finds the time."""
+    return [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}},
+        service_account(name, POD_ACCOUNT),
+    ]
+
+
+def instance_labels(name: str, component: str) -> dict[str, str]:
+    """The labels that the operator gives what belongs to an instance."""
+    return {
+        "app.kubernetes.io/name": PRODUCT,
+        "app.kubernetes.io/instance": name,
+        "app.kubernetes.io/component": component,
+        "events.ibm.com/component": f"{name}-{component}",
+    }
+
+
+def pod(namespace: str, name: str, labels: Mapping[str, str], container: str, ports: Sequence[int] = ()) -> Json:
+    """A pod that is data: the stand-in of the kubelet calls it Running."""
+    listening = [{"containerPort": port} for port in ports]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"namespace": namespace, "name": name, "labels": dict(labels)},
+        "spec": {
+            "serviceAccountName": POD_ACCOUNT,
+            "containers": [{"name": container, "image": f"{container}:e2e", "ports": listening}],
+        },
+    }
+
+
+def event_gateway(namespace: str, name: str = "gw", **spec: Any) -> Json:
+    """An EventGateway."""
+    given = {"license": LICENSE, "gatewayGroupName": "group", "gatewayID": name, **spec}
+    return {
+        "apiVersion": "events.ibm.com/v1beta1",
+        "kind": "EventGateway",
+        "metadata": {"namespace": namespace, "name": name},
+        "spec": given,
+    }
+
+
+def gateway(namespace: str, name: str = "gw", port: int = 8092, **spec: Any) -> list[Json]:
+    """An EventGateway and the pod that its operator would run."""
+    labels = instance_labels(name, "ibm-egw")
+    running = pod(namespace, f"{name}-ibm-egw-gateway-5d8f7c9b6-x2x7q", labels, "egw", [port])
+    return [event_gateway(namespace, name, **spec), running]
+
+
+def manager(namespace: str, name: str = "mgr", **spec: Any) -> list[Json]:
+    """An EventEndpointManagement and the pod that its operator would run."""
+    managed = {"authConfig": {"authType": "LOCAL"}, "storage": {"type": "ephemeral"}}
+    management = {
+        "apiVersion": "events.ibm.com/v1beta1",
+        "kind": "EventEndpointManagement",
+        "metadata": {"namespace": namespace, "name": name},
+        "spec": {"license": LICENSE, "manager": managed, **spec},
+    }
+    labels = instance_labels(name, "ibm-eem-manager")
+    return [management, pod(namespace, f"{name}-ibm-eem-manager-0", labels, "manager", [3000, 8081])]
+
+
+def operator(namespace: str) -> Json:
+    """The operator's Deployment, as its chart writes it; the Deployment controller makes the pod."""
+    labels = {"app.kubernetes.io/name": PRODUCT, "app.kubernetes.io/instance": "ibm-eem-operator"}
+    container = {"name": "ibm-eem-operator", "image": "ibm-eem-operator:e2e"}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"namespace": namespace, "name": "ibm-eem-operator", "labels": labels},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"serviceAccountName": "ibm-eem-operator", "containers": [container]},
+            },
+        },
+    }
+
+
+def service_account(namespace: str, name: str) -> Json:
+    """A service account."""
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"namespace": namespace, "name": name}}
+
+
+def policy(
+    namespace: str,
+    name: str,
+    *,
+    selector: Mapping[str, Any] | None = None,
+    ingress: Sequence[Mapping[str, Any]] = (),
+) -> Json:
+    """A NetworkPolicy for ingress; without *selector* it selects every pod, without *ingress* it admits nobody."""
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"namespace": namespace, "name": name},
+        "spec": {"podSelector": dict(selector or {}), "policyTypes": ["Ingress"], "ingress": list(ingress)},
+    }
+
+
+def deny_all(namespace: str, name: str = "default-deny-ingress") -> Json:
+    """The policy that IBM's documentation advises, once the allows are there."""
+    return policy(namespace, name)
+
+
+def allow(
+    namespace: str,
+    name: str,
+    instance: str,
+    ports: Sequence[int],
+    sources: Sequence[Mapping[str, Any]] = (),
+) -> Json:
+    """Let *sources*, or anyone, reach the pods of one instance on some TCP ports."""
+    rule: Json = {"ports": [{"protocol": "TCP", "port": port} for port in ports]}
+    if sources:
+        rule["from"] = list(sources)
+    return policy(namespace, name, selector=selects(instance), ingress=[rule])
+
+
+def selects(instance: str) -> Json:
+    """Select the pods of one instance."""
+    return {"matchLabels": {"app.kubernetes.io/instance": instance}}
+
+
+def owner(kind: str, name: str, uid: str, version: str = "events.ibm.com/v1beta1") -> Json:
+    """An ownerReference."""
+    return {"apiVersion": version, "kind": kind, "name": name, "uid": uid}

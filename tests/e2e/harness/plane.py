@@ -1,0 +1,202 @@
+"""Start etcd, kube-apiserver and kube-controller-manager, and say when they are ready."""
+
+import asyncio
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from harness.api import ApiClient, ApiError
+from harness.pki import write_pki
+
+HOST = "10.99.0.1"  # on the loopback device of this network namespace alone, so every run may use it
+PORT = 6443
+SERVICE_RANGE = "10.96.0.0/16"
+ADMIN_TOKEN = "e2e-admin"
+CONTROLLER_TOKEN = "e2e-controller-manager"
+
+READY_SECONDS = 60  # the API server takes 3 s on an idle machine
+GIB = 1024**3
+MIB = 1024**2
+
+# What the tests need of it: without the others the machine's cores are left to what is tested.
+CONTROLLERS = (
+    "deployment-controller",
+    "replicaset-controller",
+    "endpointslice-controller",
+    "garbage-collector-controller",
+    "namespace-controller",
+    "serviceaccount-controller",
+    "root-ca-certificate-publisher-controller",
+)
+
+AUDIT_POLICY = """\
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+  - level: Metadata
+    verbs: [create, update, patch, delete, deletecollection]
+    resources:
+      - group: networking.k8s.io
+        resources: [networkpolicies]
+  - level: None
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """What one process may take: soft for Go's collector, hard for its address space."""
+
+    memory_bytes: int
+    address_space_bytes: int
+
+
+# Seen: API server 276 MiB, etcd 42 MiB, controller manager 106 MiB resident. Address space is several times that:
+# Go reserves arenas ahead, and etcd maps its whole quota.
+LIMITS = {
+    "etcd": Limits(memory_bytes=256 * MIB, address_space_bytes=4 * GIB),
+    "kube-apiserver": Limits(memory_bytes=GIB, address_space_bytes=8 * GIB),
+    "kube-controller-manager": Limits(memory_bytes=512 * MIB, address_space_bytes=8 * GIB),
+}
+ETCD_QUOTA_BYTES = 512 * MIB
+
+
+class PlaneError(RuntimeError):
+    """Say which part of the control plane did not start, and its last words."""
+
+
+class Plane:
+    """The control plane under one folder: certificates, data, logs, kubeconfig files."""
+
+    def __init__(self, folder: Path, binaries: Mapping[str, str]) -> None:
+        self._folder = folder
+        self._binaries = binaries
+        self._running: dict[str, asyncio.subprocess.Process] = {}
+
+    @property
+    def url(self) -> str:
+        """The API server's address."""
+        return f"https://{HOST}:{PORT}"
+
+    @property
+    def ca(self) -> Path:
+        """The file with the certificate that signed the API server's."""
+        return self._folder / "pki" / "ca.crt"
+
+    async def start(self) -> ApiClient:
+        """Start it all and return a client of the API server, which is ready then."""
+        self._write_files()
+        await self._spawn("etcd", self._etcd_flags())
+        await self._spawn("kube-apiserver", self._apiserver_flags())
+        client = ApiClient(self.url, self.ca, ADMIN_TOKEN)
+        await self._until_ready(client)
+        await self._spawn("kube-controller-manager", self._controller_flags())
+        return client
+
+    def _write_files(self) -> None:
+        for name in ("pki", "logs", "etcd"):
+            (self._folder / name).mkdir()
+        in_cluster = ["kubernetes", "kubernetes.default", "kubernetes.default.svc"]
+        write_pki(self._folder / "pki", names=in_cluster, addresses=[HOST])
+        (self._folder / "audit-policy.yaml").write_text(AUDIT_POLICY)
+        users = [
+            f'{ADMIN_TOKEN},platform-admin,platform-admin,"system:masters"',
+            f"{CONTROLLER_TOKEN},system:kube-controller-manager,system:kube-controller-manager",
+        ]
+        (self._folder / "tokens.csv").write_text("\n".join(users) + "\n")
+        for name, token in (("admin", ADMIN_TOKEN), ("controller-manager", CONTROLLER_TOKEN)):
+            (self._folder / f"{name}.kubeconfig").write_text(kubeconfig(self.url, self.ca, token))
+
+    def _etcd_flags(self) -> list[str]:
+        return [
+            f"--data-dir={self._folder / 'etcd'}",
+            "--unsafe-no-fsync",
+            f"--quota-backend-bytes={ETCD_QUOTA_BYTES}",
+            "--listen-client-urls=http://127.0.0.1:2379",
+            "--advertise-client-urls=http://127.0.0.1:2379",
+            "--listen-peer-urls=http://127.0.0.1:2380",
+            "--log-level=warn",
+        ]
+
+    def _apiserver_flags(self) -> list[str]:
+        pki = self._folder / "pki"
+        return [
+            "--etcd-servers=http://127.0.0.1:2379",
+            f"--bind-address={HOST}",
+            f"--advertise-address={HOST}",
+            f"--secure-port={PORT}",
+            f"--tls-cert-file={pki / 'apiserver.crt'}",
+            f"--tls-private-key-file={pki / 'apiserver.key'}",
+            f"--service-account-key-file={pki / 'tokens.pub'}",
+            f"--service-account-signing-key-file={pki / 'tokens.key'}",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            f"--service-cluster-ip-range={SERVICE_RANGE}",
+            "--authorization-mode=Node,RBAC",
+            f"--token-auth-file={self._folder / 'tokens.csv'}",
+            "--enable-aggregator-routing",  # it dials a ready endpoint of the Service itself; nothing here routes
+            f"--audit-policy-file={self._folder / 'audit-policy.yaml'}",
+            f"--audit-log-path={self._folder / 'logs' / 'audit.jsonl'}",
+        ]
+
+    def _controller_flags(self) -> list[str]:
+        return [
+            f"--kubeconfig={self._folder / 'controller-manager.kubeconfig'}",
+            f"--service-account-private-key-file={self._folder / 'pki' / 'tokens.key'}",
+            f"--root-ca-file={self.ca}",
+            "--use-service-account-credentials",  # so that each controller comes under its own name
+            f"--controllers={','.join(CONTROLLERS)}",
+            "--leader-elect=false",
+        ]
+
+    async def _spawn(self, name: str, flags: Sequence[str]) -> None:
+        limits = LIMITS[name]
+        with (self._folder / "logs" / f"{name}.log").open("ab") as log:
+            self._running[name] = await asyncio.create_subprocess_exec(
+                "prlimit",
+                f"--as={limits.address_space_bytes}",
+                self._binaries[name],
+                *flags,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={"GOMEMLIMIT": str(limits.memory_bytes), "PATH": os.environ["PATH"]},
+            )
+
+    async def _until_ready(self, client: ApiClient) -> None:
+        """Wait until the API server is ready; say why where something ended instead."""
+        answer = "no answer yet"
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                while answer != "ok":
+                    self._check_running()
+                    await asyncio.sleep(0.1)
+                    try:
+                        answer = str(await client.ask("GET", "/readyz"))
+                    except (ApiError, aiohttp.ClientError) as error:
+                        answer = str(error)
+        except TimeoutError:
+            last = self._last_words("kube-apiserver")
+            raise PlaneError(f"kube-apiserver: not ready within {READY_SECONDS} s ({answer})\n{last}") from None
+
+    def _check_running(self) -> None:
+        for name, process in self._running.items():
+            if process.returncode is not None:
+                raise PlaneError(f"{name} ended with status {process.returncode}\n{self._last_words(name)}")
+
+    def _last_words(self, name: str) -> str:
+        return "\n".join((self._folder / "logs" / f"{name}.log").read_text().splitlines()[-10:])
+
+
+def kubeconfig(url: str, ca: Path, token: str) -> str:
+    """Write the settings of a client that has a token."""
+    return f"""\
+apiVersion: v1
+kind: Config
+clusters: [{{name: e2e, cluster: {{server: "{url}", certificate-authority: "{ca}"}}}}]
+users: [{{name: e2e, user: {{token: "{token}"}}}}]
+contexts: [{{name: e2e, context: {{cluster: e2e, user: e2e}}}}]
+current-context: e2e
+"""

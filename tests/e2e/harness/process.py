@@ -1,0 +1,146 @@
+"""The process that stands for one pod's container."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from harness.api import ApiClient
+from harness.plane import HOST, PORT
+from harness.volumes import Json, field_of, write_volume
+
+ENTRY_POINT = (sys.executable, "-m", "webhook")  # what the image's entry point is, in this checkout
+ADDRESS_SPACE_BYTES = 4 * 1024**3  # the manifest's limit is resident memory; a process's is its address space
+PROBE_SECONDS = 1.0  # the default of a probe's timeoutSeconds
+HTTP_OK = 200
+
+
+class PodProcess:
+    """Run the only container of a pod at an address of its own."""
+
+    def __init__(self, pod: Json, address: str, folder: Path, environment: Mapping[str, str]) -> None:
+        self._pod = pod
+        self._address = address
+        self._environment = environment
+        (self._container,) = pod["spec"]["containers"]
+        self._log = folder / "logs" / f"{pod['metadata']['name']}.log"
+        self._folder = folder / "pods" / pod["metadata"]["uid"]
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process's number; the launcher becomes the command, so it stays the same."""
+        return self._started.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended by itself."""
+        return self._started.returncode is None
+
+    @property
+    def _started(self) -> asyncio.subprocess.Process:
+        if self._process is None:
+            raise RuntimeError("not started")
+        return self._process
+
+    async def start(self, client: ApiClient) -> None:
+        """
+        Write the volumes, take the address, start the command.
+
+        Raises:
+            ApiError: with status 404, a volume names what is not there (yet).
+        """
+        for volume in self._pod["spec"].get("volumes", ()):
+            await write_volume(client, self._pod, volume, self._folder / "volumes" / volume["name"])
+        await run("ip", "address", "replace", f"{self._address}/32", "dev", "lo")
+        keep = self._folder / "keep"
+        keep.mkdir(exist_ok=True)
+        spec = self._folder / "container.json"
+        spec.write_text(json.dumps(self._description(keep)))
+        command = ["unshare", "--mount", sys.executable, "-m", "harness.container", str(spec)]
+        limit = f"--as={ADDRESS_SPACE_BYTES}"
+        with self._log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                "prlimit", limit, *command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+    def _description(self, keep: Path) -> dict[str, Any]:
+        mounts = [
+            {
+                "source": str(self._folder / "volumes" / mount["name"]),
+                "target": mount["mountPath"],
+                "readOnly": mount.get("readOnly", False),
+            }
+            for mount in self._container.get("volumeMounts", ())
+        ]
+        command = self._container.get("command") or list(ENTRY_POINT)
+        return {
+            "keep": str(keep),
+            "mounts": mounts,
+            "command": [*command, *self._container.get("args", ())],
+            "environment": self._variables(),
+            "workingDirectory": str(self._folder),
+        }
+
+    def _variables(self) -> dict[str, str]:
+        """
+        Put the container's environment together.
+
+        The bind address is the one thing that differs from a cluster: there a pod has a network of its own.
+        """
+        declared = {
+            entry["name"]: entry.get("value") or field_of(self._pod, entry["valueFrom"]["fieldRef"]["fieldPath"])
+            for entry in self._container.get("env", ())
+        }
+        return {
+            "PATH": os.environ["PATH"],
+            "LANG": "C.UTF-8",
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            **self._environment,
+            "HOSTNAME": self._pod["metadata"]["name"],
+            "KUBERNETES_SERVICE_HOST": HOST,
+            "KUBERNETES_SERVICE_PORT": str(PORT),
+            "EEM_GUARDRAIL_BIND": self._address,
+            **declared,
+        }
+
+    async def is_ready(self, session: aiohttp.ClientSession) -> bool:
+        """Ask what the container's probes ask: it is ready when all of them are answered with 200."""
+        ports = {port.get("name"): port["containerPort"] for port in self._container.get("ports", ())}
+        for kind in ("livenessProbe", "readinessProbe"):
+            probe = self._container[kind]["httpGet"]
+            url = f"http://{self._address}:{ports.get(probe['port'], probe['port'])}{probe['path']}"
+            try:
+                async with session.get(url, timeout=aiohttp.ClientTimeout(total=PROBE_SECONDS)) as answer:
+                    if answer.status != HTTP_OK:
+                        return False
+            except (aiohttp.ClientError, TimeoutError):
+                return False
+        return True
+
+    async def stop(self, grace_seconds: float) -> tuple[int, bool]:
+        """End it as a kubelet does; return its status and whether it had to be killed."""
+        killed = False
+        if self.running:
+            self._started.terminate()
+            try:
+                await asyncio.wait_for(self._started.wait(), grace_seconds)
+            except TimeoutError:
+                killed = True
+                self._started.kill()
+        status = await self._started.wait()
+        await run("ip", "address", "delete", f"{self._address}/32", "dev", "lo")
+        return status, killed
+
+
+async def run(*command: str) -> None:
+    """Run one command to its end and let its failure be ours."""
+    process = await asyncio.create_subprocess_exec(*command)
+    if await process.wait() != 0:
+        raise RuntimeError(f"{' '.join(command)} ended with status {process.returncode}")
