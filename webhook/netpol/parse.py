@@ -58,15 +58,19 @@ def parse_policy(api_object: Mapping[str, Any]) -> NetworkPolicy:
     return policy
 
 
-def read_policy(api_object: Mapping[str, Any]) -> tuple[NetworkPolicy, tuple[Fault, ...]]:
+def read_policy(api_object: Mapping[str, Any], namespace: str | None = None) -> tuple[NetworkPolicy, tuple[Fault, ...]]:
     """
     Read one NetworkPolicy as far as it can be read, and give its faults.
 
     What cannot be read is `Unreadable` in the model: the API server keeps what older versions of it once accepted.
+
+    Args:
+        api_object: the policy as the API writes it.
+        namespace: where it lives, if that is known from elsewhere, as it is in an AdmissionRequest.
     """
     faults = Faults()
     metadata = mapping(api_object.get("metadata"), "metadata", faults)
-    namespace = string(metadata.get("namespace"), "metadata.namespace", faults) or "default"
+    namespace = namespace or string(metadata.get("namespace"), "metadata.namespace", faults) or "default"
     spec = mapping(api_object.get("spec"), "spec", faults)
     readable = not faults.found
     selector = read_selector(spec.get("podSelector"), "spec.podSelector", faults)
@@ -133,7 +137,9 @@ def _peers(value: object, path: str, namespace: str, faults: Faults) -> tuple[Ne
     return tuple(_peer(item, item_path, namespace, faults) for item_path, item in items(value, path, faults)) or None
 
 
-def _peer(value: object, path: str, namespace: str, faults: Faults) -> NetworkPolicyPeer:
+def _peer(  # noqa: PLR0911  one return for each form of a peer
+    value: object, path: str, namespace: str, faults: Faults
+) -> NetworkPolicyPeer:
     before = len(faults.found)
     peer = mapping(value, path, faults)
     block, pods, namespaces = peer.get("ipBlock"), peer.get("podSelector"), peer.get("namespaceSelector")

@@ -1,0 +1,183 @@
+"""
+Decide a review of a NetworkPolicy.
+
+1. What passes unjudged, passes; the audit annotation says why.
+2. A new object that cannot be understood is refused with every fault and its path; faults that the old one had stay.
+3. The change is judged. Refused if and only if something is lost (under --strict also what becomes undecided).
+4. The mode says what a refusal becomes: enforce refuses, warn warns, audit notes.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import cast
+
+from webhook.admission.evidence import Judging, losses_of, warnings_of
+from webhook.admission.judge import Change, Finding, as_live
+from webhook.admission.options import DEMANDS, MODES, Mode, Options, pod_ranges
+from webhook.admission.passes import spec_is_unchanged, strange_owners, unjudged
+from webhook.admission.refusal import causes_of, invalid, one_line, refusal, summary, warning
+from webhook.admission.response import FORBIDDEN, INVALID, AdmissionResponse, Cause, allowed, denied
+from webhook.admission.review import AdmissionRequest, ReviewError
+from webhook.admission.verdict import Lost, ResourceName, Verdict
+from webhook.eem.instances import SourcesDemand
+from webhook.eem.resources import NETWORK_POLICIES
+from webhook.eem.snapshot import EemNamespace, EemSnapshot
+from webhook.netpol.faults import Fault
+from webhook.netpol.model import Namespace, NetworkPolicy
+from webhook.netpol.parse import read_policy
+from webhook.netpol.universe import Universe
+
+MODE_ANNOTATION = "eem-guardrail.io/mode"
+SOURCES_ANNOTATION = "eem-guardrail.io/sources"
+LONGEST_ANNOTATION = 1024
+
+
+def decide(request: AdmissionRequest, snapshot: EemSnapshot, options: Options) -> AdmissionResponse:
+    """
+    Decide one change of a NetworkPolicy.
+
+    Raises:
+        ReviewError: the request is about something else, or lacks the object that its operation has.
+    """
+    _check(request)
+    resource = ResourceName(kind="NetworkPolicy", namespace=request.namespace, name=request.name)
+    verdict = Verdict(allowed=True, operation=request.operation, resource=resource)
+    passed = unjudged(request, snapshot, options)
+    if passed is not None:
+        return allowed(replace(verdict, exempt=passed), "exempt", {"exempt": passed})
+    new, faults = _read(request.object, request)
+    old, known = _old(request, snapshot)
+    faults = tuple(fault for fault in faults if fault not in known)
+    if faults:
+        verdict = replace(verdict, allowed=False, faults=faults, message=invalid(resource, faults))
+        return _answer(verdict, _mode(request, snapshot, options), _causes_of_faults(faults), INVALID)
+    view = snapshot.eem.get(request.namespace)
+    if view is None:
+        return allowed(verdict, "allowed", {})
+    return _judged(request, verdict, _changes(request, snapshot, old, new), view, snapshot, options)
+
+
+def _check(request: AdmissionRequest) -> None:
+    asked = (request.resource.group, request.resource.resource)
+    if asked != (NETWORK_POLICIES.group, NETWORK_POLICIES.plural):
+        raise ReviewError("request.resource", "must be networkpolicies of networking.k8s.io")
+    if request.operation == "CONNECT":
+        raise ReviewError("request.operation", "must be CREATE, UPDATE or DELETE")
+    if not request.namespace:
+        raise ReviewError("request.namespace", "must be set")
+    if request.operation in {"CREATE", "UPDATE"} and request.object is None:
+        raise ReviewError("request.object", f"must be set for {request.operation}")
+    if request.operation == "UPDATE" and request.old_object is None:
+        raise ReviewError("request.oldObject", "must be set for UPDATE")
+
+
+def _read(api_object: object, request: AdmissionRequest) -> tuple[NetworkPolicy | None, tuple[Fault, ...]]:
+    if request.operation == "DELETE" or not isinstance(api_object, Mapping):
+        return None, ()
+    policy, faults = read_policy(api_object, request.namespace)
+    return replace(policy, name=policy.name or request.name), faults
+
+
+def _old(request: AdmissionRequest, snapshot: EemSnapshot) -> tuple[NetworkPolicy | None, tuple[Fault, ...]]:
+    """Give the policy as it is: as the request has it, else as it was last seen."""
+    if request.operation == "CREATE":
+        return None, ()
+    if request.old_object is None:
+        return snapshot.cluster.state(request.namespace).policies.get(request.name), ()
+    policy, faults = read_policy(request.old_object, request.namespace)
+    return replace(policy, name=policy.name or request.name), faults
+
+
+def _changes(
+    request: AdmissionRequest, snapshot: EemSnapshot, old: NetworkPolicy | None, new: NetworkPolicy | None
+) -> tuple[Change, ...]:
+    """
+    Give what the request may come to: one change, or two where it adds an owner that is no live instance.
+
+    Then the garbage collector may delete the policy next, and nobody will be asked.
+    """
+    policies = snapshot.cluster.state(request.namespace).sorted_policies()
+    others = tuple(policy for policy in policies if policy.name != request.name)
+    if new is None:
+        return (Change(others=others, old=old, new=None),)
+    update = Change(others=others, old=as_live(old) if old is not None else None, new=as_live(new))
+    if request.operation == "CREATE" or not strange_owners(request, snapshot):
+        return (update,)
+    deletion = replace(update, new=None)
+    return (deletion,) if spec_is_unchanged(request) else (deletion, update)
+
+
+def _judged(  # noqa: PLR0913, PLR0917  the parts of one decision
+    request: AdmissionRequest,
+    verdict: Verdict,
+    changes: tuple[Change, ...],
+    view: EemNamespace,
+    snapshot: EemSnapshot,
+    options: Options,
+) -> AdmissionResponse:
+    mode = _mode(request, snapshot, options)
+    demand = _demand(request, snapshot, options)
+    universe = Universe(
+        families=options.ip_families or snapshot.cluster.families(),
+        pod_ranges=pod_ranges(options.pod_cidrs),
+        pod_addresses=snapshot.cluster.pod_addresses(),
+        ipblock_matches_pods=options.ipblock_matches_pods,
+    )
+    findings: list[Finding] = []
+    lost: list[Lost] = []
+    for change in changes:
+        judging = Judging(change=change, view=view, demand=demand, universe=universe)
+        found = judging.findings()
+        findings.extend(found)
+        if any(finding.loss is not None for finding in found):
+            lost.extend(losses_of(judging, found, _namespaces(request.namespace, snapshot)))
+    touched = any(change.touches(subject) for change in changes for subject in view.subjects)
+    verdict = replace(verdict, lost=tuple(lost), warnings=warnings_of(findings))
+    if touched and not findings and view.exempt():
+        exempt = "deployNetworkPolicies"
+        return allowed(replace(verdict, exempt=exempt), "exempt", {"exempt": exempt})
+    counted = [item for item in lost if item.decided or options.strict]
+    if not counted:
+        unsure = tuple(warning(f"not decided: {summary(item)}: {item.why_undecided}") for item in lost)
+        verdict = replace(verdict, warnings=(*unsure, *verdict.warnings))
+        annotations = {"undecided": one_line("; ".join(unsure), LONGEST_ANNOTATION)} if unsure else {}
+        return allowed(verdict, "warned" if verdict.warnings else "allowed", annotations)
+    message = refusal(request.operation, verdict.resource, counted)
+    return _answer(replace(verdict, allowed=False, message=message), mode, causes_of(counted), FORBIDDEN)
+
+
+def _namespaces(own: str, snapshot: EemSnapshot) -> list[Namespace]:
+    """Give the namespaces in which an example may stand: the others by name, then the one that is judged."""
+    seen = (state.namespace for state in snapshot.cluster.namespaces())
+    return sorted(
+        seen, key=lambda namespace: (namespace.name == own, namespace.name.startswith("kube-"), namespace.name)
+    )
+
+
+def _answer(verdict: Verdict, mode: Mode, causes: tuple[Cause, ...], code: int) -> AdmissionResponse:
+    """Turn a refusal into what the mode makes of it."""
+    note = one_line(verdict.message, LONGEST_ANNOTATION)
+    if mode == "enforce":
+        return denied(verdict, code, causes, {"denied": note})
+    if mode == "warn":
+        warned = tuple(warning(f"would be refused: {cause.message}") for cause in causes)
+        verdict = replace(verdict, allowed=True, warnings=(*warned, *verdict.warnings))
+        return allowed(verdict, "warned", {"would-deny": note})
+    return allowed(replace(verdict, allowed=True, warnings=()), "audited", {"would-deny": note})
+
+
+def _causes_of_faults(faults: Iterable[Fault]) -> tuple[Cause, ...]:
+    return tuple(
+        Cause(reason=f"FieldValue{fault.reason}", message=fault.message, field=fault.field) for fault in faults
+    )
+
+
+def _mode(request: AdmissionRequest, snapshot: EemSnapshot, options: Options) -> Mode:
+    """Give the namespace's own mode, else the service's; what is no mode counts as not set."""
+    written = snapshot.namespace(request.namespace).annotations.get(MODE_ANNOTATION)
+    return cast("Mode", written) if written in MODES else options.mode
+
+
+def _demand(request: AdmissionRequest, snapshot: EemSnapshot, options: Options) -> SourcesDemand:
+    written = snapshot.namespace(request.namespace).annotations.get(SOURCES_ANNOTATION)
+    return cast("SourcesDemand", written) if written in DEMANDS else options.sources

@@ -1,0 +1,114 @@
+"""Fold findings into what a verdict shows: lost requirements with their examples and remedies, and warnings."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from webhook.admission.judge import Change, Finding, judge, some
+from webhook.admission.refusal import warning
+from webhook.admission.remedy import common_labels, find_remedy, judgement
+from webhook.admission.verdict import Lost, PodsSeen
+from webhook.eem.instances import Requirement, SourcesDemand
+from webhook.eem.snapshot import EemNamespace
+from webhook.netpol.counterexample import PodExample, smallest_example
+from webhook.netpol.evaluate import full_name
+from webhook.netpol.labelspace import PodWitness
+from webhook.netpol.loss import AddressWitness
+from webhook.netpol.model import Namespace, NetworkPolicy
+from webhook.netpol.reading import shorten
+from webhook.netpol.universe import Universe
+
+LONGEST_SHOWN = 40
+"""Characters of a name within a warning."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judging:
+    """One change with everything that its judgement rests on."""
+
+    change: Change
+    view: EemNamespace
+    demand: SourcesDemand
+    universe: Universe
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Judge the change."""
+        return judge(self.change, self.view, self.demand, self.universe)
+
+    def with_remedy(self, remedy: NetworkPolicy) -> tuple[Finding, ...]:
+        """Judge what whoever follows the advice does: apply the remedy, then make the change."""
+        others = tuple(policy for policy in self.change.others if policy.name != remedy.name)
+        first = Change(others=others + some(self.change.old), old=None, new=remedy)
+        then = replace(self.change, others=(*others, remedy))
+        return tuple(
+            finding for change in (first, then) for finding in judge(change, self.view, self.demand, self.universe)
+        )
+
+    def ports(self, requirement: Requirement) -> tuple[int, ...]:
+        """Give every port that the component of *requirement* needs."""
+        return tuple(
+            known.port
+            for known in self.view.requirements(self.demand)
+            if (known.component, known.instance) == (requirement.component, requirement.instance)
+        )
+
+
+def losses_of(judging: Judging, findings: Sequence[Finding], namespaces: Sequence[Namespace]) -> tuple[Lost, ...]:
+    """Give every lost requirement once, with all its pods: decided ones first, then those with live pods."""
+    groups: dict[tuple[Requirement, bool], list[Finding]] = {}
+    for finding in findings:
+        if finding.loss is not None:
+            groups.setdefault((finding.requirement, finding.loss.decided), []).append(finding)
+    lost = frozenset(judgement(finding) for finding in findings if finding.loss is not None)
+    found = [
+        _lost(group, find_remedy(group, judging.ports(group[0].requirement), lost, judging.with_remedy), namespaces)
+        for group in groups.values()
+    ]
+    return tuple(sorted(found, key=lambda item: (not item.decided, item.pods.assumed, not item.pods.names)))
+
+
+def _lost(group: list[Finding], remedy: Mapping[str, Any] | None, namespaces: Sequence[Namespace]) -> Lost:
+    first = group[0]
+    requirement, loss = first.requirement, first.loss
+    names = sorted({name for finding in group for name in finding.subject.names})
+    policies = dict.fromkeys(full_name(policy) for finding in group for policy in finding.isolating)
+    return Lost(
+        instance=requirement.instance,
+        component=requirement.component,
+        protocol=requirement.protocol,
+        port=requirement.port,
+        pods=PodsSeen(
+            labels=common_labels(group),
+            names=tuple(names),
+            assumed=all(finding.subject.assumed for finding in group),
+        ),
+        counterexample=_example(first, namespaces),
+        policies=tuple(policies),
+        decided=loss is not None and loss.decided,
+        why_undecided="" if loss is None else loss.why_undecided,
+        remedy=remedy,
+    )
+
+
+def _example(finding: Finding, namespaces: Sequence[Namespace]) -> PodExample | AddressWitness | None:
+    witness = None if finding.loss is None else finding.loss.witness
+    if isinstance(witness, PodWitness):
+        return smallest_example(witness, finding.before, finding.after, namespaces)
+    return witness
+
+
+def warnings_of(findings: Iterable[Finding]) -> tuple[str, ...]:
+    """Give what is doubtful and no reason to refuse: once for each requirement, not for each pod."""
+    return tuple(dict.fromkeys(text for finding in findings for text in _warnings(finding)))
+
+
+def _warnings(finding: Finding) -> Iterator[str]:
+    requirement = finding.requirement
+    ref = requirement.instance
+    what = f"{shorten(f'{ref.namespace}/{ref.name}', LONGEST_SHOWN)} {requirement.component.value}"
+    port = f"{requirement.protocol.value}/{requirement.port}"
+    if finding.broken:
+        by = shorten(full_name(finding.isolating[0]), LONGEST_SHOWN) if finding.isolating else "policies"
+        yield warning(f"{what} {port} was not open as required and still is not (isolated by {by})")
+    if finding.only_pods:
+        yield warning(f"{what} {port}: only selected pods may connect now; the API server is seldom a pod")

@@ -1,0 +1,174 @@
+"""
+Decode what the API server asks and encode what it is told. The uid is echoed here and nowhere else.
+
+Source: k8s.io/api/admission/v1 and the API server's webhook/request/admissionreview.go.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from webhook.admission.response import AdmissionResponse
+from webhook.admission.wire import WireRequest, WireReview
+from webhook.netpol.reading import shorten
+
+API_VERSION = "admission.k8s.io/v1"
+KIND = "AdmissionReview"
+OPERATIONS = frozenset({"CREATE", "UPDATE", "DELETE", "CONNECT"})
+BAD_REQUEST = 400
+
+_decoder = msgspec.json.Decoder(WireReview)
+_encoder = msgspec.json.Encoder()
+
+
+class ReviewError(ValueError):
+    """
+    Tell that a request cannot be read as a review, which is no verdict: the API server applies its failurePolicy.
+
+    Args:
+        path: field of the review, `request.uid`.
+        problem: what is wrong there.
+        status: the HTTP status to answer with: 400, 413 or 415.
+    """
+
+    def __init__(self, path: str, problem: str, status: int = BAD_REQUEST) -> None:
+        self.path = path
+        self.problem = problem
+        self.status = status
+        super().__init__(f"{path}: {problem}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GroupVersionKind:
+    """Which kind of object. Source: metav1.GroupVersionKind."""
+
+    group: str
+    version: str
+    kind: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GroupVersionResource:
+    """Which collection. Source: metav1.GroupVersionResource."""
+
+    group: str
+    version: str
+    resource: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdmissionRequest:
+    """
+    One change that somebody asks for.
+
+    Args:
+        name: empty for a CREATE with generateName; for a deletecollection it is taken from the old object.
+        object: the object as it will be; None for DELETE.
+        old_object: the object as it is; None for CREATE.
+    """
+
+    uid: str
+    operation: str
+    kind: GroupVersionKind
+    resource: GroupVersionResource
+    sub_resource: str = ""
+    name: str = ""
+    namespace: str = ""
+    username: str = ""
+    groups: tuple[str, ...] = ()
+    object: Mapping[str, Any] | None = None
+    old_object: Mapping[str, Any] | None = None
+    dry_run: bool = False
+
+
+def decode_review(body: bytes) -> AdmissionRequest:
+    """
+    Read an AdmissionReview of version v1.
+
+    Duplicate keys are last-wins, as in the API server.
+
+    Raises:
+        ReviewError: it is not one; the message says where.
+    """
+    if not body.strip():
+        raise ReviewError("body", "is empty; an AdmissionReview was expected")
+    try:
+        review = _decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise ReviewError(*_place(str(error))) from error
+    except RecursionError as error:
+        raise ReviewError("body", "is nested too deeply") from error
+    except ValueError as error:
+        raise ReviewError("body", f"is not JSON in UTF-8: {shorten(str(error), 200)}") from error
+    if review.api_version != API_VERSION:
+        raise ReviewError("apiVersion", f"must be {API_VERSION}, not {shorten(repr(review.api_version))}")
+    if review.kind != KIND:
+        raise ReviewError("kind", f"must be {KIND}, not {shorten(repr(review.kind))}")
+    if review.request is None:
+        raise ReviewError("request", "must be set")
+    return _request(review.request)
+
+
+def _place(message: str) -> tuple[str, str]:
+    """Turn msgspec's "what - at `$.a.b`" into the field's path and the problem."""
+    problem, _, place = message.partition(" - at `$")
+    return place.rstrip("`").lstrip(".") or "body", shorten(problem, 200)
+
+
+def _request(wire: WireRequest) -> AdmissionRequest:
+    if not wire.uid:
+        raise ReviewError("request.uid", "must be set")
+    if wire.operation not in OPERATIONS:
+        raise ReviewError("request.operation", f"{shorten(repr(wire.operation))} is not an operation")
+    user = wire.user_info
+    return AdmissionRequest(
+        uid=wire.uid,
+        operation=wire.operation,
+        kind=GroupVersionKind(group=wire.kind.group, version=wire.kind.version, kind=wire.kind.kind),
+        resource=GroupVersionResource(
+            group=wire.resource.group, version=wire.resource.version, resource=wire.resource.resource
+        ),
+        sub_resource=wire.sub_resource or "",
+        name=wire.name or metadata_text(wire.object or wire.old_object, "name"),
+        namespace=wire.namespace or "",
+        username=user.username if user is not None else "",
+        groups=tuple(user.groups or ()) if user is not None else (),
+        object=wire.object,
+        old_object=wire.old_object,
+        dry_run=bool(wire.dry_run),
+    )
+
+
+def metadata_text(api_object: Mapping[str, Any] | None, key: str) -> str:
+    """Give one text of an object's metadata; empty where there is none."""
+    metadata = (api_object or {}).get("metadata")
+    value = metadata.get(key) if isinstance(metadata, Mapping) else None
+    return value if isinstance(value, str) else ""
+
+
+def encode_review(request: AdmissionRequest, response: AdmissionResponse) -> bytes:
+    """Write the answer to *request*, with its uid."""
+    answer: dict[str, Any] = {"uid": request.uid, "allowed": response.allowed}
+    if not response.allowed:
+        answer["status"] = {
+            "status": "Failure",
+            "code": response.code,
+            "reason": response.reason,
+            "message": response.message,
+            "details": {
+                "name": request.name,
+                "group": request.kind.group,
+                "kind": request.resource.resource,
+                "causes": [
+                    {"reason": cause.reason, "message": cause.message, "field": cause.field}
+                    for cause in response.causes
+                ],
+            },
+        }
+    if response.warnings:
+        answer["warnings"] = list(response.warnings)
+    if response.audit_annotations:
+        answer["auditAnnotations"] = dict(response.audit_annotations)
+    return _encoder.encode({"apiVersion": API_VERSION, "kind": KIND, "response": answer})
