@@ -1,0 +1,334 @@
+"""
+Seeded pairs of a cluster and a change, and seeded connections, made to meet every sentence of the specification.
+
+Changes come in scenarios, each leaning towards one kind of loss, and about half of them lose nothing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+from oracle.cluster import DELETED, PORT_SETS, UIDS, Maker, cluster, made, namespaces
+from oracle.naive import GARBAGE_COLLECTOR, NAMESPACE_CONTROLLER, Change, Settings
+from oracle.vocabulary import (
+    EVERY_PORT,
+    POD_KEYS,
+    Node,
+    block,
+    every_address,
+    every_pod,
+    peers,
+    pod_peer,
+    ports,
+    rule,
+    subject_selector,
+)
+
+OWN_NAMESPACE = "eem"
+UNSPECIFIED_TYPES: tuple[list[str] | None, ...] = (["Ingress"], ["Ingress"], ["Ingress", "Egress"], [], None)
+OPERATOR_USERS = ("system:serviceaccount:eem:ibm-eem-operator", "system:serviceaccount:shop:ibm-eem-operator")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pair:
+    """A cluster, a change to it, and the settings under which it is judged."""
+
+    objects: list[Node]
+    change: Change
+    settings: Settings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """A cluster and a connection in it."""
+
+    objects: list[Node]
+    source: str
+    destination: str
+    protocol: str
+    port: int
+
+
+def seeded(seed: int) -> Random:
+    """Give a generator of numbers that are the same for the same seed."""
+    return Random(seed)  # noqa: S311  # repeatable on purpose, nothing secret
+
+
+def policy(name: str, spec: Node, namespace: str = OWN_NAMESPACE) -> Node:
+    """Make a policy."""
+    return made("NetworkPolicy", namespace, name, spec=spec)
+
+
+def with_types(rng: Random, spec: Node, types: tuple[list[str] | None, ...] = UNSPECIFIED_TYPES) -> Node:
+    """Write the policyTypes in one of the forms, or leave them out."""
+    chosen = rng.choice(types)
+    if chosen is not None or rng.random() < 0.3:
+        spec["policyTypes"] = chosen
+    return spec
+
+
+def with_selector(rng: Random, spec: Node) -> Node:
+    """Write the podSelector, or leave it out."""
+    chosen = subject_selector(rng)
+    if chosen is not None or rng.random() < 0.5:
+        spec["podSelector"] = chosen
+    return spec
+
+
+def deny_spec(rng: Random) -> Node:
+    """Make a policy that isolates and admits nobody."""
+    spec = with_types(rng, with_selector(rng, {}))
+    if rng.random() < 0.4:
+        spec["ingress"] = rng.choice(([], None))
+    return spec
+
+
+def egress_only(rng: Random) -> Node:
+    """Make a policy that leaves ingress alone, whatever its ingress section says."""
+    spec: Node = {"podSelector": {}, "policyTypes": ["Egress"]}
+    if rng.random() < 0.5:
+        spec["ingress"] = rng.choice(([], [{}]))
+    if rng.random() < 0.5:
+        spec["egress"] = [{"to": [pod_peer(rng)]}]
+    return spec
+
+
+def allow_spec(rng: Random, *, ipv6: bool) -> Node:
+    """Make a policy of one to three rules."""
+    spec = with_selector(rng, {"ingress": [rule(rng, ipv6=ipv6) for _ in range(rng.choice((1, 1, 2)))]})
+    return with_types(rng, spec)
+
+
+def open_spec(rng: Random) -> Node:
+    """Make a policy that admits everybody to every required port, in one of many ways."""
+    entry: Node = rng.choice(
+        (
+            dict,
+            lambda: {"from": rng.choice((None, []))},
+            lambda: {"from": every_pod(rng) + every_address(rng)},
+            lambda: {"from": every_pod(rng) + every_address(rng), "ports": [{"port": p} for p in EVERY_PORT]},
+            lambda: {"ports": [{"port": p, "protocol": "TCP"} for p in EVERY_PORT]},
+            lambda: {"ports": rng.choice(([], None, [{}], [{"port": 3000, "endPort": 9100}]))},
+        )
+    )()
+    return with_types(rng, {"podSelector": {} if rng.random() < 0.8 else subject_selector(rng), "ingress": [entry]})
+
+
+def any_spec(rng: Random, *, ipv6: bool) -> Node:
+    """Make a policy of any sort."""
+    shape = rng.random()
+    if shape < 0.25:
+        return deny_spec(rng)
+    if shape < 0.35:
+        return egress_only(rng)
+    return open_spec(rng) if shape < 0.55 else allow_spec(rng, ipv6=ipv6)
+
+
+def rules_with(spec: Node, entries: list[Node]) -> Node:
+    """Give the spec with other rules."""
+    return {**spec, "ingress": entries}
+
+
+Plan = tuple[str, Node | None, Node | None, list[Node]]
+
+
+def plan_isolation(rng: Random, *, ipv6: bool) -> Plan:
+    """Isolate pods that were not, or add a policy where others allow."""
+    others = [egress_only(rng)] if rng.random() < 0.3 else []
+    others += [open_spec(rng)] if rng.random() < 0.25 else []
+    new = deny_spec(rng) if rng.random() < 0.5 else allow_spec(rng, ipv6=ipv6)
+    if rng.random() < 0.7:
+        return "CREATE", None, new, others
+    old = egress_only(rng) if rng.random() < 0.5 else {**new, "podSelector": {"matchLabels": {"app": "web"}}}
+    return "UPDATE", old, new, others
+
+
+def plan_deletion(rng: Random, *, ipv6: bool) -> Plan:
+    """Delete an allow under a default-deny, the last policy, or the denial itself."""
+    others = [deny_spec(rng)] if rng.random() < 0.75 else []
+    others += [allow_spec(rng, ipv6=ipv6)] if rng.random() < 0.3 else []
+    shape = rng.random()
+    old = open_spec(rng) if shape < 0.6 else allow_spec(rng, ipv6=ipv6) if shape < 0.85 else deny_spec(rng)
+    return "DELETE", old, None, others
+
+
+def plan_ports(rng: Random, *, ipv6: bool) -> Plan:
+    """Change the ports of a rule, mostly from all that is needed to less."""
+    others = [any_spec(rng, ipv6=ipv6)] if rng.random() < 0.25 else []
+    spec = open_spec(rng)
+    entry = spec["ingress"][0]
+    new = {**entry, "ports": ports(rng, narrow=rng.random() < 0.7)}
+    if rng.random() < 0.3:
+        entry = {**entry, "ports": ports(rng)}
+    return "UPDATE", rules_with(spec, [entry]), rules_with(spec, [new]), others
+
+
+def plan_sources(rng: Random, *, ipv6: bool) -> Plan:
+    """Change the peers of a rule, mostly from everybody to fewer pods."""
+    others = [any_spec(rng, ipv6=ipv6)] if rng.random() < 0.25 else []
+    spec = open_spec(rng)
+    entry = spec["ingress"][0]
+    shape = rng.random()
+    if shape < 0.5:
+        narrowed = [pod_peer(rng) for _ in range(rng.choice((1, 2)))]
+        narrowed += every_address(rng) if rng.random() < 0.6 else []
+    else:
+        narrowed = peers(rng, ipv6=ipv6)
+    if rng.random() < 0.35:
+        entry = {**entry, "from": peers(rng, ipv6=ipv6)}
+    return "UPDATE", rules_with(spec, [entry]), rules_with(spec, [{**entry, "from": narrowed}]), others
+
+
+def plan_addresses(rng: Random, *, ipv6: bool) -> Plan:
+    """Change the ipBlocks of a rule and leave its pods."""
+    others = [any_spec(rng, ipv6=ipv6)] if rng.random() < 0.3 else []
+    spec = open_spec(rng)
+    pods = every_pod(rng)
+    entry = {**spec["ingress"][0], "from": pods + every_address(rng)}
+    new = [block(rng, ipv6=ipv6) for _ in range(rng.choice((1, 1, 2, 3)))]
+    if rng.random() < 0.3:
+        entry = {**entry, "from": pods + [block(rng, ipv6=ipv6) for _ in range(2)]}
+    return "UPDATE", rules_with(spec, [entry]), rules_with(spec, [{**entry, "from": pods + new}]), others
+
+
+def plan_anything(rng: Random, *, ipv6: bool) -> Plan:
+    """Do anything to a policy among any others."""
+    others = [any_spec(rng, ipv6=ipv6) for _ in range(rng.choice((0, 1, 1, 2)))]
+    operation = rng.choice(("CREATE", "UPDATE", "DELETE"))
+    old = None if operation == "CREATE" else any_spec(rng, ipv6=ipv6)
+    new = None if operation == "DELETE" else any_spec(rng, ipv6=ipv6)
+    if operation == "UPDATE" and rng.random() < 0.5:
+        new = with_types(rng, with_selector(rng, {"ingress": (old or {}).get("ingress")}))
+    return operation, old, new, others
+
+
+def plan_owner(rng: Random, *, ipv6: bool) -> Plan:
+    """Leave the spec alone; the owners are added by whoever makes the change of it."""
+    spec = open_spec(rng)
+    others = [deny_spec(rng)] if rng.random() < 0.8 else []
+    return "UPDATE", spec, spec, others + ([any_spec(rng, ipv6=ipv6)] if rng.random() < 0.2 else [])
+
+
+PLANS: tuple[Callable[..., Plan], ...] = (
+    *(plan_isolation,) * 4,
+    *(plan_deletion,) * 3,
+    *(plan_ports,) * 5,
+    *(plan_sources,) * 7,
+    *(plan_addresses,) * 2,
+    *(plan_anything,) * 2,
+    plan_owner,
+)
+
+
+def owners(rng: Random) -> list[Node]:
+    """Make owner references: to instances that may exist, and to nobody."""
+    kind, name = rng.choice(tuple(UIDS))
+    uid = UIDS[kind, name] if rng.random() < 0.7 else "99999999-0000-4000-8000-000000000009"
+    to_instance = {"apiVersion": "events.ibm.com/v1beta1", "kind": kind, "name": name, "uid": uid}
+    to_nobody = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "gone", "uid": UIDS[kind, name]}
+    return rng.choice(([to_instance], [to_instance], [to_nobody], [to_instance, to_nobody]))
+
+
+def settings_for(rng: Random, objects: list[Node]) -> Settings:
+    """Choose settings; pods' ranges are given for every family in use or for none."""
+    seen_ipv6 = any(":" in e["ip"] for o in objects for e in (o.get("status") or {}).get("podIPs") or [])
+    families = rng.choice((None, None, None, None, ("IPv4",), ("IPv4", "IPv6"), ("IPv6",)))
+    in_use = families or (("IPv4", "IPv6") if seen_ipv6 else ("IPv4",))
+    cidrs = {"IPv4": "10.244.0.0/16", "IPv6": "fd00:10:244::/48"}
+    return Settings(
+        sources="anywhere" if rng.random() < 0.85 else "some",
+        ipblock_matches_pods=rng.choice(("unknown", "unknown", "unknown", "yes", "no")),
+        pod_cidrs=tuple(cidrs[family] for family in in_use) if rng.random() < 0.4 else (),
+        ip_families=families,
+    )
+
+
+def cached(rng: Random, old: Node | None, *, ipv6: bool) -> list[Node]:
+    """Give the cache's copy of the policy: the request's, seldom a stale one or none."""
+    roll = rng.random()
+    if roll < 0.04:
+        return [policy("subject", any_spec(rng, ipv6=ipv6))]
+    return [] if old is None or roll < 0.06 else [old]
+
+
+def generate_pair(seed: int) -> Pair:
+    """Make a cluster and a change to it."""
+    rng = seeded(seed)
+    objects, ipv6 = cluster(rng)
+    plan = rng.choice(PLANS)
+    operation, before, after, others = plan(rng, ipv6=ipv6)
+    if operation == "UPDATE" and rng.random() < 0.12:
+        before, after = after, before
+    old = None if before is None else policy("subject", before)
+    new = None if after is None else policy("subject", after)
+    if plan is plan_owner and new is not None and rng.random() < 0.8:
+        new["metadata"]["ownerReferences"] = owners(rng)
+    around = [policy(f"other-{index}", spec) for index, spec in enumerate(others)]
+    for item in around:
+        if rng.random() < 0.07:
+            item["metadata"]["deletionTimestamp"] = DELETED
+    if old is not None and plan is not plan_owner and rng.random() < 0.03:
+        old["metadata"]["deletionTimestamp"] = DELETED
+        if new is not None:
+            new["metadata"]["deletionTimestamp"] = DELETED
+    if rng.random() < 0.25:
+        around.append(policy("elsewhere", any_spec(rng, ipv6=ipv6), rng.choice(("shop", "bank"))))
+    if rng.random() < 0.03:
+        around.append(policy("operators", open_spec(rng)))
+    roll = rng.random()
+    user = "kubernetes-admin"
+    if roll < 0.02:
+        user = rng.choice((*OPERATOR_USERS, GARBAGE_COLLECTOR, NAMESPACE_CONTROLLER))
+    change = Change(
+        operation=operation, namespace=OWN_NAMESPACE, name="subject", object=new, old_object=old, username=user
+    )
+    objects = objects + around + cached(rng, old, ipv6=ipv6)
+    return Pair(objects=objects, change=change, settings=settings_for(rng, objects))
+
+
+def both_ways(rng: Random, *, ipv6: bool) -> Node:
+    """Make a policy with rules for both directions, of which its types may count one, both or neither."""
+    spec: Node = {"podSelector": rng.choice(({}, None, {"matchLabels": {"app": rng.choice(POD_KEYS["app"])}}))}
+    if rng.random() < 0.3:
+        spec["podSelector"] = {"matchExpressions": [{"key": "app", "operator": "In", "values": ["web", "db"]}]}
+    if rng.random() < 0.8:
+        spec["ingress"] = [rule(rng, ipv6=ipv6) for _ in range(rng.choice((0, 1, 2)))]
+        if rng.random() < 0.4:
+            spec["ingress"].append({"from": [block(rng, ipv6=ipv6)]})
+    if rng.random() < 0.6:
+        spec["egress"] = [rule(rng, ipv6=ipv6, key="to") for _ in range(rng.choice((0, 1, 2)))]
+    return with_types(rng, spec, (None, [], ["Ingress"], ["Egress"], ["Ingress", "Egress"]))
+
+
+def generate_connection(seed: int) -> Question:
+    """Make a cluster and a connection to ask about."""
+    rng = seeded(seed)
+    ipv6 = rng.random() < 0.3
+    maker = Maker(rng, ipv6=ipv6)
+    objects = namespaces(rng)
+    ends: list[str] = []
+    for namespace, name in (("eem", "gw-0"), ("eem", "gw-1"), ("shop", "web-0"), ("bank", "db-0")):
+        labels = {key: rng.choice(values) for key, values in POD_KEYS.items() if rng.random() < 0.6}
+        containers = rng.choice(PORT_SETS)
+        if rng.random() < 0.12:
+            objects.append(maker.on_host(namespace, name, labels, [{"name": "c"}]))
+        else:
+            objects.append(maker.pod(namespace, name, labels, containers))
+        ends.append(f"{namespace}/{name}")
+    if rng.random() < 0.3:
+        labels = {"app": rng.choice(POD_KEYS["app"])}
+        template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c"}]}}
+        spec = {"selector": {"matchLabels": labels}, "template": template}
+        objects.append(made("Deployment", "shop", "batch", spec=spec))
+        ends.append("shop/batch")
+    ends += ["203.0.113.7", "10.9.9.9", "192.168.77.1"] + (["2001:db8::7"] if ipv6 else [])
+    for index in range(rng.choice((1, 1, 2, 3, 4))):
+        space = rng.choice(("eem", "eem", "shop"))
+        objects.append(policy(f"p{index}", both_ways(rng, ipv6=ipv6), space))
+    source, destination = rng.sample(ends, 2)
+    if "/" not in source and "/" not in destination:
+        destination = "eem/gw-0"
+    protocol = rng.choice(("TCP", "TCP", "TCP", "UDP", "SCTP"))
+    return Question(
+        objects=objects, source=source, destination=destination, protocol=protocol, port=rng.choice(EVERY_PORT)
+    )

@@ -1,0 +1,235 @@
+"""
+The decision on a NetworkPolicy change, by brute force, from the specification alone.
+
+A requirement and a label set of its pods are "lost", "undecided" or "fine" after the change.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+from typing import Any
+
+from oracle.semantics import (
+    SOUND,
+    Object,
+    Semantics,
+    is_terminating,
+    read_address,
+    read_cidr,
+    rule_covers_port,
+    selects,
+)
+from oracle.sources import EVERYBODY, Comparison, Ranges, Rules, by_reading, worst
+from oracle.world import MANAGER_KIND, OPERATOR, Holder, Subject, holders_of, of_kind, subjects_of
+
+GARBAGE_COLLECTOR = "system:serviceaccount:kube-system:generic-garbage-collector"
+NAMESPACE_CONTROLLER = "system:serviceaccount:kube-system:namespace-controller"
+SOURCES_ANNOTATION = "eem-guardrail.io/sources"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """What the operator of the guard has told it."""
+
+    sources: str = "anywhere"
+    ipblock_matches_pods: str = "unknown"
+    pod_cidrs: tuple[str, ...] = ()
+    ip_families: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """One CREATE, UPDATE or DELETE of a NetworkPolicy, as the API server asks about it."""
+
+    operation: str
+    namespace: str
+    name: str
+    object: Any
+    old_object: Any
+    username: str = "kubernetes-admin"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Requirement:
+    """A port of a component that sources must be able to reach."""
+
+    kind: str
+    name: str
+    component: str
+    protocol: str
+    port: int
+
+
+@dataclass(kw_only=True, slots=True)
+class Judgement:
+    """What the change does to each requirement and label set, and the kinds of loss met."""
+
+    exempt: str | None = None
+    outcomes: dict[tuple[Requirement, frozenset[tuple[str, str]] | None], str] = field(default_factory=dict)
+    kinds: set[str] = field(default_factory=set)
+
+    @property
+    def denied(self) -> bool:
+        """Say whether anything is lost."""
+        return "lost" in self.outcomes.values()
+
+
+def ranges_of(objects: Sequence[Object], settings: Settings) -> Ranges:
+    """Collect what is known of addresses; host-network pods have their node's and do not count."""
+    texts = [
+        entry["ip"]
+        for pod in of_kind(objects, "Pod")
+        if not pod["spec"].get("hostNetwork")
+        for entry in (pod.get("status") or {}).get("podIPs") or []
+    ]
+    seen = tuple(read_address(text) for text in texts)
+    if settings.ip_families is not None:
+        families = tuple(4 if name == "IPv4" else 6 for name in settings.ip_families)
+    else:
+        families = (4, 6) if any(address.family == 6 for address in seen) else (4,)
+    cidrs = {f: tuple(c for c in settings.pod_cidrs if read_cidr(c)[0] == f) for f in families}
+    return Ranges(families=families, pod_cidrs=cidrs, seen=seen)
+
+
+def rules_for(
+    policies: Sequence[Object], subject: Subject, requirement: Requirement, semantics: Semantics
+) -> Rules | None:
+    """Give the peers that count for a subject and a port, or None where no policy isolates the subject."""
+    isolating = [p for p in policies if selects(p, "Ingress", subject.labels, semantics)]
+    if not isolating:
+        return None
+    rules: Rules = []
+    for policy in isolating:
+        if not semantics.admits_still(policy):
+            continue
+        for rule in policy["spec"].get("ingress") or []:
+            if rule_covers_port(rule, requirement.protocol, requirement.port, subject.containers, semantics):
+                peers = semantics.peers_of(rule, "from")
+                entries = [EVERYBODY] if peers is None else peers
+                rules += [(policy["metadata"]["namespace"], peer) for peer in entries]
+    return rules
+
+
+def live_instance(reference: Object, objects: Sequence[Object], namespace: str) -> bool:
+    """Say whether an owner reference names an instance that exists and stays."""
+    return any(
+        resource["metadata"]["name"] == reference["name"]
+        and resource["metadata"].get("uid") == reference["uid"]
+        and not is_terminating(resource)
+        for kind in (MANAGER_KIND, "EventGateway")
+        if reference["kind"] == kind
+        for resource in of_kind(objects, kind, namespace)
+    )
+
+
+def hands_over(change: Change, objects: Sequence[Object]) -> bool:
+    """Say whether an UPDATE adds an owner that is no live instance: the garbage collector may delete the policy."""
+    had = change.old_object["metadata"].get("ownerReferences") or []
+    added = [o for o in change.object["metadata"].get("ownerReferences") or [] if o not in had]
+    return any(not live_instance(owner, objects, change.namespace) for owner in added)
+
+
+def exemption(change: Change, objects: Sequence[Object]) -> str | None:
+    """Name why nothing is judged, or None."""
+    space = next(n for n in of_kind(objects, "Namespace") if n["metadata"]["name"] == change.namespace)
+    operators = {
+        f"system:serviceaccount:{d['metadata']['namespace']}:{d['spec']['template']['spec']['serviceAccountName']}"
+        for d in of_kind(objects, "Deployment")
+        if d["metadata"]["name"] == OPERATOR
+    }
+    if is_terminating(space):
+        return "namespace-terminating"
+    if change.username == GARBAGE_COLLECTOR:
+        return "garbage-collector"
+    if change.username == NAMESPACE_CONTROLLER:
+        return "namespace-controller"
+    if change.username in operators:
+        return "operator"
+    unchanged = change.operation == "UPDATE" and change.object["spec"] == change.old_object["spec"]
+    return "spec-unchanged" if unchanged and not hands_over(change, objects) else None
+
+
+def policies_around(change: Change, objects: Sequence[Object]) -> tuple[list[Object], list[Object], bool]:
+    """Give the namespace's policies before and after, and whether it is a deletion; the request beats the cache."""
+    others = [
+        p for p in of_kind(objects, "NetworkPolicy", change.namespace) if p["metadata"].get("name") != change.name
+    ]
+    deletes = change.operation == "DELETE" or (
+        change.operation == "UPDATE"
+        and change.object["spec"] == change.old_object["spec"]
+        and hands_over(change, objects)
+    )
+    before = [*others, change.old_object] if change.old_object is not None else others
+    return before, others if deletes else [*others, change.object], deletes
+
+
+def sources_setting(holder: Holder, change: Change, objects: Sequence[Object], settings: Settings) -> str:
+    """Say whether a holder needs everybody or somebody: the operator somebody, the namespace beats the service."""
+    if holder.component == "operator":
+        return "some"
+    space = next(n for n in of_kind(objects, "Namespace") if n["metadata"]["name"] == change.namespace)
+    return (space["metadata"].get("annotations") or {}).get(SOURCES_ANNOTATION, settings.sources)
+
+
+def worlds_of(before: list[Object], after: list[Object]) -> list[tuple[list[Object], list[Object]]]:
+    """Give the worlds to judge in: as it is, and with every terminating policy already gone."""
+    if not any(is_terminating(p) for p in (*before, *after)):
+        return [(before, after)]
+    staying = [[p for p in side if not is_terminating(p)] for side in (before, after)]
+    return [(before, after), (staying[0], staying[1])]
+
+
+def kinds_of(comparison: Comparison, after_any_port: Rules | None, reading: str, want: str) -> set[str]:
+    """Name the kinds of a loss that no deletion made: isolation, a port, pods or addresses as sources."""
+    if comparison.before is None:
+        return {"isolation"}
+    if replace(comparison, after=after_any_port).outcome(want, reading) == "fine":
+        return {"port"}
+    kinds = {"outside addresses"} if comparison.lost_outside() == "lost" else set()
+    return kinds | ({"source pods"} if by_reading(comparison.lost_pods, reading) == "lost" else set())
+
+
+def judge(objects: Sequence[Object], change: Change, settings: Settings, semantics: Semantics = SOUND) -> Judgement:
+    """Judge a change against every requirement of its namespace."""
+    objects, change = semantics.load((objects, change))
+    exempt = exemption(change, objects)
+    if exempt is not None:
+        return Judgement(exempt=exempt)
+    judgement = Judgement()
+    before, after, deletes = policies_around(change, objects)
+    worlds = worlds_of(before, after)
+    ranges = ranges_of(objects, settings)
+    reading = semantics.block_reading(settings.ipblock_matches_pods)
+    any_port = replace(semantics, port_covers=lambda *_: True)
+    known: dict[object, tuple[str, set[str]]] = {}
+    for holder in holders_of(objects, change.namespace):
+        want = sources_setting(holder, change, objects, settings)
+        subjects = subjects_of(holder, change.namespace, objects, semantics)
+        for port, subject in product(holder.ports, subjects):
+            requirement = Requirement(
+                kind=holder.kind, name=holder.name, component=holder.component, protocol="TCP", port=port
+            )
+            key = requirement, None if subject.assumed else frozenset(subject.labels.items())
+            for was, will in worlds:
+                comparison = Comparison(
+                    before=rules_for(was, subject, requirement, semantics),
+                    after=rules_for(will, subject, requirement, semantics),
+                    namespace=change.namespace,
+                    ranges=ranges,
+                    semantics=semantics,
+                )
+                blind = rules_for(will, subject, requirement, any_port)
+                same = want, identity(comparison.before), identity(comparison.after), identity(blind)
+                if same not in known:
+                    outcome = comparison.outcome(want, reading)
+                    kinds = kinds_of(comparison, blind, reading, want) if outcome == "lost" else set()
+                    known[same] = outcome, {"deletion"} if deletes and kinds else kinds
+                outcome, kinds = known[same]
+                judgement.outcomes[key] = worst(iter((judgement.outcomes.get(key, "fine"), outcome)))
+                judgement.kinds |= kinds
+    return judgement
+
+
+def identity(rules: Rules | None) -> object:
+    """Give a key under which the same rules are met again within one judgement."""
+    return None if rules is None else tuple((namespace, id(peer)) for namespace, peer in rules)
