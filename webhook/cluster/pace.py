@@ -1,0 +1,74 @@
+"""Keep to the pace that the API server and the event loop can bear."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+# 5 ms of work at a time: an admission review that waits for the event loop then waits less than 10 ms.
+TURN_SECONDS: Final = 0.005
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Clock:
+    """What time it is and how one waits; an argument everywhere, so that tests need not wait."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delays:
+    """How long to wait at most: *first* seconds, doubled up to *longest*; forgotten after *reset* without failure."""
+
+    first_seconds: float
+    longest_seconds: float
+    reset_seconds: float = 120.0
+
+
+class Backoff:
+    """
+    Says how long to wait before the next attempt.
+
+    Full jitter, any moment up to the current limit, spreads the replicas that a returning API server has to bear.
+
+    Source: client-go tools/cache/reflector.go (0.8 s, 30 s, factor 2, jitter, reset after 2 min).
+    """
+
+    def __init__(self, delays: Delays, clock: Clock, rng: random.Random) -> None:
+        self._delays = delays
+        self._clock = clock
+        self._rng = rng
+        self._limit = delays.first_seconds
+        self._last = float("-inf")
+
+    def next_seconds(self) -> float:
+        """Give the seconds to wait after a failure that has just happened."""
+        now = self._clock.monotonic()
+        if now - self._last > self._delays.reset_seconds:
+            self._limit = self._delays.first_seconds
+        self._last = now
+        delay = self._rng.uniform(0.0, self._limit)
+        self._limit = min(self._limit * 2, self._delays.longest_seconds)
+        return delay
+
+    def reset(self) -> None:
+        """Begin again with the shortest delay."""
+        self._last = float("-inf")
+
+
+class Turn:
+    """Gives the event loop to the others whenever this task has held it long enough."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._began = monotonic()
+
+    async def share(self) -> None:
+        """Let the others run if this task's time is up."""
+        if self._monotonic() - self._began >= TURN_SECONDS:
+            await asyncio.sleep(0)
+            self._began = self._monotonic()

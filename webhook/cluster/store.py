@@ -1,0 +1,169 @@
+"""
+Hold the cluster as it is known now.
+
+The snapshot is an immutable value; the store swaps it. Whoever reads it keeps a state that does not change under
+them. A list replaces all objects of its kind in one swap, however long the next snapshot took to build: what other
+kinds brought in the meantime is kept in a journal and applied to it first.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from webhook.cluster.ordering import EventType, Ordering, name_of
+from webhook.cluster.pace import Clock, Turn
+from webhook.eem import WATCHED, EemSnapshot, ResourceType
+
+_Change = Callable[[EemSnapshot], EemSnapshot]
+
+
+@dataclass(kw_only=True, slots=True)
+class KindStatus:
+    """
+    How well one kind is known; written by its reflector, read by metrics and probes.
+
+    Args:
+        synced: a list was taken in, and nothing forbids to keep it up to date.
+        served: False while the API server does not know the kind at all.
+        objects: how many there are.
+        lists: how many lists were taken in.
+        last_event_timestamp_seconds: when the API server last said something of this kind (a list, an event, a
+        bookmark),
+            as seconds since 1970; 0 before the first time.
+        problem: what is wrong now, in words; empty when nothing is.
+    """
+
+    resource: ResourceType
+    synced: bool = False
+    served: bool = True
+    objects: int = 0
+    lists: int = 0
+    last_event_timestamp_seconds: float = 0.0
+    problem: str = ""
+
+
+class Store:
+    """
+    The current snapshot, and how well it is known.
+
+    One writer for each kind: its reflector. All of it belongs to one event loop.
+    """
+
+    def __init__(self, resources: Iterable[ResourceType] = WATCHED, clock: Clock | None = None) -> None:
+        self.status: Mapping[str, KindStatus] = {resource.kind: KindStatus(resource=resource) for resource in resources}
+        self._clock = clock or Clock()
+        self._snapshot = EemSnapshot.empty()
+        self._orderings = {kind: Ordering() for kind in self.status}
+        self._replacing = asyncio.Lock()
+        self._journal: list[_Change] | None = None
+        self._waiters: set[asyncio.Future[None]] = set()
+
+    @property
+    def snapshot(self) -> EemSnapshot:
+        """Give the cluster as it is known now."""
+        return self._snapshot
+
+    @property
+    def has_synced(self) -> bool:
+        """Say whether every kind is known."""
+        return all(status.synced for status in self.status.values())
+
+    def apply(self, kind: str, event_type: EventType, mapping: Mapping[str, Any]) -> bool:
+        """Take in one event; say whether it was news."""
+        is_news = self._orderings[kind].admit(event_type, mapping)
+        if is_news:
+            if event_type == "DELETED":
+                namespace, name = name_of(mapping)
+                self._change(lambda snapshot: snapshot.without_object(kind, namespace, name))
+            else:
+                self._change(lambda snapshot: snapshot.with_object(mapping))
+        self.heard(kind)
+        return is_news
+
+    async def replace(self, kind: str, mappings: Iterable[Mapping[str, Any]], number: int = 0) -> None:
+        """
+        Make *mappings* all that there is of one kind, in one swap, and the kind synced.
+
+        Only what differs from what is known costs anything. *mappings* is consumed bit by bit; when it raises,
+        nothing changes.
+
+        Args:
+            number: the list's resourceVersion as a number.
+        """
+        turn = Turn(self._clock.monotonic)
+        async with self._replacing:
+            ordering = self._orderings[kind]
+            relist = ordering.relist()
+            building = self._snapshot
+            self._journal = []
+            try:
+                for mapping in mappings:
+                    if relist.take(mapping):
+                        building = building.with_object(mapping)
+                    await turn.share()
+                for namespace, name in relist.gone():
+                    building = building.without_object(kind, namespace, name)
+                    await turn.share()
+                while self._journal:
+                    changes, self._journal = self._journal, []
+                    for change in changes:
+                        building = change(building)
+                        await turn.share()
+            finally:
+                self._journal = None
+            # Nothing awaits between the last look into the journal and here.
+            ordering.replace(relist, number)
+            self._snapshot = building
+            status = self.status[kind]
+            status.synced = True
+            status.lists += 1
+            self.heard(kind)
+
+    def all_heard_before(self, kind: str, number: int) -> None:
+        """Take note that all news of a kind up to *number* has come, and that the API server spoke."""
+        self._orderings[kind].everything_before(number)
+        self.heard(kind)
+
+    def heard(self, kind: str) -> None:
+        """Take note that the API server has just said something of this kind."""
+        status = self.status[kind]
+        status.objects = len(self._orderings[kind])
+        status.last_event_timestamp_seconds = self._clock.wall()
+        self.announce()
+
+    def mark(self, kind: str, *, synced: bool) -> None:
+        """Say that a kind cannot be kept up to date any more, or that it can again from what is known of it."""
+        self.status[kind].synced = synced
+        self.announce()
+
+    def reset(self, snapshot: EemSnapshot) -> None:
+        """Take a whole snapshot that does not come from an API server, every kind of it known."""
+        self._snapshot = snapshot
+        for kind, status in self.status.items():
+            status.synced = True
+            status.objects = snapshot.count(kind)
+            status.lists += 1
+            status.last_event_timestamp_seconds = self._clock.wall()
+        self.announce()
+
+    async def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait until *condition* holds; it is asked again after every change of the snapshot or of a status."""
+        while not condition():
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.add(waiter)
+            try:
+                await waiter
+            finally:
+                self._waiters.discard(waiter)
+
+    def announce(self) -> None:
+        """Let everybody who waits look again."""
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _change(self, change: _Change) -> None:
+        self._snapshot = change(self._snapshot)
+        if self._journal is not None:
+            self._journal.append(change)
