@@ -1,0 +1,122 @@
+"""
+Write log lines that nobody can forge: one line for each record, whatever is in it.
+
+Every character outside printable ASCII is escaped, so no name, message or traceback can begin a line of its own,
+colour a terminal or turn its text round. Fields are cut to 256 characters and a line to 4 KiB: what users write into
+their objects never floods the log. Objects themselves are never logged.
+"""
+
+import json
+import logging
+import re
+import time
+from collections.abc import Callable, Mapping
+
+from webhook.admission import AdmissionRequest, AdmissionResponse
+
+DECISIONS = logging.getLogger("webhook.decision")
+MAX_FIELD = 256  # characters; a name has at most 253
+MAX_TEXT = 1024  # characters of a record's own message
+MAX_TRACEBACK = 2048  # characters, the last ones: the innermost frames and the error itself
+MAX_LINE = 4096  # bytes; container runtimes split longer lines at 16 KiB, log shippers some at 4
+_SMALLEST_FIELD = 8  # characters, to which fields are cut where every character takes six or twelve when escaped
+_PLAIN = re.compile(r"[!#-<>-\[\]-~]+")  # printable ASCII without blank, quote, equals sign and backslash
+
+
+def log_decision(webhook: str, request: AdmissionRequest, response: AdmissionResponse, milliseconds: float) -> None:
+    """Write the one line that tells what was asked, by whom, and what was answered."""
+    if DECISIONS.isEnabledFor(logging.INFO):
+        fields = {
+            "webhook": webhook,
+            "uid": request.uid,
+            "operation": request.operation,
+            "kind": request.kind.kind,
+            "namespace": request.namespace,
+            "name": request.name,
+            "user": request.username,
+            "dryRun": request.dry_run,
+            "result": response.result,
+            "allowed": response.allowed,
+            "code": response.code,
+            "milliseconds": round(milliseconds, 3),
+            "message": response.message,
+        }
+        DECISIONS.info("decision", extra={"fields": fields})
+
+
+def formatter(log_format: str) -> logging.Formatter:
+    """
+    Give the formatter for `json` or `text`.
+
+    Raises:
+        ValueError: another format.
+    """
+    if log_format == "json":
+        return JsonFormatter()
+    if log_format == "text":
+        return TextFormatter()
+    raise ValueError(f"{log_format!r} is not a log format: json or text")
+
+
+class JsonFormatter(logging.Formatter):
+    """Write a record as one JSON object."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Give the line, without its end."""
+        head = {"time": _time(record), "level": record.levelname, "logger": record.name}
+        return _fitting(lambda longest: json.dumps(head | _content(self, record, longest)))
+
+
+class TextFormatter(logging.Formatter):
+    """Write a record as one line for people: time, level, logger, message, `key=value`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Give the line, without its end."""
+        head = f"{_time(record)} {record.levelname} {record.name}"
+
+        def line(longest: int) -> str:
+            content = _content(self, record, longest)
+            event = _escaped(str(content.pop("event")))
+            return " ".join((head, event, *(f"{key}={_word(value)}" for key, value in content.items())))
+
+        return _fitting(line)
+
+
+def _content(base: logging.Formatter, record: logging.LogRecord, longest: int) -> dict[str, object]:
+    """Give what a record says, with every text cut in proportion to *longest*, the length of a field."""
+    content: dict[str, object] = {"event": _cut(record.getMessage(), longest * (MAX_TEXT // MAX_FIELD))}
+    fields: Mapping[str, object] = getattr(record, "fields", {})
+    for key, value in fields.items():
+        content[key] = _cut(value, longest) if isinstance(value, str) else value
+    if record.exc_info:
+        traceback = base.formatException(record.exc_info)
+        content["traceback"] = traceback[-longest * (MAX_TRACEBACK // MAX_FIELD) :]
+    return content
+
+
+def _fitting(write: Callable[[int], str]) -> str:
+    """Write a line, with shorter fields where escaping makes it too long. It is ASCII: characters are bytes."""
+    longest = MAX_FIELD
+    line = write(longest)
+    while len(line) > MAX_LINE and longest > _SMALLEST_FIELD:
+        longest //= 2
+        line = write(longest)
+    return line
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def _word(value: object) -> str:
+    """Write a value so that it can be told from its neighbours: bare where it is plain, in quotes otherwise."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if _PLAIN.fullmatch(text) else json.dumps(text)
+
+
+def _escaped(text: str) -> str:
+    return json.dumps(text)[1:-1].replace('\\"', '"')
+
+
+def _time(record: logging.LogRecord) -> str:
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(record.created))}.{int(record.msecs):03d}Z"

@@ -1,0 +1,213 @@
+"""
+Serve with the newest good certificate, without a restart and without one failed handshake.
+
+The pair in use is never touched. A new one is read as bytes, loaded into a fresh SSLContext, and only if that works
+does the listening context hand new handshakes to it (`sni_callback`, which OpenSSL calls with and without a server
+name); connections that exist keep what they have. OpenSSL would replace the certificate of a live context before it
+finds that the key is another's, and refuse every handshake after that.
+"""
+
+import asyncio
+import logging
+import os
+import ssl
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography import x509
+
+from webhook.server.metrics import Metrics
+
+POLL_SECONDS = 10.0  # controller-runtime's figure; watching a symlink that is swapped has failed in many projects
+MAX_FILE_BYTES = 64 * 1024  # a chain of dozens; parsing hostile PEM can be slow
+CERTIFICATE, KEY, CA = "tls.crt", "tls.key", "ca.crt"
+_MOUNT = "..data"  # the symlink by which the kubelet swaps all files of a mounted Secret at once
+_TLS12_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # forward secret and authenticated; TLS 1.3 has no others
+
+log = logging.getLogger(__name__)
+
+
+class PairError(ValueError):
+    """Tell why a certificate and key cannot be served with."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PairFiles:
+    """
+    The content of a serving pair's files.
+
+    Args:
+        ca: certificates that sign it; empty where the Secret does not say (a public or an injected CA).
+    """
+
+    certificate: bytes
+    key: bytes = field(repr=False)  # no log line or traceback may show it
+    ca: bytes = b""
+
+
+class CertificateSource:
+    """
+    The serving pair, from a directory laid out like a mounted Secret, or handed over by `install`.
+
+    Args:
+        metrics: told when the pair expires and how many attempts to replace it failed.
+        directory: holds tls.crt, tls.key and perhaps ca.crt; None where pairs are handed over.
+        minimum_version: TLS 1.3, or 1.2 for a proxy that cannot do better.
+    """
+
+    def __init__(
+        self,
+        *,
+        metrics: Metrics,
+        directory: Path | None = None,
+        minimum_version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
+    ) -> None:
+        self._metrics = metrics
+        self._directory = directory
+        self._minimum_version = minimum_version
+        self._files: PairFiles | None = None
+        self._current: ssl.SSLContext | None = None
+        self._not_after: datetime | None = None
+        self._complaint = ""
+        self.context = _new_context(minimum_version)
+        self.context.sni_callback = self._choose
+
+    @property
+    def not_after(self) -> datetime | None:
+        """When the pair in use expires; None before there is one."""
+        return self._not_after
+
+    @property
+    def ca_bundle(self) -> bytes:
+        """The content of ca.crt; empty where there is none."""
+        return self._files.ca if self._files is not None else b""
+
+    def problem(self) -> str | None:
+        """Say why nobody can trust this server at the moment; None when all is well. A check for /readyz."""
+        if self._not_after is None:
+            return "no certificate is loaded"
+        if self._not_after <= datetime.now(UTC):
+            return f"the certificate expired at {self._not_after.isoformat()}"
+        return None
+
+    def install(self, certificate: bytes, key: bytes, ca: bytes = b"") -> None:
+        """
+        Serve with this pair from now on.
+
+        Raises:
+            PairError: it cannot be used; the one in use stays.
+        """
+        files = PairFiles(certificate=certificate, key=key, ca=ca)
+        context, not_after = _load(files, self._minimum_version)
+        self._current, self._not_after, self._files = context, not_after, files
+        self._metrics.certificate_not_after.labels("serving").set(not_after.timestamp())
+        log.info("serving certificate loaded", extra={"fields": {"notAfter": not_after.isoformat()}})
+
+    async def load(self) -> None:
+        """
+        Read the directory once, at start.
+
+        Raises:
+            PairError: there is no pair that can be used.
+        """
+        files = await asyncio.to_thread(self._read)  # a directory that hangs must not hang the service
+        if files != self._files:
+            self.install(files.certificate, files.key, files.ca)
+
+    async def reload(self) -> bool:
+        """Take what the directory holds now, if it is new and good; say whether the pair in use is what it holds."""
+        try:
+            await self.load()
+        except PairError as error:
+            self._metrics.certificate_reload_errors.inc()
+            if str(error) != self._complaint:  # the same fault is told once, not every ten seconds
+                log.error("the serving certificate was not replaced", extra={"fields": {"reason": str(error)}})  # noqa: TRY400  the fault is in the file
+            self._complaint = str(error)
+            return False
+        self._complaint = ""
+        return True
+
+    async def watch(self, *, poll_seconds: float = POLL_SECONDS) -> None:
+        """Look at the directory again and again, by content and not by time stamps."""
+        while True:
+            await asyncio.sleep(poll_seconds)
+            await self.reload()
+
+    def _read(self) -> PairFiles:
+        if self._directory is None:
+            raise PairError("no directory was given")
+        mount = self._directory / _MOUNT
+        # All files from one version of the Secret: the swap may happen between two reads.
+        base = mount.resolve() if mount.is_symlink() else self._directory
+        return PairFiles(
+            certificate=_read_file(base / CERTIFICATE),
+            key=_read_file(base / KEY),
+            ca=_read_file(base / CA) if (base / CA).exists() else b"",
+        )
+
+    def _choose(self, handshake: ssl.SSLObject, _server_name: str | None, _listening: ssl.SSLContext) -> int | None:
+        if self._current is None:
+            return ssl.AlertDescription.ALERT_DESCRIPTION_INTERNAL_ERROR
+        handshake.context = self._current
+        return None
+
+
+def _new_context(minimum_version: ssl.TLSVersion) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = minimum_version
+    context.set_ciphers(_TLS12_CIPHERS)
+    # No resumption: the API server does not use it, and a resumed session would outlive its certificate.
+    context.num_tickets = 0
+    context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _load(files: PairFiles, minimum_version: ssl.TLSVersion) -> tuple[ssl.SSLContext, datetime]:
+    for name, content in ((CERTIFICATE, files.certificate), (KEY, files.key), (CA, files.ca)):
+        if len(content) > MAX_FILE_BYTES:
+            raise PairError(f"{name} has more than {MAX_FILE_BYTES} bytes")
+    try:
+        leaf = x509.load_pem_x509_certificates(files.certificate)[0]
+        if files.ca:
+            x509.load_pem_x509_certificates(files.ca)
+    except ValueError as error:
+        raise PairError(f"{CERTIFICATE} or {CA} cannot be read: {error}") from error
+    if leaf.not_valid_after_utc <= datetime.now(UTC):
+        raise PairError(f"{CERTIFICATE} expired at {leaf.not_valid_after_utc.isoformat()}")
+    context = _new_context(minimum_version)
+    try:
+        with _as_file(files.certificate.rstrip() + b"\n" + files.key) as path:
+            context.load_cert_chain(path, password="")  # an encrypted key must fail, not ask a terminal
+    except ssl.SSLError as error:
+        raise PairError(f"{KEY} does not fit {CERTIFICATE}: {error.reason or error}") from error
+    return context, leaf.not_valid_after_utc
+
+
+@contextmanager
+def _as_file(content: bytes) -> Iterator[str]:
+    """Lend content to OpenSSL as a file, for it loads keys from paths alone; in memory where the system can."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("pair")
+        try:
+            os.write(descriptor, content)
+            yield f"/proc/self/fd/{descriptor}"
+        finally:
+            os.close(descriptor)
+    else:
+        with tempfile.NamedTemporaryFile() as file:  # mode 0600, removed at once
+            file.write(content)
+            file.flush()
+            yield file.name
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_FILE_BYTES + 1)  # one more, to tell that it is too large
+    except OSError as error:
+        raise PairError(f"{path.name}: {error.strerror}") from error
