@@ -68,10 +68,10 @@ def find_go() -> str:
     Raises:
         BuildError: there is none.
     """
-    candidates = [shutil.which("go")]
+    candidates: list[str | None] = [shutil.which("go")]
     package = importlib.util.find_spec("go")
-    for location in (package.submodule_search_locations or ()) if package else ():
-        candidates.append(str(Path(location) / "bin" / "go"))
+    locations = (package.submodule_search_locations or ()) if package else ()
+    candidates.extend(str(Path(location) / "bin" / "go") for location in locations)
     for go in candidates:
         if go is not None and Path(go).exists() and go_version(go) >= OLDEST_GO:
             return go

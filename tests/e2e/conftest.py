@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
 from harness.guard import BARE, GUARDED, PROBED, Guard
 from harness.machine import Machine, NoMachineError, find_binaries
 from harness.place import Place
@@ -41,13 +40,13 @@ def guard(machine: Machine) -> Guard:
 
 @pytest.fixture(scope="session")
 def names() -> Iterator[str]:
-    """The guarded namespaces that no case has had."""
+    """Name the guarded namespaces that no case has had."""
     return iter([name for name in GUARDED if name not in PROBED])
 
 
 @pytest.fixture(scope="session")
 def bare_names() -> Iterator[str]:
-    """The same, registered without matchConditions."""
+    """Name those that are registered without matchConditions."""
     return iter([name for name in BARE if name not in PROBED])
 
 

@@ -1,5 +1,6 @@
 """The manifests, as a real API server reads them."""
 
+import pytest
 from harness.guard import CRDS, MANIFESTS, NAMESPACE, Guard
 from harness.machine import Machine
 
@@ -13,14 +14,16 @@ def test_overlay_is_accepted_strictly(machine: Machine, guard: Guard) -> None:
     assert (answer.status, answer.stderr) == (0, "")
 
 
-def test_base_is_accepted_strictly_on_its_own(machine: Machine, guard: Guard) -> None:
+@pytest.mark.usefixtures("guard")
+def test_base_is_accepted_strictly_on_its_own(machine: Machine) -> None:
     """The base needs no component to be applied."""
     answer = machine.kubectl("apply", "--dry-run=server", "--validate=strict", "-k", str(MANIFESTS / "base"))
 
     assert (answer.status, answer.stderr) == (0, "")
 
 
-def test_kinds_of_the_tests_are_accepted_strictly(machine: Machine, guard: Guard) -> None:
+@pytest.mark.usefixtures("guard")
+def test_kinds_of_the_tests_are_accepted_strictly(machine: Machine) -> None:
     """The cut-down kinds of these tests are structural schemas."""
     answer = machine.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", str(CRDS))
 
@@ -42,10 +45,13 @@ def test_rights_are_enough(guard: Guard) -> None:
     assert forbidden == []
 
 
-def test_rights_are_no_more_than_reading(machine: Machine, guard: Guard) -> None:
+@pytest.mark.usefixtures("guard")
+def test_rights_are_no_more_than_reading(machine: Machine) -> None:
     """The service account may read what it judges by, and neither write nor see a Secret."""
     answers = {
-        (verb, resource): machine.kubectl("auth", "can-i", verb, resource, "--all-namespaces", f"--as={SERVICE_ACCOUNT}").stdout
+        (verb, resource): machine.kubectl(
+            "auth", "can-i", verb, resource, "--all-namespaces", f"--as={SERVICE_ACCOUNT}"
+        ).stdout
         for verb, resource in (
             ("list", "networkpolicies"),
             ("watch", "eventgateways.events.ibm.com"),

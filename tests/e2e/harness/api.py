@@ -50,7 +50,7 @@ class ApiClient:
         headers = {"Content-Type": kind}
         async with self._session.request(method, path, data=data, headers=headers, timeout=timeout) as answer:
             text = await answer.text()
-            if answer.status >= 400:  # noqa: PLR2004 the first code that is an error in HTTP
+            if answer.status >= 400:
                 raise ApiError(answer.status, text)
             return json.loads(text) if text.startswith("{") else text
 

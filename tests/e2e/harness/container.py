@@ -18,7 +18,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 def mount(source: str, target: str, kind: str | None, flags: int) -> None:
-    """Call mount(2)."""
+    """Mount, or say why it could not be."""
     encoded = [None if text is None else text.encode() for text in (source, target, kind)]
     if libc.mount(*encoded, ctypes.c_ulong(flags), None) != 0:
         code = ctypes.get_errno()

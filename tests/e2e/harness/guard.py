@@ -21,7 +21,7 @@ NAMESPACE = "eem-guardrail"
 MANIFESTS = CHECKOUT / "manifests"
 REGISTRATION = MANIFESTS / "components" / "static-registration" / "validatingwebhookconfiguration.yaml"
 
-# Registered by hand, as static-registration wants it. Each case takes the next one, so that none sees another's policies.
+# Registered by hand, as static-registration wants it. Each case takes the next one: none sees another's policies.
 GUARDED = tuple(f"eem-{number:02}" for number in range(60))
 # Registered without matchConditions, so that the service itself is asked about what these keep out elsewhere.
 BARE = tuple(f"bare-{number:02}" for number in range(20))
@@ -32,6 +32,7 @@ WATCHED = ("networkpolicies", "namespaces", "pods", "eventgateways", "eventendpo
 
 ROLLOUT_SECONDS = 90
 HEARD_SECONDS = 10  # the service writes a line as it answers; what is waited for is the file
+ENDED_SECONDS = 60  # above terminationGracePeriodSeconds
 SEEN_SECONDS = 10  # a watch takes milliseconds
 KINDS_SECONDS = 60  # a kind that is not there is looked for again and again, but not all the time
 REGISTERED_SECONDS = 30  # the API server honours a new registration within a second or two
@@ -58,6 +59,7 @@ class Guard:
         self._machine = machine
         self._overlay = machine.folder / "overlay"
         self._heard: set[str] = set()
+        self.first_replicas: set[str] = set()
 
     @property
     def overlay(self) -> Path:
@@ -78,9 +80,10 @@ class Guard:
         files = [f"--from-file={name}={pair / name}" for name in ("ca.crt", "tls.crt", "tls.key")]
         self._machine.must("create", "secret", "generic", "eem-guardrail-tls", f"--namespace={NAMESPACE}", *files)
         self.until_rolled_out()
+        self.first_replicas = set(self.replicas())
         for name in PROBED:
             self._machine.must("apply", "-f", "-", stdin=listed(*namespace(name)))
-            wait_until(lambda probed=name: self._is_asked(probed), "the registration", seconds=REGISTERED_SECONDS)
+            self._until_registered(name)
 
     def _write_overlay(self, ca: bytes) -> None:
         """Write the kustomization of this cluster: base, static registration, and the two fields that are its own."""
@@ -112,6 +115,12 @@ class Guard:
         webhook["namespaceSelector"]["matchExpressions"][0]["values"] = list(BARE)
         (self._overlay / "bare.yaml").write_text(yaml.safe_dump(bare))
 
+    def _until_registered(self, name: str) -> None:
+        try:
+            wait_until(lambda: self._is_asked(name), "the registration", seconds=REGISTERED_SECONDS)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}\n{self.last_words()}") from None
+
     def _is_asked(self, name: str) -> bool:
         """Send a change that is never made and look whether the service heard of it."""
         harmless = policy(name, "probe", selector={"matchLabels": {"probe": "registration"}})
@@ -122,18 +131,26 @@ class Guard:
         """Wait until every replica of the newest generation is ready."""
         deployment = f"deployment/{NAMESPACE}"
         timeout = f"--timeout={ROLLOUT_SECONDS}s"
-        answer = self._machine.kubectl("rollout", "status", deployment, f"--namespace={NAMESPACE}", timeout, seconds=100)
+        answer = self._machine.kubectl(
+            "rollout", "status", deployment, f"--namespace={NAMESPACE}", timeout, seconds=100
+        )
         if answer.status != 0:
             raise AssertionError(f"{answer.stdout}{answer.stderr}\n{self.last_words()}")
 
     def last_words(self) -> str:
-        """The end of what the service's processes said, for a failure's text."""
+        """Give the end of what the service's processes said, for a failure's text."""
         files = [*self._log_files(), self._machine.logs / "kubelet.jsonl"]
         return "\n".join(f"{path.name}:\n{path.read_text()[-3000:]}" for path in files if path.exists())
 
     def restart(self) -> None:
         """Replace every replica, as `kubectl rollout restart` does."""
         self._machine.must("rollout", "restart", f"deployment/{NAMESPACE}", f"--namespace={NAMESPACE}")
+        self.until_rolled_out()
+
+    def scale(self, replicas: int) -> None:
+        """Change the number of replicas and wait until that many are ready."""
+        command = ("scale", f"deployment/{NAMESPACE}", f"--namespace={NAMESPACE}", f"--replicas={replicas}")
+        self._machine.must(*command)
         self.until_rolled_out()
 
     def _log_files(self) -> list[Path]:
@@ -158,7 +175,7 @@ class Guard:
         ]
 
     def unheard(self, namespace: str) -> list[Decision]:
-        """The decisions about *namespace* that no assertion has taken yet."""
+        """Give the decisions about *namespace* that no assertion has taken yet."""
         return [one for one in self._decisions() if one.namespace == namespace and one.uid not in self._heard]
 
     def heard(self, namespace: str, operation: str, name: str | None, result: str, user: str | None = None) -> Decision:
@@ -221,13 +238,36 @@ class Guard:
             held = {replica: self._held(replica) for replica in self.replicas()}
             raise TimeoutError(f"{error}; they hold {held}\n{self.last_words()}") from None
 
+    def until_told(self, resource: str, since: float) -> None:
+        """Wait until the watch of *resource* has brought every replica something after *since* (Unix time)."""
+        name = f'eem_guardrail_cache_last_event_timestamp_seconds{{resource="{resource}"}}'
+
+        def look() -> bool:
+            return all(gauge(self.metrics(replica), name) >= since for replica in self.replicas())
+
+        wait_until(look, f"news of {resource} on every replica", seconds=SEEN_SECONDS)
+
+    def exits(self, replicas: set[str]) -> dict[str, tuple[int, bool]]:
+        """Wait until *replicas* have ended; return the status of each, and whether it had to be killed."""
+
+        def look() -> dict[str, tuple[int, bool]] | None:
+            ended = {}
+            for line in (self._machine.logs / "kubelet.jsonl").read_text().splitlines():
+                event = json.loads(line)
+                name = event["pod"].rpartition("/")[2]
+                if event["event"] == "ended" and name in replicas:
+                    ended[name] = (event["status"], event["killed"])
+            return ended if ended.keys() == replicas else None
+
+        return wait_until(look, f"the end of {replicas}", seconds=ENDED_SECONDS)
+
     def _count(self, resource: str) -> int:
         return len(self._machine.must("get", resource, "--all-namespaces", "--output=name").stdout.splitlines())
 
     def _held(self, replica: str) -> dict[str, int]:
         """Read how many objects of each watched kind one replica holds."""
-        found = re.findall(r'^eem_guardrail_cache_objects\{resource="(\w+)"\} (\S+)$', self.metrics(replica), re.MULTILINE)
-        return {resource: int(float(count)) for resource, count in found if resource in WATCHED}
+        metrics = self.metrics(replica)
+        return {one: int(gauge(metrics, f'eem_guardrail_cache_objects{{resource="{one}"}}')) for one in WATCHED}
 
     def metrics(self, replica: str) -> str:
         """Read the metrics of one replica."""
@@ -240,7 +280,15 @@ class Guard:
         return [one["metadata"]["name"] for one in pods if "deletionTimestamp" not in one["metadata"]]
 
 
+def gauge(metrics: str, name: str) -> float:
+    """Read one value from metrics in text form; 0 where it is not there."""
+    found = re.search(rf"^{re.escape(name)} (\S+)$", metrics, re.MULTILINE)
+    return float(found.group(1)) if found else 0.0
+
+
 def refusal(answer: Answer) -> str:
-    """The text of a refusal by the service, as kubectl printed it; "" where it printed something else."""
-    _, found, text = answer.stderr.partition('admission webhook "networkpolicies.eem-guardrail.io" denied the request: ')
+    """Give the text of a refusal by the service, as kubectl printed it; "" where it printed something else."""
+    _, found, text = answer.stderr.partition(
+        'admission webhook "networkpolicies.eem-guardrail.io" denied the request: '
+    )
     return text.strip() if found and answer.status == 1 and "(Forbidden)" in answer.stderr else ""

@@ -7,7 +7,7 @@ All other pods are data: they are bound and called Running, and nothing runs.
 
 import asyncio
 import contextlib
-import datetime
+import datetime as dt
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -77,7 +77,7 @@ class Kubelet:
             self._log(task.get_name(), "failed", error=repr(error))
 
     def _log(self, pod: str, event: str, **details: object) -> None:
-        now = datetime.datetime.now(datetime.UTC).isoformat()
+        now = dt.datetime.now(dt.UTC).isoformat()
         with (self._folder / "logs" / "kubelet.jsonl").open("a") as log:
             log.write(json.dumps({"time": now, "pod": pod, "event": event, **details}) + "\n")
 
@@ -127,7 +127,7 @@ class Kubelet:
             try:
                 await process.start(self._client)
             except ApiError as error:
-                if error.status != 404:  # noqa: PLR2004 a volume's Secret may come later
+                if error.status != 404:  # a volume's Secret may come later
                     raise
                 await self._until_changed(uid, RETRY_SECONDS)
                 continue
@@ -184,7 +184,7 @@ def path_of(pod: Json) -> str:
 
 def status_of(address: str, *, ready: bool) -> dict[str, Any]:
     """Write the status of a pod that runs at *address*."""
-    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     state = {"Ready": ready, "ContainersReady": ready, "Initialized": True, "PodScheduled": True}
     return {
         "phase": "Running",

@@ -22,7 +22,7 @@ def listed(*items: Mapping[str, Any]) -> str:
 
 
 def namespace(name: str) -> list[Json]:
-    """A namespace with a service account for its pods; the default one comes when a controller finds the time."""
+    """Give a namespace, and an account for its pods; the default one comes when a controller finds the time."""
     return [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}},
         service_account(name, POD_ACCOUNT),
@@ -30,7 +30,7 @@ def namespace(name: str) -> list[Json]:
 
 
 def instance_labels(name: str, component: str) -> dict[str, str]:
-    """The labels that the operator gives what belongs to an instance."""
+    """Give the labels that the operator gives what belongs to an instance."""
     return {
         "app.kubernetes.io/name": PRODUCT,
         "app.kubernetes.io/instance": name,
@@ -40,7 +40,7 @@ def instance_labels(name: str, component: str) -> dict[str, str]:
 
 
 def pod(namespace: str, name: str, labels: Mapping[str, str], container: str, ports: Sequence[int] = ()) -> Json:
-    """A pod that is data: the stand-in of the kubelet calls it Running."""
+    """Give a pod that is data: the stand-in of the kubelet calls it Running."""
     listening = [{"containerPort": port} for port in ports]
     return {
         "apiVersion": "v1",
@@ -48,13 +48,14 @@ def pod(namespace: str, name: str, labels: Mapping[str, str], container: str, po
         "metadata": {"namespace": namespace, "name": name, "labels": dict(labels)},
         "spec": {
             "serviceAccountName": POD_ACCOUNT,
+            "terminationGracePeriodSeconds": 0,  # nothing runs that could need time
             "containers": [{"name": container, "image": f"{container}:e2e", "ports": listening}],
         },
     }
 
 
 def event_gateway(namespace: str, name: str = "gw", **spec: Any) -> Json:
-    """An EventGateway."""
+    """Give an EventGateway."""
     given = {"license": LICENSE, "gatewayGroupName": "group", "gatewayID": name, **spec}
     return {
         "apiVersion": "events.ibm.com/v1beta1",
@@ -65,14 +66,14 @@ def event_gateway(namespace: str, name: str = "gw", **spec: Any) -> Json:
 
 
 def gateway(namespace: str, name: str = "gw", port: int = 8092, **spec: Any) -> list[Json]:
-    """An EventGateway and the pod that its operator would run."""
+    """Give an EventGateway and the pod that its operator would run."""
     labels = instance_labels(name, "ibm-egw")
     running = pod(namespace, f"{name}-ibm-egw-gateway-5d8f7c9b6-x2x7q", labels, "egw", [port])
     return [event_gateway(namespace, name, **spec), running]
 
 
 def manager(namespace: str, name: str = "mgr", **spec: Any) -> list[Json]:
-    """An EventEndpointManagement and the pod that its operator would run."""
+    """Give an EventEndpointManagement and the pod that its operator would run."""
     managed = {"authConfig": {"authType": "LOCAL"}, "storage": {"type": "ephemeral"}}
     management = {
         "apiVersion": "events.ibm.com/v1beta1",
@@ -85,7 +86,7 @@ def manager(namespace: str, name: str = "mgr", **spec: Any) -> list[Json]:
 
 
 def operator(namespace: str) -> Json:
-    """The operator's Deployment, as its chart writes it; the Deployment controller makes the pod."""
+    """Give the operator's Deployment, as its chart writes it; the Deployment controller makes the pod."""
     labels = {"app.kubernetes.io/name": PRODUCT, "app.kubernetes.io/instance": "ibm-eem-operator"}
     container = {"name": "ibm-eem-operator", "image": "ibm-eem-operator:e2e"}
     return {
@@ -103,7 +104,7 @@ def operator(namespace: str) -> Json:
 
 
 def service_account(namespace: str, name: str) -> Json:
-    """A service account."""
+    """Give a service account."""
     return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"namespace": namespace, "name": name}}
 
 
@@ -114,7 +115,7 @@ def policy(
     selector: Mapping[str, Any] | None = None,
     ingress: Sequence[Mapping[str, Any]] = (),
 ) -> Json:
-    """A NetworkPolicy for ingress; without *selector* it selects every pod, without *ingress* it admits nobody."""
+    """Give a NetworkPolicy for ingress; without *selector* it selects every pod, without *ingress* it admits nobody."""
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -124,7 +125,7 @@ def policy(
 
 
 def deny_all(namespace: str, name: str = "default-deny-ingress") -> Json:
-    """The policy that IBM's documentation advises, once the allows are there."""
+    """Give the policy that IBM's documentation advises, once the allows are there."""
     return policy(namespace, name)
 
 
@@ -148,5 +149,5 @@ def selects(instance: str) -> Json:
 
 
 def owner(kind: str, name: str, uid: str, version: str = "events.ibm.com/v1beta1") -> Json:
-    """An ownerReference."""
+    """Give an ownerReference."""
     return {"apiVersion": version, "kind": kind, "name": name, "uid": uid}

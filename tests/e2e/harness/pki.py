@@ -1,6 +1,6 @@
 """Certificates of the control plane itself; the service brings its own."""
 
-import datetime
+import datetime as dt
 import ipaddress
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-LIFETIME = datetime.timedelta(days=1)  # longer than any test run
+LIFETIME = dt.timedelta(days=1)  # longer than any test run
 
 
 def write_key(key: ec.EllipticCurvePrivateKey, path: Path) -> None:
@@ -23,14 +23,14 @@ def write_key(key: ec.EllipticCurvePrivateKey, path: Path) -> None:
 
 def start_certificate(name: str, issuer: str, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
     """Begin a certificate with what every certificate here has."""
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
         .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(minutes=5))
+        .not_valid_before(now - dt.timedelta(minutes=5))
         .not_valid_after(now + LIFETIME)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
@@ -75,7 +75,5 @@ def write_pki(folder: Path, names: list[str], addresses: list[str]) -> None:
     write_key(server_key, folder / "apiserver.key")
     write_key(token_key, folder / "tokens.key")
     (folder / "tokens.pub").write_bytes(
-        token_key.public_key().public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
+        token_key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     )

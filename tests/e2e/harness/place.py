@@ -7,8 +7,10 @@ from typing import Any
 from harness.guard import Decision, Guard, refusal
 from harness.machine import Answer, Machine
 from harness.objects import Json, allow, deny_all, gateway, listed, namespace
+from harness.waiting import wait_until
 
 POLICIES = "networkpolicies"
+AUDITED_SECONDS = 10  # the API server writes its audit log in its own time
 
 
 class Place:
@@ -21,7 +23,7 @@ class Place:
 
     def set_up(self, *objects: Mapping[str, Any]) -> None:
         """Make the namespace with *objects* in it, and wait until every replica has seen them."""
-        self.machine.must("create", "-f", "-", stdin=listed(*namespace(self.name), *objects))
+        self.machine.must("apply", "-f", "-", stdin=listed(*namespace(self.name), *objects))
         self.guard.until_seen()
         self.guard.forget(self.name)
 
@@ -83,3 +85,17 @@ class Place:
         self.create(deny_all(self.name, "mark"), flags=("--dry-run=server",))
         marked = self.guard.until_marked(self.name, "mark")
         return [one for one in self.guard.unheard(self.name) if one.uid != marked.uid]
+
+    def audited(self, name: str, verb: str) -> dict[str, str]:
+        """Read what the service added to the API server's audit log about the last such request."""
+
+        def look() -> dict[str, str] | None:
+            found = None
+            for line in (self.machine.logs / "audit.jsonl").read_text().splitlines():
+                entry = json.loads(line)
+                asked = entry["objectRef"]
+                if (asked.get("namespace"), asked.get("name"), entry["verb"]) == (self.name, name, verb):
+                    found = {key: text for key, text in entry["annotations"].items() if "eem-guardrail.io" in key}
+            return found
+
+        return wait_until(look, f"an audit line about {verb} {self.name}/{name}", seconds=AUDITED_SECONDS)

@@ -28,8 +28,8 @@ class PodProcess:
         self._address = address
         self._environment = environment
         (self._container,) = pod["spec"]["containers"]
-        self._log = folder / "logs" / f"{pod['metadata']['name']}.log"
-        self._folder = folder / "pods" / pod["metadata"]["uid"]
+        self._log: Path = folder / "logs" / f"{pod['metadata']['name']}.log"
+        self._folder: Path = folder / "pods" / pod["metadata"]["uid"]
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -56,12 +56,9 @@ class PodProcess:
             ApiError: with status 404, a volume names what is not there (yet).
         """
         for volume in self._pod["spec"].get("volumes", ()):
-            await write_volume(client, self._pod, volume, self._folder / "volumes" / volume["name"])
+            await write_volume(client, self._pod, volume, self._volume(volume["name"]))
         await run("ip", "address", "replace", f"{self._address}/32", "dev", "lo")
-        keep = self._folder / "keep"
-        keep.mkdir(exist_ok=True)
-        spec = self._folder / "container.json"
-        spec.write_text(json.dumps(self._description(keep)))
+        spec = self._write_description()
         command = ["unshare", "--mount", sys.executable, "-m", "harness.container", str(spec)]
         limit = f"--as={ADDRESS_SPACE_BYTES}"
         with self._log.open("ab") as log:
@@ -69,10 +66,24 @@ class PodProcess:
                 "prlimit", limit, *command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
             )
 
+    def _volume(self, name: str) -> Path:
+        """Make the folder of one volume, where it is not there."""
+        folder = self._folder / "volumes" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _write_description(self) -> Path:
+        """Write what container.py is to do."""
+        keep = self._folder / "keep"
+        keep.mkdir(exist_ok=True)
+        spec = self._folder / "container.json"
+        spec.write_text(json.dumps(self._description(keep)))
+        return spec
+
     def _description(self, keep: Path) -> dict[str, Any]:
         mounts = [
             {
-                "source": str(self._folder / "volumes" / mount["name"]),
+                "source": str(self._volume(mount["name"])),
                 "target": mount["mountPath"],
                 "readOnly": mount.get("readOnly", False),
             }

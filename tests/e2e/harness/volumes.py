@@ -22,7 +22,6 @@ async def write_volume(client: ApiClient, pod: Json, volume: Json, folder: Path)
         ApiError: with status 404, what it names is not there (yet).
     """
     namespace = pod["metadata"]["namespace"]
-    folder.mkdir(parents=True, exist_ok=True)
     match volume:
         case {"emptyDir": _}:
             return
