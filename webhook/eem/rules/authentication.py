@@ -1,7 +1,7 @@
 """Rules for `spec.manager.authConfig`: who may log in to the manager."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from webhook.eem.rules.formats import url_of
 from webhook.eem.rules.model import EEM, Fault, On, Reason, Rule, Subject
@@ -25,21 +25,21 @@ def _oidc(subject: Subject) -> Tree:
     return mapping(_config(subject), "oidcConfig")
 
 
-def _oidc_missing(subject: Subject) -> Iterable[Fault]:
+def _oidc_missing(subject: Subject) -> Sequence[Fault]:
     config = _config(subject)
     if config.get("authType") != "OIDC" or config.get("oidcConfig") is not None:
         return ()
     return (Fault(path=_OIDC_PATH, message="must be set: authType is OIDC"),)
 
 
-def _oidc_unused(subject: Subject) -> Iterable[Fault]:
+def _oidc_unused(subject: Subject) -> Sequence[Fault]:
     config = _config(subject)
     if config.get("oidcConfig") is None or config.get("authType") == "OIDC":
         return ()
     return (Fault(path=_OIDC_PATH, message=f"does not count: authType is {shown(text(config, 'authType'))}"),)
 
 
-def _paths_missing(subject: Subject) -> Iterable[Fault]:
+def _paths_missing(subject: Subject) -> Sequence[Fault]:
     oidc = _oidc(subject)
     if oidc.get("discovery") is not False:
         return ()
@@ -50,21 +50,21 @@ def _paths_missing(subject: Subject) -> Iterable[Fault]:
     ]
 
 
-def _site_too_long(subject: Subject) -> Iterable[Fault]:
+def _site_too_long(subject: Subject) -> Sequence[Fault]:
     if _WELL_KNOWN not in text(_oidc(subject), "site"):
         return ()
     message = f"must not have {_WELL_KNOWN}: the product adds it, so expected what stands before"
     return (Fault(path=(*_OIDC_PATH, "site"), message=message),)
 
 
-def _site_plain(subject: Subject) -> Iterable[Fault]:
+def _site_plain(subject: Subject) -> Sequence[Fault]:
     parts = url_of(text(_oidc(subject), "site"))
     if parts is None or parts.scheme != "http":
         return ()
     return (Fault(path=(*_OIDC_PATH, "site"), message="is plain http: the client's secret and tokens can be read"),)
 
 
-def _path_is_url(subject: Subject) -> Iterable[Fault]:
+def _path_is_url(subject: Subject) -> Sequence[Fault]:
     oidc = _oidc(subject)
     return [
         Fault(path=(*_OIDC_PATH, name), message="is a whole URL: expected a path, which is put behind site")
@@ -73,7 +73,7 @@ def _path_is_url(subject: Subject) -> Iterable[Fault]:
     ]
 
 
-def _scope(subject: Subject) -> Iterable[Fault]:
+def _scope(subject: Subject) -> Sequence[Fault]:
     return [
         Fault(path=(*_OIDC_PATH, "additionalScopes", position), message=f'"{shown(scope)}" is not one scope')
         for position, scope in enumerate(items(_oidc(subject), "additionalScopes"))
@@ -81,14 +81,14 @@ def _scope(subject: Subject) -> Iterable[Fault]:
     ]
 
 
-def _keycloak_platform(subject: Subject) -> Iterable[Fault]:
+def _keycloak_platform(subject: Subject) -> Sequence[Fault]:
     if subject.context.platform != "kubernetes" or _config(subject).get("authType") != _KEYCLOAK:
         return ()
     message = f"is {_KEYCLOAK}, which Cloud Pak for Integration brings, on OpenShift only"
     return (Fault(path=(*_PATH, "authType"), message=message),)
 
 
-def _keycloak_licence(subject: Subject) -> Iterable[Fault]:
+def _keycloak_licence(subject: Subject) -> Sequence[Fault]:
     use = text(subject.spec, "license", "use")
     if not use or use.startswith("CloudPak") or _config(subject).get("authType") != _KEYCLOAK:
         return ()
@@ -96,7 +96,7 @@ def _keycloak_licence(subject: Subject) -> Iterable[Fault]:
     return (Fault(path=(*_PATH, "authType"), message=message),)
 
 
-def _type_changed(subject: Subject) -> Iterable[Fault]:
+def _type_changed(subject: Subject) -> Sequence[Fault]:
     before = text(_config(subject.old), "authType") if subject.old else ""
     if not before or before == text(_config(subject), "authType"):
         return ()
@@ -105,7 +105,7 @@ def _type_changed(subject: Subject) -> Iterable[Fault]:
     )
 
 
-def _group_pointer_removed(subject: Subject) -> Iterable[Fault]:
+def _group_pointer_removed(subject: Subject) -> Sequence[Fault]:
     name = "userGroupClaimPointer"
     if subject.old is None or not text(_oidc(subject.old), name) or child(_oidc(subject), name):
         return ()

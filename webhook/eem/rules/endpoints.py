@@ -1,6 +1,6 @@
 """Rules for hosts and endpoints: which names there are, which hosts they may have, and that nobody else has them."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from webhook.eem.rules.model import EEM, GATEWAY, KINDS, Fault, Reason, Rule, Subject
 from webhook.eem.rules.neighbours import Owner, hosts_of
@@ -33,7 +33,7 @@ def _exposed(subject: Subject) -> list[tuple[Path, Tree]]:
     ]
 
 
-def _unknown_name(subject: Subject) -> Iterable[Fault]:
+def _unknown_name(subject: Subject) -> Sequence[Fault]:
     names = _NAMES[subject.kind]
     return [
         Fault(path=(*path, "name"), message=f'"{shown(name)}" is no endpoint: expected {" or ".join(names)}')
@@ -42,7 +42,7 @@ def _unknown_name(subject: Subject) -> Iterable[Fault]:
     ]
 
 
-def _early_server(subject: Subject) -> Iterable[Fault]:
+def _early_server(subject: Subject) -> Sequence[Fault]:
     message = f"server came with {_SERVER_CAME}, and this is {subject.context.version}: it does not count"
     return [
         Fault(path=(*path, "name"), message=message)
@@ -51,7 +51,7 @@ def _early_server(subject: Subject) -> Iterable[Fault]:
     ]
 
 
-def _duplicate_name(subject: Subject) -> Iterable[Fault]:
+def _duplicate_name(subject: Subject) -> Sequence[Fault]:
     seen: set[str] = set()
     found = []
     for path, entry in _listed(subject):
@@ -62,7 +62,7 @@ def _duplicate_name(subject: Subject) -> Iterable[Fault]:
     return found
 
 
-def _server_host(subject: Subject) -> Iterable[Fault]:
+def _server_host(subject: Subject) -> Sequence[Fault]:
     return [
         Fault(path=(*path, "host"), message=f'"{shown(host)}" must begin "eem.": gateways expect it of the server')
         for path, entry in _listed(subject)
@@ -77,7 +77,7 @@ def _needed(subject: Subject) -> tuple[str, ...]:
     return ("ui", "gateway", "admin") + ("server",) * has_server + ("apic",) * has_keys
 
 
-def _manager_host_missing(subject: Subject) -> Iterable[Fault]:
+def _manager_host_missing(subject: Subject) -> Sequence[Fault]:
     if subject.context.platform != "kubernetes":
         return ()
     stated = {text(entry, "name") for _, entry in _listed(subject) if text(entry, "host")}
@@ -88,14 +88,14 @@ def _manager_host_missing(subject: Subject) -> Iterable[Fault]:
     return (Fault(path=("spec", "manager", "endpoints"), message=message),)
 
 
-def _gateway_host_missing(subject: Subject) -> Iterable[Fault]:
+def _gateway_host_missing(subject: Subject) -> Sequence[Fault]:
     if subject.context.platform != "kubernetes" or hosts_of(subject.kind, subject.spec):
         return ()
     path = ("spec", "endpoints") if subject.context.version < _LISTENERS_CAME else ("spec", "listeners")
     return (Fault(path=path, message="has no host for clients: outside OpenShift there is no default"),)
 
 
-def _openshift_class(subject: Subject) -> Iterable[Fault]:
+def _openshift_class(subject: Subject) -> Sequence[Fault]:
     if subject.context.platform != "openshift":
         return ()
     return [
@@ -106,7 +106,7 @@ def _openshift_class(subject: Subject) -> Iterable[Fault]:
     ]
 
 
-def _no_passthrough(subject: Subject) -> Iterable[Fault]:
+def _no_passthrough(subject: Subject) -> Sequence[Fault]:
     if subject.context.platform == "openshift":
         return ()
     message = f"replaces the defaults: without {_PASSTHROUGH} TLS ends at the ingress and connections fail"
@@ -119,18 +119,18 @@ def _no_passthrough(subject: Subject) -> Iterable[Fault]:
     ]
 
 
-def _duplicate_host(subject: Subject) -> Iterable[Fault]:
-    seen: dict[tuple[str, str], str] = {}
+def _duplicate_host(subject: Subject) -> Sequence[Fault]:
+    seen: dict[tuple[str, str], Path] = {}
     found = []
     me = Owner(kind=subject.kind, namespace=subject.namespace, name=subject.name)
     for use in hosts_of(subject.kind, subject.spec):
         key = use.host, use.ingress_class
-        others = (str(owner) for owner in subject.context.neighbours.hosts.get(key, ()) if owner != me)
-        taken = seen.get(key) or next(others, None)
-        if taken is not None:
-            message = f"{shown(use.host)} is the host of {shown(taken)} already"
+        first = seen.setdefault(key, use.path)
+        taken = [field_text(first)] if first is not use.path else []
+        taken += [str(owner) for owner in subject.context.neighbours.hosts.get(key, ()) if owner != me]
+        if taken:
+            message = f"{shown(use.host)} is the host of {shown(taken[0])} already"
             found.append(Fault(path=use.path, message=message))
-        seen.setdefault(key, field_text(use.path))
     return found
 
 

@@ -4,7 +4,6 @@ What a text must look like to be what its field says it is.
 Each format is a function from the value to what is wrong with it, or None. An empty text is no concern of a format.
 """
 
-import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -58,14 +57,6 @@ def _url_of_short(value: str) -> SplitResult | None:
     return parts if parts.scheme and parts.hostname else None
 
 
-def _is_address(value: str) -> bool:
-    try:
-        ipaddress.ip_address(value)
-    except ValueError:
-        return False
-    return True
-
-
 def object_name(value: object) -> str | None:
     """Find fault with the name of another API object."""
     if is_subdomain(str(value)):
@@ -94,9 +85,11 @@ def host(value: object) -> str | None:
 
     Source: IngressRule.host (networking.k8s.io/v1): a DNS name, no address, no port; `*.` may lead.
     """
-    name = str(value).removeprefix("*.")
-    if is_subdomain(name) and all(len(label) <= _LABEL_LENGTH for label in name.split(".")):
-        return f'"{shown(name)}" is an address: expected a host name' if _is_address(name) else None
+    labels_of = str(value).removeprefix("*.").split(".")
+    if all(is_label(label) for label in labels_of) and len(str(value)) <= _NAME_LENGTH:
+        # A last label of digits is no top-level domain, so the whole can only be an address (RFC 3696 section 2).
+        is_address = labels_of[-1].isdecimal()
+        return f'"{shown(str(value))}" is an address: expected a host name' if is_address else None
     return f'"{shown(str(value))}" is not a host name: expected one such as eem.example.com, no scheme, no port'
 
 

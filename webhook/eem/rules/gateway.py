@@ -1,6 +1,6 @@
 """Rules for an EventGateway: where it registers, as which gateway of which group, and how clients reach it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 from webhook.eem.rules.formats import url_of
 from webhook.eem.rules.model import GATEWAY, Fault, On, Reason, Rule, Subject
@@ -29,14 +29,14 @@ def _reference(subject: Subject) -> ManagerReference:
     return ManagerReference.of(subject.namespace, subject.labels, subject.spec)
 
 
-def _no_manager(subject: Subject) -> Iterable[Fault]:
+def _no_manager(subject: Subject) -> Sequence[Fault]:
     if text(subject.spec, "manager", "endpoint") or text(subject.spec, "managerEndpoint") or subject.manager_label:
         return ()
     message = f"must be set, or else the label {MANAGER_LABEL}: nothing says where the gateway registers"
     return (Fault(path=("spec", "manager", "endpoint"), message=message),)
 
 
-def _internal_manager(subject: Subject) -> Iterable[Fault]:
+def _internal_manager(subject: Subject) -> Sequence[Fault]:
     found = []
     for path in (("manager", "endpoint"), ("managerEndpoint",)):
         parts = url_of(text(subject.spec, *path))
@@ -47,14 +47,14 @@ def _internal_manager(subject: Subject) -> Iterable[Fault]:
     return found
 
 
-def _two_managers(subject: Subject) -> Iterable[Fault]:
+def _two_managers(subject: Subject) -> Sequence[Fault]:
     if not (text(subject.spec, "manager", "endpoint") and text(subject.spec, "managerEndpoint")):
         return ()
     message = "stands beside manager.endpoint: keep that one, for this one is deprecated"
     return (Fault(path=("spec", "managerEndpoint"), message=message),)
 
 
-def _old_beside_listeners(subject: Subject) -> Iterable[Fault]:
+def _old_beside_listeners(subject: Subject) -> Sequence[Fault]:
     if subject.spec.get("listeners") is None:
         return ()
     tls = mapping(subject.spec, "tls")
@@ -64,7 +64,7 @@ def _old_beside_listeners(subject: Subject) -> Iterable[Fault]:
     return [Fault(path=("spec", *path), message=message) for path in old]
 
 
-def _manager_missing(subject: Subject) -> Iterable[Fault]:
+def _manager_missing(subject: Subject) -> Sequence[Fault]:
     name = subject.manager_label
     if not name or not subject.namespace or (subject.namespace, name) in subject.context.neighbours.managers:
         return ()
@@ -72,7 +72,7 @@ def _manager_missing(subject: Subject) -> Iterable[Fault]:
     return (Fault(path=_LABEL_PATH, message=message),)
 
 
-def _empty_identity(subject: Subject) -> Iterable[Fault]:
+def _empty_identity(subject: Subject) -> Sequence[Fault]:
     return [
         Fault(path=("spec", name), message="is empty: expected a name of the gateway's own")
         for name in ("gatewayGroupName", "gatewayID")
@@ -80,7 +80,7 @@ def _empty_identity(subject: Subject) -> Iterable[Fault]:
     ]
 
 
-def _duplicate_id(subject: Subject) -> Iterable[Fault]:
+def _duplicate_id(subject: Subject) -> Sequence[Fault]:
     group, identifier = text(subject.spec, "gatewayGroupName"), text(subject.spec, "gatewayID")
     twins = subject.context.neighbours.gateways.get((group, identifier), ()) if identifier else ()
     if not twins:
@@ -94,13 +94,13 @@ def _duplicate_id(subject: Subject) -> Iterable[Fault]:
     return ()
 
 
-def _no_replicas(subject: Subject) -> Iterable[Fault]:
+def _no_replicas(subject: Subject) -> Sequence[Fault]:
     if integer(subject.spec, "replicas") != 0:
         return ()
     return (Fault(path=("spec", "replicas"), message="is 0: no gateway runs, and no client connects"),)
 
 
-def _wildcard_platform(subject: Subject) -> Iterable[Fault]:
+def _wildcard_platform(subject: Subject) -> Sequence[Fault]:
     if subject.context.platform != "kubernetes":
         return ()
     return [
@@ -114,7 +114,7 @@ def _wildcard_platform(subject: Subject) -> Iterable[Fault]:
     ]
 
 
-def _wildcard_host(subject: Subject) -> Iterable[Fault]:
+def _wildcard_host(subject: Subject) -> Sequence[Fault]:
     return [
         Fault(
             path=("spec", "listeners", at, "groups", nth, "endpoint", "host"),
@@ -128,7 +128,7 @@ def _wildcard_host(subject: Subject) -> Iterable[Fault]:
     ]
 
 
-def _limit(subject: Subject) -> Iterable[Fault]:
+def _limit(subject: Subject) -> Sequence[Fault]:
     security = mapping(subject.spec, "security")
     if not security:
         return ()
@@ -139,7 +139,7 @@ def _limit(subject: Subject) -> Iterable[Fault]:
     ]
 
 
-def _half_reference(subject: Subject) -> Iterable[Fault]:
+def _half_reference(subject: Subject) -> Sequence[Fault]:
     manager = mapping(subject.spec, "manager")
     return [
         Fault(path=("spec", "manager", part, missing), message=f"must go with {present}: one is of no use alone")
@@ -149,7 +149,7 @@ def _half_reference(subject: Subject) -> Iterable[Fault]:
     ]
 
 
-def _identity_changed(subject: Subject) -> Iterable[Fault]:
+def _identity_changed(subject: Subject) -> Sequence[Fault]:
     if subject.old is None:
         return ()
     return [

@@ -1,6 +1,6 @@
 """Rules for what a manager works with: API Connect, the licensing service, usage metrics."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from webhook.eem.rules.formats import url_of
 from webhook.eem.rules.model import EEM, Fault, Reason, Rule, Subject
@@ -15,7 +15,7 @@ _SERVICES = ("spec", "manager", "extensionServices")
 _LICENSING = "licensing-service"
 
 
-def _portal_path(subject: Subject) -> Iterable[Fault]:
+def _portal_path(subject: Subject) -> Sequence[Fault]:
     return [
         Fault(path=(*_APIC, "developerPortal", position, "endpoint"), message="has the path /devportal: leave it out")
         for position, portal in entries(subject.spec, "manager", "apic", "developerPortal")
@@ -23,7 +23,7 @@ def _portal_path(subject: Subject) -> Iterable[Fault]:
     ]
 
 
-def _portal_not_trusted(subject: Subject) -> Iterable[Fault]:
+def _portal_not_trusted(subject: Subject) -> Sequence[Fault]:
     portals = items(subject.spec, "manager", "apic", "developerPortal")
     if not portals or items(subject.spec, "manager", "tls", "trustedCertificates"):
         return ()
@@ -31,7 +31,7 @@ def _portal_not_trusted(subject: Subject) -> Iterable[Fault]:
     return (Fault(path=("spec", "manager", "tls", "trustedCertificates"), message=message),)
 
 
-def _mutual_tls(subject: Subject) -> Iterable[Fault]:
+def _mutual_tls(subject: Subject) -> Sequence[Fault]:
     apic = mapping(subject.spec, "manager", "apic")
     has_subject, is_on = bool(text(apic, "clientSubjectDN")), child(apic, "tls") is True
     if has_subject == is_on:
@@ -40,7 +40,7 @@ def _mutual_tls(subject: Subject) -> Iterable[Fault]:
     return (Fault(path=(*_APIC, missing), message=f"should go with {present}: mutual TLS needs both"),)
 
 
-def _subject_name(subject: Subject) -> Iterable[Fault]:
+def _subject_name(subject: Subject) -> Sequence[Fault]:
     name = text(subject.spec, "manager", "apic", "clientSubjectDN")
     if not name or "=" in name:
         return ()
@@ -48,7 +48,7 @@ def _subject_name(subject: Subject) -> Iterable[Fault]:
     return (Fault(path=(*_APIC, "clientSubjectDN"), message=message),)
 
 
-def _unknown_service(subject: Subject) -> Iterable[Fault]:
+def _unknown_service(subject: Subject) -> Sequence[Fault]:
     return [
         Fault(path=(*_SERVICES, position, "name"), message=f'"{shown(name)}" is not known: expected {_LICENSING}')
         for position, service in entries(subject.spec, "manager", "extensionServices")
@@ -56,7 +56,7 @@ def _unknown_service(subject: Subject) -> Iterable[Fault]:
     ]
 
 
-def _incomplete_service(subject: Subject) -> Iterable[Fault]:
+def _incomplete_service(subject: Subject) -> Sequence[Fault]:
     return [
         Fault(path=(*_SERVICES, position, missing), message=f"should be set: {_LICENSING} does not work without")
         for position, service in entries(subject.spec, "manager", "extensionServices")
@@ -66,7 +66,7 @@ def _incomplete_service(subject: Subject) -> Iterable[Fault]:
     ]
 
 
-def _plain_service(subject: Subject) -> Iterable[Fault]:
+def _plain_service(subject: Subject) -> Sequence[Fault]:
     return [
         Fault(path=(*_SERVICES, position, "endpoint"), message="is plain http: expected the https route")
         for position, service in entries(subject.spec, "manager", "extensionServices")
@@ -74,7 +74,7 @@ def _plain_service(subject: Subject) -> Iterable[Fault]:
     ]
 
 
-def _submit_interval(subject: Subject) -> Iterable[Fault]:
+def _submit_interval(subject: Subject) -> Sequence[Fault]:
     return [
         Fault(
             path=(*_SERVICES, position, "additionalProperties", "submitInterval"),

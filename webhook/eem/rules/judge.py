@@ -4,14 +4,14 @@ Judge one object: every finding in one answer, worst first.
 What the old object had already is no reason to refuse its next version: an UPDATE is denied only for what is new.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 from webhook.eem.rules.model import GROUP, KINDS, Fault, Finding, On, Reason, Rule, RuleContext, Severity, Subject
 from webhook.eem.rules.nodes import Tree, child, text
 from webhook.eem.rules.paths import Identities, Path, field_text, order_of
 from webhook.eem.rules.table import checks_for
 from webhook.eem.rules.version import NEWEST
-from webhook.eem.rules.walk import walk
+from webhook.eem.rules.walk import Hit, walk
 
 _AT_CREATE = frozenset({On.ALWAYS, On.CREATE})
 _AT_UPDATE = frozenset({On.ALWAYS, On.UPDATE})
@@ -84,14 +84,12 @@ def _faults(subject: Subject, requests: frozenset[On]) -> list[_Settled]:
     """Return every fault of the object, less what only follows from another one."""
     context = subject.context
     structural = _settled(walk(subject), context)
-    others = _settled(
-        (
-            (rule, fault)
-            for rule, check in checks_for(subject.kind, context.version, requests)
-            for fault in check(subject)
-        ),
-        context,
-    )
+    hits: list[Hit] = []
+    for rule, check in checks_for(subject.kind, context.version, requests):
+        faults = check(subject)
+        if faults:
+            hits += [(rule, fault) for fault in faults]
+    others = _settled(hits, context)
     left = {fault.path for rule, _, fault in others if rule.id == _PLACEHOLDER}
     if left:
         structural = [entry for entry in structural if entry[2].path not in left]
@@ -101,7 +99,7 @@ def _faults(subject: Subject, requests: frozenset[On]) -> list[_Settled]:
     return structural + others
 
 
-def _settled(hits: Iterable[tuple[Rule, Fault]], context: RuleContext) -> list[_Settled]:
+def _settled(hits: list[Hit], context: RuleContext) -> list[_Settled]:
     return [(rule, severity, fault) for rule, fault in hits if (severity := _severity(rule, context)) is not None]
 
 

@@ -1,6 +1,6 @@
 """Rules for `spec.license`: accepted, known, and not at odds with itself or with the manager's."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from webhook.eem.rules.catalogue import CALLS, LICENCES, METRICS, OTHER_PRODUCTS, PROGRAMMES, USES, Licence
 from webhook.eem.rules.model import EEM, GATEWAY, KINDS, Fault, On, Reason, Rule, Subject
@@ -32,21 +32,21 @@ def _is_offered(subject: Subject) -> bool:
     )
 
 
-def _not_accepted(subject: Subject) -> Iterable[Fault]:
+def _not_accepted(subject: Subject) -> Sequence[Fault]:
     if child(subject.spec, "license", "accept") is not False:
         return ()
     message = "is false: nothing is deployed until the licence is read and this is true"
     return (Fault(path=("spec", "license", "accept"), message=message),)
 
 
-def _malformed(subject: Subject) -> Iterable[Fault]:
+def _malformed(subject: Subject) -> Sequence[Fault]:
     licence = _id(subject)
     if LICENCE_ID.fullmatch(licence) or licence in subject.context.known_licences:
         return ()
     return (Fault(path=_ID, message=f'"{shown(licence)}" is no licence id: expected one such as L-CYBH-K48BZQ'),)
 
 
-def _unknown(subject: Subject) -> Iterable[Fault]:
+def _unknown(subject: Subject) -> Sequence[Fault]:
     licence = _id(subject)
     if licence in LICENCES or licence in OTHER_PRODUCTS or not LICENCE_ID.fullmatch(licence):
         return ()
@@ -55,14 +55,14 @@ def _unknown(subject: Subject) -> Iterable[Fault]:
     return (Fault(path=_ID, message=f"{licence} is in no list that is known here: check it for a slip"),)
 
 
-def _other_product(subject: Subject) -> Iterable[Fault]:
+def _other_product(subject: Subject) -> Sequence[Fault]:
     product = OTHER_PRODUCTS.get(_id(subject))
     if product is None:
         return ()
     return (Fault(path=_ID, message=f"{_id(subject)} is a licence for {product} alone"),)
 
 
-def _other_version(subject: Subject) -> Iterable[Fault]:
+def _other_version(subject: Subject) -> Sequence[Fault]:
     licence, version = _known(subject), subject.context.version
     if licence is None or licence.is_for(version) or _is_offered(subject):
         return ()
@@ -71,14 +71,14 @@ def _other_version(subject: Subject) -> Iterable[Fault]:
     return (Fault(path=_ID, message=message),)
 
 
-def _unknown_use(subject: Subject) -> Iterable[Fault]:
+def _unknown_use(subject: Subject) -> Sequence[Fault]:
     use = text(subject.spec, "license", "use")
     if use in USES:
         return ()
     return (Fault(path=_USE, message=f'"{shown(use)}" is not known: expected one of {", ".join(USES)}'),)
 
 
-def _early_use(subject: Subject) -> Iterable[Fault]:
+def _early_use(subject: Subject) -> Sequence[Fault]:
     use = text(subject.spec, "license", "use")
     since = USES.get(use)
     if since is None or since <= subject.context.version:
@@ -86,7 +86,7 @@ def _early_use(subject: Subject) -> Iterable[Fault]:
     return (Fault(path=_USE, message=f"{use} is offered since {since}, and this is {subject.context.version}"),)
 
 
-def _unknown_metric(subject: Subject) -> Iterable[Fault]:
+def _unknown_metric(subject: Subject) -> Sequence[Fault]:
     metric = text(subject.spec, "license", "metric")
     if metric in METRICS:
         return ()
@@ -94,7 +94,7 @@ def _unknown_metric(subject: Subject) -> Iterable[Fault]:
     return (Fault(path=_METRIC, message=f'"{shown(metric)}" is not known: expected {expected}'),)
 
 
-def _other_programme(subject: Subject) -> Iterable[Fault]:
+def _other_programme(subject: Subject) -> Sequence[Fault]:
     licence, use = _known(subject), text(subject.spec, "license", "use")
     if licence is None or use not in USES or use.startswith(licence.programme):
         return ()
@@ -102,7 +102,7 @@ def _other_programme(subject: Subject) -> Iterable[Fault]:
     return (Fault(path=_USE, message=message),)
 
 
-def _other_purpose(subject: Subject) -> Iterable[Fault]:
+def _other_purpose(subject: Subject) -> Sequence[Fault]:
     licence, use = _known(subject), text(subject.spec, "license", "use")
     if licence is None or use not in USES or not use.startswith(licence.programme):
         return ()
@@ -115,7 +115,7 @@ def _allowed(licence: Licence) -> str:
     return " or ".join(f"{licence.programme}{purpose}" for purpose in licence.purposes)
 
 
-def _calls_in_event_automation(subject: Subject) -> Iterable[Fault]:
+def _calls_in_event_automation(subject: Subject) -> Sequence[Fault]:
     if text(subject.spec, "license", "metric") != CALLS:
         return ()
     licence = _known(subject)
@@ -125,7 +125,7 @@ def _calls_in_event_automation(subject: Subject) -> Iterable[Fault]:
     return (Fault(path=_METRIC, message="Event Automation is counted in cores: expected VIRTUAL_PROCESSOR_CORE"),)
 
 
-def _other_metric(subject: Subject) -> Iterable[Fault]:
+def _other_metric(subject: Subject) -> Sequence[Fault]:
     licence, metric = _known(subject), text(subject.spec, "license", "metric")
     if licence is None or metric not in METRICS or metric == licence.metric:
         return ()
@@ -135,7 +135,7 @@ def _other_metric(subject: Subject) -> Iterable[Fault]:
     return (Fault(path=_METRIC, message=message),)
 
 
-def _no_licensing_service(subject: Subject) -> Iterable[Fault]:
+def _no_licensing_service(subject: Subject) -> Sequence[Fault]:
     if text(subject.spec, "license", "metric") != CALLS:
         return ()
     services = entries(subject.spec, "manager", "extensionServices")
@@ -145,7 +145,7 @@ def _no_licensing_service(subject: Subject) -> Iterable[Fault]:
     return (Fault(path=("spec", "manager", "extensionServices"), message=f"{message} without it"),)
 
 
-def _differs(subject: Subject) -> Iterable[Fault]:
+def _differs(subject: Subject) -> Sequence[Fault]:
     reference = ManagerReference.of(subject.namespace, subject.labels, subject.spec)
     manager = subject.context.neighbours.manager_of(reference)
     licence = _id(subject)
@@ -155,7 +155,7 @@ def _differs(subject: Subject) -> Iterable[Fault]:
     return (Fault(path=_ID, message=f"is {shown(licence)}, but {whose} has {shown(manager.licence)}"),)
 
 
-def _changed(subject: Subject) -> Iterable[Fault]:
+def _changed(subject: Subject) -> Sequence[Fault]:
     if subject.old is None or _id(subject.old) == _id(subject):
         return ()
     message = f"changes from {shown(_id(subject.old))}: manager and gateways must end up with the same one"

@@ -5,7 +5,7 @@ A rule is an entry of a table: its identity, when it applies, and a function fro
 knows a single rule.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
@@ -156,7 +156,7 @@ class Subject:
         return text(self.labels, MANAGER_LABEL)
 
 
-Check = Callable[[Subject], Iterable[Fault]]
+Check = Callable[[Subject], Sequence[Fault]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

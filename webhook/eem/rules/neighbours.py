@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 from webhook.eem.rules.formats import url_of
 from webhook.eem.rules.nodes import Tree, child, entries, items, mapping, text
@@ -34,8 +35,7 @@ class Manager:
     ca_secret: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HostUse:
+class HostUse(NamedTuple):
     """One endpoint with a host of its own."""
 
     host: str
@@ -43,8 +43,7 @@ class HostUse:
     path: Path
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Owner:
+class Owner(NamedTuple):
     """Which instance an entry of the index belongs to."""
 
     kind: str

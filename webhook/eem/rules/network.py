@@ -1,6 +1,6 @@
 """Rules for where an instance lives: its name, its namespace, and who keeps its NetworkPolicies."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from webhook.eem.rules.formats import is_label
 from webhook.eem.rules.model import EEM, KINDS, Fault, On, Reason, Rule, Subject
@@ -13,14 +13,14 @@ _POLICIES = 'EEM 11.8, "Network policies"'
 _LONGEST_NAME = {EEM: 36, "EventGateway": 51}
 
 
-def _policies_off(subject: Subject) -> Iterable[Fault]:
+def _policies_off(subject: Subject) -> Sequence[Fault]:
     if child(subject.spec, "deployNetworkPolicies") is not False:
         return ()
     message = "is false: nobody but you keeps the ports open where another policy isolates the pods"
     return (Fault(path=("spec", "deployNetworkPolicies"), message=message),)
 
 
-def _reserved_namespace(subject: Subject) -> Iterable[Fault]:
+def _reserved_namespace(subject: Subject) -> Sequence[Fault]:
     namespace = subject.namespace
     if namespace != "default" and not namespace.startswith(("kube-", "openshift")):
         return ()
@@ -28,7 +28,7 @@ def _reserved_namespace(subject: Subject) -> Iterable[Fault]:
     return (Fault(path=("metadata", "namespace"), message=message),)
 
 
-def _terminating_namespace(subject: Subject) -> Iterable[Fault]:
+def _terminating_namespace(subject: Subject) -> Sequence[Fault]:
     namespace = subject.context.namespaces.get(subject.namespace)
     if (
         child(namespace, "metadata", "deletionTimestamp") is None
@@ -39,7 +39,7 @@ def _terminating_namespace(subject: Subject) -> Iterable[Fault]:
     return (Fault(path=("metadata", "namespace"), message=message),)
 
 
-def _long_name(subject: Subject) -> Iterable[Fault]:
+def _long_name(subject: Subject) -> Sequence[Fault]:
     longest = _LONGEST_NAME[subject.kind]
     if len(subject.name) <= longest:
         return ()
@@ -47,7 +47,7 @@ def _long_name(subject: Subject) -> Iterable[Fault]:
     return (Fault(path=("metadata", "name"), message=message),)
 
 
-def _dotted_name(subject: Subject) -> Iterable[Fault]:
+def _dotted_name(subject: Subject) -> Sequence[Fault]:
     if not subject.name or is_label(subject.name) or "." not in subject.name:
         return ()
     message = f'"{shown(subject.name)}" has dots: the Service that is named after it may have none'

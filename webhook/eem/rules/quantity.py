@@ -6,6 +6,7 @@ Source: the grammar in k8s.io/apimachinery, pkg/api/resource, type Quantity.
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 
 _QUANTITY = re.compile(
     r"(?P<sign>[+-]?)(?P<whole>\d*)(?:\.(?P<part>\d*))?"
@@ -24,11 +25,18 @@ _FACTORS = {
 _LONGEST_TEXT = 64
 # Beyond 10^±40 every quantity is clipped by the API server's 63 bits and nano resolution.
 _LARGEST_EXPONENT = 40
+# Distinct texts whose amount is kept: a cluster has a handful of sizes.
+_REMEMBERED = 1024
 
 
 def quantity(value: str) -> Fraction | None:
     """Return the exact amount that *value* stands for, or None where it is no quantity."""
-    match = _QUANTITY.fullmatch(value) if len(value) <= _LONGEST_TEXT else None
+    return _short_quantity(value) if len(value) <= _LONGEST_TEXT else None
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _short_quantity(value: str) -> Fraction | None:
+    match = _QUANTITY.fullmatch(value)
     if match is None:
         return None
     whole, part = match["whole"], match["part"] or ""

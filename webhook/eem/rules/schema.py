@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from webhook.eem.rules import formats
-from webhook.eem.rules.fields import Field
+from webhook.eem.rules.fields import Field, Type
 from webhook.eem.rules.gateway_fields import GATEWAY_FIELDS
 from webhook.eem.rules.manager_fields import MANAGER_FIELDS
 from webhook.eem.rules.model import EEM, GATEWAY, Reason, Rule
@@ -38,19 +38,28 @@ _FORMATS: Mapping[formats.Format, str] = {
     formats.labels: "Must be labels: keys name or prefix/name, values of at most 63 letters, digits, '-', '_', '.'.",
     formats.annotations: "Must be annotations: keys name or prefix/name.",
 }
+_SCALARS = {"string": str, "boolean": bool, "integer": int}
 # Trees that are kept: both kinds in all 32 releases, twice over.
 _KEPT_TREES = 128
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Node:
-    """One field of one version, with the rules that its constraints are."""
+    """
+    One field of one version, with the rules that its constraints are.
+
+    Args:
+        accepts_any: the type of which every value is fine, where the type is all that is asked.
+    """
 
     row: Field
+    holds: Type
     rules: Mapping[str, Rule]
     choices: frozenset[str]
     children: Mapping[str, "Node"]
     required: tuple[tuple[str, Rule], ...]
+    deprecated: Rule | None
+    accepts_any: type | None
 
 
 def _constraints(row: Field) -> dict[str, tuple[Reason, str]]:
@@ -138,12 +147,17 @@ def _node(kind: str, version: Version, rows: Mapping[str, Field], row: Field) ->
         for name, node in children.items()
         if (rule := node.rules.get("required")) and rule.applies_to(version)
     )
+    rules = _BY_ROW.get((kind, row.path), {})
+    deprecated = rules.get("deprecated")
     return Node(
         row=row,
-        rules=_BY_ROW.get((kind, row.path), {}),
+        holds=row.type,
+        rules=rules,
         choices=frozenset(choice.value for choice in row.choices if choice.since <= version),
         children=children,
         required=tuple(required),
+        deprecated=deprecated if deprecated and deprecated.applies_to(version) else None,
+        accepts_any=_SCALARS.get(row.type) if set(rules) <= {"type", "required"} else None,
     )
 
 

@@ -1,6 +1,6 @@
 """Rules for `spec.manager.storage`: what keeps the catalogue and the users, and what cannot be changed later."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from webhook.eem.rules.model import EEM, Fault, On, Reason, Rule, Subject
 from webhook.eem.rules.nodes import Tree, child, mapping, text
@@ -30,7 +30,7 @@ def _fault(name: str, message: str) -> tuple[Fault, ...]:
     return (Fault(path=(*_PATH, name), message=message),)
 
 
-def _tiny(subject: Subject) -> Iterable[Fault]:
+def _tiny(subject: Subject) -> Sequence[Fault]:
     size = text(_storage(subject), "size")
     amount = quantity(size)
     if amount is None or not 0 < amount < _ONE_MEBIBYTE:
@@ -38,7 +38,7 @@ def _tiny(subject: Subject) -> Iterable[Fault]:
     return _fault("size", f'"{size}" is less than a mebibyte: expected a unit, such as {size.rstrip("mun")}Mi')
 
 
-def _ephemeral_in_production(subject: Subject) -> Iterable[Fault]:
+def _ephemeral_in_production(subject: Subject) -> Sequence[Fault]:
     use = text(subject.spec, "license", "use")
     is_production = use.endswith("Production") and not use.endswith("NonProduction")
     if not is_production or not _has_type(_storage(subject), "ephemeral"):
@@ -46,7 +46,7 @@ def _ephemeral_in_production(subject: Subject) -> Iterable[Fault]:
     return _fault("type", f"is ephemeral, with the licence for {use}: all data is lost when the pod restarts")
 
 
-def _no_source(subject: Subject) -> Iterable[Fault]:
+def _no_source(subject: Subject) -> Sequence[Fault]:
     if subject.context.storage_classes is not None or not _lacks_source(_storage(subject)):
         return ()
     message = (
@@ -55,7 +55,7 @@ def _no_source(subject: Subject) -> Iterable[Fault]:
     return _fault("type", message)
 
 
-def _no_default_class(subject: Subject) -> Iterable[Fault]:
+def _no_default_class(subject: Subject) -> Sequence[Fault]:
     classes = subject.context.storage_classes
     if classes is None or not _lacks_source(_storage(subject)):
         return ()
@@ -68,14 +68,14 @@ def _lacks_source(storage: Tree) -> bool:
     return _has_type(storage, "persistent-claim") and not any(storage.get(name) for name in _SOURCES)
 
 
-def _missing_class(subject: Subject) -> Iterable[Fault]:
+def _missing_class(subject: Subject) -> Sequence[Fault]:
     classes, wanted = subject.context.storage_classes, text(_storage(subject), "storageClassName")
     if classes is None or not wanted or any(text(entry, "metadata", "name") == wanted for entry in classes):
         return ()
     return _fault("storageClassName", f'"{shown(wanted)}" is no StorageClass of this cluster')
 
 
-def _claim_and_class(subject: Subject) -> Iterable[Fault]:
+def _claim_and_class(subject: Subject) -> Sequence[Fault]:
     storage = _storage(subject)
     if not text(storage, "existingClaimName"):
         return ()
@@ -85,7 +85,7 @@ def _claim_and_class(subject: Subject) -> Iterable[Fault]:
     return _fault("existingClaimName", f"names a claim that exists, so {' and '.join(others)} will not count")
 
 
-def _unused(subject: Subject) -> Iterable[Fault]:
+def _unused(subject: Subject) -> Sequence[Fault]:
     storage = _storage(subject)
     if not _has_type(storage, "ephemeral"):
         return ()
@@ -96,7 +96,7 @@ def _unused(subject: Subject) -> Iterable[Fault]:
     ]
 
 
-def _rotation(subject: Subject) -> Iterable[Fault]:
+def _rotation(subject: Subject) -> Sequence[Fault]:
     if not text(_storage(subject), "rotationSecretName"):
         return ()
     return _fault("rotationSecretName", "is for the time of a key's rotation: remove it afterwards")
@@ -111,22 +111,22 @@ def _kept_claim(subject: Subject) -> tuple[Tree, Tree] | None:
     return (old, new) if both else None
 
 
-def _fixed(subject: Subject, name: str) -> Iterable[Fault]:
+def _fixed(subject: Subject, name: str) -> Sequence[Fault]:
     pair = _kept_claim(subject)
     if pair is None or (pair[0].get(name) or None) == (pair[1].get(name) or None):
         return ()
     return _fault(name, "cannot change: the claim that exists keeps what it was made with")
 
 
-def _claim_changed(subject: Subject) -> Iterable[Fault]:
+def _claim_changed(subject: Subject) -> Sequence[Fault]:
     return _fixed(subject, "existingClaimName")
 
 
-def _class_changed(subject: Subject) -> Iterable[Fault]:
+def _class_changed(subject: Subject) -> Sequence[Fault]:
     return () if _brings_its_claim(subject) else _fixed(subject, "storageClassName")
 
 
-def _selectors_changed(subject: Subject) -> Iterable[Fault]:
+def _selectors_changed(subject: Subject) -> Sequence[Fault]:
     return () if _brings_its_claim(subject) else _fixed(subject, "selectors")
 
 
@@ -136,7 +136,7 @@ def _brings_its_claim(subject: Subject) -> bool:
     return pair is not None and all(text(storage, "existingClaimName") for storage in pair)
 
 
-def _shrunk(subject: Subject) -> Iterable[Fault]:
+def _shrunk(subject: Subject) -> Sequence[Fault]:
     pair = _kept_claim(subject)
     if pair is None or text(pair[0], "existingClaimName"):
         return ()
@@ -148,14 +148,14 @@ def _shrunk(subject: Subject) -> Iterable[Fault]:
     return _fault("size", f"cannot shrink from {before} to {after}: a claim never gives space back")
 
 
-def _type_changed(subject: Subject) -> Iterable[Fault]:
+def _type_changed(subject: Subject) -> Sequence[Fault]:
     before = _storage(subject.old).get("type") if subject.old else None
     if before is None or _storage(subject).get("type") == before:
         return ()
     return _fault("type", "changes: what is stored does not move with it and is lost")
 
 
-def _delete_claim(subject: Subject) -> Iterable[Fault]:
+def _delete_claim(subject: Subject) -> Sequence[Fault]:
     if child(_storage(subject), "deleteClaim") is not True:
         return ()
     if subject.old and child(_storage(subject.old), "deleteClaim") is True:

@@ -1,10 +1,10 @@
 """Rules for the object as a whole: nothing left to fill in, nothing set that the product advises against."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 
 from webhook.eem.rules.model import API_VERSION, GATEWAY, KINDS, Fault, Reason, Rule, Subject
-from webhook.eem.rules.nodes import text
+from webhook.eem.rules.nodes import is_object, text
 from webhook.eem.rules.paths import Path, shown
 
 _PLACEHOLDER = re.compile(r"<[A-Za-z][^<>\n]{0,100}>")
@@ -12,21 +12,44 @@ _PLACEHOLDER = re.compile(r"<[A-Za-z][^<>\n]{0,100}>")
 _FREE_TEXT = frozenset({"annotations", "pod", "config", "traceSpec"})
 
 
-def _placeholder(subject: Subject) -> Iterable[Fault]:
+def _placeholder(subject: Subject) -> Sequence[Fault]:
+    return _placeholders(subject.spec) if _has_bracket(subject.spec) else ()
+
+
+def _has_bracket(spec: object) -> bool:
+    """Say whether "<" occurs at all: nearly always no, and far cheaper than keeping track of where."""
+    waiting = [spec]
+    while waiting:
+        node = waiting.pop()
+        if is_object(node):
+            parts: Iterable[object] = (*node, *node.values())
+        else:
+            parts = node if isinstance(node, (list, tuple)) else (node,)
+        for part in parts:
+            if isinstance(part, str):
+                if "<" in part:
+                    return True
+            elif isinstance(part, (list, tuple)) or is_object(part):
+                waiting.append(part)
+    return False
+
+
+def _placeholders(spec: object) -> list[Fault]:
     found: list[Fault] = []
-    waiting: list[tuple[object, Path, bool]] = [(subject.spec, ("spec",), False)]
+    waiting: list[tuple[object, Path, bool]] = [(spec, ("spec",), False)]
     while waiting:
         node, path, is_free = waiting.pop()
         if isinstance(node, str):
-            if "<" in node and (match := (_PLACEHOLDER.fullmatch if is_free else _PLACEHOLDER.search)(node)):
+            match = _PLACEHOLDER.fullmatch(node) if is_free else _PLACEHOLDER.search(node)
+            if match:
                 found.append(_left(path, match[0]))
-        elif isinstance(node, (dict, Mapping)):
+        elif is_object(node):
             for key, below in node.items():
-                name = str(key)
-                if "<" in name and (match := _PLACEHOLDER.search(name)):
-                    found.append(_left((*path, name), match[0]))
-                if isinstance(below, (str, dict, list, tuple, Mapping)):
-                    waiting.append((below, (*path, name), is_free or name in _FREE_TEXT))
+                where = (*path, str(key))
+                match = _PLACEHOLDER.search(str(key))
+                if match:
+                    found.append(_left(where, match[0]))
+                waiting.append((below, where, is_free or key in _FREE_TEXT))
         elif isinstance(node, (list, tuple)):
             waiting += [(below, (*path, position), is_free) for position, below in enumerate(node)]
     return found
@@ -36,7 +59,7 @@ def _left(path: Path, placeholder: str) -> Fault:
     return Fault(path=path, message=f"still has {shown(placeholder)}: put the value in its place")
 
 
-def _api_version(subject: Subject) -> Iterable[Fault]:
+def _api_version(subject: Subject) -> Sequence[Fault]:
     version = text(subject.document, "apiVersion")
     if version in ("", API_VERSION):
         return ()
@@ -44,7 +67,7 @@ def _api_version(subject: Subject) -> Iterable[Fault]:
     return (Fault(path=("apiVersion",), message=message),)
 
 
-def _config(subject: Subject) -> Iterable[Fault]:
+def _config(subject: Subject) -> Sequence[Fault]:
     if not text(subject.spec, "config"):
         return ()
     return (Fault(path=("spec", "config"), message="is for the product's own use"),)

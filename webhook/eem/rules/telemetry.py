@@ -1,6 +1,6 @@
 """Rules for `openTelemetry`: where metrics and traces go, and what is switched."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from webhook.eem.rules.model import EEM, KINDS, Fault, Reason, Rule, Subject
 from webhook.eem.rules.nodes import Tree, entries, integer, mapping, text
@@ -21,7 +21,7 @@ def _settings(subject: Subject) -> tuple[Path, Tree]:
     return ("spec", *parent, "openTelemetry"), mapping(subject.spec, *parent, "openTelemetry")
 
 
-def _unknown_protocol(subject: Subject) -> Iterable[Fault]:
+def _unknown_protocol(subject: Subject) -> Sequence[Fault]:
     path, settings = _settings(subject)
     protocol = text(settings, "protocol")
     if not protocol or protocol in _PROTOCOLS:
@@ -30,7 +30,7 @@ def _unknown_protocol(subject: Subject) -> Iterable[Fault]:
     return (Fault(path=(*path, "protocol"), message=message),)
 
 
-def _no_interval(subject: Subject) -> Iterable[Fault]:
+def _no_interval(subject: Subject) -> Sequence[Fault]:
     path, settings = _settings(subject)
     interval = integer(settings, "interval")
     if interval is None or interval > 0:
@@ -38,14 +38,14 @@ def _no_interval(subject: Subject) -> Iterable[Fault]:
     return (Fault(path=(*path, "interval"), message="is not above 0: expected milliseconds, such as 30000"),)
 
 
-def _tls_on_plain(subject: Subject) -> Iterable[Fault]:
+def _tls_on_plain(subject: Subject) -> Sequence[Fault]:
     path, settings = _settings(subject)
     if not mapping(settings, "tls") or not text(settings, "endpoint").startswith("http://"):
         return ()
     return (Fault(path=(*path, "tls"), message="does not count: the endpoint is plain http"),)
 
 
-def _unknown_switch(subject: Subject) -> Iterable[Fault]:
+def _unknown_switch(subject: Subject) -> Sequence[Fault]:
     path, settings = _settings(subject)
     return [
         Fault(
@@ -58,7 +58,7 @@ def _unknown_switch(subject: Subject) -> Iterable[Fault]:
     ]
 
 
-def _duplicate_switch(subject: Subject) -> Iterable[Fault]:
+def _duplicate_switch(subject: Subject) -> Sequence[Fault]:
     path, settings = _settings(subject)
     found = []
     for kind in _LISTS if settings else ():

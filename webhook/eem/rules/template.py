@@ -1,6 +1,6 @@
 """Rules for `template`: labels, annotations and the pod that the operator's own is merged with."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from math import isfinite
 
@@ -30,7 +30,7 @@ def _containers(subject: Subject) -> Iterator[tuple[Path, Tree]]:
         yield (*path, "pod", "spec", "containers", position), container
 
 
-def _other_container(subject: Subject) -> Iterable[Fault]:
+def _other_container(subject: Subject) -> Sequence[Fault]:
     expected = _CONTAINERS[subject.kind == EEM]
     return [
         Fault(
@@ -41,7 +41,7 @@ def _other_container(subject: Subject) -> Iterable[Fault]:
     ]
 
 
-def _own_labels(subject: Subject) -> Iterable[Fault]:
+def _own_labels(subject: Subject) -> Sequence[Fault]:
     path, template = _template(subject)
     labels = mapping(template, "labels")
     message = "is set by the operator: another value may take the pods away from Services and NetworkPolicies"
@@ -56,7 +56,7 @@ def _resources(subject: Subject) -> Iterator[tuple[Path, object]]:
                 yield (*path, "resources", part, str(resource)), amount
 
 
-def _not_a_quantity(subject: Subject) -> Iterable[Fault]:
+def _not_a_quantity(subject: Subject) -> Sequence[Fault]:
     return [
         Fault(path=path, message="is not a Kubernetes quantity: expected one such as 500m or 2Gi")
         for path, amount in _resources(subject)
@@ -73,7 +73,7 @@ def _amount(value: object) -> Fraction | None:
     return Fraction(value)
 
 
-def _request_above_limit(subject: Subject) -> Iterable[Fault]:
+def _request_above_limit(subject: Subject) -> Sequence[Fault]:
     found = []
     for path, container in _containers(subject):
         resources = mapping(container, "resources")

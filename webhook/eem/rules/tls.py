@@ -1,6 +1,6 @@
 """Rules for certificates: which of them count together, and what a change entails."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 from webhook.eem.rules.model import EEM, GATEWAY, KINDS, Fault, On, Reason, Rule, Subject
 from webhook.eem.rules.neighbours import ManagerReference
@@ -40,7 +40,7 @@ def _telemetry(subject: Subject) -> Place:
     return ("spec", *parent, "openTelemetry", "tls"), mapping(subject.spec, *parent, "openTelemetry", "tls")
 
 
-def _keys_without_secret(subject: Subject) -> Iterable[Fault]:
+def _keys_without_secret(subject: Subject) -> Sequence[Fault]:
     places: list[tuple[Place, tuple[str, ...]]] = [(place, _SERVER_KEYS) for place in _server_places(subject)]
     places.append((_telemetry(subject), _CLIENT_KEYS))
     return [
@@ -52,7 +52,7 @@ def _keys_without_secret(subject: Subject) -> Iterable[Fault]:
     ]
 
 
-def _two_certificates(subject: Subject) -> Iterable[Fault]:
+def _two_certificates(subject: Subject) -> Sequence[Fault]:
     path, tls = _own(subject)
     found = []
     if text(tls, "caSecretName") and text(tls, "secretName"):
@@ -67,7 +67,7 @@ def _two_certificates(subject: Subject) -> Iterable[Fault]:
     return [Fault(path=(*where, "secretName"), message=message) for where in found]
 
 
-def _ui_not_trusted(subject: Subject) -> Iterable[Fault]:
+def _ui_not_trusted(subject: Subject) -> Sequence[Fault]:
     tls = mapping(subject.spec, "manager", "tls")
     name = text(tls, "ui", "secretName")
     if not name or any(text(entry, "secretName") == name for _, entry in entries(tls, "trustedCertificates")):
@@ -76,7 +76,7 @@ def _ui_not_trusted(subject: Subject) -> Iterable[Fault]:
     return (Fault(path=("spec", "manager", "tls", "ui", "secretName"), message=message),)
 
 
-def _other_ca_than_manager(subject: Subject) -> Iterable[Fault]:
+def _other_ca_than_manager(subject: Subject) -> Sequence[Fault]:
     mine = text(subject.spec, "tls", "caSecretName")
     reference = ManagerReference.of(subject.namespace, subject.labels, subject.spec)
     manager = subject.context.neighbours.manager_of(reference) if mine else None
@@ -86,7 +86,7 @@ def _other_ca_than_manager(subject: Subject) -> Iterable[Fault]:
     return (Fault(path=("spec", "tls", "caSecretName"), message=f"{message}: registration fails"),)
 
 
-def _ca_changed(subject: Subject) -> Iterable[Fault]:
+def _ca_changed(subject: Subject) -> Sequence[Fault]:
     if subject.old is None:
         return ()
     path, tls = _own(subject)

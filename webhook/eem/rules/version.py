@@ -5,14 +5,13 @@ A version is the operator's: three numbers, in order. A build suffix says nothin
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _TEXT = re.compile(r"v?(\d{1,4})\.(\d{1,4})\.(\d{1,4})(?:[-+.][0-9A-Za-z.+_-]{0,64})?", re.ASCII)
 
 
-@dataclass(frozen=True, order=True, kw_only=True, slots=True)
-class Version:
-    """One release of the product, such as 11.8.1."""
+class Version(NamedTuple):
+    """One release of the product, such as 11.8.1; compared as the tuple that it is."""
 
     major: int
     minor: int

@@ -8,6 +8,7 @@ import difflib
 from collections.abc import Callable, Mapping
 
 from webhook.eem.rules.model import KINDS, Fault, Reason, Rule, Subject
+from webhook.eem.rules.nodes import is_object
 from webhook.eem.rules.paths import Path, shown
 from webhook.eem.rules.schema import EXPECTED, FIELDS, Node, tree
 from webhook.eem.rules.version import Version
@@ -56,11 +57,6 @@ class _Walker:
             "opaque": self._check_opaque,
         }
 
-    def _visit(self, node: Node, value: object, path: Path) -> None:
-        self._checks[node.row.type](node, value, path)
-        if value and "deprecated" in node.rules and node.rules["deprecated"].applies_to(self._version):
-            self._found(node, "deprecated", path, node.rules["deprecated"].message)
-
     def _found(self, node: Node, constraint: str, path: Path, message: str) -> None:
         self.hits.append((node.rules[constraint], Fault(path=path, message=message)))
 
@@ -70,17 +66,20 @@ class _Walker:
 
     def check_object(self, node: Node, value: object, path: Path) -> None:
         """Check the fields of an object: those that it has, then those that it lacks."""
-        if not isinstance(value, (dict, Mapping)):
+        if not is_object(value):
             self._has_wrong_type(node, value, path)
             return
-        children = node.children
+        children, checks = node.children, self._checks
         for name, below in value.items():
             known = children.get(name)
             if known is None:
                 if self._offline and path:
                     self._is_unknown(node, name, path)
-            elif below is not None:
-                self._visit(known, below, (*path, name))
+            elif below is not None and type(below) is not known.accepts_any:
+                checks[known.holds](known, below, (*path, name))
+                if known.deprecated is not None and below:
+                    fault = Fault(path=(*path, name), message=known.deprecated.message)
+                    self.hits.append((known.deprecated, fault))
         for name, rule in node.required:
             if value.get(name) is None:
                 self.hits.append((rule, Fault(path=(*path, name), message="must be set")))
@@ -93,10 +92,10 @@ class _Walker:
             self._found(node, "count", path, f"has {len(value)} entries: expected exactly one")
         entry_node = node.children["[]"]
         for position, entry in enumerate(value):
-            self._visit(entry_node, entry, (*path, position))
+            self._checks[entry_node.holds](entry_node, entry, (*path, position))
 
     def _check_map(self, node: Node, value: object, path: Path) -> None:
-        if not isinstance(value, (dict, Mapping)):
+        if not is_object(value):
             self._has_wrong_type(node, value, path)
             return
         for key, entry in value.items():
@@ -106,7 +105,7 @@ class _Walker:
         self._check_format(node, value, path)
 
     def _check_opaque(self, node: Node, value: object, path: Path) -> None:
-        if not isinstance(value, (dict, Mapping)):
+        if not is_object(value):
             self._has_wrong_type(node, value, path)
 
     def _check_boolean(self, node: Node, value: object, path: Path) -> None:
