@@ -9,26 +9,22 @@ Decide a review of a NetworkPolicy.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import cast
 
 from webhook.admission.evidence import Judging, losses_of, warnings_of
 from webhook.admission.judge import Change, Finding, as_live
-from webhook.admission.options import DEMANDS, MODES, Mode, Options, pod_ranges
+from webhook.admission.options import Mode, Options
 from webhook.admission.passes import spec_is_unchanged, strange_owners, unjudged
 from webhook.admission.refusal import causes_of, invalid, one_line, refusal, summary, warning
 from webhook.admission.response import FORBIDDEN, INVALID, AdmissionResponse, Cause, allowed, denied
 from webhook.admission.review import AdmissionRequest, ReviewError
+from webhook.admission.scope import demand_of, mode_of, universe_of
 from webhook.admission.verdict import Lost, ResourceName, Verdict
-from webhook.eem.instances import SourcesDemand
 from webhook.eem.resources import NETWORK_POLICIES
 from webhook.eem.snapshot import EemNamespace, EemSnapshot
 from webhook.netpol.faults import Fault
 from webhook.netpol.model import Namespace, NetworkPolicy
 from webhook.netpol.parse import read_policy
-from webhook.netpol.universe import Universe
 
-MODE_ANNOTATION = "eem-guardrail.io/mode"
-SOURCES_ANNOTATION = "eem-guardrail.io/sources"
 LONGEST_ANNOTATION = 1024
 
 
@@ -50,7 +46,7 @@ def decide(request: AdmissionRequest, snapshot: EemSnapshot, options: Options) -
     faults = tuple(fault for fault in faults if fault not in known)
     if faults:
         verdict = replace(verdict, allowed=False, faults=faults, message=invalid(resource, faults))
-        return _answer(verdict, _mode(request, snapshot, options), _causes_of_faults(faults), INVALID)
+        return _answer(verdict, mode_of(request.namespace, snapshot, options), _causes_of_faults(faults), INVALID)
     view = snapshot.eem.get(request.namespace)
     if view is None:
         return allowed(verdict, "allowed", {})
@@ -115,14 +111,9 @@ def _judged(  # noqa: PLR0913, PLR0917  the parts of one decision
     snapshot: EemSnapshot,
     options: Options,
 ) -> AdmissionResponse:
-    mode = _mode(request, snapshot, options)
-    demand = _demand(request, snapshot, options)
-    universe = Universe(
-        families=options.ip_families or snapshot.cluster.families(),
-        pod_ranges=pod_ranges(options.pod_cidrs),
-        pod_addresses=snapshot.cluster.pod_addresses(),
-        ipblock_matches_pods=options.ipblock_matches_pods,
-    )
+    mode = mode_of(request.namespace, snapshot, options)
+    demand = demand_of(request.namespace, snapshot, options)
+    universe = universe_of(snapshot, options)
     findings: list[Finding] = []
     lost: list[Lost] = []
     for change in changes:
@@ -170,14 +161,3 @@ def _causes_of_faults(faults: Iterable[Fault]) -> tuple[Cause, ...]:
     return tuple(
         Cause(reason=f"FieldValue{fault.reason}", message=fault.message, field=fault.field) for fault in faults
     )
-
-
-def _mode(request: AdmissionRequest, snapshot: EemSnapshot, options: Options) -> Mode:
-    """Give the namespace's own mode, else the service's; what is no mode counts as not set."""
-    written = snapshot.namespace(request.namespace).annotations.get(MODE_ANNOTATION)
-    return cast("Mode", written) if written in MODES else options.mode
-
-
-def _demand(request: AdmissionRequest, snapshot: EemSnapshot, options: Options) -> SourcesDemand:
-    written = snapshot.namespace(request.namespace).annotations.get(SOURCES_ANNOTATION)
-    return cast("SourcesDemand", written) if written in DEMANDS else options.sources

@@ -148,7 +148,8 @@ def _advice(lost: Sequence[Lost]) -> str:
     spec = first.remedy["spec"]
     ports = ", ".join(f"{entry['protocol']}/{entry['port']}" for entry in spec["ingress"][0]["ports"])
     selector = _labels(spec["podSelector"]["matchLabels"])
-    return f"First apply a NetworkPolicy that allows ingress on {ports} without `from` to pods with {selector}{likewise}, {switch}."
+    policy = f"a NetworkPolicy that allows ingress on {ports} without `from` to pods with {selector}"
+    return f"First apply {policy}{likewise}, {switch}."
 
 
 def _name(text: str) -> str:

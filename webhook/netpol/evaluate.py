@@ -178,16 +178,22 @@ def _endpoint(text: str, field: str, snapshot: ClusterSnapshot, faults: list[Fau
             faults.append(Fault(field=field, message=message))
             return None
         return _owner_of(family, number, snapshot) or Address(family=family, number=number)
-    state = snapshot.state(namespace)
-    pod = state.pods.get(name)
-    if pod is None:
-        templates = (workload.template for (_, known), workload in state.workloads.items() if known == name)
-        pod = min(templates, key=lambda template: template.template_of, default=None)
+    pod = find_pod(namespace, name, snapshot)
     if pod is None:
         message = f"there is no pod or workload {shorten(name)} in namespace {shorten(namespace)}"
         faults.append(Fault(field=field, message=message, reason="NotFound"))
         return None
-    return PodEndpoint(pod=pod, namespace_labels=state.namespace.labels)
+    return PodEndpoint(pod=pod, namespace_labels=snapshot.state(namespace).namespace.labels)
+
+
+def find_pod(namespace: str, name: str, snapshot: ClusterSnapshot) -> Pod | None:
+    """Give a pod by its name, else the pod that the template of a workload of that name stands for."""
+    state = snapshot.state(namespace)
+    pod = state.pods.get(name)
+    if pod is not None:
+        return pod
+    templates = (workload.template for (_, known), workload in state.workloads.items() if known == name)
+    return min(templates, key=lambda template: template.template_of, default=None)
 
 
 def _owner_of(family: int, number: int, snapshot: ClusterSnapshot) -> PodEndpoint | None:

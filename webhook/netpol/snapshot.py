@@ -49,9 +49,9 @@ class NamespaceState:
 
     namespace: Namespace
     seen: bool = False
-    pods: HashTrieMap[str, Pod] = HashTrieMap()  # noqa: RUF009  an empty persistent map is a constant
-    workloads: HashTrieMap[tuple[str, str], Workload] = HashTrieMap()  # noqa: RUF009
-    policies: HashTrieMap[str, NetworkPolicy] = HashTrieMap()  # noqa: RUF009
+    pods: HashTrieMap[str, Pod] = HashTrieMap()
+    workloads: HashTrieMap[tuple[str, str], Workload] = HashTrieMap()
+    policies: HashTrieMap[str, NetworkPolicy] = HashTrieMap()
 
     def is_empty(self) -> bool:
         """Say whether nothing keeps this namespace in the snapshot."""
@@ -82,8 +82,8 @@ class ClusterSnapshot:
         ipv6_addresses: how many of these are IPv6.
     """
 
-    states: HashTrieMap[str, NamespaceState] = HashTrieMap()  # noqa: RUF009
-    addresses: HashTrieMap[tuple[int, int], int] = HashTrieMap()  # noqa: RUF009
+    states: HashTrieMap[str, NamespaceState] = HashTrieMap()
+    addresses: HashTrieMap[tuple[int, int], int] = HashTrieMap()
     ipv6_addresses: int = 0
 
     @classmethod

@@ -1,0 +1,78 @@
+"""The state that a command works on: from files, or from the cluster."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from webhook.cluster.files import FileObjects, FilesError, read_files
+from webhook.settings import CONNECTION, Settings, add_flags
+
+
+class StateError(Exception):
+    """Tell that a command cannot have its state; the message is for people."""
+
+
+def add_state_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take files or the live cluster."""
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument(
+        "--state",
+        nargs="+",
+        action="extend",
+        metavar="PATH",
+        help="the cluster's state: files, folders (recursive: .yaml .yml .json), or - for standard input",
+    )
+    which.add_argument("--live", action="store_true", help="the cluster's state, read from its API server")
+    add_flags(parser, CONNECTION)
+    parser.add_argument("-v", "--verbose", action="store_true", help="say what was read, and what was skipped")
+
+
+def read_state(arguments: argparse.Namespace, settings: Settings) -> tuple[Mapping[str, Any], ...]:
+    """
+    Give the objects of the state.
+
+    Raises:
+        StateError: files that cannot be understood, or a cluster that cannot be reached.
+    """
+    if arguments.live:
+        return _read_live(settings)
+    found = read_paths(arguments.state)
+    if arguments.verbose:
+        tell(found, "state")
+    return found.mappings
+
+
+def read_paths(paths: Sequence[str]) -> FileObjects:
+    """
+    Read files.
+
+    Raises:
+        StateError: with every fault of every file.
+    """
+    try:
+        return read_files(paths, sys.stdin.buffer)
+    except FilesError as error:
+        raise StateError(str(error)) from error
+
+
+def tell(found: FileObjects, what: str) -> None:
+    """Say on standard error what was read and what was skipped."""
+    skipped = ", ".join(f"{count} {kind}" for kind, count in sorted(found.skipped.items())) or "none"
+    print(f"{what}: {len(found.objects)} objects; skipped: {skipped}", file=sys.stderr)
+
+
+def _read_live(settings: Settings) -> tuple[Mapping[str, Any], ...]:
+    from webhook.cluster import ApiClient, ClusterError, CredentialsError, Kubeconfig, read_all  # noqa: PLC0415  slow
+    from webhook.eem import WATCHED  # noqa: PLC0415
+
+    async def read() -> tuple[Mapping[str, Any], ...]:
+        async with ApiClient(Kubeconfig(settings.kubeconfig, settings.context)) as client:
+            lists = [await read_all(client, resource) for resource in WATCHED]
+            return tuple(api_object for objects in lists for api_object in objects)
+
+    try:
+        return asyncio.run(read())
+    except (ClusterError, CredentialsError) as error:
+        raise StateError(str(error)) from error
