@@ -8,11 +8,15 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
+
+from webhook.settings import Settings, flag_of
+from webhook.version import VERSION
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -177,13 +181,13 @@ def test_every_module_says_why_it_exists() -> None:
 
 
 def test_versions_agree() -> None:
-    """The metadata, the newest changelog entry and the command name the same version."""
-    version = PROJECT["project"]["version"]
+    """The newest changelog entry, the command and the image of the manifests name the same version."""
     released = re.findall(r"^## \[(\d\S*)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
-    answer = run_webhook("version")
+    images = re.findall(r"image: eem-guardrail:(\S+)", (ROOT / "manifests/base/deployment.yaml").read_text())
 
-    assert released[0] == version
-    assert version in answer.stdout.split()
+    assert released[0] == VERSION
+    assert images == [VERSION]
+    assert run_webhook("version").stdout == f"eem-guardrail {VERSION}\n"
 
 
 def test_readme_is_short() -> None:
@@ -212,12 +216,25 @@ def test_readme_names_files_that_exist() -> None:
 def test_readme_names_commands_that_exist() -> None:
     """Every command of ours that the README gives is one that the program offers."""
     text = "\n".join(readme_commands())
-    named = set(re.findall(r"(?:-m webhook|eem-guardrail) ([a-z]+)", text))
+    named = set(re.findall(r"(?:-m webhook|^eem-guardrail) ([a-z]+)", text, re.MULTILINE))
     usage = run_webhook("--help").stdout
     unknown = [name for name in sorted(named) if not re.search(rf"\b{name}\b", usage)]
 
     assert "demo" in named
     assert unknown == []
+
+
+def test_readme_lists_every_setting_with_its_default() -> None:
+    """The table of settings has a row for each, and plain defaults are the ones that hold."""
+    rows = re.findall(r"^\| `(--[a-z-]+)` \| (.+?) \| .+ \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    plain = {
+        flag_of(setting.name): f"`{str(setting.default).lower()}`"
+        for setting in fields(Settings)
+        if isinstance(setting.default, str | int | float)
+    }
+
+    assert [flag for flag, _ in rows] == [flag_of(setting.name) for setting in fields(Settings)]
+    assert {flag: default for flag, default in rows if flag in plain} == plain
 
 
 def test_the_check_command_runs_the_readmes_tests() -> None:
