@@ -52,7 +52,8 @@ def answer_everything(serving: Serving, webhooks: Mapping[str, str]) -> Middlewa
         finally:
             if guarded is not None:
                 guarded.request_ended()
-        if serving.drain.started:
+        # What follows an unread body cannot be told from a request.
+        if serving.drain.started or not request.content.is_eof():
             response.force_close()
         return response
 

@@ -85,7 +85,7 @@ class Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Start the clock for a header where none runs, then read on."""
-        if not self._busy:
+        if data and not self._busy:  # aiohttp calls this without data to go on parsing
             self._receiving = True
             if self._header_due is None:
                 self._header_due = self._loop.time() + self._connections.limits.header_seconds

@@ -1,0 +1,328 @@
+"""What happens to connections that keep a place without using it."""
+
+import asyncio
+import socket
+import ssl
+
+import pytest
+from server_builders import (
+    HOST,
+    PATH,
+    client_context,
+    logged,
+    post,
+    review,
+    running,
+    until,
+)
+
+from webhook.admission import AdmissionRequest, AdmissionResponse
+from webhook.server import Limits
+
+FAST = Limits(header_seconds=0.1, sweep_seconds=0.02, tls_close_seconds=0.1, handshake_seconds=0.1)
+PATIENT = Limits(header_seconds=60, sweep_seconds=0.02, tls_close_seconds=0.1)
+
+
+def cut(reason: str) -> str:
+    return f'eem_guardrail_connections_cut_total{{reason="{reason}"}}'
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"PO", id="half a method"),
+        pytest.param(b"POST /validate-networkpolicy HTTP/1.1\r\nHost: x\r\n", id="half a header"),
+    ],
+)
+async def test_a_header_that_does_not_come_ends_the_connection(sent: bytes) -> None:
+    """A connection without a complete header is closed at its deadline; others are served meanwhile."""
+    async with running(limits=FAST) as server:
+        connected = await server.connect()
+        await connected.send(sent)
+
+        assert (await server.ask(post(review()))).status == 200
+        async with asyncio.timeout(5):
+            assert await connected.closed()
+        assert await server.metric(cut("slow_header")) >= 1
+
+
+async def test_half_a_header_after_a_request_ends_the_connection() -> None:
+    """The deadline holds for every header of a connection, not only for its first."""
+    async with running(limits=FAST) as server:
+        connected = await server.connect()
+        await connected.ask(post(review()))
+        await connected.send(b"POST /valid")
+
+        async with asyncio.timeout(5):
+            assert await connected.closed()
+
+
+async def test_half_a_header_behind_a_request_ends_the_connection() -> None:
+    """One that came together with a request is not told from rest, and ends with the keep-alive time."""
+    async with running(limits=Limits(keepalive_seconds=0.05)) as server:
+        connected = await server.connect()
+        await connected.ask(post(review()) + b"POST /valid")
+
+        async with asyncio.timeout(5):
+            assert await connected.closed()
+
+
+async def test_a_header_that_drips_ends_the_connection() -> None:
+    """Sending a byte now and then does not move the deadline."""
+    async with running(limits=FAST) as server:
+        connected = await server.connect()
+        ended = asyncio.create_task(connected.closed())
+        for byte in b"POST /validate-networkpolicy HTTP/1.1\r\n" * 40:
+            if ended.done():
+                break
+            connected.writer.write(bytes([byte]))
+            await asyncio.wait((ended,), timeout=0.01)
+
+        assert ended.done()
+
+
+async def test_an_idle_connection_outlives_the_header_deadline() -> None:
+    """Between requests a connection may rest: the API server keeps it for 90 s."""
+    async with running(limits=FAST) as server:
+        connected = await server.connect()
+        await connected.ask(post(review()))
+        silent = await server.connect()
+        await silent.closed()  # so the header's deadline passed for a connection made later
+
+        assert (await connected.ask(post(review()))).status == 200
+
+
+async def test_an_idle_connection_is_closed_after_the_keepalive_time() -> None:
+    """An idle connection does not live for ever."""
+    async with running(limits=Limits(keepalive_seconds=0.05)) as server:
+        connected = await server.connect()
+        await connected.ask(post(review()))
+
+        async with asyncio.timeout(5):
+            assert await connected.closed()
+
+
+async def test_a_long_review_is_not_taken_for_a_slow_header() -> None:
+    """While a review is judged, no deadline of the header's runs."""
+    release = asyncio.Event()
+
+    async def waiting(_request: AdmissionRequest) -> AdmissionResponse:
+        await release.wait()
+        return AdmissionResponse(allowed=True)
+
+    async with running(waiting, limits=FAST) as server:
+        task = asyncio.create_task(server.ask(post(review())))
+        silent = await server.connect()
+        await silent.closed()
+        release.set()
+
+        assert (await task).status == 200
+
+
+async def test_a_tls_handshake_that_does_not_come_ends_the_connection() -> None:
+    """Half-open TLS, nothing and half a ClientHello, is closed at the handshake's deadline."""
+    async with running(limits=FAST) as server:
+        for sent in (b"", b"\x16\x03\x01\x02\x00\x01\x00"):
+            connected = await server.connect_plain(server.servers.https_port)
+            await connected.send(sent)
+            async with asyncio.timeout(5):
+                assert await connected.closed()
+        assert (await server.ask(post(review()))).status == 200
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(post(review()), id="HTTP without TLS"),
+        pytest.param(b"\x00" * 100, id="zeros"),
+        pytest.param(b"\x16\x03\x01\x00\x05hello", id="a broken ClientHello"),
+    ],
+)
+async def test_what_is_no_tls_is_refused_at_once(sent: bytes) -> None:
+    """Garbage instead of a handshake ends the connection and nothing else."""
+    async with running() as server:
+        connected = await server.connect_plain(server.servers.https_port)
+        await connected.send(sent)
+
+        async with asyncio.timeout(5):
+            assert await connected.closed()
+        assert (await server.ask(post(review()))).status == 200
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(post(review(), headers={f"X-{n}": "y" for n in range(100)}), id="100 headers"),
+        pytest.param(post(review(), headers={"X-Long": "y" * 9000}), id="a header of 9,000 bytes"),
+        pytest.param(post(review(), path="/" + "y" * 9000), id="a path of 9,000 bytes"),
+        pytest.param(post(review(), headers={"Content-Length": "-1"}), id="a negative length"),
+        pytest.param(post(review(), headers={"Transfer-Encoding": "chunked"}), id="length and chunks"),
+        pytest.param(post(review()).replace(b"Host:", b"Content-Length: 3\r\nHost:"), id="two lengths"),
+        pytest.param(post(review(), headers={"X-Nul": "a\x00b"}), id="NUL in a header"),
+        pytest.param(post(review(), headers={"X Y": "z"}), id="a blank in a header's name"),
+        pytest.param(b"hello there\r\n\r\n", id="no HTTP"),
+        pytest.param(b"\xff\xfe\r\n\r\n", id="bytes that are no text"),
+        pytest.param(post(review()).replace(b"HTTP/1.1", b"HTTP/9.9"), id="an unknown version"),
+    ],
+)
+async def test_what_is_no_http_is_400_without_an_echo(data: bytes) -> None:
+    """Broken framing gets one short 400 and a closed connection; nothing of it is repeated or traced."""
+    async with running() as server:
+        with logged("webhook.server.connection") as log:
+            connected = await server.connect()
+            answer = await connected.ask(data)
+            rest = await connected.reader.read()
+
+        assert (answer.status, answer.body, rest) == (400, b"the request could not be read\n", b"")
+        assert answer.headers["server"] == "eem-guardrail"
+        assert {record.levelname for record in log.records} <= {"DEBUG"}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(post(review()).replace(b"HTTP/1.1", b"HTTP/1.0"), id="HTTP/1.0"),
+        pytest.param(post(review(), path=f"https://localhost{PATH}"), id="an absolute URI"),
+        pytest.param(post(review(), headers={"Upgrade": "websocket", "Connection": "upgrade"}), id="upgrade"),
+        pytest.param(post(review(), headers={"Connection": "close"}), id="close"),
+    ],
+)
+async def test_odd_http_has_one_answer_for_one_request(data: bytes) -> None:
+    """What is odd but allowed is answered once; the service goes on."""
+    async with running() as server:
+        assert (await server.ask(data)).status in {200, 400}
+        assert (await server.ask(post(review()))).status == 200
+
+
+async def test_a_peer_that_reads_nothing_is_cut() -> None:
+    """A client that asks and never reads is given up when the buffers are full."""
+    limits = Limits(write_seconds=0.05, sweep_seconds=0.02)
+    async with running(limits=limits) as server:
+        connected = await server.connect_plain()
+        connected.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connected.writer.transport.pause_reading()
+        request = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 20_000
+        connected.writer.write(request)
+
+        async with asyncio.timeout(20):
+            while await server.metric(cut("slow_reader")) < 1:
+                pass
+        connected.writer.transport.abort()
+
+
+async def test_a_peer_that_reads_slowly_is_served() -> None:
+    """Full buffers that empty in time stop the clock."""
+    limits = Limits(write_seconds=60)
+    async with running(limits=limits) as server:
+        connected = await server.connect_plain()
+        connected.writer.transport.pause_reading()
+        connected.writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 5_000)
+        await server.get("/livez")
+        connected.writer.transport.resume_reading()
+
+        assert [(await connected.answer()).status for _ in range(5_000)] == [200] * 5_000
+
+
+async def test_the_longest_idle_connection_makes_room() -> None:
+    """At the cap a new connection is served and the one idle longest goes."""
+    async with running(limits=Limits(max_connections=3, keepalive_seconds=60)) as server:
+        old, middle, young = [await server.connect() for _ in range(3)]
+        for connected in (middle, young, old, middle, young):
+            await connected.ask(post(review()))
+        new = await server.connect()
+
+        assert (await new.ask(post(review()))).status == 200
+        assert await old.closed()
+        assert (await middle.ask(post(review()))).status == 200
+        assert (await young.ask(post(review()))).status == 200
+        assert await server.metric(cut("crowded")) == 1
+
+
+async def test_half_open_handshakes_give_way_to_connections_that_work() -> None:
+    """A flood of connections that never shake hands does not keep the API server out, nor cut it off."""
+    async with running(limits=Limits(max_connections=8)) as server:
+        served = await server.connect()
+        await served.ask(post(review()))
+        flood = [await server.connect_plain(server.servers.https_port) for _ in range(50)]
+        new = await server.connect()
+
+        assert (await new.ask(post(review()))).status == 200
+        assert (await served.ask(post(review()))).status == 200
+        assert await flood[0].closed()
+
+
+async def test_where_all_are_busy_a_newcomer_is_turned_away() -> None:
+    """No review under way is given up for a new connection."""
+    inside, release = asyncio.Semaphore(0), asyncio.Event()
+
+    async def waiting(_request: AdmissionRequest) -> AdmissionResponse:
+        inside.release()
+        await release.wait()
+        return AdmissionResponse(allowed=True)
+
+    async with running(waiting, limits=Limits(max_connections=2)) as server:
+        tasks = [asyncio.create_task(server.ask(post(review()))) for _ in range(2)]
+        for _ in tasks:
+            await inside.acquire()
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await server.connect()
+        release.set()
+
+        assert [(await task).status for task in tasks] == [200, 200]
+
+
+async def test_a_server_without_descriptors_accepts_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the system has no file descriptor left, accepting is tried again and nothing ends."""
+    failures = [OSError(24, "Too many open files")]
+    monkeypatch.setattr("webhook.server.listener.RETRY_SECONDS", 0.01)
+    loop = asyncio.get_running_loop()
+    real = loop.sock_accept
+
+    async def accept(listening: socket.socket) -> tuple[socket.socket, object]:
+        accepted = await real(listening)
+        if failures:
+            accepted[0].close()
+            raise failures.pop()
+        return accepted
+
+    monkeypatch.setattr(loop, "sock_accept", accept)
+    async with running() as server:
+        with logged("webhook.server.listener") as log:
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                await server.connect()
+
+            assert (await server.ask(post(review()))).status == 200
+        assert log.fields()[0]["reason"] == "[Errno 24] Too many open files"
+
+
+async def test_more_connections_than_a_batch_are_accepted() -> None:
+    """A backlog of hundreds is worked off."""
+    async with running() as server:
+        opened = [await server.connect_plain() for _ in range(200)]
+
+        assert [(await each.ask(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")).status for each in opened] == [200] * 200
+
+
+async def test_closed_connections_are_forgotten() -> None:
+    """Nothing is kept of a connection that is gone."""
+    async with running() as server:
+        held = server.servers._https._started.connections.open  # noqa: SLF001  there is no other way to see it
+        for _ in range(5):
+            connected = await server.connect(tls=client_context())
+            await connected.ask(post(review()))
+            await connected.close()
+
+        await until(lambda: not held)
+
+
+def test_the_defaults_keep_their_promises() -> None:
+    """Silence ends within 15 s, an idle connection outlives the API server's 90 s, a body of 8 MiB is read."""
+    limits = Limits()
+
+    assert limits.header_seconds + limits.sweep_seconds <= 15
+    assert limits.handshake_seconds <= limits.header_seconds
+    assert limits.keepalive_seconds > 90
+    assert limits.max_body_bytes == 8 * 2**20
+    assert limits.drain_seconds == 12
+    assert HOST == "127.0.0.1"
