@@ -224,6 +224,16 @@ def test_readme_names_commands_that_exist() -> None:
     assert unknown == []
 
 
+def test_readme_shows_the_demos_refusal() -> None:
+    """What the README promises to the first pasted line is what it prints, but for line breaks."""
+    text = (ROOT / "README.md").read_text()
+    (shown,) = re.findall(r"^```text\n(\$ kubectl.*?)^```", text, re.MULTILINE | re.DOTALL)
+    demo = run_webhook("demo", "--once", "--https-port", "0", "--http-port", "0")
+
+    assert demo.returncode == 0, demo.stderr
+    assert " ".join(shown.split()) in " ".join(demo.stdout.split())
+
+
 def test_readme_lists_every_setting_with_its_default() -> None:
     """The table of settings has a row for each, and plain defaults are the ones that hold."""
     rows = re.findall(r"^\| `(--[a-z-]+)` \| (.+?) \| .+ \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
