@@ -8,7 +8,7 @@ does an outcome become an HTTP status.
 from webhook.server.app import MUTATE_EEM, VALIDATE_EEM, VALIDATE_NETWORK_POLICY, WEBHOOKS, make_app
 from webhook.server.handlers import Judge
 from webhook.server.health import Check, make_health_app
-from webhook.server.lifecycle import Endpoint, Servers
+from webhook.server.lifecycle import Endpoint, Servers, StopSignals, stop_signals
 from webhook.server.limits import Limits
 from webhook.server.metrics import Metrics
 from webhook.server.refusals import NotReady
@@ -31,6 +31,8 @@ __all__ = [
     "PairError",
     "Servers",
     "Serving",
+    "StopSignals",
     "make_app",
     "make_health_app",
+    "stop_signals",
 ]

@@ -145,24 +145,23 @@ class Servers:
         await asyncio.sleep(self._limits.drain_seconds)
         await self.stop(in_flight_seconds=self._limits.in_flight_seconds)
 
-    async def serve_until_told(self) -> int:
+    async def serve_until_told(self, told: "StopSignals") -> int:
         """
         Serve until a signal says otherwise and give the exit status: SIGTERM drains, SIGINT ends at once.
 
         The ports must have been started; they are closed when this returns.
         """
-        with _signals() as (terminated, interrupted):
-            await asyncio.wait((terminated, interrupted), return_when=asyncio.FIRST_COMPLETED)
-            if terminated.done() and not interrupted.done():
-                draining = asyncio.create_task(self.drain())
-                await asyncio.wait((draining, interrupted), return_when=asyncio.FIRST_COMPLETED)
-                if draining.done():
-                    draining.result()  # a failure to stop is not hidden
-                    return STOPPED
-                draining.cancel()
-                await asyncio.wait((draining,))
-            await self.stop()
-            return INTERRUPTED
+        await asyncio.wait((told.terminated, told.interrupted), return_when=asyncio.FIRST_COMPLETED)
+        if not told.interrupted.done():
+            draining = asyncio.create_task(self.drain())
+            await asyncio.wait((draining, told.interrupted), return_when=asyncio.FIRST_COMPLETED)
+            if draining.done():
+                draining.result()  # a failure to stop is not hidden
+                return STOPPED
+            draining.cancel()
+            await asyncio.wait((draining,))
+        await self.stop()
+        return INTERRUPTED
 
     def _in_order(self) -> Iterator[Server]:
         yield self._https
@@ -171,18 +170,26 @@ class Servers:
         yield self._http
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StopSignals:
+    """What the process has been told: each future is done once its signal has come."""
+
+    terminated: asyncio.Future[None]
+    interrupted: asyncio.Future[None]
+
+
 @contextmanager
-def _signals() -> Iterator[tuple[asyncio.Future[None], asyncio.Future[None]]]:
-    """Give a future for SIGTERM and one for SIGINT."""
+def stop_signals() -> Iterator[StopSignals]:
+    """Catch SIGTERM and SIGINT from now on: enter this before anything is started, so that none is missed."""
     loop = asyncio.get_running_loop()
-    futures = (loop.create_future(), loop.create_future())
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    for number, future in zip(numbers, futures, strict=True):
+    told = StopSignals(terminated=loop.create_future(), interrupted=loop.create_future())
+    futures = {signal.SIGTERM: told.terminated, signal.SIGINT: told.interrupted}
+    for number, future in futures.items():
         loop.add_signal_handler(number, _resolve, future)
     try:
-        yield futures
+        yield told
     finally:
-        for number in numbers:
+        for number in futures:
             loop.remove_signal_handler(number)
 
 

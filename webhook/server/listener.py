@@ -36,13 +36,8 @@ class Listener:
         self._metrics = connections.metrics
         self._sockets: tuple[socket.socket, ...] = ()
         self._tasks: tuple[asyncio.Task[None], ...] = ()
+        self.port = 0  # the one listened on, once it is known
         self._handshakes: dict[asyncio.Task[None], None] = {}  # the oldest first
-
-    @property
-    def port(self) -> int:
-        """The port listened on."""
-        port: int = self._sockets[0].getsockname()[1]
-        return port
 
     def start(self, host: str, port: int) -> None:
         """
@@ -56,6 +51,7 @@ class Listener:
             OSError: the address cannot be had.
         """
         self._sockets = open_sockets(host, port, self._limits.backlog)
+        self.port = self._sockets[0].getsockname()[1]
         self._tasks = tuple(asyncio.create_task(self._accept(listening)) for listening in self._sockets)
 
     async def stop(self) -> None:

@@ -1,0 +1,112 @@
+"""What probes and Prometheus see."""
+
+import pytest
+from server_builders import post, review, running
+
+from webhook.server import Limits
+
+
+async def test_ready_when_every_check_is_well() -> None:
+    """All well is 200 and `ok`; ?verbose shows each check on its own line."""
+    async with running(checks={"certificate": lambda: None, "synced": lambda: None}) as server:
+        short = await server.get("/readyz")
+        long = await server.get("/readyz?verbose")
+
+    assert (short.status, short.body) == (200, b"ok\n")
+    assert (long.status, long.body) == (200, b"[+]certificate ok\n[+]synced ok\n[+]serving ok\nok\n")
+
+
+async def test_not_ready_says_why_without_being_asked() -> None:
+    """One check that is not well is 503, with its reason."""
+    problems: list[str | None] = ["pods: no list yet", None]
+    async with running(checks={"certificate": lambda: None, "synced": lambda: problems[0]}) as server:
+        before = await server.get("/readyz")
+        problems.pop(0)
+        after = await server.get("/readyz")
+
+    assert before.status == 503
+    assert before.body == b"[+]certificate ok\n[-]synced: pods: no list yet\n[+]serving ok\nnot ready\n"
+    assert after.status == 200
+
+
+async def test_alive_does_not_depend_on_ready() -> None:
+    """A replica that waits for the API server is alive: restarting it would help nobody."""
+    async with running(checks={"synced": lambda: "no"}) as server:
+        assert (await server.get("/livez")).status == 200
+
+
+async def test_draining_is_alive_and_not_ready() -> None:
+    """From the first moment of the drain the replica is not ready, and alive until its end."""
+    async with running() as server:
+        server.serving.drain.start()
+        ready, alive = await server.get("/readyz"), await server.get("/livez")
+
+    assert (ready.status, ready.body) == (503, b"[-]serving: draining\nnot ready\n")
+    assert alive.status == 200
+
+
+async def test_a_broken_check_is_not_ready() -> None:
+    """A check that raises is no reason to be called ready."""
+
+    def broken() -> str | None:
+        raise RuntimeError("bug")
+
+    async with running(checks={"broken": broken}) as server:
+        assert (await server.get("/readyz")).status == 500
+
+
+async def test_metrics_are_prometheus_text() -> None:
+    """Prometheus gets its text with its type; the series named in the interface are there."""
+    async with running() as server:
+        await server.ask(post(review()))
+        answer = await server.get("/metrics")
+        text = answer.body.decode()
+
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    for name in (
+        "eem_guardrail_reviews_total{",
+        "eem_guardrail_review_duration_seconds_bucket{",
+        "eem_guardrail_certificate_not_after_timestamp_seconds{",
+        "eem_guardrail_certificate_reload_errors_total ",
+        'eem_guardrail_build_info{version="test"} 1.0',
+        "# TYPE eem_guardrail_cache_synced gauge",
+        "# TYPE eem_guardrail_cache_objects gauge",
+        "# TYPE eem_guardrail_cache_last_event_timestamp_seconds gauge",
+    ):
+        assert name in text
+
+
+async def test_hostile_values_make_no_new_series() -> None:
+    """Names, namespaces, users, uids and paths never become labels: the number of series stays the same."""
+    async with running() as server:
+        await server.ask(post(review()))
+        await server.ask(post(review(operation="BOGUS")))
+        before = len((await server.get("/metrics")).body.splitlines())
+        for number in range(30):
+            text = f"hostile-{number}"
+            await server.ask(post(review(uid=text, name=text, namespace=text, userInfo={"username": text})))
+            await server.ask(post(review(operation=text)))
+            await server.ask(post(review(), path=f"/{text}"))
+
+        assert len((await server.get("/metrics")).body.splitlines()) == before
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "/livez", 405),
+        ("DELETE", "/metrics", 405),
+        ("GET", "/", 404),
+        ("GET", "/livez/", 404),
+        ("GET", "/debug/pprof", 404),
+        ("GET", "/validate-networkpolicy", 404),
+    ],
+)
+async def test_nothing_else_is_served(method: str, path: str, status: int) -> None:
+    """The probes' port has three pages, and no redirect to them."""
+    async with running(limits=Limits(linger_seconds=0.01)) as server:
+        connected = await server.connect_plain()
+        answer = await connected.ask(f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+
+    assert answer.status == status
+    assert "location" not in answer.headers

@@ -1,0 +1,247 @@
+"""How the ports start, and how a replica goes without losing a request."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from server_builders import HOST, PAIR, PATH, allow, post, review, running, until
+
+from webhook.admission import AdmissionRequest, AdmissionResponse
+from webhook.server import CertificateSource, Endpoint, Limits, Metrics, Servers, Serving, make_app, make_health_app
+from webhook.server.listener import open_sockets
+
+ROOT = Path(__file__).parents[2]
+
+
+async def test_a_drain_loses_no_request() -> None:
+    """Not ready at once, every answer closes its connection, new connections served, then the end."""
+    async with running(limits=Limits(drain_seconds=0.3, in_flight_seconds=5)) as server:
+        warm = await server.connect()
+        assert "connection" not in (await warm.ask(post(review()))).headers
+        draining = asyncio.create_task(server.servers.drain())
+        await until(lambda: server.serving.drain.started)
+
+        assert (await server.get("/readyz")).status == 503
+        assert (await server.get("/livez")).status == 200
+        last = await warm.ask(post(review()))
+        assert (last.status, last.headers["connection"]) == (200, "close")
+        assert await warm.closed()
+        new = await server.ask(post(review()))
+        assert (new.status, new.headers["connection"]) == (200, "close")
+        idle = await server.connect()
+        port = server.servers.https_port
+        await draining
+        assert await idle.closed()
+        with pytest.raises(ConnectionRefusedError):
+            await server.connect_plain(port)
+
+
+async def test_requests_under_way_are_answered_after_listening_ends() -> None:
+    """A review that is being judged when listening stops is answered all the same."""
+    inside, release = asyncio.Event(), asyncio.Event()
+
+    async def waiting(_request: AdmissionRequest) -> AdmissionResponse:
+        inside.set()
+        await release.wait()
+        return AdmissionResponse(allowed=True)
+
+    async with running(waiting, limits=Limits(drain_seconds=0.01, in_flight_seconds=5)) as server:
+        port = server.servers.https_port
+        asking = asyncio.create_task(server.ask(post(review())))
+        await inside.wait()
+        draining = asyncio.create_task(server.servers.drain())
+        while True:
+            try:
+                await server.connect_plain(port)
+            except ConnectionError:
+                break
+        release.set()
+
+        assert (await asking).status == 200
+        await draining
+
+
+async def test_a_request_that_never_ends_does_not_hold_the_end_up() -> None:
+    """After the time for requests under way, the rest is cut."""
+
+    async def stuck(_request: AdmissionRequest) -> AdmissionResponse:
+        inside.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    inside = asyncio.Event()
+    async with running(stuck, limits=Limits(drain_seconds=0.01, in_flight_seconds=0.05)) as server:
+        connected = await server.connect()
+        await connected.send(post(review()))
+        await inside.wait()
+        async with asyncio.timeout(10):
+            await server.servers.drain()
+
+        assert await connected.closed()
+
+
+async def test_load_during_a_drain_is_answered_to_the_last_request() -> None:
+    """Clients that open a connection whenever theirs is closed see no failure until listening ends."""
+    async with running(limits=Limits(drain_seconds=0.3, in_flight_seconds=5)) as server:
+        statuses: list[int] = []
+
+        async def client() -> None:
+            while True:
+                try:
+                    connected = await server.connect()
+                except OSError:
+                    return
+                while True:
+                    answer = await connected.ask(post(review()))
+                    statuses.append(answer.status)
+                    if answer.headers.get("connection") == "close":
+                        break
+
+        clients = [asyncio.create_task(client()) for _ in range(4)]
+        await until(lambda: len(statuses) > 50)
+        await server.servers.drain()
+        results = await asyncio.gather(*clients, return_exceptions=True)
+
+    assert set(statuses) == {200}
+    # The one that had shaken hands, but not asked, when listening ended is the only one that may see a close.
+    assert all(each is None or isinstance(each, asyncio.IncompleteReadError | ConnectionError) for each in results)
+
+
+async def test_an_address_that_is_taken_leaves_nothing_listening() -> None:
+    """When the second port cannot be had, the first is given back."""
+    serving = Serving(metrics=Metrics(version="test"))
+    source = CertificateSource(metrics=serving.metrics)
+    with socket.create_server((HOST, 0)) as taken:
+        servers = Servers(
+            serving,
+            https=Endpoint(app=make_app({PATH: allow}, serving), host=HOST, port=0, tls=source.context),
+            http=Endpoint(app=make_health_app({}, serving), host=HOST, port=taken.getsockname()[1]),
+        )
+        with pytest.raises(OSError, match="in use"):
+            await servers.start()
+
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(HOST, servers.https_port)
+
+
+async def test_a_local_port_is_served_between_the_others() -> None:
+    """A third port, where one is asked for, starts and stops with the rest."""
+    serving = Serving(metrics=Metrics(version="test"))
+    source = CertificateSource(metrics=serving.metrics)
+    source.install(PAIR.certificate_pem(), PAIR.key_pem())
+    servers = Servers(
+        serving,
+        https=Endpoint(app=make_app({PATH: allow}, serving), host=HOST, port=0, tls=source.context),
+        http=Endpoint(app=make_health_app({}, serving), host=HOST, port=0),
+        local=Endpoint(app=make_health_app({}, serving), host=HOST, port=0),
+    )
+
+    assert (servers.https_port, servers.http_port) == (0, 0)
+    await servers.start()
+    assert len({servers.https_port, servers.http_port}) == 2
+    await servers.stop()
+
+
+async def test_a_path_that_is_no_webhook_is_refused_when_built() -> None:
+    """A judge for a path that nobody calls is a mistake of the composition."""
+    with pytest.raises(KeyError):
+        make_app({"/other": allow}, Serving(metrics=Metrics(version="test")))
+
+
+def test_an_empty_host_is_every_address() -> None:
+    """Without an address both families are listened on with one socket."""
+    (opened,) = open_sockets("", 0, 16)
+    with opened, socket.create_connection((HOST, opened.getsockname()[1])) as connected:
+        assert connected.getpeername()[0] == HOST
+
+
+def test_a_name_is_all_its_addresses_on_one_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name with several addresses is listened on at each, with the same port."""
+    found = [
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0)),
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.2", 0)),
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_arguments, **_options: found)
+    opened = open_sockets("both.example", 0, 16)
+    names = [each.getsockname() for each in opened]
+    for each in opened:
+        each.close()
+
+    assert [name[0] for name in names] == ["127.0.0.1", "127.0.0.2"]
+    assert len({name[1] for name in names}) == 1
+
+
+PROGRAM = """
+    import asyncio, sys
+    sys.path[:0] = sys.argv[1:3]
+    from server_builders import *
+    from webhook.server import stop_signals
+
+    async def slow(request):
+        await asyncio.sleep(0.2)
+        return AdmissionResponse(allowed=True)
+
+    async def main():
+        limits = Limits(drain_seconds=float(sys.argv[3]), in_flight_seconds=5)
+        with stop_signals() as told:
+            async with running(slow, limits=limits) as server:
+                print(server.servers.https_port, flush=True)
+                return await server.servers.serve_until_told(told)
+
+    if sys.argv[4] == "uvloop":
+        import uvloop
+        raise SystemExit(uvloop.run(main()))
+    raise SystemExit(asyncio.run(main()))
+"""
+
+
+def started(drain_seconds: float, loop: str = "asyncio") -> tuple[subprocess.Popen[str], int]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(PROGRAM), ROOT, ROOT / "tests/server", str(drain_seconds), loop],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONWARNINGS": "error"},
+    )
+    assert process.stdout is not None
+    return process, int(process.stdout.readline())
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    _, complaints = process.communicate(timeout=30)
+    return process.returncode, complaints
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_sigterm_drains_and_exits_0(loop: str) -> None:
+    """SIGTERM ends a process with status 0, after the drain and without a complaint."""
+    process, _ = started(0.1, loop)
+    process.send_signal(signal.SIGTERM)
+
+    assert ended(process) == (0, "")
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_sigint_ends_at_once(loop: str) -> None:
+    """SIGINT does not wait for the drain delay."""
+    process, _ = started(3600, loop)
+    process.send_signal(signal.SIGINT)
+
+    assert ended(process) == (130, "")
+
+
+def test_sigint_ends_a_drain() -> None:
+    """Who does not want to wait for the drain may interrupt it; a second SIGTERM changes nothing."""
+    process, port = started(3600)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGTERM)
+    with socket.create_connection((HOST, port)):
+        process.send_signal(signal.SIGINT)
+
+        assert ended(process) == (130, "")
