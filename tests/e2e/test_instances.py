@@ -4,7 +4,7 @@ import time
 
 from harness.guard import CRDS, NAMESPACE, Guard
 from harness.machine import Machine
-from harness.objects import allow, deny_all, event_gateway, gateway, manager
+from harness.objects import allow, deny_all, event_gateway, gateway, manager, operator, service_account
 from harness.place import Place
 
 
@@ -75,3 +75,18 @@ def test_each_instance_has_its_own_switch(place: Place) -> None:
 
     assert "gateway TCP/8092" in text
     assert "TCP/3000" not in text
+
+
+def test_operator_is_reached_from_somewhere(place: Place) -> None:
+    """The operator's own port may be narrowed, as IBM's documentation advises, but not closed."""
+    place.set_up(service_account(place.name, "ibm-eem-operator"), operator(place.name))
+    place.kubectl("rollout", "status", "deployment", "ibm-eem-operator", "--timeout=30s")
+    place.guard.until_seen()
+
+    text = place.denied(place.apply(deny_all(place.name)), "CREATE", "default-deny-ingress")
+    nodes = [{"ipBlock": {"cidr": "192.0.2.0/24"}}]
+    narrowed = place.apply(allow(place.name, "allow-webhook", "ibm-eem-operator", [8443], sources=nodes))
+    place.passed(narrowed, "CREATE", "allow-webhook")
+    place.passed(place.apply(deny_all(place.name)), "CREATE", "default-deny-ingress")
+
+    assert "operator TCP/8443" in text

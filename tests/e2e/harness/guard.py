@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -225,18 +225,19 @@ class Guard:
         self._machine.must("wait", "--for=condition=Established", f"--timeout={ROLLOUT_SECONDS}s", "-f", str(CRDS))
         self.until_seen(seconds=KINDS_SECONDS)
 
-    def until_seen(self, seconds: float = SEEN_SECONDS) -> None:
-        """Wait until every replica holds as many objects as there are, of every kind that it reads."""
-        present = {resource: self._count(resource) for resource in WATCHED}
+    def until_seen(self, resources: Sequence[str] = WATCHED, seconds: float = SEEN_SECONDS) -> None:
+        """Wait until every replica holds as many objects of *resources* as there are."""
 
         def look() -> bool:
-            return all(self._held(replica) == present for replica in self.replicas())
+            present = {resource: self._count(resource) for resource in resources}
+            return all(self._held(replica, resources) == present for replica in self.replicas())
 
         try:
-            wait_until(look, f"every replica to hold {present}", seconds=seconds)
+            wait_until(look, f"every replica to hold all {', '.join(resources)}", seconds=seconds)
         except TimeoutError as error:
-            held = {replica: self._held(replica) for replica in self.replicas()}
-            raise TimeoutError(f"{error}; they hold {held}\n{self.last_words()}") from None
+            present = {resource: self._count(resource) for resource in resources}
+            held = {replica: self._held(replica, resources) for replica in self.replicas()}
+            raise TimeoutError(f"{error}; there are {present}, they hold {held}\n{self.last_words()}") from None
 
     def until_told(self, resource: str, since: float) -> None:
         """Wait until the watch of *resource* has brought every replica something after *since* (Unix time)."""
@@ -264,10 +265,10 @@ class Guard:
     def _count(self, resource: str) -> int:
         return len(self._machine.must("get", resource, "--all-namespaces", "--output=name").stdout.splitlines())
 
-    def _held(self, replica: str) -> dict[str, int]:
-        """Read how many objects of each watched kind one replica holds."""
+    def _held(self, replica: str, resources: Sequence[str]) -> dict[str, int]:
+        """Read how many objects of each of *resources* one replica holds."""
         metrics = self.metrics(replica)
-        return {one: int(gauge(metrics, f'eem_guardrail_cache_objects{{resource="{one}"}}')) for one in WATCHED}
+        return {one: int(gauge(metrics, f'eem_guardrail_cache_objects{{resource="{one}"}}')) for one in resources}
 
     def metrics(self, replica: str) -> str:
         """Read the metrics of one replica."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -115,7 +116,7 @@ class Machine:
             raise NoMachineError(f"the control plane did not start:\n{(self.folder / 'node.log').read_text()[-4000:]}")
 
     def stop(self) -> None:
-        """End it and everything in it."""
+        """End it and everything in it; the logs stay, etcd's preallocated files do not."""
         if self._process is None:
             return
         try:
@@ -123,6 +124,7 @@ class Machine:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.communicate()
+        shutil.rmtree(self.folder / "etcd", ignore_errors=True)
 
     def run(self, command: Sequence[str], stdin: str | None = None, seconds: float = KUBECTL_SECONDS) -> Answer:
         """Run one command on the machine's network."""

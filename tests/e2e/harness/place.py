@@ -72,10 +72,12 @@ class Place:
         return text
 
     def passed(self, answer: Answer, operation: str, name: str | None, result: str = "allowed") -> Decision:
-        """Check that this change went through, and that the service was asked about it."""
+        """Check that this change went through and that the service was asked, and let every replica see it."""
         if answer.status != 0:
             raise AssertionError(f"kubectl failed: {answer}")
-        return self.guard.heard(self.name, operation, name, result)
+        decision = self.guard.heard(self.name, operation, name, result)
+        self.guard.until_seen([POLICIES])
+        return decision
 
     def unasked(self) -> list[Decision]:
         """
