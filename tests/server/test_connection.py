@@ -218,7 +218,8 @@ async def test_a_peer_that_reads_slowly_is_served() -> None:
         connected = await server.connect_plain()
         connected.writer.transport.pause_reading()
         connected.writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 5_000)
-        await server.get("/livez")
+        held = server.servers._http._started.connections.open  # noqa: SLF001  there is no other way to see it
+        await until(lambda: any(each.writing_paused for each in held))
         connected.writer.transport.resume_reading()
 
         assert [(await connected.answer()).status for _ in range(5_000)] == [200] * 5_000

@@ -13,7 +13,17 @@ import pytest
 from server_builders import HOST, PAIR, PATH, allow, post, review, running, until
 
 from webhook.admission import AdmissionRequest, AdmissionResponse
-from webhook.server import CertificateSource, Endpoint, Limits, Metrics, Servers, Serving, make_app, make_health_app
+from webhook.server import (
+    CertificateSource,
+    Endpoint,
+    Limits,
+    Metrics,
+    Servers,
+    Serving,
+    StopSignals,
+    make_app,
+    make_health_app,
+)
 from webhook.server.listener import open_sockets
 
 ROOT = Path(__file__).parents[2]
@@ -111,6 +121,31 @@ async def test_load_during_a_drain_is_answered_to_the_last_request() -> None:
     assert set(statuses) == {200}
     # The one that had shaken hands, but not asked, when listening ended is the only one that may see a close.
     assert all(each is None or isinstance(each, asyncio.IncompleteReadError | ConnectionError) for each in results)
+
+
+async def test_signals_are_caught_where_nobody_does_yet() -> None:
+    """Without signals at hand they are caught from then on, and no longer than that."""
+    before = signal.getsignal(signal.SIGTERM)
+    async with running(limits=Limits(drain_seconds=0)) as server:
+        serving = asyncio.create_task(server.servers.serve_until_told())
+        await until(lambda: signal.getsignal(signal.SIGTERM) != before)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+        assert await serving == 0
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+async def test_an_interrupt_ends_a_drain_in_this_process_too() -> None:
+    """The interrupted drain is given up, not waited for."""
+    loop = asyncio.get_running_loop()
+    told = StopSignals(terminated=loop.create_future(), interrupted=loop.create_future())
+    async with running(limits=Limits(drain_seconds=3600)) as server:
+        serving = asyncio.create_task(server.servers.serve_until_told(told))
+        told.terminated.set_result(None)
+        await until(lambda: server.serving.drain.started)
+        told.interrupted.set_result(None)
+
+        assert await serving == 130
 
 
 async def test_an_address_that_is_taken_leaves_nothing_listening() -> None:

@@ -145,12 +145,18 @@ class Servers:
         await asyncio.sleep(self._limits.drain_seconds)
         await self.stop(in_flight_seconds=self._limits.in_flight_seconds)
 
-    async def serve_until_told(self, told: "StopSignals") -> int:
+    async def serve_until_told(self, told: "StopSignals | None" = None) -> int:
         """
         Serve until a signal says otherwise and give the exit status: SIGTERM drains, SIGINT ends at once.
 
         The ports must have been started; they are closed when this returns.
+
+        Args:
+            told: the signals, where they are caught since before the start; None to catch them from now on.
         """
+        if told is None:
+            with stop_signals() as told_from_now:
+                return await self.serve_until_told(told_from_now)
         await asyncio.wait((told.terminated, told.interrupted), return_when=asyncio.FIRST_COMPLETED)
         if not told.interrupted.done():
             draining = asyncio.create_task(self.drain())
