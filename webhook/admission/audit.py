@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from webhook.admission.options import Options
 from webhook.admission.scope import demand_of, universe_of
-from webhook.eem.instances import Requirement
-from webhook.eem.snapshot import EemSnapshot
+from webhook.eem.instances import Requirement, SourcesDemand
+from webhook.eem.snapshot import EemNamespace, EemSnapshot
 from webhook.netpol.loss import lost_from_anywhere, lost_from_some
-from webhook.netpol.sources import EVERYONE, admitted
+from webhook.netpol.sources import EVERYONE
+from webhook.netpol.universe import Universe
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,12 +29,20 @@ def audit(snapshot: EemSnapshot, options: Options) -> Iterator[RequirementState]
     universe = universe_of(snapshot, options)
     for namespace in sorted(snapshot.eem):
         view = snapshot.eem[namespace]
-        policies = snapshot.cluster.state(namespace).sorted_policies()
-        for requirement in view.requirements(demand_of(namespace, snapshot, options)):
-            lost = lost_from_anywhere if requirement.sources == "anywhere" else lost_from_some
-            losses = (
-                lost(EVERYONE, admitted(policies, subject.pod, requirement.protocol, requirement.port), universe)
-                for subject in view.subjects_of(requirement)
-            )
-            met = not any(loss is not None and loss.decided for loss in losses)
-            yield RequirementState(requirement=requirement, met=met)
+        unmet = _unmet(view, demand_of(namespace, snapshot, options), universe)
+        for requirement in view.requirements("anywhere"):
+            yield RequirementState(requirement=requirement, met=requirement not in unmet)
+
+
+def _unmet(view: EemNamespace, demand: SourcesDemand, universe: Universe) -> set[Requirement]:
+    found: set[Requirement] = set()
+    for guarded in view.guarded:
+        for requirement in guarded.needs:
+            standing = view.standings[guarded.key]
+            port = standing.ports[requirement.protocol, requirement.port]
+            admitted = port.total if len(standing.isolating) else EVERYONE
+            some = "some" in {requirement.sources, demand}
+            loss = (lost_from_some if some else lost_from_anywhere)(EVERYONE, admitted, universe)
+            if loss is not None and loss.decided:
+                found.add(requirement)
+    return found

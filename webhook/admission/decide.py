@@ -9,6 +9,7 @@ Decide a review of a NetworkPolicy.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from webhook.admission.evidence import Judging, losses_of, warnings_of
 from webhook.admission.judge import Change, Finding, as_live
@@ -16,7 +17,7 @@ from webhook.admission.options import Mode, Options
 from webhook.admission.passes import spec_is_unchanged, strange_owners, unjudged
 from webhook.admission.refusal import causes_of, invalid, one_line, refusal, summary, warning
 from webhook.admission.response import FORBIDDEN, INVALID, AdmissionResponse, Cause, allowed, denied
-from webhook.admission.review import AdmissionRequest, ReviewError
+from webhook.admission.review import AdmissionRequest, ReviewError, metadata_text
 from webhook.admission.scope import demand_of, mode_of, universe_of
 from webhook.admission.verdict import Lost, ResourceName, Verdict
 from webhook.eem.resources import NETWORK_POLICIES
@@ -36,6 +37,8 @@ def decide(request: AdmissionRequest, snapshot: EemSnapshot, options: Options) -
         ReviewError: the request is about something else, or lacks the object that its operation has.
     """
     _check(request)
+    if not request.name:
+        request = replace(request, name=metadata_text(request.object or request.old_object, "name"))
     resource = ResourceName(kind="NetworkPolicy", namespace=request.namespace, name=request.name)
     verdict = Verdict(allowed=True, operation=request.operation, resource=resource)
     passed = unjudged(request, snapshot, options)
@@ -50,7 +53,7 @@ def decide(request: AdmissionRequest, snapshot: EemSnapshot, options: Options) -
     view = snapshot.eem.get(request.namespace)
     if view is None:
         return allowed(verdict, "allowed", {})
-    return _judged(request, verdict, _changes(request, snapshot, old, new), view, snapshot, options)
+    return _judged(request, verdict, _changes(request, snapshot, view, old, new), snapshot, options)
 
 
 def _check(request: AdmissionRequest) -> None:
@@ -71,43 +74,52 @@ def _read(api_object: object, request: AdmissionRequest) -> tuple[NetworkPolicy 
     if request.operation == "DELETE" or not isinstance(api_object, Mapping):
         return None, ()
     policy, faults = read_policy(api_object, request.namespace)
-    return replace(policy, name=policy.name or request.name), faults
+    return policy, faults
 
 
 def _old(request: AdmissionRequest, snapshot: EemSnapshot) -> tuple[NetworkPolicy | None, tuple[Fault, ...]]:
     """Give the policy as it is: as the request has it, else as it was last seen."""
     if request.operation == "CREATE":
         return None, ()
-    if request.old_object is None:
-        return snapshot.cluster.state(request.namespace).policies.get(request.name), ()
-    policy, faults = read_policy(request.old_object, request.namespace)
-    return replace(policy, name=policy.name or request.name), faults
+    cached = snapshot.cluster.state(request.namespace).policies.get(request.name)
+    if request.old_object is None or (cached is not None and _is_version(cached, request.old_object)):
+        return cached, ()
+    return read_policy(request.old_object, request.namespace)
+
+
+def _is_version(policy: NetworkPolicy, api_object: Mapping[str, Any]) -> bool:
+    """Say whether *policy* was read from this very version of the object: then it need not be read again."""
+    version = metadata_text(api_object, "resourceVersion")
+    same = version == policy.resource_version and metadata_text(api_object, "uid") == policy.uid
+    return same and bool(version) and not policy.faulty
 
 
 def _changes(
-    request: AdmissionRequest, snapshot: EemSnapshot, old: NetworkPolicy | None, new: NetworkPolicy | None
+    request: AdmissionRequest,
+    snapshot: EemSnapshot,
+    view: EemNamespace,
+    old: NetworkPolicy | None,
+    new: NetworkPolicy | None,
 ) -> tuple[Change, ...]:
     """
     Give what the request may come to: one change, or two where it adds an owner that is no live instance.
 
     Then the garbage collector may delete the policy next, and nobody will be asked.
     """
-    policies = snapshot.cluster.state(request.namespace).sorted_policies()
-    others = tuple(policy for policy in policies if policy.name != request.name)
     if new is None:
-        return (Change(others=others, old=old, new=None),)
-    update = Change(others=others, old=as_live(old) if old is not None else None, new=as_live(new))
+        return (Change(view=view, name=request.name, old=old, new=None),)
+    was = as_live(old) if old is not None else None
+    update = Change(view=view, name=request.name, old=was, new=as_live(new))
     if request.operation == "CREATE" or not strange_owners(request, snapshot):
         return (update,)
     deletion = replace(update, new=None)
     return (deletion,) if spec_is_unchanged(request) else (deletion, update)
 
 
-def _judged(  # noqa: PLR0913, PLR0917  the parts of one decision
+def _judged(
     request: AdmissionRequest,
     verdict: Verdict,
     changes: tuple[Change, ...],
-    view: EemNamespace,
     snapshot: EemSnapshot,
     options: Options,
 ) -> AdmissionResponse:
@@ -117,14 +129,13 @@ def _judged(  # noqa: PLR0913, PLR0917  the parts of one decision
     findings: list[Finding] = []
     lost: list[Lost] = []
     for change in changes:
-        judging = Judging(change=change, view=view, demand=demand, universe=universe)
+        judging = Judging(change=change, demand=demand, universe=universe)
         found = judging.findings()
         findings.extend(found)
         if any(finding.loss is not None for finding in found):
             lost.extend(losses_of(judging, found, _namespaces(request.namespace, snapshot)))
-    touched = any(change.touches(subject) for change in changes for subject in view.subjects)
     verdict = replace(verdict, lost=tuple(lost), warnings=warnings_of(findings))
-    if touched and not findings and view.exempt():
+    if not findings and _only_exempt(changes):
         exempt = "deployNetworkPolicies"
         return allowed(replace(verdict, exempt=exempt), "exempt", {"exempt": exempt})
     counted = [item for item in lost if item.decided or options.strict]
@@ -135,6 +146,12 @@ def _judged(  # noqa: PLR0913, PLR0917  the parts of one decision
         return allowed(verdict, "warned" if verdict.warnings else "allowed", annotations)
     message = refusal(request.operation, verdict.resource, counted)
     return _answer(replace(verdict, allowed=False, message=message), mode, causes_of(counted), FORBIDDEN)
+
+
+def _only_exempt(changes: tuple[Change, ...]) -> bool:
+    """Say whether the change touches subjects, and all of them belong to instances that are exempt."""
+    touched = [guarded for change in changes for guarded in change.touched]
+    return bool(touched) and not any(guarded.needs for guarded in touched)
 
 
 def _namespaces(own: str, snapshot: EemSnapshot) -> list[Namespace]:

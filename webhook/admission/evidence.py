@@ -4,12 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from webhook.admission.judge import Change, Finding, judge, some
+from webhook.admission.judge import Change, Finding, judge
 from webhook.admission.refusal import warning
 from webhook.admission.remedy import common_labels, find_remedy, judgement
 from webhook.admission.verdict import Lost, PodsSeen
 from webhook.eem.instances import Requirement, SourcesDemand
-from webhook.eem.snapshot import EemNamespace
 from webhook.netpol.counterexample import PodExample, smallest_example
 from webhook.netpol.evaluate import full_name
 from webhook.netpol.labelspace import PodWitness
@@ -27,28 +26,26 @@ class Judging:
     """One change with everything that its judgement rests on."""
 
     change: Change
-    view: EemNamespace
     demand: SourcesDemand
     universe: Universe
 
     def findings(self) -> tuple[Finding, ...]:
         """Judge the change."""
-        return judge(self.change, self.view, self.demand, self.universe)
+        return judge(self.change, self.demand, self.universe)
 
     def with_remedy(self, remedy: NetworkPolicy) -> tuple[Finding, ...]:
         """Judge what whoever follows the advice does: apply the remedy, then make the change."""
-        others = tuple(policy for policy in self.change.others if policy.name != remedy.name)
-        first = Change(others=others + some(self.change.old), old=None, new=remedy)
-        then = replace(self.change, others=(*others, remedy))
-        return tuple(
-            finding for change in (first, then) for finding in judge(change, self.view, self.demand, self.universe)
-        )
+        view = self.change.view
+        now = view.with_policy(self.change.name, self.change.old)
+        first = Change(view=now, name=remedy.name, old=view.policies.get(remedy.name), new=remedy)
+        then = replace(self.change, view=now.with_policy(remedy.name, remedy))
+        return tuple(finding for change in (first, then) for finding in judge(change, self.demand, self.universe))
 
     def ports(self, requirement: Requirement) -> tuple[int, ...]:
         """Give every port that the component of *requirement* needs."""
         return tuple(
             known.port
-            for known in self.view.requirements(self.demand)
+            for known in self.change.view.requirements(self.demand)
             if (known.component, known.instance) == (requirement.component, requirement.instance)
         )
 

@@ -11,52 +11,52 @@ policy selects before or afterwards:
    about; so where there is one, both worlds are judged.
 """
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from webhook.eem.instances import Requirement, SourcesDemand
-from webhook.eem.snapshot import EemNamespace
+from webhook.eem.snapshot import EemNamespace, Guarded
+from webhook.eem.standing import Standing
 from webhook.eem.subjects import Subject
-from webhook.netpol.isolation import selecting, selects
+from webhook.netpol.isolation import selects
 from webhook.netpol.loss import Loss, lost_from_anywhere, lost_from_some, only_pods_left
-from webhook.netpol.model import NetworkPolicy, PolicyType
-from webhook.netpol.sources import EVERYONE, Sources, admitted
+from webhook.netpol.model import NetworkPolicy, Pod, PolicyType
+from webhook.netpol.sources import EVERYONE, Sources, admitted, union_of
 from webhook.netpol.universe import Universe
 
 Policies = tuple[NetworkPolicy, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Change:
     """
     One change of one policy.
 
     Args:
-        others: all other policies of the namespace.
+        view: the namespace as it is; what it says of the policy itself does not count.
+        name: the policy's name.
         old: the policy as it is; None for CREATE.
         new: the policy as it will be; None for DELETE.
     """
 
-    others: Policies
+    view: EemNamespace
+    name: str
     old: NetworkPolicy | None
     new: NetworkPolicy | None
 
-    def worlds(self) -> tuple[tuple[Policies, Policies], ...]:
-        """Give (before, after) for each world that the terminating policies leave possible."""
-        worlds = [(some(self.old) + self.others, some(self.new) + self.others)]
-        lasting = tuple(policy for policy in self.others if not policy.terminating)
-        if lasting != self.others:
-            worlds.append((some(self.old) + lasting, some(self.new) + lasting))
-        return tuple(worlds)
+    def touches(self, pod: Pod) -> bool:
+        """Say whether the changed policy selects the pod, before or afterwards: else nothing changes for it."""
+        return is_selected(self.old, pod) or is_selected(self.new, pod)
 
-    def touches(self, subject: Subject) -> bool:
-        """Say whether the changed policy selects the subject, before or afterwards: else nothing changes for it."""
-        return any(selects(policy, subject.pod, PolicyType.INGRESS) for policy in some(self.old) + some(self.new))
+    @cached_property
+    def touched(self) -> tuple[Guarded, ...]:
+        """Give the subjects that the change touches."""
+        return tuple(guarded for guarded in self.view.guarded if self.touches(guarded.subject.pod))
 
 
-def some(policy: NetworkPolicy | None) -> Policies:
-    """Give a policy that may not be there as none or one."""
-    return () if policy is None else (policy,)
+def is_selected(policy: NetworkPolicy | None, pod: Pod) -> bool:
+    """Say whether a policy, if there is one, isolates the pod."""
+    return policy is not None and selects(policy, pod, PolicyType.INGRESS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,23 +81,81 @@ class Finding:
     isolating: Policies
 
 
-def judge(change: Change, view: EemNamespace, demand: SourcesDemand, universe: Universe) -> tuple[Finding, ...]:
-    """Give a finding for every requirement and every subject that *change* touches; none where it touches nothing."""
-    touched: Mapping[int, bool] = {id(subject): change.touches(subject) for subject in view.subjects}
-    worlds = change.worlds()
-    return tuple(
-        _find(requirement, subject, worlds, universe)
-        for requirement in view.requirements(demand)
-        for subject in view.subjects_of(requirement)
-        if touched[id(subject)]
+def judge(change: Change, demand: SourcesDemand, universe: Universe) -> tuple[Finding, ...]:
+    """Give a finding for every requirement of every subject that *change* touches and that does not simply hold."""
+    findings = (
+        _find(change, guarded.subject, requirement, change.view.standings[guarded.key], demand, universe)
+        for guarded in change.touched
+        for requirement in guarded.needs
     )
+    return tuple(finding for finding in findings if finding is not None)
 
 
-def _find(
-    requirement: Requirement, subject: Subject, worlds: Iterable[tuple[Policies, Policies]], universe: Universe
-) -> Finding:
-    found = [_in_world(requirement, subject, before, after, universe) for before, after in worlds]
-    return min(found, key=lambda finding: _badness(finding.loss))
+def _find(  # noqa: PLR0913, PLR0917  the parts of one question
+    change: Change,
+    subject: Subject,
+    requirement: Requirement,
+    standing: Standing,
+    demand: SourcesDemand,
+    universe: Universe,
+) -> Finding | None:
+    port = (requirement.protocol, requirement.port)
+    others = standing.ports[port].without(change.name)
+    own = standing.isolating.get(change.name)
+    isolated = len(standing.isolating) > (own is not None)
+    if isolated and others.everyone:
+        return None
+    worlds = [_World(subject=subject, requirement=requirement, others=others, isolated=isolated)]
+    if standing.terminating > (own is not None and own.terminating):
+        worlds.append(_without_terminating(change, subject, requirement, standing))
+    if demand == "some":
+        requirement = replace(requirement, sources="some")
+    found = [_in_world(change, world, requirement, universe) for world in worlds]
+    worst = min(found, key=lambda finding: _badness(finding.loss))
+    if worst.loss is None and not worst.broken and not worst.only_pods:
+        return None
+    return replace(worst, isolating=_isolating(change, subject, standing))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _World:
+    """What all other policies amount to: whether they isolate the subject, and whom they admit to the port."""
+
+    subject: Subject
+    requirement: Requirement
+    others: Sources
+    isolated: bool
+
+    def with_policy(self, policy: NetworkPolicy | None) -> Sources:
+        """Give who is admitted with *policy* among the others."""
+        pod = self.subject.pod
+        if policy is None or not selects(policy, pod, PolicyType.INGRESS):
+            return self.others if self.isolated else EVERYONE
+        own = admitted((policy,), pod, self.requirement.protocol, self.requirement.port)
+        return union_of((self.others, own)) if self.isolated else own
+
+
+def _without_terminating(change: Change, subject: Subject, requirement: Requirement, standing: Standing) -> _World:
+    lasting = [policy for name, policy in standing.isolating.items() if name != change.name and not policy.terminating]
+    others = admitted(lasting, subject.pod, requirement.protocol, requirement.port)
+    return _World(subject=subject, requirement=requirement, others=others, isolated=bool(lasting))
+
+
+def _in_world(change: Change, world: _World, requirement: Requirement, universe: Universe) -> Finding:
+    had, has = world.with_policy(change.old), world.with_policy(change.new)
+    lost = lost_from_anywhere if requirement.sources == "anywhere" else lost_from_some
+    loss = lost(had, has, universe)
+    missing = lost(EVERYONE, has, universe) if loss is None else None
+    return Finding(
+        requirement=requirement,
+        subject=world.subject,
+        loss=loss,
+        broken=missing is not None and missing.decided,
+        only_pods=requirement.sources == "some" and loss is None and only_pods_left(had, has),
+        before=had,
+        after=has,
+        isolating=(),
+    )
 
 
 def _badness(loss: Loss | None) -> int:
@@ -106,26 +164,15 @@ def _badness(loss: Loss | None) -> int:
     return 0 if loss.decided else 1
 
 
-def _in_world(
-    requirement: Requirement, subject: Subject, before: Policies, after: Policies, universe: Universe
-) -> Finding:
-    had = admitted(before, subject.pod, requirement.protocol, requirement.port)
-    has = admitted(after, subject.pod, requirement.protocol, requirement.port)
-    lost = lost_from_anywhere if requirement.sources == "anywhere" else lost_from_some
-    loss = lost(had, has, universe)
-    missing = lost(EVERYONE, has, universe) if loss is None else None
-    return Finding(
-        requirement=requirement,
-        subject=subject,
-        loss=loss,
-        broken=missing is not None and missing.decided,
-        only_pods=requirement.sources == "some" and loss is None and only_pods_left(had, has),
-        before=had,
-        after=has,
-        isolating=selecting(after, subject.pod, PolicyType.INGRESS),
+def _isolating(change: Change, subject: Subject, standing: Standing) -> Policies:
+    """Give the policies that isolate the subject afterwards: the changed one first, the others by name."""
+    others = sorted(
+        (policy for name, policy in standing.isolating.items() if name != change.name), key=lambda policy: policy.name
     )
+    changed = (change.new,) if change.new is not None and is_selected(change.new, subject.pod) else ()
+    return (*changed, *others)
 
 
 def as_live(policy: NetworkPolicy) -> NetworkPolicy:
     """Give a policy as if it were not terminating: an edit of its spec is judged like any other."""
-    return replace(policy, terminating=False)
+    return replace(policy, terminating=False) if policy.terminating else policy

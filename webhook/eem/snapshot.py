@@ -26,11 +26,15 @@ from webhook.eem.instances import (
     read_operator,
 )
 from webhook.eem.resources import EEM_GROUP, INSTANCE_KINDS
+from webhook.eem.standing import Port, Standing, standing_of
 from webhook.eem.subjects import Claims, Subject, assumed_pod, claims_of, group
 from webhook.netpol.faults import Fault, SpecError
-from webhook.netpol.model import NO_LABELS, Namespace, Pod, Workload
+from webhook.netpol.model import NO_LABELS, ContainerPort, Namespace, NetworkPolicy, Pod, Workload
 from webhook.netpol.reading import Faults
 from webhook.netpol.snapshot import ApiObject, ClusterSnapshot, NamespaceState, Parsed, read_object
+
+StandingKey = tuple[frozenset[tuple[str, str]], frozenset[ContainerPort], tuple[Port, ...]]
+"""What a standing depends on besides the policies: labels, named ports, and the ports needed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +48,8 @@ class EemNamespace:
         claims: what the pods here can belong to.
         pods: the pods that are EEM's, by name.
         workloads: the workloads that are EEM's, by (kind, name).
+        policies: every NetworkPolicy of the namespace, by name.
+        carried: how subjects stood before the last change, as far as that still holds.
     """
 
     name: str
@@ -52,6 +58,49 @@ class EemNamespace:
     claims: Claims
     pods: HashTrieMap[str, Pod]
     workloads: Mapping[tuple[str, str], Workload]
+    policies: HashTrieMap[str, NetworkPolicy] = HashTrieMap()
+    carried: Mapping[StandingKey, Standing] = field(default_factory=dict)
+
+    @cached_property
+    def guarded(self) -> tuple[Guarded, ...]:
+        """Give every subject with what it needs, and how it stands."""
+        return tuple(Guarded(subject=subject, needs=self._needs(subject)) for subject in self.subjects)
+
+    @cached_property
+    def standings(self) -> dict[StandingKey, Standing]:
+        """Give how each subject stands that needs something: looked up where it is known, else found out."""
+        found: dict[StandingKey, Standing] = {}
+        for guarded in self.guarded:
+            key = guarded.key
+            if guarded.needs and key not in found:
+                found[key] = self.carried.get(key) or standing_of(
+                    guarded.subject.pod, guarded.ports, self.policies.values()
+                )
+        return found
+
+    def with_policy(self, name: str, policy: NetworkPolicy | None) -> EemNamespace:
+        """Put a policy in the place of the one of that name; None takes it away."""
+        policies = self.policies.discard(name) if policy is None else self.policies.insert(name, policy)
+        known = {key: standing.with_policy(name, policy) for key, standing in self.known_standings().items()}
+        changed = replace(self, policies=policies, carried=known)
+        # What the subjects are does not depend on policies.
+        changed.__dict__.update({key: self.__dict__[key] for key in ("subjects", "guarded") if key in self.__dict__})
+        return changed
+
+    def changed(self, **parts: Any) -> EemNamespace:
+        """Replace some parts, and keep how subjects stand."""
+        return replace(self, carried=self.known_standings(), **parts)
+
+    def known_standings(self) -> Mapping[StandingKey, Standing]:
+        """Give how subjects stand if anybody has asked for them yet: before, there is nothing to keep."""
+        return self.standings if "standings" in self.__dict__ else self.carried
+
+    def _needs(self, subject: Subject) -> tuple[Requirement, ...]:
+        return tuple(
+            requirement
+            for requirement in self.requirements("anywhere")
+            if (requirement.component, requirement.instance) == (subject.component, subject.instance)
+        )
 
     @cached_property
     def subjects(self) -> tuple[Subject, ...]:
@@ -103,12 +152,39 @@ class EemNamespace:
                 yield Subject(component=Component.OPERATOR, instance=operator.ref, pod=pod, assumed=True)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Guarded:
+    """
+    A subject with what it needs.
+
+    Args:
+        needs: its requirements; empty where its instance is exempt.
+    """
+
+    subject: Subject
+    needs: tuple[Requirement, ...]
+
+    @cached_property
+    def ports(self) -> tuple[Port, ...]:
+        """Give the ports that it needs."""
+        return tuple((requirement.protocol, requirement.port) for requirement in self.needs)
+
+    @cached_property
+    def key(self) -> StandingKey:
+        """Give what its standing depends on, the policies aside."""
+        return (*self.subject.identity, self.ports)
+
+
 def _as_pod(workload: Workload) -> Pod:
     """Give the template as a pod that the workload and the workload's own owners own, for its claims."""
     return replace(workload.template, owners=(*workload.template.owners, *workload.owners))
 
 
-def _survey(state: NamespaceState, instances: HashTrieMap[tuple[str, str], Instance]) -> EemNamespace | None:
+def _survey(
+    state: NamespaceState,
+    instances: HashTrieMap[tuple[str, str], Instance],
+    carried: Mapping[StandingKey, Standing],
+) -> EemNamespace | None:
     """Look through one namespace for what is EEM's; None where nothing makes it an EEM namespace."""
     found = (read_operator(workload) for workload in state.workloads.values())
     operators = {operator.name: operator for operator in found if operator is not None}
@@ -122,6 +198,8 @@ def _survey(state: NamespaceState, instances: HashTrieMap[tuple[str, str], Insta
         claims=claims,
         pods=HashTrieMap((pod.name, pod) for pod in state.pods.values() if claims.of_pod(pod)),
         workloads={key: workload for key, workload in state.workloads.items() if claims.of_pod(_as_pod(workload))},
+        policies=state.policies,
+        carried=carried,
     )
 
 
@@ -136,7 +214,7 @@ class EemSnapshot:
     """
 
     cluster: ClusterSnapshot = field(default_factory=ClusterSnapshot)
-    eem: HashTrieMap[str, EemNamespace] = HashTrieMap()  # noqa: RUF009  an empty persistent map is a constant
+    eem: HashTrieMap[str, EemNamespace] = HashTrieMap()
 
     @classmethod
     def empty(cls) -> EemSnapshot:
@@ -175,6 +253,8 @@ class EemSnapshot:
             return self._with_pod(cluster, parsed)
         if isinstance(parsed, Workload):
             return self._after_workload(cluster, parsed.namespace, (parsed.kind, parsed.name))
+        if isinstance(parsed, NetworkPolicy):
+            return self._after_policy(cluster, parsed.namespace, parsed.name, parsed)
         return replace(self, cluster=cluster)
 
     def without_object(self, kind: str, namespace: str, name: str) -> EemSnapshot:
@@ -187,9 +267,11 @@ class EemSnapshot:
         cluster = self.cluster.without(kind, namespace, name)
         known = self.eem.get(namespace)
         if kind == "Pod" and known is not None and name in known.pods:
-            changed = replace(known, pods=known.pods.remove(name))
+            changed = known.changed(pods=known.pods.remove(name))
             return replace(self, cluster=cluster, eem=self.eem.insert(namespace, changed))
-        if kind not in {"Pod", "Namespace", "NetworkPolicy"}:
+        if kind == "NetworkPolicy":
+            return self._after_policy(cluster, namespace, name, None)
+        if kind not in {"Pod", "Namespace"}:
             return self._after_workload(cluster, namespace, (kind, name))
         return replace(self, cluster=cluster)
 
@@ -244,7 +326,8 @@ class EemSnapshot:
     def _surveyed(
         self, cluster: ClusterSnapshot, namespace: str, instances: HashTrieMap[tuple[str, str], Instance]
     ) -> HashTrieMap[str, EemNamespace]:
-        view = _survey(cluster.state(namespace), instances)
+        known = self.eem.get(namespace)
+        view = _survey(cluster.state(namespace), instances, {} if known is None else known.known_standings())
         return self.eem.discard(namespace) if view is None else self.eem.insert(namespace, view)
 
     def _with_pod(self, cluster: ClusterSnapshot, pod: Pod) -> EemSnapshot:
@@ -255,7 +338,15 @@ class EemSnapshot:
         if not is_eem and pod.name not in known.pods:
             return replace(self, cluster=cluster)
         pods = known.pods.insert(pod.name, pod) if is_eem else known.pods.remove(pod.name)
-        return replace(self, cluster=cluster, eem=self.eem.insert(pod.namespace, replace(known, pods=pods)))
+        return replace(self, cluster=cluster, eem=self.eem.insert(pod.namespace, known.changed(pods=pods)))
+
+    def _after_policy(
+        self, cluster: ClusterSnapshot, namespace: str, name: str, policy: NetworkPolicy | None
+    ) -> EemSnapshot:
+        known = self.eem.get(namespace)
+        if known is None:
+            return replace(self, cluster=cluster)
+        return replace(self, cluster=cluster, eem=self.eem.insert(namespace, known.with_policy(name, policy)))
 
     def _after_workload(self, cluster: ClusterSnapshot, namespace: str, key: tuple[str, str]) -> EemSnapshot:
         known = self.eem.get(namespace)

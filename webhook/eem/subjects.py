@@ -23,7 +23,7 @@ from webhook.eem.instances import (
     InstanceRef,
 )
 from webhook.eem.resources import EEM_GROUP, GATEWAY_KIND, MANAGER_KIND
-from webhook.netpol.model import Labels, OwnerReference, Pod, Workload
+from webhook.netpol.model import ContainerPort, Labels, OwnerReference, Pod, Workload
 
 EVENTS_COMPONENT_LABEL = "events.ibm.com/component"
 _COMPONENT_WORDS = {"ibm-eem-manager": Component.MANAGER, "ibm-egw": Component.GATEWAY}
@@ -53,6 +53,11 @@ class Subject:
     pod: Pod
     names: tuple[str, ...] = ()
     assumed: bool = False
+
+    @property
+    def identity(self) -> tuple[frozenset[tuple[str, str]], frozenset[ContainerPort]]:
+        """Give what makes it distinct: the labels and the named ports."""
+        return frozenset(self.pod.labels.items()), frozenset(self.pod.ports)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -26,14 +26,14 @@ NAMESPACE_NAME_LABEL = "kubernetes.io/metadata.name"
 """The label that the API server sets on every namespace, and that nobody can forge."""
 
 
-class PolicyType(enum.Enum):
+class PolicyType(enum.StrEnum):
     """The direction that a policy restricts."""
 
     INGRESS = "Ingress"
     EGRESS = "Egress"
 
 
-class Protocol(enum.Enum):
+class Protocol(enum.StrEnum):
     """The transport protocols that a policy can name."""
 
     TCP = "TCP"
@@ -135,6 +135,7 @@ class NetworkPolicy:
         policy_types: the directions that it restricts; never empty.
         terminating: it has a deletionTimestamp: it still isolates, but nothing that it admits will last.
         resource_version: as the API server gave it; empty for objects from files.
+        faulty: it was stored with faults.
     """
 
     namespace: str
@@ -146,6 +147,7 @@ class NetworkPolicy:
     ingress: tuple[PolicyRule, ...] = ()
     egress: tuple[PolicyRule, ...] = ()
     terminating: bool = False
+    faulty: bool = False
 
     def rules(self, policy_type: PolicyType) -> tuple[PolicyRule, ...]:
         """Give the rules for one direction; empty where the policy does not restrict it."""

@@ -88,6 +88,7 @@ def read_policy(api_object: Mapping[str, Any], namespace: str | None = None) -> 
         ingress=ingress,
         egress=egress,
         terminating=metadata.get("deletionTimestamp") is not None,
+        faulty=bool(faults.found),
     )
     return policy, tuple(faults.found)
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 
-class Operator(enum.Enum):
+class Operator(enum.StrEnum):
     """How a requirement compares, by the API's own words."""
 
     IN = "In"
@@ -47,17 +47,17 @@ def satisfies(requirement: LabelSelectorRequirement, labels: Mapping[str, str]) 
     Source: apimachinery pkg/labels/selector.go, Requirement.Matches.
     """
     value = labels.get(requirement.key)
-    match requirement.operator:
-        case Operator.IN:
-            return value is not None and value in requirement.values
-        case Operator.NOT_IN:
-            return value is None or value not in requirement.values
-        case Operator.EXISTS:
-            return value is not None
-        case Operator.DOES_NOT_EXIST:
-            return value is None
+    operator = requirement.operator
+    if operator is Operator.IN:
+        return value is not None and value in requirement.values
+    if operator is Operator.NOT_IN:
+        return value is None or value not in requirement.values
+    return (value is not None) is (operator is Operator.EXISTS)
 
 
 def matches(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
     """Say whether *labels* satisfy every requirement of *selector*."""
-    return all(satisfies(requirement, labels) for requirement in selector.requirements)
+    for requirement in selector.requirements:  # noqa: SIM110  half the time of all() with a generator
+        if not satisfies(requirement, labels):
+            return False
+    return True

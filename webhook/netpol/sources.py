@@ -93,3 +93,22 @@ def of_rules(rules: Iterable[PolicyRule], *, unreadable: bool = False) -> Source
         exceptions=tuple(exceptions),
         unreadable=unreadable,
     )
+
+
+def union_of(parts: Iterable[Sources]) -> Sources:
+    """Give what any of *parts* holds."""
+    known = list(parts)
+    if len(known) == 1:
+        return known[0]
+    if any(part.everyone for part in known):
+        return EVERYONE
+    pieces: dict[int, list[Interval]] = {}
+    for part in known:
+        for family, intervals in part.blocks:
+            pieces.setdefault(family, []).extend(intervals)
+    return Sources(
+        terms=frozenset().union(*(part.terms for part in known)),
+        blocks=tuple((family, union(pieces[family])) for family in sorted(pieces)),
+        exceptions=tuple(exception for part in known for exception in part.exceptions),
+        unreadable=any(part.unreadable for part in known),
+    )
