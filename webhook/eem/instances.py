@@ -166,7 +166,9 @@ class EemOperator:
 def read_instance(api_object: Mapping[str, Any], faults: Faults) -> Instance | None:
     """Read an instance; None for any other kind, also for other kinds of the same group."""
     kind, version = api_object.get("kind"), api_object.get("apiVersion")
-    if kind not in INSTANCE_KINDS or not isinstance(version, str) or version.rpartition("/")[0] != EEM_GROUP:
+    if not isinstance(kind, str) or kind not in INSTANCE_KINDS:
+        return None
+    if not isinstance(version, str) or version.rpartition("/")[0] != EEM_GROUP:
         return None
     metadata = mapping(api_object.get("metadata"), "metadata", faults)
     spec = mapping(api_object.get("spec"), "spec", faults)
