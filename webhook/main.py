@@ -15,11 +15,20 @@ from datetime import UTC, datetime
 from typing import Any
 
 from certs.authority import issue_serving_pair, make_authority
-from webhook.admission import AdmissionRequest, AdmissionResponse, decide
 from webhook.admission.audit import audit
-from webhook.cluster import ApiClient, CredentialSource, KindStatus, Kubeconfig, Reflector, ServiceAccount, Store
+from webhook.cluster import (
+    ApiClient,
+    CredentialSource,
+    KindStatus,
+    Kubeconfig,
+    Reflector,
+    ServiceAccount,
+    Store,
+    read_all,
+)
 from webhook.cluster.file_state import FileState
 from webhook.eem import WATCHED, EemSnapshot
+from webhook.eem.resources import NETWORK_POLICIES
 from webhook.server import (
     VALIDATE_NETWORK_POLICY,
     CertificateSource,
@@ -28,12 +37,14 @@ from webhook.server import (
     Judge,
     Limits,
     Metrics,
-    NotReady,
     Servers,
     Serving,
+    StopSignals,
     make_app,
     make_health_app,
+    stop_signals,
 )
+from webhook.server.judging import PolicyJudge
 from webhook.server.requirements import RequirementCollector
 from webhook.settings import Settings
 from webhook.version import VERSION
@@ -64,8 +75,19 @@ class Service:
     client: ApiClient | None = None
 
     async def run(self) -> int:
-        """Serve until a signal ends it, and give the exit status; 1 where something that must not end did."""
-        serving = asyncio.create_task(self.servers.serve_until_told())
+        """
+        Serve until a signal ends it, and give the exit status; 1 where something that must not end did.
+
+        Raises:
+            OSError: an address cannot be had.
+        """
+        with stop_signals() as told:
+            await self.servers.start()
+            return await self.run_until(told)
+
+    async def run_until(self, told: StopSignals) -> int:
+        """Serve, with the ports open already, until *told*."""
+        serving = asyncio.create_task(self.servers.serve_until_told(told))
         tasks = [asyncio.create_task(work()) for work in self.background]
         try:
             await asyncio.wait((serving, *tasks), return_when=asyncio.FIRST_COMPLETED)
@@ -83,18 +105,6 @@ class Service:
                 await self.client.close()
 
 
-def judge_with(store: Store, settings: Settings) -> Judge:
-    """Give the judge of NetworkPolicies: it decides on the snapshot of the moment, and on none that is incomplete."""
-    options = settings.options()
-
-    async def judge(request: AdmissionRequest) -> AdmissionResponse:
-        if not store.has_synced:
-            raise NotReady("the cluster is not known yet")
-        return decide(request, store.snapshot, options)
-
-    return judge
-
-
 async def from_cluster(settings: Settings) -> Service:
     """
     Make the service that watches an API server.
@@ -104,7 +114,11 @@ async def from_cluster(settings: Settings) -> Service:
     """
     client = ApiClient(credentials(settings))
     store = Store()
-    service = _assemble(settings, store, {})
+
+    async def live(namespace: str) -> Iterable[Mapping[str, Any]]:
+        return await read_all(client, NETWORK_POLICIES, namespace=namespace)
+
+    service = _assemble(settings, store, PolicyJudge(store, settings.options(), live), {})
     service.client = client
     service.background.extend(Reflector(resource, client, store).run for resource in WATCHED)
     await _load_certificate(service, settings)
@@ -122,7 +136,8 @@ async def from_files(settings: Settings, paths: Sequence[str]) -> Service:
     state = FileState(paths, store, sys.stdin.buffer)
     found = await state.load()
     log.info("state read", extra={"fields": {"objects": len(found.objects), "skipped": sum(found.skipped.values())}})
-    service = _assemble(settings, store, {"files": lambda: state.problem or None})
+    judge = PolicyJudge(store, settings.options())
+    service = _assemble(settings, store, judge, {"files": lambda: state.problem or None})
     service.background.append(state.run)
     await _load_certificate(service, settings)
     return service
@@ -137,7 +152,7 @@ def from_objects(settings: Settings, objects: Iterable[Mapping[str, Any]]) -> Se
     """
     store = Store()
     store.reset(EemSnapshot.from_objects(objects))
-    service = _assemble(settings, store, {})
+    service = _assemble(settings, store, PolicyJudge(store, settings.options()), {})
     _install_own_pair(service)
     return service
 
@@ -154,7 +169,7 @@ def credentials(settings: Settings) -> CredentialSource:
     return ServiceAccount.from_environment(os.environ, settings.service_account_dir)
 
 
-def _assemble(settings: Settings, store: Store, checks: dict[str, Check]) -> Service:
+def _assemble(settings: Settings, store: Store, judge: Judge, checks: dict[str, Check]) -> Service:
     metrics = Metrics(version=VERSION)
     serving = Serving(metrics=metrics, limits=Limits(drain_seconds=settings.drain_seconds))
     certificate = CertificateSource(
@@ -164,12 +179,14 @@ def _assemble(settings: Settings, store: Store, checks: dict[str, Check]) -> Ser
     )
     _show_cache(store, metrics)
     metrics.registry.register(RequirementCollector(audit=lambda: audit(store.snapshot, settings.options())))
-    judges = {VALIDATE_NETWORK_POLICY: judge_with(store, settings)}
     known: dict[str, Check] = {"certificate": certificate.problem, **_cache_checks(store), **checks}
     servers = Servers(
         serving,
         https=Endpoint(
-            app=make_app(judges, serving), host=settings.bind, port=settings.https_port, tls=certificate.context
+            app=make_app({VALIDATE_NETWORK_POLICY: judge}, serving),
+            host=settings.bind,
+            port=settings.https_port,
+            tls=certificate.context,
         ),
         http=Endpoint(app=make_health_app(known, serving), host=settings.bind, port=settings.http_port),
     )

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from webhook.admission.evidence import Judging, losses_of, warnings_of
+from webhook.admission.inflight import InFlight, Pending
 from webhook.admission.judge import Change, Finding, as_live
 from webhook.admission.options import Mode, Options
 from webhook.admission.passes import spec_is_unchanged, strange_owners, unjudged
@@ -27,11 +28,20 @@ from webhook.netpol.model import Namespace, NetworkPolicy
 from webhook.netpol.parse import read_policy
 
 LONGEST_ANNOTATION = 1024
+NOTHING_IN_FLIGHT = InFlight()
 
 
-def decide(request: AdmissionRequest, snapshot: EemSnapshot, options: Options) -> AdmissionResponse:
+def decide(
+    request: AdmissionRequest, snapshot: EemSnapshot, options: Options, in_flight: InFlight = NOTHING_IN_FLIGHT
+) -> AdmissionResponse:
     """
     Decide one change of a NetworkPolicy.
+
+    Args:
+        request: what is asked.
+        snapshot: the cluster as it is known.
+        options: how decisions are made.
+        in_flight: changes that were admitted and not seen yet: the verdict holds whatever becomes of them.
 
     Raises:
         ReviewError: the request is about something else, or lacks the object that its operation has.
@@ -53,7 +63,7 @@ def decide(request: AdmissionRequest, snapshot: EemSnapshot, options: Options) -
     view = snapshot.eem.get(request.namespace)
     if view is None:
         return allowed(verdict, "allowed", {})
-    return _judged(request, verdict, _changes(request, snapshot, view, old, new), snapshot, options)
+    return _judged(request, verdict, _changes(request, snapshot, view, old, new), in_flight, snapshot, options)
 
 
 def _check(request: AdmissionRequest) -> None:
@@ -116,10 +126,11 @@ def _changes(
     return (deletion,) if spec_is_unchanged(request) else (deletion, update)
 
 
-def _judged(
+def _judged(  # noqa: PLR0913, PLR0917  the parts of one decision
     request: AdmissionRequest,
     verdict: Verdict,
     changes: tuple[Change, ...],
+    in_flight: InFlight,
     snapshot: EemSnapshot,
     options: Options,
 ) -> AdmissionResponse:
@@ -127,14 +138,18 @@ def _judged(
     demand = demand_of(request.namespace, snapshot, options)
     universe = universe_of(snapshot, options)
     findings: list[Finding] = []
-    lost: list[Lost] = []
+    lost: tuple[Lost, ...] = ()
     for change in changes:
-        judging = Judging(change=change, demand=demand, universe=universe)
-        found = judging.findings()
-        findings.extend(found)
-        if any(finding.loss is not None for finding in found):
-            lost.extend(losses_of(judging, found, _namespaces(request.namespace, snapshot)))
-    verdict = replace(verdict, lost=tuple(lost), warnings=warnings_of(findings))
+        for view in in_flight.worlds(change.view, change.name):
+            judging = Judging(change=replace(change, view=view), demand=demand, universe=universe)
+            found = judging.findings()
+            if view is change.view:
+                findings.extend(found)
+            if any(finding.loss is not None for finding in found):
+                # One state that may come about in which something is lost is enough.
+                lost += losses_of(judging, found, _namespaces(request.namespace, snapshot))
+                break
+    verdict = replace(verdict, lost=lost, warnings=warnings_of(findings))
     if not findings and _only_exempt(changes):
         exempt = "deployNetworkPolicies"
         return allowed(replace(verdict, exempt=exempt), "exempt", {"exempt": exempt})
@@ -146,6 +161,17 @@ def _judged(
         return allowed(verdict, "warned" if verdict.warnings else "allowed", annotations)
     message = refusal(request.operation, verdict.resource, counted)
     return _answer(replace(verdict, allowed=False, message=message), mode, causes_of(counted), FORBIDDEN)
+
+
+def pending_change(request: AdmissionRequest, snapshot: EemSnapshot, now: float) -> Pending | None:
+    """Give what an admitted request leaves in flight; None where it is a dry run or changes nothing in EEM's way."""
+    if request.dry_run or request.namespace not in snapshot.eem or request.sub_resource:
+        return None
+    name = request.name or metadata_text(request.object or request.old_object, "name")
+    new, old = _read(request.object, request)[0], _old(request, snapshot)[0]
+    if not name or (old is not None and new is not None and spec_is_unchanged(request)):
+        return None
+    return Pending(namespace=request.namespace, name=name, old=old, new=new, admitted_at=now)
 
 
 def _only_exempt(changes: tuple[Change, ...]) -> bool:

@@ -5,15 +5,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from webhook.admission.judge import Change, Finding, judge
-from webhook.admission.refusal import warning
-from webhook.admission.remedy import common_labels, find_remedy, judgement
+from webhook.admission.refusal import GENERATED_NAME, warning
+from webhook.admission.remedy import Advice, common_labels, judgement
 from webhook.admission.verdict import Lost, PodsSeen
 from webhook.eem.instances import Requirement, SourcesDemand
 from webhook.netpol.counterexample import PodExample, smallest_example
 from webhook.netpol.evaluate import full_name
 from webhook.netpol.labelspace import PodWitness
 from webhook.netpol.loss import AddressWitness
-from webhook.netpol.model import Namespace, NetworkPolicy
+from webhook.netpol.model import Labels, Namespace, NetworkPolicy
 from webhook.netpol.reading import shorten
 from webhook.netpol.universe import Universe
 
@@ -23,31 +23,41 @@ LONGEST_SHOWN = 40
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judging:
-    """One change with everything that its judgement rests on."""
+    """What one request may come to, with everything that its judgement rests on."""
 
-    change: Change
+    changes: tuple[Change, ...]
     demand: SourcesDemand
     universe: Universe
 
     def findings(self) -> tuple[Finding, ...]:
-        """Judge the change."""
-        return judge(self.change, self.demand, self.universe)
+        """Judge the request."""
+        return self._judge(self.changes)
 
-    def with_remedy(self, remedy: NetworkPolicy) -> tuple[Finding, ...]:
-        """Judge what whoever follows the advice does: apply the remedy, then make the change."""
-        view = self.change.view
-        now = view.with_policy(self.change.name, self.change.old)
-        first = Change(view=now, name=remedy.name, old=view.policies.get(remedy.name), new=remedy)
-        then = replace(self.change, view=now.with_policy(remedy.name, remedy))
-        return tuple(finding for change in (first, then) for finding in judge(change, self.demand, self.universe))
+    def with_remedy(self, remedy: NetworkPolicy) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
+        """Judge what whoever follows the advice does: apply the remedy, and then make the request again."""
+        change = self.changes[0]
+        now = change.view.with_policy(change.name, change.old)
+        first = Change(view=now, name=remedy.name, old=None, new=remedy)
+        view = now.with_policy(remedy.name, remedy)
+        return self._judge((first,)), self._judge(replace(known, view=view) for known in self.changes)
 
-    def ports(self, requirement: Requirement) -> tuple[int, ...]:
-        """Give every port that the component of *requirement* needs."""
-        return tuple(
-            known.port
-            for known in self.change.view.requirements(self.demand)
-            if (known.component, known.instance) == (requirement.component, requirement.instance)
-        )
+    def ports(self, labels: Labels) -> tuple[int, ...]:
+        """Give every port that some pod with these labels needs: a policy that selects it takes the others away."""
+        needed = {
+            requirement.port
+            for guarded in self.changes[0].view.guarded
+            for requirement in guarded.needs
+            if labels.items() <= guarded.subject.pod.labels.items()
+        }
+        return tuple(sorted(needed))
+
+    def taken_names(self) -> frozenset[str]:
+        """Give the names that a remedy must not have: it would replace that policy, or be replaced by the change."""
+        change = self.changes[0]
+        return frozenset({*change.view.policies, change.name})
+
+    def _judge(self, changes: Iterable[Change]) -> tuple[Finding, ...]:
+        return tuple(finding for change in changes for finding in judge(change, self.demand, self.universe))
 
 
 def losses_of(judging: Judging, findings: Sequence[Finding], namespaces: Sequence[Namespace]) -> tuple[Lost, ...]:
@@ -57,10 +67,8 @@ def losses_of(judging: Judging, findings: Sequence[Finding], namespaces: Sequenc
         if finding.loss is not None:
             groups.setdefault((finding.requirement, finding.loss.decided), []).append(finding)
     lost = frozenset(judgement(finding) for finding in findings if finding.loss is not None)
-    found = [
-        _lost(group, find_remedy(group, judging.ports(group[0].requirement), lost, judging.with_remedy), namespaces)
-        for group in groups.values()
-    ]
+    advice = Advice(ports=judging.ports, judged=judging.with_remedy, taken=judging.taken_names())
+    found = [_lost(group, advice.remedy(group, lost), namespaces) for group in groups.values()]
     return tuple(sorted(found, key=lambda item: (not item.decided, item.pods.assumed, not item.pods.names)))
 
 
@@ -68,7 +76,7 @@ def _lost(group: list[Finding], remedy: Mapping[str, Any] | None, namespaces: Se
     first = group[0]
     requirement, loss = first.requirement, first.loss
     names = sorted({name for finding in group for name in finding.subject.names})
-    policies = dict.fromkeys(full_name(policy) for finding in group for policy in finding.isolating)
+    policies = dict.fromkeys(_shown(policy) for finding in group for policy in finding.isolating)
     return Lost(
         instance=requirement.instance,
         component=requirement.component,
@@ -85,6 +93,10 @@ def _lost(group: list[Finding], remedy: Mapping[str, Any] | None, namespaces: Se
         why_undecided="" if loss is None else loss.why_undecided,
         remedy=remedy,
     )
+
+
+def _shown(policy: NetworkPolicy) -> str:
+    return full_name(policy) if policy.name else f"{policy.namespace}/{GENERATED_NAME}"
 
 
 def _example(finding: Finding, namespaces: Sequence[Namespace]) -> PodExample | AddressWitness | None:
@@ -105,7 +117,7 @@ def _warnings(finding: Finding) -> Iterator[str]:
     what = f"{shorten(f'{ref.namespace}/{ref.name}', LONGEST_SHOWN)} {requirement.component.value}"
     port = f"{requirement.protocol.value}/{requirement.port}"
     if finding.broken:
-        by = shorten(full_name(finding.isolating[0]), LONGEST_SHOWN) if finding.isolating else "policies"
+        by = shorten(_shown(finding.isolating[0]), LONGEST_SHOWN) if finding.isolating else "policies"
         yield warning(f"{what} {port} was not open as required and still is not (isolated by {by})")
     if finding.only_pods:
         yield warning(f"{what} {port}: only selected pods may connect now; the API server is seldom a pod")

@@ -7,21 +7,21 @@ printable characters and within its limit.
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from webhook.admission.response import Cause
+from webhook.admission.response import LONGEST_MESSAGE, Cause
 from webhook.admission.verdict import Lost, PodsSeen, ResourceName
 from webhook.netpol.counterexample import PodExample
 from webhook.netpol.faults import Fault
 from webhook.netpol.loss import AddressWitness
 from webhook.netpol.reading import shorten
 
-LONGEST_MESSAGE = 1024
-"""Characters of a refusal: what fits a terminal without drowning the reader."""
-
 LONGEST_WARNING = 120
 """Characters of a warning: the API server cuts them to 256 each once all of them pass 4,096."""
 
 LONGEST_NAME = 63
 """Characters of one name within a message; a longer one is cut in the middle."""
+
+GENERATED_NAME = "(generated name)"
+"""What stands for the name that the API server has yet to make of generateName."""
 
 MOST_LABELS = 3
 MOST_NAMES = 2
@@ -41,7 +41,7 @@ def warning(text: str) -> str:
 def refusal(operation: str, resource: ResourceName, lost: Sequence[Lost]) -> str:
     """Give the paragraph that says what a change takes away and what to do, the worst first."""
     verb = {"CREATE": "creating", "UPDATE": "changing", "DELETE": "deleting"}[operation]
-    name = f"{_name(resource.namespace)}/{_name(resource.name or '(generated name)')}"
+    name = f"{_name(resource.namespace)}/{_name(resource.name or GENERATED_NAME)}"
     start = f"{verb} NetworkPolicy {name} would cut off required ingress: "
     end = f". {_advice(lost)}"
     room = LONGEST_MESSAGE - len(start) - len(end)
@@ -70,7 +70,7 @@ def _sentences(lost: Iterable[Lost]) -> list[str]:
 def invalid(resource: ResourceName, faults: Sequence[Fault]) -> str:
     """Give the paragraph that says what is wrong with the object itself."""
     text = (
-        f"NetworkPolicy {_name(resource.namespace)}/{_name(resource.name or '(generated name)')} cannot be understood: "
+        f"NetworkPolicy {_name(resource.namespace)}/{_name(resource.name or GENERATED_NAME)} cannot be understood: "
     )
     return one_line(text + "; ".join(str(fault) for fault in faults), LONGEST_MESSAGE)
 

@@ -6,6 +6,8 @@ another one away.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import chain, count
 from typing import Any
 
 from webhook.admission.judge import Finding
@@ -26,11 +28,11 @@ VOLATILE_LABELS = frozenset(
 
 IDENTITY_LABELS = (NAME_LABEL, INSTANCE_LABEL, COMPONENT_LABEL)
 
-LONGEST_NAME = 63
-"""An object's name may be longer, but a short one is legal wherever names are used."""
+LONGEST_STEM = 58
+"""An object's name may be longer, but one of 63 is legal wherever names are used; a number may follow this one."""
 
-Judged = Callable[[NetworkPolicy], Iterable[Finding]]
-"""Judge the change with one more policy in place."""
+Judged = Callable[[NetworkPolicy], tuple[Iterable[Finding], Iterable[Finding]]]
+"""Judge applying one more policy, and then the request with that policy in place."""
 
 
 Judgement = tuple[Requirement, frozenset[tuple[str, str]], tuple[ContainerPort, ...]]
@@ -49,26 +51,69 @@ def common_labels(findings: Iterable[Finding]) -> dict[str, str]:
     return {key: value for key, value in label_sets[0] if all((key, value) in labels for labels in label_sets)}
 
 
-def find_remedy(
-    findings: list[Finding], ports: Iterable[int], lost: frozenset[Judgement], judged: Judged
-) -> Mapping[str, Any] | None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Advice:
     """
-    Give the first candidate under which none of *findings* is lost any more, and nothing that was not lost is.
+    The remedies of one verdict.
 
     Args:
-        findings: the findings of one requirement, all of them losses.
-        ports: every port that the component needs: a remedy must not take away one to give another.
-        lost: everything that the change takes away without a remedy.
-        judged: judges the change with one more policy in place.
+        ports: gives every port that pods with some labels need: a remedy must not take away one to give another.
+        judged: judges what whoever follows the advice does.
+        taken: names of policies; a remedy that had one of them would replace that policy.
+        given: the remedies so far, by name.
     """
-    allowed = lost - {judgement(finding) for finding in findings}
-    entries = [{"protocol": findings[0].requirement.protocol.value, "port": port} for port in ports]
-    for labels in _candidates(findings):
-        candidate = _policy(findings[0], labels, entries)
-        still_lost = {judgement(finding) for finding in judged(parse_policy(candidate)) if finding.loss is not None}
-        if still_lost <= allowed:
-            return candidate
-    return None
+
+    ports: Callable[[Labels], Iterable[int]]
+    judged: Judged
+    taken: frozenset[str]
+    given: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def remedy(self, findings: list[Finding], lost: frozenset[Judgement]) -> Mapping[str, Any] | None:
+        """
+        Give the first candidate that takes nothing away itself, and under which *findings* are not lost any more.
+
+        Args:
+            findings: the findings of one requirement, all of them losses.
+            lost: everything that the request takes away without a remedy; with it, nothing else may be lost.
+        """
+        allowed = lost - {judgement(finding) for finding in findings}
+        for labels in _candidates(findings):
+            candidate = self._policy(findings[0].requirement, labels)
+            first, then = self.judged(parse_policy(candidate))
+            if not _lost_in(first) and _lost_in(then) <= allowed:
+                self.given[candidate["metadata"]["name"]] = candidate
+                return candidate
+        return None
+
+    def _policy(self, requirement: Requirement, labels: Labels) -> dict[str, Any]:
+        spec = {
+            "podSelector": {"matchLabels": dict(labels)},
+            "policyTypes": ["Ingress"],
+            "ingress": [
+                {"ports": [{"protocol": requirement.protocol.value, "port": port} for port in self.ports(labels)]}
+            ],
+        }
+        return {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": {"name": self._free_name(requirement, spec), "namespace": requirement.instance.namespace},
+            "spec": spec,
+        }
+
+    def _free_name(self, requirement: Requirement, spec: Mapping[str, Any]) -> str:
+        """Give a name that no policy has; a remedy that was given already keeps the name that it was given."""
+        part = "" if requirement.component is Component.OPERATOR else f"-{requirement.component.value}"
+        stem = f"allow-{requirement.instance.name}{part}"[:LONGEST_STEM].rstrip("-.")
+        names = chain((stem,), (f"{stem}-{number}" for number in count(2)))
+        return next(
+            name
+            for name in names
+            if name not in self.taken and (name not in self.given or self.given[name]["spec"] == spec)
+        )
+
+
+def _lost_in(findings: Iterable[Finding]) -> set[Judgement]:
+    return {judgement(finding) for finding in findings if finding.loss is not None}
 
 
 def _candidates(findings: list[Finding]) -> Iterable[Labels]:
@@ -80,19 +125,3 @@ def _candidates(findings: list[Finding]) -> Iterable[Labels]:
         yield common
     for finding in findings:
         yield finding.subject.pod.labels
-
-
-def _policy(finding: Finding, labels: Labels, entries: list[dict[str, Any]]) -> dict[str, Any]:
-    requirement = finding.requirement
-    stem = "" if requirement.component is Component.OPERATOR else f"-{requirement.component.value}"
-    name = f"allow-{requirement.instance.name}{stem}"[:LONGEST_NAME].rstrip("-.")
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": {"name": name, "namespace": requirement.instance.namespace},
-        "spec": {
-            "podSelector": {"matchLabels": dict(labels)},
-            "policyTypes": ["Ingress"],
-            "ingress": [{"ports": entries}],
-        },
-    }

@@ -5,10 +5,14 @@ A verdict is never an HTTP error: the API server takes an HTTP error for a failu
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from webhook.admission.verdict import Verdict
 from webhook.netpol.model import no_labels
+from webhook.netpol.reading import shorten
+
+LONGEST_MESSAGE = 1024
+"""Characters of a refusal: what fits a terminal without drowning the reader."""
 
 FORBIDDEN = 403
 INVALID = 422
@@ -73,3 +77,10 @@ def denied(
         verdict=verdict,
         result="denied",
     )
+
+
+def with_note(response: AdmissionResponse, note: str) -> AdmissionResponse:
+    """Say one more thing about a refusal, within the length that a message may have."""
+    message = f"{shorten(response.message, LONGEST_MESSAGE - len(note) - 1)} {note}"
+    verdict = None if response.verdict is None else replace(response.verdict, message=message)
+    return replace(response, message=message, verdict=verdict)

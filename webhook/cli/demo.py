@@ -23,7 +23,7 @@ from webhook.cli.example import CLUSTER, DEFAULT_DENY, NAMESPACE
 from webhook.cli.running import run_loop, start_logging
 from webhook.cluster import Store
 from webhook.eem import EemSnapshot
-from webhook.server import VALIDATE_NETWORK_POLICY, WEBHOOKS
+from webhook.server import VALIDATE_NETWORK_POLICY, WEBHOOKS, stop_signals
 from webhook.settings import LOGGING, Settings, add_flags, settings_from
 
 WEBHOOK = WEBHOOKS[VALIDATE_NETWORK_POLICY]
@@ -53,13 +53,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _demo(settings: Settings, *, once: bool) -> int:
     service = main.from_objects(settings, CLUSTER)
-    await service.servers.start()
-    with tempfile.TemporaryDirectory(prefix="eem-guardrail-demo-") as folder:
-        ca, review = Path(folder) / "ca.crt", Path(folder) / "review.json"
-        ca.write_bytes(service.certificate.ca_bundle)
-        review.write_bytes(_review(DEFAULT_DENY))
-        url = f"https://127.0.0.1:{service.servers.https_port}{VALIDATE_NETWORK_POLICY}"
+    with stop_signals() as told, tempfile.TemporaryDirectory(prefix="eem-guardrail-demo-") as folder:
+        await service.servers.start()
         try:
+            ca, review = Path(folder) / "ca.crt", Path(folder) / "review.json"
+            ca.write_bytes(service.certificate.ca_bundle)
+            review.write_bytes(_review(DEFAULT_DENY))
+            url = f"https://127.0.0.1:{service.servers.https_port}{VALIDATE_NETWORK_POLICY}"
             await _show(service.store, url, ca)
             if once:
                 return 0
@@ -68,7 +68,7 @@ async def _demo(settings: Settings, *, once: bool) -> int:
                 f"Ask it yourself:\n\ncurl --cacert {ca} -H 'Content-Type: application/json' --data @{review} {url}\n",
                 flush=True,
             )
-            return await service.run()
+            return await service.run_until(told)
         finally:
             await service.servers.stop()
 

@@ -36,5 +36,4 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _serve(settings: Settings, state: list[str] | None) -> int:
     service = await (main.from_files(settings, state) if state else main.from_cluster(settings))
-    await service.servers.start()
     return await service.run()
