@@ -137,18 +137,22 @@ def _judged(  # noqa: PLR0913, PLR0917  the parts of one decision
     mode = mode_of(request.namespace, snapshot, options)
     demand = demand_of(request.namespace, snapshot, options)
     universe = universe_of(snapshot, options)
-    findings: list[Finding] = []
+    findings: tuple[Finding, ...] = ()
     lost: tuple[Lost, ...] = ()
-    for change in changes:
-        for view in in_flight.worlds(change.view, change.name):
-            judging = Judging(change=replace(change, view=view), demand=demand, universe=universe)
-            found = judging.findings()
-            if view is change.view:
-                findings.extend(found)
-            if any(finding.loss is not None for finding in found):
-                # One state that may come about in which something is lost is enough.
-                lost += losses_of(judging, found, _namespaces(request.namespace, snapshot))
-                break
+    known = changes[0].view
+    for view in in_flight.worlds(known, request.name):
+        judging = Judging(
+            changes=changes if view is known else tuple(replace(change, view=view) for change in changes),
+            demand=demand,
+            universe=universe,
+        )
+        found = judging.findings()
+        if view is known:
+            findings = found
+        if any(finding.loss is not None for finding in found):
+            # One state that may come about and in which something is lost is enough.
+            lost = losses_of(judging, found, _namespaces(request.namespace, snapshot))
+            break
     verdict = replace(verdict, lost=lost, warnings=warnings_of(findings))
     if not findings and _only_exempt(changes):
         exempt = "deployNetworkPolicies"

@@ -69,9 +69,7 @@ def _sentences(lost: Iterable[Lost]) -> list[str]:
 
 def invalid(resource: ResourceName, faults: Sequence[Fault]) -> str:
     """Give the paragraph that says what is wrong with the object itself."""
-    text = (
-        f"NetworkPolicy {_name(resource.namespace)}/{_name(resource.name or GENERATED_NAME)} cannot be understood: "
-    )
+    text = f"NetworkPolicy {_name(resource.namespace)}/{_name(resource.name or GENERATED_NAME)} cannot be understood: "
     return one_line(text + "; ".join(str(fault) for fault in faults), LONGEST_MESSAGE)
 
 
