@@ -121,17 +121,20 @@ class ServiceAccount:
 
     def load(self) -> Credentials:
         """Read the token and the authorities from the mounted files."""
-        token = self._read("token").strip()
-        if not token:
-            raise CredentialsError(f"{self._directory / 'token'} is empty")
-        return Credentials(authorization=f"Bearer {token}", trust=Trust(ca_pem=self._read("ca.crt")))
+        return Credentials(
+            authorization=f"Bearer {self._read('token').strip()}", trust=Trust(ca_pem=self._read("ca.crt"))
+        )
 
     def _read(self, name: str) -> str:
         path = self._directory / name
         try:
-            return path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise CredentialsError(f"{path} cannot be read: {error}") from error
+        if not text.strip():
+            # No authority at all would mean the system's own to ssl: the whole web could then be the API server.
+            raise CredentialsError(f"{path} is empty")
+        return text
 
 
 def ssl_context(trust: Trust) -> ssl.SSLContext:

@@ -57,6 +57,7 @@ class Store:
         self._orderings = {kind: Ordering() for kind in self.status}
         self._replacing = asyncio.Lock()
         self._journal: list[_Change] | None = None
+        self._listeners: list[Callable[[], None]] = []
         self._waiters: set[asyncio.Future[None]] = set()
 
     @property
@@ -157,8 +158,14 @@ class Store:
             finally:
                 self._waiters.discard(waiter)
 
+    def subscribe(self, listener: Callable[[], None]) -> None:
+        """Call *listener* after every change of the snapshot or of a status; it must be quick and must not raise."""
+        self._listeners.append(listener)
+
     def announce(self) -> None:
         """Let everybody who waits look again."""
+        for listener in self._listeners:
+            listener()
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)

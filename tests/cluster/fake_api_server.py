@@ -1,0 +1,287 @@
+"""An API server for the cache's tests: lists, watches and every way of failing, on a real socket."""
+
+import asyncio
+import json
+import ssl
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+from webhook.eem import WATCHED, ResourceType
+
+Mode = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
+
+
+def status_body(code: int, reason: str, message: str) -> dict[str, Any]:
+    """Give a metav1.Status of a failure."""
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "status": "Failure",
+        "code": code,
+        "reason": reason,
+        "message": message,
+    }
+
+
+def answer(code: int, reason: str = "", message: str = "", **headers: str) -> Mode:
+    """Make the fault: answer with a Status and nothing else."""
+
+    async def respond(_: web.Request) -> web.StreamResponse:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return web.json_response(status_body(code, reason, message), status=code, headers=named)
+
+    return respond
+
+
+async def hang_up(request: web.Request) -> web.StreamResponse | None:
+    """Be the fault: close the connection instead of answering."""
+    assert request.transport is not None
+    request.transport.abort()
+    return web.Response()
+
+
+@dataclass
+class Stream:
+    """One watch that is open; the test may write to it what it likes."""
+
+    response: web.StreamResponse
+    request: web.Request
+    position: int
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    paused: bool = False
+
+    async def write(self, data: bytes) -> None:
+        """Send bytes as they are."""
+        await self.response.write(data)
+
+    async def event(self, event_type: str, mapping: Mapping[str, Any]) -> None:
+        """Send one event."""
+        await self.write(json.dumps({"type": event_type, "object": mapping}).encode() + b"\n")
+
+    def cut(self) -> None:
+        """Break the connection."""
+        if self.request.transport is not None:
+            self.request.transport.abort()
+        self.ended.set()
+
+
+class FakeApiServer:
+    """
+    The objects, their history, and the faults that the next requests meet.
+
+    It numbers every change, as etcd does, and forgets history when it is told to.
+    """
+
+    def __init__(self) -> None:
+        self.revision = 100
+        self.compacted = 0
+        self.objects: dict[str, dict[tuple[str, str], dict[str, Any]]] = defaultdict(dict)
+        self.history: list[tuple[int, str, str, dict[str, Any]]] = []
+        self.missing: set[str] = set()
+        self.tokens: set[str] | None = None
+        self.faults: dict[tuple[str, str], list[Mode]] = defaultdict(list)
+        self.always: dict[tuple[str, str], Mode] = {}
+        self.requests: list[tuple[str, str, dict[str, str], str]] = []
+        self.streams: list[Stream] = []
+        self.snapshots: dict[str, tuple[int, list[dict[str, Any]]]] = {}
+        self.list_revision: Callable[[int], int] = lambda revision: revision
+        self.bare_items = True
+        self.on_request: Callable[[str, str], object] = lambda *_: None
+        self.changed = asyncio.Condition()
+        self.url = ""
+        self._uids = 0
+        self._runner: web.AppRunner | None = None
+        self._port = 0
+
+    async def start(self, ssl_context: ssl.SSLContext | None = None) -> None:
+        """Listen; again on the same port after a stop."""
+        app = web.Application()
+        for resource in WATCHED:
+            app.router.add_get(resource.path(), self._handler(resource))
+            if resource.namespaced:
+                app.router.add_get(resource.path("{namespace}"), self._handler(resource))
+        self._runner = web.AppRunner(app, shutdown_timeout=0, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=ssl_context, reuse_address=True)
+        await site.start()
+        self._port = self._runner.addresses[0][1]
+        self.url = f"{'https' if ssl_context else 'http'}://127.0.0.1:{self._port}"
+
+    async def stop(self) -> None:
+        """Stop listening and break every connection."""
+        for stream in self.streams:
+            stream.cut()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def put(self, resource: ResourceType, name: str, namespace: str = "", **fields: Any) -> dict[str, Any]:
+        """Create or replace an object; tell who watches."""
+        existing = self.objects[resource.plural].get((namespace, name))
+        self.revision += 1
+        if existing is None:
+            self._uids += 1
+        uid = existing["metadata"]["uid"] if existing else f"uid-{self._uids}"
+        labels = fields.pop("labels", {}) | {"revision": str(self.revision)}
+        metadata = {"name": name, "uid": uid, "resourceVersion": str(self.revision), "labels": labels}
+        if namespace:
+            metadata["namespace"] = namespace
+        mapping = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, **fields}
+        self.objects[resource.plural][namespace, name] = mapping
+        self._record(resource.plural, "MODIFIED" if existing else "ADDED", mapping)
+        return mapping
+
+    def delete(self, resource: ResourceType, name: str, namespace: str = "") -> dict[str, Any]:
+        """Delete an object; tell who watches."""
+        mapping = dict(self.objects[resource.plural].pop((namespace, name)))
+        self.revision += 1
+        mapping["metadata"] = mapping["metadata"] | {"resourceVersion": str(self.revision)}
+        self._record(resource.plural, "DELETED", mapping)
+        return mapping
+
+    def _record(self, plural: str, event_type: str, mapping: dict[str, Any]) -> None:
+        self.history.append((self.revision, plural, event_type, mapping))
+        self.wake()
+
+    def wake(self) -> None:
+        """Let the streams look for what they have not sent yet."""
+        for stream in self.streams:
+            if not stream.paused:
+                stream.request["wake"].set()
+
+    def compact(self) -> None:
+        """Forget the history, and with it every `continue` token."""
+        self.compacted = self.revision
+        self.snapshots.clear()
+
+    def compact_to(self, revision: int) -> None:
+        """Forget the history up to a revision."""
+        self.compacted = revision
+
+    def asked(self, verb: str, plural: str) -> list[dict[str, str]]:
+        """Give the queries of every list or watch of a kind so far."""
+        return [query for what, kind, query, _ in self.requests if (what, kind) == (verb, plural)]
+
+    def open_streams(self, plural: str) -> list[Stream]:
+        """Give the watches of a kind that are open."""
+        return [stream for stream in self.streams if stream.request["plural"] == plural]
+
+    async def stream_of(self, resource: ResourceType) -> Stream:
+        """Wait until a kind is watched and give the watch."""
+        async with self.changed:
+            await self.changed.wait_for(lambda: bool(self.open_streams(resource.plural)))
+        return self.open_streams(resource.plural)[-1]
+
+    async def asked_times(self, verb: str, resource: ResourceType, times: int) -> None:
+        """Wait until a kind was listed or watched so many times."""
+        async with self.changed:
+            await self.changed.wait_for(lambda: len(self.asked(verb, resource.plural)) >= times)
+
+    async def bookmark(self, resource: ResourceType) -> None:
+        """Send a bookmark to who watches a kind."""
+        mapping = {"kind": resource.kind, "metadata": {"resourceVersion": str(self.revision)}}
+        for stream in self.open_streams(resource.plural):
+            await stream.event("BOOKMARK", mapping)
+
+    def _handler(self, resource: ResourceType) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            verb = "watch" if "watch" in request.query else "list"
+            token = request.headers.get("Authorization", "")
+            self.on_request(verb, resource.plural)
+            self.requests.append((verb, resource.plural, dict(request.query), token))
+            async with self.changed:
+                self.changed.notify_all()
+            if self.tokens is not None and token.removeprefix("Bearer ") not in self.tokens:
+                return web.json_response(status_body(401, "Unauthorized", "Unauthorized"), status=401)
+            queue = self.faults[verb, resource.plural]
+            fault = queue.pop(0) if queue else self.always.get((verb, resource.plural))
+            if fault is not None and (response := await fault(request)) is not None:
+                return response
+            if resource.plural in self.missing:
+                return web.Response(status=404, text="404 page not found")
+            if verb == "watch":
+                return await self._watch(request, resource)
+            return self._list(request, resource)
+
+        return handle
+
+    def _list(self, request: web.Request, resource: ResourceType) -> web.StreamResponse:
+        limit = int(request.query.get("limit", "0"))
+        token = request.query.get("continue", "")
+        namespace = request.match_info.get("namespace")
+        if token:
+            snapshot_id, _, start_text = token.partition(":")
+            if snapshot_id not in self.snapshots:
+                body = status_body(410, "Expired", "The provided continue parameter is too old")
+                return web.json_response(body, status=410)
+            revision, items = self.snapshots[snapshot_id]
+            start = int(start_text)
+        else:
+            revision, start = self.revision, 0
+            found = self.objects[resource.plural].items()
+            items = [mapping for (where, _), mapping in sorted(found) if namespace in {None, where}]
+            snapshot_id = str(len(self.requests))
+            self.snapshots[snapshot_id] = revision, items
+        page = items[start : start + limit] if limit else items[start:]
+        metadata = {"resourceVersion": str(self.list_revision(revision))}
+        if limit and start + limit < len(items):
+            metadata["continue"] = f"{snapshot_id}:{start + limit}"
+        shown = [
+            {key: value for key, value in item.items() if not self.bare_items or key not in {"kind", "apiVersion"}}
+            for item in page
+        ]
+        kind = f"{resource.kind}List"
+        body = {"kind": kind, "apiVersion": resource.api_version, "metadata": metadata, "items": shown or None}
+        return web.json_response(body)
+
+    async def _watch(self, request: web.Request, resource: ResourceType) -> web.StreamResponse:
+        begin = int(request.query["resourceVersion"])
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        stream = Stream(response=response, request=request, position=begin)
+        if begin < self.compacted:
+            await stream.event("ERROR", status_body(410, "Expired", "too old resource version"))
+            return response
+        request["wake"] = asyncio.Event()
+        request["plural"] = resource.plural
+        self.streams.append(stream)
+        async with self.changed:
+            self.changed.notify_all()
+        try:
+            await self._send(stream, resource)
+        except ConnectionError:
+            pass
+        finally:
+            self.streams.remove(stream)
+        return response
+
+    async def _send(self, stream: Stream, resource: ResourceType) -> None:
+        ended = asyncio.ensure_future(stream.ended.wait())
+        wake: asyncio.Event = stream.request["wake"]
+        try:
+            while not stream.ended.is_set():
+                for revision, plural, event_type, mapping in list(self.history):
+                    if plural == resource.plural and revision > stream.position and not stream.paused:
+                        stream.position = revision
+                        await stream.event(event_type, mapping)
+                woken = asyncio.ensure_future(wake.wait())
+                await asyncio.wait({woken, ended}, return_when=asyncio.FIRST_COMPLETED)
+                woken.cancel()
+                wake.clear()
+        finally:
+            ended.cancel()
+
+
+@asynccontextmanager
+async def api_server(ssl_context: ssl.SSLContext | None = None) -> AsyncIterator[FakeApiServer]:
+    """Run a fake API server."""
+    server = FakeApiServer()
+    await server.start(ssl_context)
+    try:
+        yield server
+    finally:
+        await server.stop()

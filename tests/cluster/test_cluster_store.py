@@ -1,0 +1,144 @@
+"""The store swaps whole snapshots, tells who waits, and never mixes a list with what came before it."""
+
+import asyncio
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+
+import pytest
+from cluster_builders import NAMESPACES, PODS, FakeTime, contents
+
+from webhook.cluster import Clock, Store
+from webhook.eem import WATCHED, EemSnapshot
+
+
+def pod(name: str, number: int = 1) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": "ns", "uid": name, "resourceVersion": str(number)}
+    labels = {"revision": str(number)}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata | {"labels": labels}, "spec": {}}
+
+
+def namespace(name: str, number: int) -> dict[str, Any]:
+    metadata = {"name": name, "uid": name, "resourceVersion": str(number), "labels": {"revision": str(number)}}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+
+
+async def test_synced_only_when_every_kind_is() -> None:
+    """A store of all kinds is synced once the last of them was listed."""
+    store = Store()
+    for resource in WATCHED:
+        assert not store.has_synced
+        await store.replace(resource.kind, ())
+
+    assert store.has_synced
+
+
+async def test_a_snapshot_does_not_change_under_its_reader() -> None:
+    """Who took a snapshot keeps that state."""
+    store = Store([PODS])
+    await store.replace("Pod", [pod("a")])
+    before = store.snapshot
+    store.apply("Pod", "MODIFIED", pod("a", 2))
+    store.apply("Pod", "ADDED", pod("b", 3))
+    store.apply("Pod", "DELETED", pod("a", 4))
+
+    assert contents(before, PODS) == {("ns", "a"): "1"}
+    assert contents(store.snapshot, PODS) == {("ns", "b"): "3"}
+
+
+async def test_a_list_is_taken_in_at_once_and_keeps_what_others_bring() -> None:
+    """While a list is built nobody sees half of it, and events of other kinds are neither delayed nor lost."""
+    milliseconds = count()
+    clock = Clock(monotonic=lambda: next(milliseconds) / 1000)
+    store = Store([PODS, NAMESPACES], clock)
+    await store.replace("Pod", [pod("old")])
+    sizes: set[int] = set()
+    building = asyncio.create_task(store.replace("Pod", [pod(f"pod-{number}", 2) for number in range(500)], 2))
+    number = 10
+    while not building.done():
+        number += 1
+        store.apply("Namespace", "ADDED", namespace("busy", number))
+
+        assert contents(store.snapshot, NAMESPACES)["", "busy"] == str(number)
+
+        sizes.add(store.snapshot.count("Pod"))
+        await asyncio.sleep(0)
+
+    assert sizes == {1}
+    assert number > 90
+    assert store.snapshot.count("Pod") == 500
+    assert contents(store.snapshot, NAMESPACES)["", "busy"] == str(number)
+
+
+async def test_two_lists_at_a_time_both_count() -> None:
+    """Lists of two kinds that are taken in together do not undo each other."""
+    milliseconds = count()
+    store = Store([PODS, NAMESPACES], Clock(monotonic=lambda: next(milliseconds) / 1000))
+    await asyncio.gather(
+        store.replace("Pod", [pod(f"pod-{number}") for number in range(100)]),
+        store.replace("Namespace", [namespace(f"ns-{number}", 1) for number in range(100)]),
+    )
+
+    assert (store.snapshot.count("Pod"), store.snapshot.count("Namespace")) == (100, 100)
+
+
+async def test_a_list_that_breaks_off_changes_nothing() -> None:
+    """When the objects cannot be read to the end, the state before stays."""
+
+    def broken() -> Iterator[dict[str, Any]]:
+        yield pod("new")
+        raise LookupError("no more")
+
+    store = Store([PODS])
+    await store.replace("Pod", [pod("old")])
+    before = store.snapshot
+    with pytest.raises(LookupError):
+        await store.replace("Pod", broken())
+
+    assert store.snapshot is before
+
+    store.apply("Pod", "DELETED", pod("old", 9))
+
+    assert store.status["Pod"].objects == 0
+
+
+async def test_waiters_wake_when_their_condition_holds() -> None:
+    """Who waits for a condition is told, and nobody else is disturbed when a waiter gives up."""
+    store = Store([PODS])
+    waiting = [asyncio.create_task(store.wait_until(lambda: store.snapshot.count("Pod") == 2)) for _ in range(3)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    store.apply("Pod", "ADDED", pod("a"))
+    await asyncio.sleep(0)
+
+    assert not waiting[1].done()
+
+    store.apply("Pod", "ADDED", pod("b"))
+    async with asyncio.timeout(5):
+        await asyncio.gather(*waiting[1:])
+
+
+async def test_status_says_when_the_api_server_last_spoke() -> None:
+    """Lists, events and bookmarks all count as life, as seconds since 1970."""
+    time = FakeTime(now=5000.0)
+    store = Store([PODS], time.clock())
+
+    assert store.status["Pod"].last_event_timestamp_seconds == 0
+
+    await store.replace("Pod", [pod("a")])
+
+    assert store.status["Pod"].last_event_timestamp_seconds == 5000
+
+    time.now += 60
+    store.all_heard_before("Pod", 10)
+
+    assert store.status["Pod"].last_event_timestamp_seconds == 5060
+
+
+async def test_reset_makes_every_kind_known() -> None:
+    """A snapshot from files fills the whole store."""
+    store = Store()
+    store.reset(EemSnapshot.from_objects([pod("a")]))
+
+    assert store.has_synced
+    assert store.status["Pod"].objects == 1

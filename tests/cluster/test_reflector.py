@@ -1,0 +1,461 @@
+"""A reflector keeps its kind as it is in the cluster, whatever the API server does."""
+
+import asyncio
+import json
+from itertools import pairwise
+
+import pytest
+from aiohttp import web
+from cluster_builders import GATEWAYS, NAMESPACES, PODS, POLICIES, FakeTime, Token, contents, reflecting, truth
+from fake_api_server import Mode, answer, api_server, hang_up
+
+from webhook.cluster import ApiClient, Reflector, Store, Timing
+
+
+async def test_lists_every_page_and_then_follows_changes() -> None:
+    """A first list of several pages is complete, and what happens afterwards arrives."""
+    async with api_server() as server:
+        for number in range(1203):
+            server.put(PODS, f"pod-{number}", f"ns-{number % 7}")
+        async with reflecting(server, PODS) as harness:
+            await harness.until(lambda: harness.store.has_synced)
+
+            assert contents(harness.store.snapshot, PODS) == truth(server, PODS)
+            assert [query["limit"] for query in server.asked("list", "pods")] == ["500"] * 3
+
+            server.put(PODS, "pod-1", "ns-1")
+            server.put(PODS, "fresh", "ns-1")
+            server.delete(PODS, "pod-2", "ns-2")
+            await harness.same(PODS)
+
+            assert len(server.asked("list", "pods")) == 3
+
+
+async def test_watch_asks_for_bookmarks_and_a_spread_end() -> None:
+    """A watch begins at the list's resourceVersion, asks for bookmarks, and for an end within five to ten minutes."""
+    async with api_server() as server, reflecting(server, PODS):
+        await server.stream_of(PODS)
+        (query,) = server.asked("watch", "pods")
+
+        assert query["allowWatchBookmarks"] == "true"
+        assert query["resourceVersion"] == str(server.revision)
+        assert 300 <= int(query["timeoutSeconds"]) <= 600
+
+
+async def test_resumes_after_a_cut_without_listing_again() -> None:
+    """A connection that breaks in the middle of a line is opened again where the last whole line ended."""
+    async with api_server() as server, reflecting(server, PODS) as harness:
+        stream = await server.stream_of(PODS)
+        server.put(PODS, "one", "ns")
+        await harness.same(PODS)
+        seen = server.revision
+        stream.paused = True
+        server.put(PODS, "two", "ns")
+        await stream.write(b'{"type":"ADDED","object":{"metadata":{"na')
+        stream.cut()
+        await harness.same(PODS)
+
+        assert len(server.asked("list", "pods")) == 1
+        assert server.asked("watch", "pods")[-1]["resourceVersion"] == str(seen)
+
+
+async def test_resumes_at_the_bookmark() -> None:
+    """A bookmark moves the place from which a broken watch goes on."""
+    async with api_server() as server, reflecting(server, PODS) as harness:
+        stream = await server.stream_of(PODS)
+        server.put(POLICIES, "elsewhere", "ns")
+        heard = harness.store.status["Pod"].last_event_timestamp_seconds
+        harness.time.now += 60
+        await server.bookmark(PODS)
+        await harness.until(lambda: harness.store.status["Pod"].last_event_timestamp_seconds > heard)
+        stream.cut()
+        await server.asked_times("watch", PODS, 2)
+
+        assert server.asked("watch", "pods")[-1]["resourceVersion"] == str(server.revision)
+
+
+@pytest.mark.parametrize("as_event", [True, False], ids=["ERROR event", "HTTP status"])
+async def test_lists_again_when_the_history_is_gone(*, as_event: bool) -> None:
+    """410 in either form means a new list, and what was deleted in between is gone after it."""
+    async with api_server() as server, reflecting(server, PODS) as harness:
+        server.put(PODS, "stays", "ns")
+        server.put(PODS, "goes", "ns")
+        await harness.same(PODS)
+        stream = await server.stream_of(PODS)
+        stream.paused = True
+        server.delete(PODS, "goes", "ns")
+        server.put(PODS, "comes", "ns")
+        if as_event:
+            server.compact()
+        else:
+            server.faults["watch", "pods"].append(answer(410, "Expired", "too old resource version"))
+        stream.cut()
+        await harness.same(PODS)
+
+        assert len(server.asked("list", "pods")) == 2
+
+
+async def test_begins_again_when_a_continue_token_expired() -> None:
+    """A list whose token expires half-way starts over, and never shows half a list."""
+    async with api_server() as server:
+        for number in range(600):
+            server.put(PODS, f"pod-{number}", "ns")
+        seen: list[int] = []
+
+        def forget_once(verb: str, plural: str) -> None:
+            if (verb, plural) == ("list", "pods") and len(server.asked("list", "pods")) == 1:
+                server.compact()
+
+        server.on_request = forget_once
+        async with reflecting(server, PODS) as harness:
+            harness.store.subscribe(lambda: seen.append(len(harness.store.snapshot.names("Pod"))))
+            await harness.same(PODS)
+
+            assert [("continue" in query) for query in server.asked("list", "pods")] == [False, True, False, True]
+            assert set(seen) <= {0, 600}
+
+
+async def test_gives_a_silent_stream_up() -> None:
+    """A stream without a line for the stall time counts as dead, and is opened again where it was."""
+    async with api_server() as server, reflecting(server, PODS, timing=Timing(stall_seconds=0.1)) as harness:
+        (await server.stream_of(PODS)).paused = True
+        server.put(PODS, "missed", "ns")
+        await harness.same(PODS)
+
+        assert len(server.asked("list", "pods")) == 1
+        assert len(server.asked("watch", "pods")) >= 2
+
+
+async def test_bytes_without_a_line_do_not_keep_a_stream_alive() -> None:
+    """A stream that trickles bytes and never ends a line is dead too."""
+    async with api_server() as server, reflecting(server, PODS, timing=Timing(stall_seconds=0.2)) as harness:
+        stream = await server.stream_of(PODS)
+        stream.paused = True
+        server.put(PODS, "missed", "ns")
+
+        async def trickle() -> None:
+            async with asyncio.timeout(20):
+                while not stream.ended.is_set() and stream in server.streams:
+                    await stream.write(b"x")
+                    await asyncio.sleep(0.01)  # the trickle itself
+
+        trickling = asyncio.create_task(trickle())
+        await harness.same(PODS)
+        stream.ended.set()
+        await asyncio.gather(trickling, return_exceptions=True)
+
+        assert len(server.asked("watch", "pods")) >= 2
+
+
+async def test_takes_events_of_several_mebibytes_cut_anywhere() -> None:
+    """A large event with characters of several bytes arrives whole, whatever chunks it comes in."""
+    async with api_server() as server, reflecting(server, PODS) as harness:
+        stream = await server.stream_of(PODS)
+        stream.paused = True
+        mapping = server.put(PODS, "large", "ns", status={"message": "žluťoučký кот 🐈" * 200_000})
+        line = json.dumps({"type": "ADDED", "object": mapping}, ensure_ascii=False).encode() + b"\n"
+        assert len(line) > 4 * 2**20
+        for start in range(0, len(line), 65_537):
+            await stream.write(line[start : start + 65_537])
+        await harness.same(PODS)
+
+        assert len(server.asked("watch", "pods")) == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"not json\n", b'{"type":"ADDED"}\n', b'{"type":"ADDED","object":{"metadata":[1]}}\n', b"x" * (33 * 2**20)],
+    ids=["not JSON", "no object", "metadata is a list", "no end within 32 MiB"],
+)
+async def test_lists_again_after_a_line_that_is_no_event(line: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """The same line would come again, so the kind is listed anew."""
+    async with api_server() as server, reflecting(server, PODS) as harness:
+        stream = await server.stream_of(PODS)
+        stream.paused = True
+        server.put(PODS, "new", "ns")
+        writing = asyncio.create_task(stream.write(line))
+        await harness.same(PODS)
+        await asyncio.gather(writing, return_exceptions=True)
+
+        assert len(server.asked("list", "pods")) == 2
+        assert "pods" in caplog.text
+
+
+async def test_unknown_event_types_are_passed_over() -> None:
+    """An event of a type that does not exist yet changes nothing and breaks nothing."""
+    async with api_server() as server, reflecting(server, PODS) as harness:
+        stream = await server.stream_of(PODS)
+        await stream.event("RENAMED", {"metadata": {"name": "x"}})
+        server.put(PODS, "one", "ns")
+        await harness.same(PODS)
+
+        assert len(server.asked("watch", "pods")) == 1
+
+
+async def test_kind_that_is_not_installed_is_empty_and_looked_for() -> None:
+    """A missing definition counts as synced without objects; once it appears it is listed and watched."""
+    async with api_server() as server:
+        server.missing.add("eventgateways")
+        async with reflecting(server, GATEWAYS) as harness:
+            await server.asked_times("list", GATEWAYS, 8)
+            status = harness.store.status["EventGateway"]
+
+            assert (status.synced, status.served, status.objects, status.problem) == (True, False, 0, "")
+            assert max(harness.time.slept) <= 10
+
+            server.missing.clear()
+            server.put(GATEWAYS, "gw", "eem", spec={})
+            await harness.same(GATEWAYS)
+
+            assert status.served
+            await server.stream_of(GATEWAYS)
+
+
+async def test_kind_that_vanishes_is_emptied() -> None:
+    """When the definition is removed, its objects go."""
+    async with api_server() as server:
+        server.put(GATEWAYS, "gw", "eem", spec={})
+        async with reflecting(server, GATEWAYS) as harness:
+            await harness.same(GATEWAYS)
+            stream = await server.stream_of(GATEWAYS)
+            server.missing.add("eventgateways")
+            stream.cut()
+            await harness.until(lambda: not harness.store.status["EventGateway"].served)
+
+            assert contents(harness.store.snapshot, GATEWAYS) == {}
+            assert harness.store.has_synced
+
+
+async def test_one_404_does_not_empty_a_kind() -> None:
+    """An API server that starts answers 404 for a moment; the instances stay known."""
+    async with api_server() as server:
+        server.put(GATEWAYS, "gw", "eem", spec={})
+        async with reflecting(server, GATEWAYS) as harness:
+            await harness.same(GATEWAYS)
+            stream = await server.stream_of(GATEWAYS)
+            sizes: list[int] = []
+            harness.store.subscribe(lambda: sizes.append(len(harness.store.snapshot.names("EventGateway"))))
+            server.compact()
+            server.revision += 1
+            server.compacted = server.revision
+            server.faults["list", "eventgateways"].append(answer(404, "NotFound", "not found"))
+            stream.cut()
+            await server.asked_times("list", GATEWAYS, 3)
+            await server.stream_of(GATEWAYS)
+
+            assert set(sizes) == {1}
+
+
+async def test_404_of_a_built_in_kind_is_a_problem() -> None:
+    """Something that does not serve pods is no API server: never synced, and said so."""
+    async with api_server() as server:
+        server.missing.add("pods")
+        async with reflecting(server, PODS) as harness:
+            await harness.until(lambda: "404" in harness.store.status["Pod"].problem)
+
+            assert not harness.store.has_synced
+
+
+@pytest.mark.parametrize("verb", ["list", "watch"])
+async def test_missing_right_is_named_and_waited_for(verb: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Without the right the kind is not synced; the message is what a Role needs; the right may come later."""
+    async with api_server() as server:
+        server.put(POLICIES, "p", "ns", spec={"podSelector": {}})
+        server.always[verb, "networkpolicies"] = answer(403, "Forbidden", "not allowed")
+        async with reflecting(server, POLICIES) as harness:
+            status = harness.store.status["NetworkPolicy"]
+            await harness.until(lambda: bool(status.problem))
+
+            assert not status.synced
+            assert f'apiGroups ["networking.k8s.io"], resources ["networkpolicies"], verbs ["{verb}"]' in status.problem
+            assert status.problem in caplog.text
+
+            server.always.clear()
+            await harness.until(lambda: harness.store.has_synced and not status.problem)
+            await harness.same(POLICIES)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        answer(401, "Unauthorized"),
+        answer(429, "TooManyRequests", Retry_After="7"),
+        answer(500, "InternalError"),
+        answer(302, Location="http://127.0.0.1:1/"),
+        hang_up,
+    ],
+    ids=["401", "429", "500", "redirect", "hang-up"],
+)
+@pytest.mark.parametrize("verb", ["list", "watch"])
+async def test_failures_are_retried_with_patience(verb: str, fault: Mode) -> None:
+    """Whatever fails, is tried again with growing delays, and never more than one list begins in a second."""
+    async with api_server() as server:
+        server.put(PODS, "one", "ns")
+        server.always[verb, "pods"] = fault
+        began: list[tuple[str, float]] = []
+        async with reflecting(server, PODS) as harness:
+            server.on_request = lambda verb, _: began.append((verb, harness.time.now))
+            await server.asked_times(verb, PODS, 28)
+            server.always.clear()
+            await harness.same(PODS)
+            await server.stream_of(PODS)
+            await harness.until(lambda: not harness.store.status["Pod"].problem)
+
+        lists = [at for what, at in began if what == "list"]
+        tries = [at for what, at in began if what == verb]
+        if fault is hang_up:
+            # aiohttp repeats a GET by itself, once, at the same moment: the connection might have been an old one.
+            lists = sorted(set(lists))
+
+        assert all(later - earlier >= 1 for earlier, later in pairwise(lists))
+        assert tries[27] - tries[0] > 60
+        assert max(harness.time.slept) <= 30
+
+
+async def test_retry_after_is_heeded_up_to_a_limit() -> None:
+    """The API server's own wish for a pause counts, but not for hours."""
+    async with api_server() as server:
+        server.faults["list", "pods"] += [
+            answer(429, Retry_After="20"),
+            answer(503, Retry_After="86400"),
+            answer(503, Retry_After="Mon, 23 Nov 2026 22:00:00 GMT"),
+        ]
+        async with reflecting(server, PODS) as harness:
+            await harness.until(lambda: harness.store.has_synced)
+
+            assert harness.time.slept[0] == 20
+            assert harness.time.slept[1] == 30
+            assert harness.time.slept[2] < 4
+
+
+async def test_api_server_away_at_start_and_later() -> None:
+    """Without an API server nothing is synced; it may come, go and come again."""
+    async with api_server() as server:
+        await server.stop()
+        async with reflecting(server, PODS, NAMESPACES) as harness:
+            await harness.until(lambda: all(status.problem for status in harness.store.status.values()))
+
+            assert not harness.store.has_synced
+
+            server.put(PODS, "one", "ns")
+            await server.start()
+            await harness.until(lambda: harness.store.has_synced)
+            await harness.same(PODS)
+            await server.stream_of(NAMESPACES)
+            await server.stop()
+            await harness.until(lambda: bool(harness.store.status["Namespace"].problem))
+
+            assert harness.store.has_synced
+            assert contents(harness.store.snapshot, PODS) == truth(server, PODS)
+
+            server.put(NAMESPACES, "new")
+            await server.start()
+            await harness.same(NAMESPACES)
+
+
+async def test_streams_that_end_at_once_are_no_loop() -> None:
+    """A server that closes every watch at once is asked again with growing delays."""
+    async with api_server() as server:
+
+        async def close(request: web.Request) -> web.StreamResponse:
+            response = web.StreamResponse()
+            await response.prepare(request)
+            return response
+
+        server.always["watch", "pods"] = close
+        async with reflecting(server, PODS) as harness:
+            await server.asked_times("watch", PODS, 14)
+
+            assert harness.time.now - 1000 > 30
+            assert len(server.asked("list", "pods")) == 1
+
+
+async def test_a_watch_that_ended_in_time_is_opened_again_at_once() -> None:
+    """The end that was asked for is no failure: no delay, no list."""
+    async with api_server() as server, reflecting(server, PODS) as harness:
+        stream = await server.stream_of(PODS)
+        harness.time.now += 400
+        stream.ended.set()
+        await server.asked_times("watch", PODS, 2)
+
+        assert harness.time.slept == []
+        assert harness.store.status["Pod"].problem == ""
+
+
+async def test_an_older_list_is_refused_until_all_are_older() -> None:
+    """One lagging server cannot turn the cache back; a cluster restored from a backup is believed in the end."""
+    async with api_server() as server:
+        server.put(PODS, "old", "ns")
+        async with reflecting(server, PODS) as harness:
+            await harness.same(PODS)
+            server.put(PODS, "new", "ns")
+            await harness.same(PODS)
+            known = contents(harness.store.snapshot, PODS)
+            del server.objects["pods"]["ns", "new"]
+            server.list_revision = lambda _: 50
+            server.compacted = server.revision + 1
+            (await server.stream_of(PODS)).cut()
+            await harness.until(lambda: "is older than" in harness.store.status["Pod"].problem)
+
+            assert contents(harness.store.snapshot, PODS) == known
+
+            server.compacted = 0
+            await harness.same(PODS)
+
+            assert len(server.asked("list", "pods")) == 6
+
+
+async def test_replays_and_late_deletions_change_nothing() -> None:
+    """Old states, old additions and the deletion of an earlier object of the same name are no news."""
+    async with api_server() as server, reflecting(server, PODS) as harness:
+        first = server.put(PODS, "pod", "ns")
+        server.put(PODS, "pod", "ns")
+        gone = server.delete(PODS, "pod", "ns")
+        server.put(PODS, "pod", "ns")
+        await harness.same(PODS)
+        stream = await server.stream_of(PODS)
+        for event_type, mapping in (("MODIFIED", first), ("ADDED", first), ("DELETED", gone)):
+            await stream.event(event_type, mapping)
+        server.put(PODS, "marker", "ns")
+        await harness.same(PODS)
+
+        assert len(server.asked("watch", "pods")) == 1
+
+
+async def test_pages_that_are_too_large_are_asked_for_in_smaller_ones() -> None:
+    """Large objects make smaller pages, down to one object."""
+    async with api_server() as server:
+        for number in range(30):
+            server.put(PODS, f"pod-{number}", "ns", status={"message": "x" * 10_000})
+        time = FakeTime()
+        store = Store([PODS], time.clock())
+        async with ApiClient(Token(server.url), max_answer_bytes=60_000) as client:
+            task = asyncio.create_task(Reflector(PODS, client, store, clock=time.clock()).run())
+            async with asyncio.timeout(20):
+                await store.wait_until(lambda: store.has_synced)
+            task.cancel()
+
+        assert contents(store.snapshot, PODS) == truth(server, PODS)
+        assert [query["limit"] for query in server.asked("list", "pods")][:4] == ["500", "100", "20", "4"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b'{"metadata":{"resourceVersion":"1"},"items":[1]}', b'{"metadata":{"resourceVersion":"1"},"items":'],
+    ids=["empty", "not a mapping", "item is a number", "truncated"],
+)
+async def test_a_list_that_is_none_changes_nothing(body: bytes) -> None:
+    """An answer that is not a list is a problem to report and to retry."""
+    async with api_server() as server:
+
+        async def respond(_: web.Request) -> web.StreamResponse:
+            return web.Response(body=body, content_type="application/json")
+
+        server.always["list", "pods"] = respond
+        async with reflecting(server, PODS) as harness:
+            await harness.until(lambda: bool(harness.store.status["Pod"].problem))
+
+            assert not harness.store.has_synced
+
+            server.always.clear()
+            await harness.until(lambda: harness.store.has_synced)
