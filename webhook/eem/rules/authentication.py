@@ -97,7 +97,7 @@ def _keycloak_licence(subject: Subject) -> Sequence[Fault]:
 
 
 def _type_changed(subject: Subject) -> Sequence[Fault]:
-    before = text(_config(subject.old), "authType") if subject.old else ""
+    before = text(_config(subject.before), "authType")
     if not before or before == text(_config(subject), "authType"):
         return ()
     return (
@@ -107,7 +107,7 @@ def _type_changed(subject: Subject) -> Sequence[Fault]:
 
 def _group_pointer_removed(subject: Subject) -> Sequence[Fault]:
     name = "userGroupClaimPointer"
-    if subject.old is None or not text(_oidc(subject.old), name) or child(_oidc(subject), name):
+    if not text(_oidc(subject.before), name) or child(_oidc(subject), name):
         return ()
     message = "is removed: what groups were allowed is allowed to nobody any more"
     return (Fault(path=(*_OIDC_PATH, name), message=message),)

@@ -19,6 +19,8 @@ _SUBDOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.ASCII)
 _DATA_KEY = re.compile(r"[-._a-zA-Z0-9]+", re.ASCII)
 _QUALIFIED_NAME = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?", re.ASCII)
 _POINTER = re.compile(r"(?:/(?:[^~/]|~[01])*)*", re.DOTALL)
+# What RFC 3986 section 3.2.2 lets a host consist of, an IPv6 address without its brackets included.
+_URL_HOST = re.compile(r"[A-Za-z0-9._~%!$&'()*+,;=:-]+", re.ASCII)
 _NAME_LENGTH = 253  # octets of a DNS name, RFC 1123 section 2.1
 _LABEL_LENGTH = 63  # octets of one label of a DNS name, RFC 1035 section 2.3.4; also of a Kubernetes label's value
 _LONGEST_URL = 2048  # characters; what is longer is no address that anybody serves, and must not fill the memory
@@ -54,7 +56,7 @@ def _url_of_short(value: str) -> SplitResult | None:
         _ = parts.port
     except ValueError:
         return None
-    return parts if parts.scheme and parts.hostname else None
+    return parts if parts.scheme and _URL_HOST.fullmatch(parts.hostname or "") else None
 
 
 def object_name(value: object) -> str | None:

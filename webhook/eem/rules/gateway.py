@@ -150,12 +150,10 @@ def _half_reference(subject: Subject) -> Sequence[Fault]:
 
 
 def _identity_changed(subject: Subject) -> Sequence[Fault]:
-    if subject.old is None:
-        return ()
     return [
         Fault(path=("spec", name), message=f"changes from {shown(before)}: it registers as another gateway")
         for name in ("gatewayGroupName", "gatewayID")
-        if (before := text(subject.old.spec, name)) and before != text(subject.spec, name)
+        if (before := text(subject.before.spec, name)) and before != text(subject.spec, name)
     ]
 
 

@@ -4,11 +4,12 @@ Judge one object: every finding in one answer, worst first.
 What the old object had already is no reason to refuse its next version: an UPDATE is denied only for what is new.
 """
 
+from collections import Counter
 from collections.abc import Collection
 
 from webhook.eem.rules.model import GROUP, KINDS, Fault, Finding, On, Reason, Rule, RuleContext, Severity, Subject
 from webhook.eem.rules.nodes import Tree, child, text
-from webhook.eem.rules.paths import Identities, Path, field_text, order_of
+from webhook.eem.rules.paths import Path, field_text, identity, order_of
 from webhook.eem.rules.table import checks_for
 from webhook.eem.rules.version import NEWEST
 from webhook.eem.rules.walk import Hit, walk
@@ -112,12 +113,14 @@ def _is_consequence(entry: _Settled, misread: Collection[Path]) -> bool:
 
 def _without_kept(found: list[_Settled], obj: Tree, before: Subject) -> list[_Settled]:
     """Turn denials for what the old object had already into warnings."""
-    old = Identities(before.document)
-    known = {(rule.id, old.of(fault.path)) for rule, _, fault in _faults(before, _OF_STATE)}
-    new = Identities(obj)
-    return [
-        (rule, "warn", Fault(path=fault.path, message=f"{fault.message} (as before)"))
-        if severity == "deny" and (rule.id, new.of(fault.path)) in known
-        else (rule, severity, fault)
-        for rule, severity, fault in found
-    ]
+    # Counted, so that of two faults that look alike only as many count as old as there were.
+    known = Counter((rule.id, identity(before.document, fault.path)) for rule, _, fault in _faults(before, _OF_STATE))
+    result: list[_Settled] = []
+    for rule, severity, fault in found:
+        key = rule.id, identity(obj, fault.path)
+        if severity == "deny" and known[key] > 0:
+            known[key] -= 1
+            result.append((rule, "warn", Fault(path=fault.path, message=f"{fault.message} (as before)")))
+        else:
+            result.append((rule, severity, fault))
+    return result

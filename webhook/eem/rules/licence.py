@@ -149,16 +149,16 @@ def _differs(subject: Subject) -> Sequence[Fault]:
     reference = ManagerReference.of(subject.namespace, subject.labels, subject.spec)
     manager = subject.context.neighbours.manager_of(reference)
     licence = _id(subject)
-    if manager is None or not licence or not manager.licence or manager.licence == licence:
+    if manager is None or not LICENCE_ID.fullmatch(manager.licence) or manager.licence == licence:
         return ()
     whose = f"its manager {manager.namespace}/{manager.name}"
     return (Fault(path=_ID, message=f"is {shown(licence)}, but {whose} has {shown(manager.licence)}"),)
 
 
 def _changed(subject: Subject) -> Sequence[Fault]:
-    if subject.old is None or _id(subject.old) == _id(subject):
+    if _id(subject.before) == _id(subject):
         return ()
-    message = f"changes from {shown(_id(subject.old))}: manager and gateways must end up with the same one"
+    message = f"changes from {shown(_id(subject.before))}: manager and gateways must end up with the same one"
     return (Fault(path=_ID, message=message),)
 
 

@@ -41,7 +41,6 @@ class Reason(StrEnum):
     NOT_FOUND = "NotFound"
     TYPE_INVALID = "TypeInvalid"
     TOO_LONG = "TooLong"
-    TOO_MANY = "TooMany"
 
 
 class On(StrEnum):
@@ -149,6 +148,11 @@ class Subject:
             context=context,
             old=old,
         )
+
+    @property
+    def before(self) -> "Subject":
+        """The object as it was; at a CREATE the object itself, so that nothing has changed."""
+        return self.old or self
 
     @property
     def manager_label(self) -> str:

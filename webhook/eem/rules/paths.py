@@ -5,8 +5,7 @@ A path is a tuple of names and list positions; it becomes text only when there i
 """
 
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 Path = tuple[str | int, ...]
 
@@ -45,44 +44,22 @@ def order_of(path: Path) -> tuple[tuple[int, int, str], ...]:
     return tuple((0, step, "") if isinstance(step, int) else (1, 0, step) for step in path)
 
 
-class Identities:
+def identity(document: object, path: Path) -> tuple[str, ...]:
     """
-    What stays the same of the paths of one document when the entries of its lists change places.
+    Return what stays the same of a path when the entries of a list change places.
 
-    A position becomes the entry's own name (else its secret's, its endpoint's, or the text itself) and which of the
-    entries with that name it is. Each list is read once.
+    A position becomes the entry's own name, else its secret's, its endpoint's, or the text itself.
     """
-
-    __slots__ = ("_document", "_lists")
-
-    def __init__(self, document: object) -> None:
-        self._document = document
-        self._lists: dict[Path, list[tuple[str, int]]] = {}
-
-    def of(self, path: Path) -> tuple[object, ...]:
-        """Return the path with names in place of positions."""
-        steps: list[object] = []
-        node = self._document
-        for depth, step in enumerate(path):
-            if isinstance(step, str):
-                steps.append(step)
-                node = node.get(step) if isinstance(node, Mapping) else None
-            else:
-                entries = node if isinstance(node, (list, tuple)) else ()
-                steps.append(self._names(path[:depth], entries)[step])
-                node = entries[step]
-        return tuple(steps)
-
-    def _names(self, path: Path, entries: Sequence[object]) -> list[tuple[str, int]]:
-        known = self._lists.get(path)
-        if known is None:
-            seen: Counter[str] = Counter()
-            known = self._lists[path] = []
-            for entry in entries:
-                name = _entry_name(entry)
-                known.append((name, seen[name]))
-                seen[name] += 1
-        return known
+    steps: list[str] = []
+    node = document
+    for step in path:
+        if isinstance(step, str):
+            steps.append(step)
+            node = node.get(step) if isinstance(node, Mapping) else None
+        else:
+            node = node[step] if isinstance(node, (list, tuple)) else None
+            steps.append(f"[{_entry_name(node)}]")
+    return tuple(steps)
 
 
 def _entry_name(entry: object) -> str:

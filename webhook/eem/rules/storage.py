@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from webhook.eem.rules.model import EEM, Fault, On, Reason, Rule, Subject
-from webhook.eem.rules.nodes import Tree, child, mapping, text
+from webhook.eem.rules.nodes import Tree, mapping, text
 from webhook.eem.rules.paths import shown
 from webhook.eem.rules.quantity import quantity
 
@@ -104,9 +104,7 @@ def _rotation(subject: Subject) -> Sequence[Fault]:
 
 def _kept_claim(subject: Subject) -> tuple[Tree, Tree] | None:
     """Return old and new storage where both are a persistent claim: the claim then stays the one that exists."""
-    if subject.old is None:
-        return None
-    old, new = _storage(subject.old), _storage(subject)
+    old, new = _storage(subject.before), _storage(subject)
     both = _has_type(old, "persistent-claim") and _has_type(new, "persistent-claim")
     return (old, new) if both else None
 
@@ -149,16 +147,15 @@ def _shrunk(subject: Subject) -> Sequence[Fault]:
 
 
 def _type_changed(subject: Subject) -> Sequence[Fault]:
-    before = _storage(subject.old).get("type") if subject.old else None
+    before = _storage(subject.before).get("type")
     if before is None or _storage(subject).get("type") == before:
         return ()
     return _fault("type", "changes: what is stored does not move with it and is lost")
 
 
 def _delete_claim(subject: Subject) -> Sequence[Fault]:
-    if child(_storage(subject), "deleteClaim") is not True:
-        return ()
-    if subject.old and child(_storage(subject.old), "deleteClaim") is True:
+    old, new = _storage(subject.before), _storage(subject)
+    if new.get("deleteClaim") is not True or old.get("deleteClaim") is True:
         return ()
     return _fault("deleteClaim", "is turned on: deleting the instance now deletes its data")
 

@@ -87,12 +87,10 @@ def _other_ca_than_manager(subject: Subject) -> Sequence[Fault]:
 
 
 def _ca_changed(subject: Subject) -> Sequence[Fault]:
-    if subject.old is None:
-        return ()
     path, tls = _own(subject)
-    pairs = [((*path, "caSecretName"), text(_own(subject.old)[1], "caSecretName"), text(tls, "caSecretName"))]
+    pairs = [((*path, "caSecretName"), text(_own(subject.before)[1], "caSecretName"), text(tls, "caSecretName"))]
     if subject.kind == GATEWAY:
-        before = dict(_listeners(subject.old))
+        before = dict(_listeners(subject.before))
         pairs += [
             (
                 (*where, "caSecret", "secretName"),

@@ -50,11 +50,11 @@ class _Walker:
         self._checks: Mapping[str, Callable[[Node, object, Path], None]] = {
             "string": self._check_string,
             "integer": self._check_integer,
-            "boolean": self._check_boolean,
+            "boolean": self._check_type,
             "object": self.check_object,
             "array": self._check_array,
             "map": self._check_map,
-            "opaque": self._check_opaque,
+            "opaque": self._check_type,
         }
 
     def _found(self, node: Node, constraint: str, path: Path, message: str) -> None:
@@ -104,12 +104,8 @@ class _Walker:
                 self._found(node, "type", where, f"is {_JSON_TYPES.get(type(entry), 'an object')}: expected a text")
         self._check_format(node, value, path)
 
-    def _check_opaque(self, node: Node, value: object, path: Path) -> None:
-        if not is_object(value):
-            self._has_wrong_type(node, value, path)
-
-    def _check_boolean(self, node: Node, value: object, path: Path) -> None:
-        if not isinstance(value, bool):
+    def _check_type(self, node: Node, value: object, path: Path) -> None:
+        if not (isinstance(value, bool) if node.holds == "boolean" else is_object(value)):
             self._has_wrong_type(node, value, path)
 
     def _check_integer(self, node: Node, value: object, path: Path) -> None:

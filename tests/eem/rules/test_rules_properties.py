@@ -1,0 +1,165 @@
+"""What holds for every instance: the valid are never denied, one fault is found where it is, nothing crashes."""
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rules_builders import REMOVED, Instance, Steps, denials, warnings, with_value
+from rules_strategies import BAD, VERSIONS, WRONG_TYPE, fullest, instances, places
+
+from webhook.eem.rules import NEWEST, Rule, RuleContext, Version, all_rules, defaults, judge
+from webhook.eem.rules.fields import Field
+from webhook.eem.rules.model import KINDS
+from webhook.eem.rules.paths import field_text
+from webhook.eem.rules.schema import FIELDS, SCHEMA_RULES
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6) | st.sampled_from(["OIDC", "<a>"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=8,
+)
+CONTEXTS = [
+    RuleContext(),
+    RuleContext(offline=True, platform="kubernetes", storage_classes=()),
+    RuleContext.from_objects([fullest(kind) for kind in KINDS], platform="openshift", version=Version.parse("11.4.0")),
+]
+quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@quick
+@given(data=st.data(), version=st.sampled_from(VERSIONS))
+def test_a_valid_instance_is_never_denied(data: st.DataObject, version: Version) -> None:
+    """What is made from the tables, and agrees with itself, is accepted in its version."""
+    instance = data.draw(instances(version))
+
+    assert denials(judge(instance, None, RuleContext(version=version, offline=True))) == []
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_fullest_instance_is_not_denied(kind: str, version: Version) -> None:
+    """An instance with every field of its version is accepted, and has no unknown field."""
+    findings = judge(fullest(kind, version), None, RuleContext(version=version, offline=True))
+
+    assert (denials(findings), [f for f in findings if f.rule == "structure.unknown-field"]) == ([], [])
+
+
+def _faulty(rule: Rule, row: Field) -> list[Any]:
+    """Return values that break one constraint of a field."""
+    if rule.area == "type":
+        return list(WRONG_TYPE[row.type])
+    if rule.area == "format":
+        assert row.format is not None
+        return list(BAD[row.format]) if row.never_empty else [bad for bad in BAD[row.format] if bad != ""]
+    if rule.area == "range":
+        assert row.minimum is not None
+        return [row.minimum - 1] + ([] if row.maximum is None else [row.maximum + 1, 2**70])
+    return {"required": [REMOVED, None], "value": ["nonsense", ""], "count": [[]]}[rule.area]
+
+
+def _steps(row: Field) -> Steps:
+    steps: list[str | int] = []
+    for name in row.path.split("."):
+        steps.append(name.removesuffix("[]"))
+        if name.endswith("[]"):
+            steps.append(0)
+    return tuple(steps)
+
+
+def _injections() -> list[Any]:
+    constraints = {rule.id: rule for rule in SCHEMA_RULES if rule.area != "deprecated"}
+    return [
+        pytest.param(kind, row, rule, id=f"{kind} {rule.id}")
+        for kind, rows in FIELDS.items()
+        for row in rows
+        for area in ("type", "required", "value", "range", "count", "format")
+        if (rule := constraints.get(f"{area}.{row.name}")) and rule.field == row.path and kind in rule.kinds
+    ]
+
+
+@pytest.mark.parametrize(("kind", "row", "rule"), _injections())
+def test_a_single_fault_is_found_where_it_is(kind: str, row: Field, rule: Rule) -> None:
+    """Breaking one constraint of the fullest instance is denied by that rule, at that field, and by nothing else."""
+    version = rule.until or NEWEST
+    instance = fullest(kind, version)
+    found = [
+        denials(judge(with_value(instance, _steps(row), value), None, RuleContext(version=version)))
+        for value in _faulty(rule, row)
+    ]
+
+    assert [[(rule.id, field_text(_steps(row)))]] * len(found) == found
+
+
+@quick
+@given(data=st.data(), version=st.sampled_from(VERSIONS), kind=st.sampled_from(KINDS))
+def test_a_removed_or_misshapen_field_of_any_instance_is_found(
+    data: st.DataObject, version: Version, kind: str
+) -> None:
+    """A wrong type anywhere in a valid instance is denied at exactly that field."""
+    instance = data.draw(instances(version, kind))
+    known = {
+        path: row
+        for row in FIELDS[kind]
+        for path in places({"spec": instance["spec"]})
+        if row.path == field_text(path).replace("[0]", "[]").replace("[1]", "[]")
+    }
+    path = data.draw(st.sampled_from(sorted(known, key=str)))
+    value = data.draw(st.sampled_from(WRONG_TYPE[known[path].type]))
+
+    found = denials(judge(with_value(instance, path, value), None, RuleContext(version=version)))
+
+    assert [(f"type.{known[path].name}", field_text(path))] == found
+
+
+@pytest.mark.parametrize("row", [row for row in FIELDS["EventGateway"] if row.deprecated], ids=lambda row: row.path)
+def test_a_deprecated_field_is_named_from_its_version_on(row: Field) -> None:
+    """A deprecated field that is set is a warning since the release that deprecated it, and none before."""
+    expected = (f"deprecated.{row.name}", row.path)
+    before, after = Version.parse("11.7.4"), NEWEST
+    found = [
+        expected in warnings(judge(fullest("EventGateway", version), None, RuleContext(version=version)))
+        for version in (before, after)
+    ]
+
+    assert found == [False, True]
+
+
+@quick
+@given(data=st.data(), context=st.sampled_from(CONTEXTS), kind=st.sampled_from(KINDS))
+def test_any_json_anywhere_gets_an_answer(data: st.DataObject, context: RuleContext, kind: str) -> None:
+    """Whatever stands in place of whatever: no crash, and every denial names a rule, a field and what is wrong."""
+    instance = fullest(kind)
+    path = data.draw(st.sampled_from([("spec",), ("metadata",), *places(instance)]))
+    changed = with_value(instance, path, data.draw(JSON))
+    rules = {rule.id: rule for rule in all_rules()}
+
+    findings = (*judge(changed, None, context), *judge(changed, instance, context), *judge(instance, changed, context))
+    RuleContext.from_objects([changed])
+    defaults(changed, context)
+
+    assert all(rules[f.rule].reason == f.reason and f.message and f.field for f in findings)
+
+
+@quick
+@given(document=st.dictionaries(st.sampled_from(["kind", "apiVersion", "metadata", "spec", "status"]), JSON))
+def test_any_document_gets_an_answer(document: Instance) -> None:
+    """A document that is nothing like an instance is judged, or passed over, but never a crash."""
+    named = {**document, "kind": "EventGateway"}
+
+    found = [judge(one, two, RuleContext()) for one in (document, named) for two in (None, document)]
+
+    assert len(found) == 4
+
+
+@quick
+@given(data=st.data(), version=st.sampled_from(VERSIONS))
+def test_an_update_of_what_was_wrong_already_is_never_denied(data: st.DataObject, version: Version) -> None:
+    """The faults of the old object stay warnings when another field changes."""
+    instance = data.draw(instances(version))
+    path = data.draw(st.sampled_from(places({"spec": instance["spec"]})))
+    old = with_value(instance, path, data.draw(JSON))
+    spec = old["spec"]
+    new = {**old, "spec": {**spec, "touched": "yes"}} if isinstance(spec, dict) else old
+
+    assert denials(judge(new, old, RuleContext(version=version))) == []

@@ -1,0 +1,143 @@
+"""Quantities, names, URLs, pointers, paths and versions, each by its own standard."""
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rules_strategies import BAD, GOOD
+
+from webhook.eem.rules import Version, formats
+from webhook.eem.rules.paths import field_text, pointer, shown
+from webhook.eem.rules.quantity import quantity
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [
+        ("0", 0),
+        ("250M", 250_000_000),
+        ("1Gi", 2**30),
+        ("1e3", 1000),
+        ("1E3", 1000),
+        ("1E", 10**18),
+        ("2Ei", 2**61),
+        ("0.5Ti", 2**39),
+        (".5", Fraction(1, 2)),
+        ("5.", 5),
+        ("1500m", Fraction(3, 2)),
+        ("3u", Fraction(3, 10**6)),
+        ("7n", Fraction(7, 10**9)),
+        ("-1k", -1000),
+        ("+1Ki", 1024),
+        ("1e-3", Fraction(1, 1000)),
+        ("1e999999999", 10**40),
+    ],
+)
+def test_a_quantity_is_read_exactly(text: str, amount: Fraction) -> None:
+    """Every form of the grammar gives its exact amount."""
+    assert amount == quantity(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", ".", "Gi", "10GiB", "10 Gi", " 1Gi", "1Gi ", "1K", "1ki", "1ee3", "1e", "0x10", "\u0661", "1_000", "1" * 65],
+)
+def test_what_is_no_quantity_is_none(text: str) -> None:
+    """Near misses are refused."""
+    assert quantity(text) is None
+
+
+@given(whole=st.integers(0, 10**9), suffix=st.sampled_from(["", "Ki", "Mi", "Gi", "Ti", "k", "M", "G", "T"]))
+def test_a_quantity_grows_with_its_number(whole: int, suffix: str) -> None:
+    """Order of numbers is order of amounts, for every suffix."""
+    less, more = quantity(f"{whole}{suffix}"), quantity(f"{whole + 1}{suffix}")
+
+    assert less is not None
+    assert more is not None
+    assert less < more
+
+
+@pytest.mark.parametrize("check", list(GOOD), ids=lambda check: check.__name__)
+def test_a_format_takes_the_right_and_explains_the_wrong(check: formats.Format) -> None:
+    """Good values have no fault; bad ones have one printable sentence."""
+    found = [check(value) for value in BAD[check]]
+
+    assert [None] * len(GOOD[check]) == [check(value) for value in GOOD[check]]
+    assert all(message is not None and message.isprintable() for message in found)
+
+
+def test_texts_of_the_wrong_type_are_no_concern_of_a_format() -> None:
+    """The schema speaks of types; the formats of maps pass over what is no text."""
+    assert [formats.labels({"a": 7}), formats.annotations("text")] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("value", "is_url"),
+    [
+        ("https://example.com", True),
+        ("HTTPS://example.com", True),
+        ("https://example.com:99999", False),
+        ("https://", False),
+        ("//example.com", False),
+        ("https://[::1", False),
+        ("https://[::1]:3000", True),
+        ("https://<manager>.example.com", False),
+    ],
+)
+def test_a_url_has_a_scheme_and_a_host(value: str, *, is_url: bool) -> None:
+    """What cannot be called is no URL here."""
+    assert is_url == (formats.url_of(value) is not None)
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        (("spec", "listeners", 0, "port"), "spec.listeners[0].port"),
+        (("metadata", "labels", "events.ibm.com/manager"), "metadata.labels[events.ibm.com/manager]"),
+        (("spec", "a\nb"), "spec[a\\u000ab]"),
+        (("spec", ""), "spec[]"),
+    ],
+)
+def test_a_path_is_written_as_the_api_server_writes_it(path: tuple[str | int, ...], text: str) -> None:
+    """Names with dots, positions in brackets, everything else in brackets too."""
+    assert text == field_text(path)
+
+
+@given(steps=st.lists(st.text() | st.integers(0, 99)))
+def test_a_pointer_leads_back_to_its_path(steps: list[str | int]) -> None:
+    """Splitting and unescaping as RFC 6901 section 4 says gives the steps again."""
+    tokens = pointer(tuple(steps)).split("/")[1:]
+
+    assert [str(step) for step in steps] == [token.replace("~1", "/").replace("~0", "~") for token in tokens]
+    assert all(formats.json_pointer(pointer(tuple(steps))) is None for _ in steps)
+
+
+@given(text=st.text())
+def test_anything_is_shown_in_one_line(text: str) -> None:
+    """No text can break a line or run on."""
+    assert shown(text).isprintable()
+    assert len(shown(text)) <= 6 * 80 + 3
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("11.8.1", "11.8.1"), ("v11.10.0", "11.10.0"), ("11.5.0-rc.1", "11.5.0"), ("11.5.0+7", "11.5.0")],
+)
+def test_a_version_is_read(text: str, expected: str) -> None:
+    """Three numbers count; what stands around them does not."""
+    assert expected == str(Version.parse(text))
+
+
+def test_versions_are_ordered_by_number() -> None:
+    """11.10 is later than 11.9."""
+    texts = ["11.0.4", "11.2.3", "11.9.0", "11.10.0", "12.0.0"]
+
+    assert texts == [str(version) for version in sorted(Version.parse(text) for text in reversed(texts))]
+
+
+@pytest.mark.parametrize("text", ["", "11.8", "11.8.1.2.3 x", "latest", "11.8.x", "1" * 5 + ".0.0"])
+def test_what_is_no_version_is_an_error(text: str) -> None:
+    """The error names what was given."""
+    with pytest.raises(ValueError, match="is not a version"):
+        Version.parse(text)
