@@ -17,7 +17,7 @@ from webhook.admission.judge import Change, Finding, as_live
 from webhook.admission.options import Mode, Options
 from webhook.admission.passes import spec_is_unchanged, strange_owners, unjudged
 from webhook.admission.refusal import causes_of, invalid, one_line, refusal, summary, warning
-from webhook.admission.response import FORBIDDEN, INVALID, AdmissionResponse, Cause, allowed, denied
+from webhook.admission.response import FORBIDDEN, INVALID, LONGEST_MESSAGE, AdmissionResponse, Cause, allowed, denied
 from webhook.admission.review import AdmissionRequest, ReviewError, metadata_text
 from webhook.admission.scope import demand_of, mode_of, universe_of
 from webhook.admission.verdict import Lost, ResourceName, Verdict
@@ -74,6 +74,8 @@ def _check(request: AdmissionRequest) -> None:
         raise ReviewError("request.operation", "must be CREATE, UPDATE or DELETE")
     if not request.namespace:
         raise ReviewError("request.namespace", "must be set")
+    if request.operation != "CREATE" and not (request.name or metadata_text(request.old_object, "name")):
+        raise ReviewError("request.name", f"must be set for {request.operation}, or else the old object's")
     if request.operation in {"CREATE", "UPDATE"} and request.object is None:
         raise ReviewError("request.object", f"must be set for {request.operation}")
     if request.operation == "UPDATE" and request.old_object is None:
@@ -149,9 +151,11 @@ def _judged(  # noqa: PLR0913, PLR0917  the parts of one decision
         found = judging.findings()
         if view is known:
             findings = found
-        if any(finding.loss is not None for finding in found):
-            # One state that may come about and in which something is lost is enough.
+        losses = [finding.loss for finding in found if finding.loss is not None]
+        surely = any(loss.decided for loss in losses)
+        if surely or (losses and not lost):
             lost = losses_of(judging, found, _namespaces(request.namespace, snapshot))
+        if surely:  # One state that may come about and in which something is lost is enough.
             break
     verdict = replace(verdict, lost=lost, warnings=warnings_of(findings))
     if not findings and _only_exempt(changes):
@@ -206,5 +210,10 @@ def _answer(verdict: Verdict, mode: Mode, causes: tuple[Cause, ...], code: int) 
 
 def _causes_of_faults(faults: Iterable[Fault]) -> tuple[Cause, ...]:
     return tuple(
-        Cause(reason=f"FieldValue{fault.reason}", message=fault.message, field=fault.field) for fault in faults
+        Cause(
+            reason=f"FieldValue{fault.reason}",
+            message=one_line(fault.message, LONGEST_MESSAGE),
+            field=one_line(fault.field, LONGEST_MESSAGE),
+        )
+        for fault in faults
     )

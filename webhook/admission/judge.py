@@ -14,7 +14,7 @@ policy selects before or afterwards:
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from webhook.eem.instances import Requirement, SourcesDemand
+from webhook.eem.instances import Component, Requirement, SourcesDemand
 from webhook.eem.snapshot import EemNamespace, Guarded
 from webhook.eem.standing import Standing
 from webhook.eem.subjects import Subject
@@ -151,7 +151,7 @@ def _in_world(change: Change, world: _World, requirement: Requirement, universe:
         subject=world.subject,
         loss=loss,
         broken=missing is not None and missing.decided,
-        only_pods=requirement.sources == "some" and loss is None and only_pods_left(had, has),
+        only_pods=requirement.component is Component.OPERATOR and loss is None and only_pods_left(had, has),
         before=had,
         after=has,
         isolating=(),

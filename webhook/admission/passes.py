@@ -53,7 +53,10 @@ def _user(namespace: str, name: str) -> str:
 def spec_is_unchanged(request: AdmissionRequest) -> bool:
     """Say whether an UPDATE leaves the spec alone; null and missing are the same."""
     old, new = request.old_object or {}, request.object or {}
-    return (old.get("spec") or {}) == (new.get("spec") or {})
+    try:
+        return (old.get("spec") or {}) == (new.get("spec") or {})
+    except RecursionError:  # a depth that could just be read may be too deep to be compared a few calls further in
+        return False
 
 
 def strange_owners(request: AdmissionRequest, snapshot: EemSnapshot) -> tuple[OwnerReference, ...]:
@@ -63,11 +66,11 @@ def strange_owners(request: AdmissionRequest, snapshot: EemSnapshot) -> tuple[Ow
     Such an owner may be gone already, or be about to go: then the garbage collector deletes the policy, and nobody is
     asked again.
     """
-    before = set(_owners(request.old_object))
+    before = {_identity(owner) for owner in _owners(request.old_object)}
     return tuple(
         owner
         for owner in _owners(request.object)
-        if owner not in before and not _is_live_instance(owner, request.namespace, snapshot)
+        if _identity(owner) not in before and not _is_live_instance(owner, request.namespace, snapshot)
     )
 
 
@@ -75,6 +78,11 @@ def _owners(api_object: object) -> Iterable[OwnerReference]:
     faults = Faults()
     metadata = mapping(mapping(api_object, "", faults).get("metadata"), "metadata", faults)
     return read_owners(metadata, faults)
+
+
+def _identity(owner: OwnerReference) -> tuple[str, str, str, str]:
+    """Give whom a reference means: that the owner is the controller, too, makes it no other owner."""
+    return owner.api_version, owner.kind, owner.name, owner.uid
 
 
 def _is_live_instance(owner: OwnerReference, namespace: str, snapshot: EemSnapshot) -> bool:

@@ -110,7 +110,7 @@ class EemNamespace:
             if self._is_rendered(workload):
                 continue
             claimed.extend((claim, workload.template) for claim in self.claims.of_pod(_as_pod(workload)))
-        seen = {claim for claim, _ in claimed}
+        seen = {claim for claim, pod in claimed if not pod.finished}
         return (*group(claimed), *self._assumed(seen))
 
     def _is_rendered(self, workload: Workload) -> bool:
@@ -125,7 +125,7 @@ class EemNamespace:
             if not instance.is_exempt
             for requirement in instance.requirements(sources)
         ]
-        for operator in self.operators.values():
+        for operator in sorted(self.operators.values(), key=lambda operator: operator.ref):
             found.extend(operator.requirements() if operator.has_policy else ())
         return tuple(found)
 
