@@ -5,13 +5,17 @@ The search gives any pod that is cut off. Here its labels are dropped one by one
 moved into a namespace that exists, where such a pod there would be cut off too.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
+from typing import TypeVar
 
-from webhook.netpol.labelspace import PodWitness, admits
-from webhook.netpol.model import NAMESPACE_NAME_LABEL, Namespace
+from webhook.netpol.labelspace import NAMESPACE, POD, Key, PodWitness, admits
+from webhook.netpol.model import NAMESPACE_NAME_LABEL, Labels, Namespace
 from webhook.netpol.sources import Sources
+
+AnyKey = TypeVar("AnyKey", str, Key)
 
 MOST_NAMESPACES = 200
 """Existing namespaces that are tried: an example needs one, and a refusal must not wait for thousands."""
@@ -38,27 +42,41 @@ def smallest_example(
 ) -> PodExample:
     """Give the smallest example like *witness*, in the first of *namespaces* where one stands."""
     name = witness.namespace_labels.get(NAMESPACE_NAME_LABEL) or _unused_name(before, after)
-    spaces: dict[str, str] = {**witness.namespace_labels, NAMESPACE_NAME_LABEL: name}
-    labels = dict(witness.pod_labels)
-    by_label = admits(before.terms, spaces, labels)
+    spaces: Labels = {**witness.namespace_labels, NAMESPACE_NAME_LABEL: name}
+    by_label = admits(before.terms, spaces, witness.pod_labels)
 
-    def is_cut_off(namespace_labels: Mapping[str, str], pod_labels: Mapping[str, str]) -> bool:
-        was_admitted = admits(before.terms, namespace_labels, pod_labels) or not by_label
+    def is_cut_off(namespace_labels: Labels, pod_labels: Labels) -> bool:
+        was_admitted = not by_label or admits(before.terms, namespace_labels, pod_labels)
         return was_admitted and not admits(after.terms, namespace_labels, pod_labels)
 
-    for key in sorted(labels):
-        fewer = {known: value for known, value in labels.items() if known != key}
-        if is_cut_off(spaces, fewer):
-            labels = fewer
+    labels = _fewest(witness.pod_labels, partial(is_cut_off, spaces))
     for namespace in islice(namespaces, MOST_NAMESPACES):
         if is_cut_off(namespace.labels, labels):
+            labels = _fewest(labels, partial(is_cut_off, namespace.labels))
             return PodExample(namespace=namespace.name, labels=labels, namespace_labels={})
-    for key in sorted(spaces):
-        fewer = {known: value for known, value in spaces.items() if known != key}
-        if key != NAMESPACE_NAME_LABEL and is_cut_off(fewer, labels):
-            spaces = fewer
-    del spaces[NAMESPACE_NAME_LABEL]
-    return PodExample(namespace=name, labels=labels, namespace_labels=spaces)
+    cells = {(NAMESPACE, key): value for key, value in spaces.items() if key != NAMESPACE_NAME_LABEL}
+    cells |= {(POD, key): value for key, value in labels.items()}
+    cells = _fewest(
+        cells, lambda fewer: is_cut_off({**_of(NAMESPACE, fewer), NAMESPACE_NAME_LABEL: name}, _of(POD, fewer))
+    )
+    return PodExample(namespace=name, labels=_of(POD, cells), namespace_labels=_of(NAMESPACE, cells))
+
+
+def _fewest(labels: Mapping[AnyKey, str], is_example: Callable[[dict[AnyKey, str]], bool]) -> dict[AnyKey, str]:
+    """Drop labels one by one for as long as an example is left: one that goes may let an earlier one go."""
+    kept = dict(labels)
+    before = len(kept) + 1
+    while len(kept) < before:
+        before = len(kept)
+        for key in sorted(kept):
+            fewer = {known: value for known, value in kept.items() if known != key}
+            if is_example(fewer):
+                kept = fewer
+    return kept
+
+
+def _of(scope: str, cells: Mapping[Key, str]) -> dict[str, str]:
+    return {name: value for (known, name), value in cells.items() if known == scope}
 
 
 def _unused_name(before: Sources, after: Sources) -> str:

@@ -21,7 +21,7 @@ from webhook.netpol.isolation import selecting
 from webhook.netpol.model import ContainerPort, NetworkPolicy, Pod, PolicyRule, PolicyType, Protocol
 from webhook.netpol.peers import Address, Endpoint, PodEndpoint, peer_matches
 from webhook.netpol.ports import rule_covers, unresolved_names
-from webhook.netpol.reading import shorten
+from webhook.netpol.reading import describe, shorten
 from webhook.netpol.snapshot import ClusterSnapshot
 from webhook.netpol.universe import IPBlockMatchesPods
 
@@ -142,7 +142,9 @@ def evaluate(
         message = f"must be TCP, UDP or SCTP, not {shorten(repr(connection.protocol))}"
         faults.append(Fault(field="protocol", message=message, reason="NotSupported"))
     if not 1 <= connection.port <= LAST_PORT:
-        faults.append(Fault(field="port", message=f"must be between 1 and {LAST_PORT}, not {connection.port}"))
+        faults.append(
+            Fault(field="port", message=f"must be between 1 and {LAST_PORT}, not {describe(connection.port)}")
+        )
     if source is None or destination is None or protocol is None or faults:
         raise SpecError(faults)
     asked = _Question(

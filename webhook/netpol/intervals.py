@@ -6,6 +6,7 @@ Integers make containment and subtraction cheap and exact for any number of CIDR
 """
 
 import ipaddress
+from bisect import bisect_right
 from collections.abc import Iterable
 
 Interval = tuple[int, int]
@@ -69,7 +70,12 @@ def intersect(left: Intervals, right: Intervals) -> Intervals:
 
 def holds(intervals: Intervals, address: int) -> bool:
     """Say whether *address* is in the set."""
-    return any(first <= address <= last for first, last in intervals)
+    index = bisect_right(intervals, address, key=_first)
+    return index > 0 and address <= intervals[index - 1][1]
+
+
+def _first(interval: Interval) -> int:
+    return interval[0]
 
 
 def network(text: str) -> tuple[int, Interval]:
@@ -85,7 +91,7 @@ def network(text: str) -> tuple[int, Interval]:
     Source: k8s.io/utils/net ParseCIDRSloppy; NetworkPolicy validation keeps old values.
     """
     address, slash, prefix = text.partition("/")
-    if not slash or not prefix.isascii() or not prefix.isdigit():
+    if not slash or "%" in address or not prefix.isascii() or not prefix.isdigit():
         raise ValueError(f"{text!r} is not a CIDR")
     if ":" not in address:
         address = ".".join(part.lstrip("0") or "0" if part.isdigit() else part for part in address.split("."))
@@ -108,12 +114,23 @@ def address_of(text: str) -> tuple[int, int]:
 
 def largest_network(intervals: Intervals, family: int) -> str:
     """Give, as text, the largest CIDR that lies within the set: what a message names as an example."""
-    best: ipaddress.IPv4Network | ipaddress.IPv6Network | None = None
-    make = ipaddress.IPv4Address if family == IPV4 else ipaddress.IPv6Address
+    bits = LAST[family].bit_length()
+    best: tuple[int, int] | None = None  # how many host bits, and the first address
     for first, last in intervals:
-        for candidate in ipaddress.summarize_address_range(make(first), make(last)):
-            if best is None or candidate.prefixlen < best.prefixlen:
-                best = candidate
+        size = (last - first + 1).bit_length() - 1
+        start = _aligned(first, size)
+        if start + (1 << size) - 1 > last:
+            size -= 1
+            start = _aligned(first, size)
+        if best is None or size > best[0]:
+            best = size, start
     if best is None:
         raise ValueError("an empty set holds no network")
-    return str(best)
+    size, start = best
+    make = ipaddress.IPv4Address if family == IPV4 else ipaddress.IPv6Address
+    return f"{make(start)}/{bits - size}"
+
+
+def _aligned(address: int, host_bits: int) -> int:
+    """Give the first address from *address* on at which a network with so many host bits can begin."""
+    return -(-address >> host_bits) << host_bits

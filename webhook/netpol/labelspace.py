@@ -114,12 +114,12 @@ def _constrain(constraints: dict[Key, ValueSet], scope: str, selector: LabelSele
 
 def _values(requirement: LabelSelectorRequirement, key: Key) -> ValueSet:
     legal = _NAMESPACE_NAME if key == NAME_KEY else _LABEL_VALUE
+    can_be = frozenset(value for value in requirement.values if legal.fullmatch(value))
     match requirement.operator:
         case Operator.IN:
-            can_be = frozenset(value for value in requirement.values if legal.fullmatch(value))
             return ValueSet(absent=False, values=can_be, others=False)
         case Operator.NOT_IN:
-            return ValueSet(absent=True, values=requirement.values, others=True)
+            return ValueSet(absent=True, values=can_be, others=True)
         case Operator.EXISTS:
             return ValueSet(absent=False, values=frozenset(), others=True)
         case Operator.DOES_NOT_EXIST:

@@ -63,6 +63,8 @@ def lost_from_anywhere(before: Sources, after: Sources, universe: Universe) -> L
 
 def lost_from_some(before: Sources, after: Sources, universe: Universe) -> Loss | None:
     """Say whether *before* admits somebody and *after* nobody: what a requirement "from some source" can lose."""
+    if before == after:
+        return None
     had = _admits_somebody(before, universe)
     has = _admits_somebody(after, universe)
     if had is False or has is True:

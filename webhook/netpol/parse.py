@@ -20,7 +20,7 @@ Source: networking.k8s.io/v1 types.go, defaults.go and the validation of the API
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from webhook.netpol.faults import Fault, SpecError
@@ -40,6 +40,7 @@ from webhook.netpol.model import (
 )
 from webhook.netpol.parse_selector import read_selector
 from webhook.netpol.reading import Faults, describe, integer, items, mapping, shorten, string
+from webhook.netpol.selectors import EVERYTHING
 
 LAST_PORT = 65535
 _PORT_NAME = re.compile(r"(?=.*[a-z])(?!.*--)[a-z0-9](?:[-a-z0-9]{0,13}[a-z0-9])?")  # RFC 6335 5.1
@@ -72,11 +73,13 @@ def read_policy(api_object: Mapping[str, Any], namespace: str | None = None) -> 
     metadata = mapping(api_object.get("metadata"), "metadata", faults)
     namespace = namespace or string(metadata.get("namespace"), "metadata.namespace", faults) or "default"
     spec = mapping(api_object.get("spec"), "spec", faults)
-    readable = not faults.found
     selector = read_selector(spec.get("podSelector"), "spec.podSelector", faults)
+    policy_types = _policy_types(spec, faults)
+    readable = not _is_misread(faults.found)
     ingress = _rules(spec.get("ingress"), "spec.ingress", "from", namespace, faults)
     egress = _rules(spec.get("egress"), "spec.egress", "to", namespace, faults)
-    if not readable:
+    if not readable:  # it may select anything, or restrict either direction; what it admits counts for nobody
+        selector, policy_types = EVERYTHING, frozenset(PolicyType)
         ingress = egress = (PolicyRule(peers=(Unreadable(field="spec"),)),)
     policy = NetworkPolicy(
         namespace=namespace,
@@ -84,13 +87,18 @@ def read_policy(api_object: Mapping[str, Any], namespace: str | None = None) -> 
         uid=string(metadata.get("uid"), "metadata.uid", faults),
         resource_version=string(metadata.get("resourceVersion"), "metadata.resourceVersion", faults),
         pod_selector=selector,
-        policy_types=_policy_types(spec, faults),
+        policy_types=policy_types,
         ingress=ingress,
         egress=egress,
         terminating=metadata.get("deletionTimestamp") is not None,
         faulty=bool(faults.found),
     )
     return policy, tuple(faults.found)
+
+
+def _is_misread(faults: Iterable[Fault]) -> bool:
+    """Say whether more is wrong than one value's form: then what was read may be wider than what is written."""
+    return any(fault.reason not in {"Invalid", "TooMany"} for fault in faults)
 
 
 def _policy_types(spec: Mapping[str, Any], faults: Faults) -> frozenset[PolicyType]:
@@ -116,19 +124,19 @@ def _rules(value: object, path: str, peers_field: str, namespace: str, faults: F
         faults.mistyped(path, value, "a list")
         return (PolicyRule(peers=(Unreadable(field=path),)),)
     return tuple(
-        PolicyRule(
-            peers=_peers(rule.get(peers_field), f"{rule_path}.{peers_field}", namespace, faults),
-            ports=_ports(rule.get("ports"), f"{rule_path}.ports", faults),
-        )
-        for rule_path, item in items(value, path, faults)
-        for rule in (_rule(item, rule_path, peers_field, faults),)
+        _rule(item, rule_path, peers_field, namespace, faults) for rule_path, item in items(value, path, faults)
     )
 
 
-def _rule(value: object, path: str, peers_field: str, faults: Faults) -> Mapping[str, Any]:
-    """Read one rule; one that is no object becomes a rule with a peer that is no object, so that it admits nobody."""
+def _rule(value: object, path: str, peers_field: str, namespace: str, faults: Faults) -> PolicyRule:
+    if value is not None and not isinstance(value, Mapping):
+        faults.mistyped(path, value, "an object")
+        return PolicyRule(peers=(Unreadable(field=path),))
     rule = mapping(value, path, faults)
-    return rule if value is None or isinstance(value, Mapping) else {peers_field: [value]}
+    return PolicyRule(
+        peers=_peers(rule.get(peers_field), f"{path}.{peers_field}", namespace, faults),
+        ports=_ports(rule.get("ports"), f"{path}.ports", faults),
+    )
 
 
 def _peers(value: object, path: str, namespace: str, faults: Faults) -> tuple[NetworkPolicyPeer, ...] | None:
@@ -156,7 +164,7 @@ def _peer(  # noqa: PLR0911  one return for each form of a peer
         return Unreadable(field=path)
     pod_selector = read_selector(pods, f"{path}.podSelector", faults)
     namespace_selector = read_selector(namespaces, f"{path}.namespaceSelector", faults)
-    if any(fault.reason == "TypeInvalid" for fault in faults.found[before:]):
+    if _is_misread(faults.found[before:]):
         return Unreadable(field=path)
     if namespaces is None:
         return PodPeer(namespace=namespace, pod_selector=pod_selector)
@@ -164,23 +172,37 @@ def _peer(  # noqa: PLR0911  one return for each form of a peer
 
 
 def _ip_block(value: object, path: str, faults: Faults) -> IPBlock | Unreadable:
-    block = mapping(value, path, faults)
-    outer = _cidr(block.get("cidr"), f"{path}.cidr", faults)
+    if not isinstance(value, Mapping):
+        faults.mistyped(path, value, "an object")
+        return Unreadable(field=path)
+    outer = _cidr(value.get("cidr"), f"{path}.cidr", faults)
     before = len(faults.found)
-    except_: list[Interval] = []
-    for item_path, item in items(block.get("except"), f"{path}.except", faults):
-        inner = _cidr(item, item_path, faults)
-        if inner is None or outer is None:
-            continue
+    inner = [
+        _except(item, item_path, path, outer, faults)
+        for item_path, item in items(value.get("except"), f"{path}.except", faults)
+    ]
+    if outer is None or None in inner or _is_misread(faults.found[before:]):
+        return Unreadable(field=path)
+    family, (first, last) = outer
+    excluded = tuple(
+        (max(first, lowest), min(last, highest))
+        for known, (lowest, highest) in filter(None, inner)
+        if known == family and lowest <= last and first <= highest
+    )
+    return IPBlock(family=family, cidr=(first, last), except_=excluded)
+
+
+def _except(
+    value: object, path: str, block_path: str, outer: tuple[int, Interval] | None, faults: Faults
+) -> tuple[int, Interval] | None:
+    """Read one exception; what older API servers stored may reach beyond its block."""
+    inner = _cidr(value, path, faults)
+    if inner is not None and outer is not None:
         (family, (first, last)), (outer_family, (outer_first, outer_last)) = inner, outer
         inside = family == outer_family and outer_first <= first and last <= outer_last
         if not inside or (first, last) == (outer_first, outer_last):
-            faults.add(item_path, f"{describe(item)} must lie within, and be smaller than, {path}.cidr")
-        if inside:
-            except_.append((first, last))
-    if outer is None or any(fault.reason == "TypeInvalid" for fault in faults.found[before:]):
-        return Unreadable(field=path)
-    return IPBlock(family=outer[0], cidr=outer[1], except_=tuple(except_))
+            faults.add(path, f"{describe(value)} must lie within, and be smaller than, {block_path}.cidr")
+    return inner
 
 
 def _cidr(value: object, path: str, faults: Faults) -> tuple[int, Interval] | None:
@@ -228,17 +250,16 @@ def _port(value: object, path: str, faults: Faults) -> NetworkPolicyPort:
 
 def _check_range(number: int | None, end: int | None, path: str, faults: Faults) -> None:
     if number is not None and not 1 <= number <= LAST_PORT:
-        faults.add(f"{path}.port", f"must be between 1 and {LAST_PORT}, not {shorten(str(number))}")
+        faults.add(f"{path}.port", f"must be between 1 and {LAST_PORT}, not {describe(number)}")
     if end is not None and number is not None and not number <= end <= LAST_PORT:
-        faults.add(f"{path}.endPort", f"must be between port and {LAST_PORT}, not {shorten(str(end))}")
+        faults.add(f"{path}.endPort", f"must be between port and {LAST_PORT}, not {describe(end)}")
 
 
 def _protocol(value: object, path: str, faults: Faults) -> Protocol:
-    text = string(value, path, faults)
-    if not text:
+    if value is None:
         return Protocol.TCP
     for protocol in Protocol:
-        if protocol.value == text:
+        if protocol.value == value:
             return protocol
     faults.add(path, f"must be TCP, UDP or SCTP, not {describe(value)}", "NotSupported")
     return Protocol.TCP

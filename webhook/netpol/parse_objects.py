@@ -54,7 +54,7 @@ def read_pod(api_object: Mapping[str, Any], faults: Faults) -> Pod:
         host_addresses=_addresses(status, "hostIP", "hostIPs", faults),
         node=string(spec.get("nodeName"), "spec.nodeName", faults),
         host_network=boolean(spec.get("hostNetwork"), "spec.hostNetwork", faults) is True,
-        finished=status.get("phase") in FINISHED_PHASES,
+        finished=string(status.get("phase"), "status.phase", faults) in FINISHED_PHASES,
         owners=read_owners(metadata, faults),
     )
 

@@ -47,7 +47,10 @@ def read_selector(value: object, path: str, faults: Faults) -> LabelSelector:
 
 
 def _requirement(value: Any, path: str, faults: Faults) -> LabelSelectorRequirement | None:
+    before = len(faults.found)
     expression = mapping(value, path, faults)
+    if len(faults.found) > before:
+        return None
     key = string(expression.get("key"), f"{path}.key", faults)
     _check_key(key, f"{path}.key", faults)
     written = string(expression.get("operator"), f"{path}.operator", faults)

@@ -11,7 +11,7 @@ from webhook.netpol.faults import Fault, SpecError
 from webhook.netpol.intervals import Interval, Intervals, subtract
 from webhook.netpol.isolation import selecting
 from webhook.netpol.model import PolicyType, Protocol
-from webhook.netpol.reading import shorten
+from webhook.netpol.reading import describe, shorten
 from webhook.netpol.snapshot import ClusterSnapshot
 from webhook.netpol.sources import EVERYONE, Sources, admitted
 
@@ -54,7 +54,7 @@ def who_may_connect(to: str, protocol: str, port: int, snapshot: ClusterSnapshot
         message = f"must be TCP, UDP or SCTP, not {shorten(repr(protocol))}"
         faults.append(Fault(field="protocol", message=message, reason="NotSupported"))
     if not 1 <= port <= LAST_PORT:
-        faults.append(Fault(field="port", message=f"must be between 1 and {LAST_PORT}, not {port}"))
+        faults.append(Fault(field="port", message=f"must be between 1 and {LAST_PORT}, not {describe(port)}"))
     if pod is None or known is None or faults:
         raise SpecError(faults)
     if pod.host_network:

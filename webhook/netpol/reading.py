@@ -112,5 +112,5 @@ def strings(value: object, path: str, faults: Faults) -> dict[str, str]:
         if isinstance(key, str):
             found[key] = string(item, f"{path}[{key}]", faults)
         else:
-            faults.mistyped(path, key, "an object with strings as keys; one key is")
+            faults.mistyped(path, key, "an object whose keys are strings")
     return found

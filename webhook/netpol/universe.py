@@ -5,6 +5,7 @@ Every pod of every namespace, existing or future, and every unicast address outs
 link-local, multicast, unspecified and reserved ranges are no source of a connection to a pod.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -86,8 +87,8 @@ class Universe:
         ]
         if not candidates:
             return ()
-        seen = self.seen(family)
-        return union((first, last) for first, last in candidates if any(first <= address <= last for address in seen))
+        seen = sorted(self.seen(family))
+        return union((first, last) for first, last in candidates if bisect_right(seen, last) > bisect_left(seen, first))
 
 
 def _may_be_pods_only(family: int, first: int, last: int) -> bool:

@@ -1,0 +1,86 @@
+"""Short ways to ask the pure core, for tests that care about the answer alone."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import builders as b
+
+from webhook.netpol import ClusterSnapshot, Connection, Verdict, evaluate
+from webhook.netpol.model import IPBlock, NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort, Pod, PolicyRule
+from webhook.netpol.parse import parse_policy, read_policy
+from webhook.netpol.parse_objects import read_pod
+from webhook.netpol.parse_selector import read_selector
+from webhook.netpol.reading import Faults
+from webhook.netpol.selectors import LabelSelector
+from webhook.netpol.sources import Sources, of_rules
+from webhook.netpol.universe import IPBlockMatchesPods
+
+
+def selector_of(node: object) -> LabelSelector:
+    return read_selector(node, "selector", Faults())
+
+
+def policy_of(*args: Any, **fields: Any) -> NetworkPolicy:
+    """Return the model of a policy that has no faults."""
+    return parse_policy(b.policy(*args, **fields))
+
+
+def tolerated(**fields: Any) -> NetworkPolicy:
+    """Return the model of a policy as it is stored, faults and all."""
+    return read_policy(b.policy(**fields))[0]
+
+
+def faults_of(api_object: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return (path, reason) of each fault of a policy."""
+    return [(fault.field, fault.reason) for fault in read_policy(api_object)[1]]
+
+
+def rule_of(rule: object) -> PolicyRule:
+    return tolerated(ingress=[rule]).ingress[0]
+
+
+def peer_of(peer: object) -> NetworkPolicyPeer:
+    peers = rule_of({"from": [peer]}).peers
+    assert peers is not None
+    return peers[0]
+
+
+def block_of(cidr: str, *except_: str) -> IPBlock:
+    block = peer_of(b.block(cidr, *except_))
+    assert isinstance(block, IPBlock)
+    return block
+
+
+def port_of(entry: object) -> NetworkPolicyPort:
+    ports = rule_of({"ports": [entry]}).ports
+    assert ports is not None
+    return ports[0]
+
+
+def pod_of(*args: Any, **fields: Any) -> Pod:
+    return read_pod(b.pod(*args, **fields), Faults())
+
+
+def sources_of(*peers: Any) -> Sources:
+    """Return the set of those that one ingress rule with these peers admits; without peers, everyone."""
+    return of_rules([rule_of(b.from_(*peers))])
+
+
+def ask(  # noqa: PLR0913  the parts of a connection
+    objects: Iterable[Mapping[str, Any]],
+    source: str,
+    destination: str,
+    port: int = 3000,
+    protocol: str = "TCP",
+    *,
+    ipblock_matches_pods: IPBlockMatchesPods = "unknown",
+) -> Verdict:
+    connection = Connection(source=source, destination=destination, port=port, protocol=protocol)
+    return evaluate(connection, ClusterSnapshot.from_objects(objects), ipblock_matches_pods=ipblock_matches_pods)
+
+
+def word(verdict: Verdict) -> str:
+    """Return a verdict in one word."""
+    if not verdict.decided:
+        return "undecided"
+    return "allowed" if verdict.allowed else "denied"

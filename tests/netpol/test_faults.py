@@ -1,0 +1,30 @@
+"""Faults say where, and an error says all of them."""
+
+import pytest
+
+from webhook.netpol import Fault, SpecError
+
+
+@pytest.mark.parametrize(
+    ("fault", "line"),
+    [
+        pytest.param(Fault(field="spec.x", message="is wrong"), "spec.x: is wrong", id="a fault without its object"),
+        pytest.param(
+            Fault(field="spec.x", message="is wrong", kind="Pod", name="shop/web-0"),
+            "Pod shop/web-0: spec.x: is wrong",
+            id="a fault that knows its object",
+        ),
+    ],
+)
+def test_a_fault_is_one_line(fault: Fault, line: str) -> None:
+    """A fault prints as its object, its path and what is wrong there."""
+    assert line == str(fault)
+
+
+def test_an_error_tells_every_fault() -> None:
+    """An error holds its faults in order and prints them all."""
+    faults = [Fault(field="a", message="one"), Fault(field="b", message="two", reason="Required")]
+    error = SpecError(iter(faults))
+
+    assert tuple(faults) == error.faults
+    assert str(error) == "a: one; b: two"
