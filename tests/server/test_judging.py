@@ -1,0 +1,308 @@
+"""What is judged while the cluster changes underneath: in flight, live lists, and what they cannot tell."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from builders import (
+    GATEWAY_KIND,
+    ApiObject,
+    body,
+    eem_labels,
+    from_,
+    instance,
+    namespace,
+    pod,
+    policy,
+    port,
+    review,
+    selector,
+)
+
+from webhook.admission import AdmissionResponse, Options, decode_review
+from webhook.admission.inflight import PENDING_SECONDS, SETTLE_SECONDS
+from webhook.cluster.errors import ApiError, UnreachableError
+from webhook.eem import EemSnapshot
+from webhook.server import NotReady
+from webhook.server.judging import PolicyJudge
+
+WORLD = (
+    namespace("eem"),
+    namespace("shop"),
+    instance("gw", kind=GATEWAY_KIND),
+    pod("gw-ibm-egw-gateway-7f9c-x2x", labels=eem_labels("gw")),
+)
+DENY = policy("default-deny", policy_types=["Ingress"], resource_version="1")
+
+
+def allow(name: str = "allow", version: str = "1") -> ApiObject:
+    rule = from_(ports=[port(8092, "TCP")])
+    return policy(name, pod_selector=selector(**eem_labels("gw")), ingress=[rule], resource_version=version)
+
+
+def narrow(name: str = "allow", version: str = "2") -> ApiObject:
+    """Return the allow policy with its clients narrowed to one namespace."""
+    only = {"namespaceSelector": selector(team="shop")}
+    rule = from_(only, ports=[port(8092, "TCP")])
+    return policy(name, pod_selector=selector(**eem_labels("gw")), ingress=[rule], resource_version=version)
+
+
+@dataclass
+class Cluster:
+    """
+    A cluster in which the cache lags behind the store, and both are in the test's hands.
+
+    `stored` is what a live list shows, `snapshot` what the watch has brought.
+    """
+
+    stored: dict[str, ApiObject]
+    snapshot: EemSnapshot
+    now: float = 1000.0
+    has_synced: bool = True
+    lists: int = 0
+    live: Callable[[], Awaitable[None]] | None = None
+    failure: Exception | None = None
+    options: Options = field(default_factory=Options)
+
+    @classmethod
+    def of(cls, *policies: ApiObject) -> "Cluster":
+        stored = {known["metadata"]["name"]: known for known in policies}
+        return cls(stored=stored, snapshot=EemSnapshot.from_objects([*WORLD, *policies]))
+
+    def judge(self, **settings: Any) -> PolicyJudge:
+        return PolicyJudge(self, self.options, self.listed, monotonic=lambda: self.now, **settings)
+
+    async def listed(self, namespace_name: str) -> Iterable[Mapping[str, Any]]:
+        assert namespace_name == "eem"
+        self.lists += 1
+        if self.live is not None:
+            await self.live()
+        if self.failure is not None:
+            raise self.failure
+        return list(self.stored.values())
+
+    def store(self, change: ApiObject) -> None:
+        self.stored[change["metadata"]["name"]] = change
+
+    def seen(self) -> None:
+        """Let the watch bring the cache to what is stored."""
+        self.snapshot = EemSnapshot.from_objects([*WORLD, *self.stored.values()])
+
+
+async def ask(
+    judge: PolicyJudge, new: ApiObject | None = None, old: ApiObject | None = None, **fields: Any
+) -> AdmissionResponse:
+    return await judge(decode_review(body(review(new, old, **fields))))
+
+
+async def test_an_unsynced_cache_gives_no_verdict() -> None:
+    """While the cluster is not known, no verdict is given, for another replica may know it."""
+    cluster = Cluster.of(DENY, allow())
+    cluster.has_synced = False
+
+    with pytest.raises(NotReady):
+        await ask(cluster.judge(), None, allow())
+
+
+async def test_two_removals_that_are_only_together_a_break_are_not_both_admitted() -> None:
+    """The second of two removals is judged as if the first had happened, before anybody has seen it."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    judge = cluster.judge()
+
+    first = await ask(judge, None, allow("a"))
+    second = await ask(judge, None, allow("b"))
+
+    assert (first.allowed, second.allowed) == (True, False)
+
+
+async def test_an_isolation_in_flight_counts_at_once() -> None:
+    """A default deny that was admitted for the sake of an allow forbids at once to delete that allow."""
+    cluster = Cluster.of(allow())
+    judge = cluster.judge()
+
+    lockdown = await ask(judge, DENY)
+    removal = await ask(judge, None, allow())
+
+    assert (lockdown.allowed, removal.allowed) == (True, False)
+
+
+async def test_an_allow_in_flight_does_not_count() -> None:
+    """An allow that was admitted and then rejected by a quota is not trusted by the removal that would need it."""
+    cluster = Cluster.of(DENY, allow("a"))
+    judge = cluster.judge()
+
+    repair = await ask(judge, allow("b"))
+    removal = await ask(judge, None, allow("a"))
+
+    assert (repair.allowed, removal.allowed) == (True, False)
+
+
+async def test_a_repair_on_another_replica_is_seen_before_a_refusal() -> None:
+    """A fix that went through another replica is in no cache yet; the live list shows it, and nothing is refused."""
+    cluster = Cluster.of(DENY, allow("a"))
+    cluster.store(allow("b"))
+
+    removal = await ask(cluster.judge(), None, allow("a"))
+
+    assert (removal.allowed, cluster.lists) == (True, 1)
+
+
+async def test_an_allowed_change_costs_no_list() -> None:
+    """Only a refusal is confirmed."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+
+    await ask(cluster.judge(), None, allow("a"))
+
+    assert cluster.lists == 0
+
+
+async def test_a_dry_run_leaves_no_trace() -> None:
+    """A removal that was only tried does not count against the next one."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    judge = cluster.judge()
+
+    await ask(judge, None, allow("a"), dry_run=True)
+    removal = await ask(judge, None, allow("b"))
+
+    assert removal.allowed
+
+
+async def test_an_admitted_delete_that_fails_is_forgotten_by_the_next_look() -> None:
+    """A list that begins once a write must have happened, and shows nothing, means that it failed."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    judge = cluster.judge()
+
+    await ask(judge, None, allow("a"))
+    cluster.now += SETTLE_SECONDS + 0.1
+    removal = await ask(judge, None, allow("b"))
+
+    assert (removal.allowed, cluster.lists) == (True, 1)
+
+
+async def test_a_delete_on_its_way_is_not_forgotten() -> None:
+    """A list that begins at once may be older than the write: the removal still counts."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    judge = cluster.judge()
+
+    await ask(judge, None, allow("a"))
+    cluster.now += SETTLE_SECONDS - 0.1
+    removal = await ask(judge, None, allow("b"))
+
+    assert not removal.allowed
+
+
+async def test_a_change_that_was_seen_is_in_flight_no_more() -> None:
+    """Once the watch shows a narrowing undone, the narrowing does not count any more."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    judge = cluster.judge()
+
+    narrowing = await ask(judge, narrow("a"), allow("a"))
+    cluster.store(allow("a", version="3"))
+    cluster.seen()
+    removal = await ask(judge, None, allow("b"))
+
+    assert (narrowing.allowed, removal.allowed) == (True, True)
+
+
+async def test_a_change_that_nobody_saw_is_forgotten_in_the_end() -> None:
+    """No request of the API server lives longer than a minute, and so nothing is in flight for longer."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    judge = cluster.judge()
+
+    await ask(judge, None, allow("a"))
+    cluster.now += PENDING_SECONDS + 1
+    await ask(judge, None, allow("b"))
+
+    assert cluster.lists == 0
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        pytest.param(UnreachableError("connection refused"), id="the API server is gone"),
+        pytest.param(ApiError(429, "TooManyRequests", "slow down"), id="the API server is busy"),
+    ],
+)
+async def test_a_refusal_that_cannot_be_confirmed_says_so(failure: Exception) -> None:
+    """Where the live list fails, the refusal stands, and whoever reads it knows on what it rests."""
+    cluster = Cluster.of(DENY, allow("a"))
+    cluster.failure = failure
+
+    removal = await ask(cluster.judge(), None, allow("a"))
+
+    assert not removal.allowed
+    assert "could not be asked" in removal.message
+    assert removal.verdict is not None
+    assert removal.verdict.message == removal.message
+
+
+async def test_a_live_list_that_hangs_ends_within_its_time() -> None:
+    """An API server that does not answer delays a refusal by no more than the time for one list."""
+    cluster = Cluster.of(DENY, allow("a"))
+
+    async def never() -> None:
+        await asyncio.Event().wait()
+
+    cluster.live = never
+    removal = await ask(cluster.judge(live_seconds=0.01), None, allow("a"))
+
+    assert not removal.allowed
+    assert "did not answer in time" in removal.message
+
+
+async def test_what_is_only_warned_about_is_confirmed_too() -> None:
+    """In warn mode a change passes with its warning, whether or not the list could be had."""
+    cluster = Cluster.of(DENY, allow("a"))
+    cluster.options = Options(mode="warn")
+    cluster.failure = UnreachableError("connection refused")
+
+    removal = await ask(cluster.judge(), None, allow("a"))
+
+    assert (removal.allowed, removal.result) == (True, "warned")
+
+
+async def test_more_changes_in_flight_than_can_be_combined_are_judged_at_their_worst() -> None:
+    """With many removals in flight the last allow stays, whatever becomes of the others."""
+    cluster = Cluster.of(DENY, *(allow(f"a{index}") for index in range(8)))
+    judge = cluster.judge()
+
+    verdicts = [(await ask(judge, None, allow(f"a{index}"))).allowed for index in range(8)]
+
+    assert verdicts == [True] * 7 + [False]
+
+
+async def test_files_have_nothing_in_flight() -> None:
+    """Where the cluster is files, the same question gets the same answer, whatever was asked before."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    judge = PolicyJudge(cluster, Options())
+
+    first = await ask(judge, None, allow("a"))
+    second = await ask(judge, None, allow("b"))
+
+    assert (first.allowed, second.allowed) == (True, True)
+
+
+async def test_pairs_of_racing_edits_never_break_together() -> None:
+    """
+    Of two edits that are each fine and together a break, one replica admits at most one.
+
+    They come 0 to 50 ms apart on the test's clock; each admitted edit is stored, and seen, a random while later.
+    """
+    rng = random.Random(20261123)
+    broken = 0
+    for _ in range(300):
+        cluster = Cluster.of(DENY, allow("a"), allow("b"))
+        judge = cluster.judge()
+        first = await ask(judge, None, allow("a"))
+        cluster.now += rng.uniform(0, 0.05)
+        if rng.random() < 0.5:
+            del cluster.stored["a"]
+        if rng.random() < 0.5:
+            cluster.seen()
+        second = await ask(judge, *rng.choice([(None, allow("b")), (narrow("b"), allow("b"))]))
+        broken += first.allowed and second.allowed
+
+    assert broken == 0
