@@ -174,9 +174,14 @@ def group(claimed: Iterable[tuple[Claim, Pod]]) -> tuple[Subject, ...]:
         Subject(
             component=claim[0],
             instance=claim[1],
-            pod=pods[0],
+            pod=min(pods, key=lambda pod: (pod.template_of, pod.name)),
             names=tuple(sorted(pod.name for pod in pods if not pod.template_of)),
         )
         for (claim, _, _), pods in folded.items()
     ]
-    return tuple(sorted(subjects, key=lambda subject: (subject.instance, not subject.names, subject.names)))
+    return tuple(sorted(subjects, key=_order))
+
+
+def _order(subject: Subject) -> tuple[InstanceRef, bool, tuple[str, ...], list[tuple[str, str]], str]:
+    """Order subjects so that every replica names the same one first: those with live pods before templates."""
+    return subject.instance, not subject.names, subject.names, sorted(subject.pod.labels.items()), subject.pod.name
