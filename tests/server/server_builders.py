@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from aiohttp import web
+
 from certs import KeyPair, issue_serving_pair, make_authority
 from webhook.admission import AdmissionRequest, AdmissionResponse
 from webhook.server import (
@@ -152,6 +154,7 @@ class Running:
     """A server that runs, and what belongs to it."""
 
     servers: Servers
+    app: web.Application
     serving: Serving
     source: CertificateSource
     clients: list[Connected] = field(default_factory=list)
@@ -205,13 +208,14 @@ async def running(
     if source is None:
         source = CertificateSource(metrics=serving.metrics)
         source.install(PAIR.certificate_pem(), PAIR.key_pem(), AUTHORITY.certificate_pem())
+    app = make_app(judges or {PATH: judge}, serving)
     servers = Servers(
         serving,
-        https=Endpoint(app=make_app(judges or {PATH: judge}, serving), host=HOST, port=0, tls=source.context),
+        https=Endpoint(app=app, host=HOST, port=0, tls=source.context),
         http=Endpoint(app=make_health_app(checks or {}, serving), host=HOST, port=0),
     )
     await servers.start()
-    built = Running(servers=servers, serving=serving, source=source)
+    built = Running(servers=servers, app=app, serving=serving, source=source)
     try:
         yield built
     finally:

@@ -73,13 +73,15 @@ async def test_a_header_that_drips_ends_the_connection() -> None:
     async with running(limits=FAST) as server:
         connected = await server.connect()
         ended = asyncio.create_task(connected.closed())
-        for byte in b"POST /validate-networkpolicy HTTP/1.1\r\n" * 40:
+        await connected.send(b"POST /validate-networkpolicy HTTP/1.1\r\nX-Drip: ")
+        for _ in range(200):
             if ended.done():
                 break
-            connected.writer.write(bytes([byte]))
+            connected.writer.write(b"y")
             await asyncio.wait((ended,), timeout=0.01)
 
         assert ended.done()
+        assert await server.metric(cut("slow_header")) == 1
 
 
 async def test_an_idle_connection_outlives_the_header_deadline() -> None:
@@ -223,6 +225,8 @@ async def test_a_peer_that_reads_slowly_is_served() -> None:
         connected.writer.transport.resume_reading()
 
         assert [(await connected.answer()).status for _ in range(5_000)] == [200] * 5_000
+        in_an_hour = asyncio.get_running_loop().time() + 3600
+        assert [each.overdue(in_an_hour) for each in held] == [None]
 
 
 async def test_the_longest_idle_connection_makes_room() -> None:

@@ -8,6 +8,7 @@ from server_builders import AUTHORITY, PATH, Running, allow, client_context, log
 
 from webhook.admission import AdmissionRequest, AdmissionResponse
 from webhook.server import MUTATE_EEM, VALIDATE_EEM, WEBHOOKS, Limits, NotReady
+from webhook.server.app import GATE
 
 NETWORK_POLICIES = WEBHOOKS[PATH]
 
@@ -172,6 +173,14 @@ async def test_9_mib_is_413_and_3_mib_is_judged() -> None:
         assert (await server.ask(head + chunks)).status == 413
 
 
+async def test_a_body_announced_too_large_is_not_waited_for() -> None:
+    """What says that it will be too large is refused before a byte of it is read."""
+    async with running(limits=Limits(linger_seconds=0.01)) as server:
+        answer = await server.ask(post(b"", headers={"Content-Length": str(9 * 2**20)}))
+
+    assert (answer.status, answer.headers["connection"]) == (413, "close")
+
+
 async def test_chunks_are_a_body_too() -> None:
     """A chunked body within the limit is judged."""
     body = review()
@@ -189,6 +198,31 @@ async def test_a_broken_chunk_is_400() -> None:
 
         assert answer.status == 400
         assert (await server.ask(post(review()))).status == 200
+
+
+async def test_a_body_that_breaks_on_the_way_is_408() -> None:
+    """After a framing fault in the middle the rest cannot come: the deadline ends it, and its bytes are given back."""
+    head = post(b"", headers={"Content-Length": None, "Transfer-Encoding": "chunked"})
+    async with running(limits=Limits(body_seconds=0.1, linger_seconds=0.01)) as server:
+        bodies = server.app[GATE].bodies
+        connected = await server.connect()
+        await connected.send(head + b"5\r\nhello\r\n")
+        await until(lambda: bodies.held == 5)
+        answer = await connected.ask(b"zz\r\nhello\r\n")
+
+        assert (answer.status, bodies.held) == (408, 0)
+
+
+async def test_an_answer_before_the_bodys_end_closes() -> None:
+    """What follows a body that was not read cannot be told from a request: the connection ends."""
+    async with running(limits=Limits(linger_seconds=0.01)) as server:
+        connected = await server.connect()
+        answer = await connected.ask(post(review(), path="/nobody")[:-20])
+
+        assert (answer.status, answer.headers["connection"]) == (404, "close")
+        assert await connected.closed()
+        whole = await server.ask(post(review(), path="/nobody"))
+        assert (whole.status, "connection" in whole.headers) == (404, False)
 
 
 async def test_a_slow_body_is_408() -> None:

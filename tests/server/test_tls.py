@@ -81,6 +81,24 @@ async def test_a_swapped_secret_is_served_to_new_handshakes_and_old_connections_
         assert (await before.ask(post(review()))).status == 200
 
 
+async def test_a_swap_between_two_reads_tears_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the Secret is swapped after the certificate was read, the key still comes from the same version."""
+    mount(tmp_path, "one", PAIR)
+
+    def read_and_swap(path: Path) -> bytes:
+        content = path.read_bytes()
+        if path.name == "tls.crt" and not (tmp_path / "two").exists():
+            mount(tmp_path, "two", OTHER)
+        return content
+
+    monkeypatch.setattr("webhook.server.tls._read_file", read_and_swap)
+    source = await loaded(tmp_path)
+
+    assert source.not_after == PAIR.certificate.not_valid_after_utc
+    assert await source.reload()
+    assert source.not_after == OTHER.certificate.not_valid_after_utc
+
+
 async def test_no_handshake_fails_while_pairs_are_swapped() -> None:
     """A hundred swaps under fresh handshakes: each handshake gets one of the two pairs, none fails."""
     async with running() as server:
