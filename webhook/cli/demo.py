@@ -58,14 +58,14 @@ async def _demo(settings: Settings, *, once: bool) -> int:
         try:
             ca, review = Path(folder) / "ca.crt", Path(folder) / "review.json"
             ca.write_bytes(service.certificate.ca_bundle)
-            review.write_bytes(_review(DEFAULT_DENY))
             url = f"https://127.0.0.1:{service.servers.https_port}{VALIDATE_NETWORK_POLICY}"
             await _show(service.store, url, ca)
             if once:
                 return 0
+            review.write_bytes(_review(_remedies()[0], "DELETE"))
             print(
                 f"\nServing until Ctrl-C; probes and metrics are on http://127.0.0.1:{service.servers.http_port}. "
-                f"Ask it yourself:\n\ncurl --cacert {ca} -H 'Content-Type: application/json' --data @{review} {url}\n",
+                f"Ask it yourself, as if somebody deleted a repair again:\n\ncurl --cacert {ca} -H 'Content-Type: application/json' --data @{review} {url}\n",
                 flush=True,
             )
             return await service.run_until(told)
@@ -87,6 +87,7 @@ async def _show(store: Store, url: str, ca: Path) -> None:
             await _apply(session, url, remedy)
         store.reset(EemSnapshot.from_objects([*CLUSTER, *remedies]))
         await _apply(session, url, DEFAULT_DENY)
+        store.reset(EemSnapshot.from_objects([*CLUSTER, *remedies, DEFAULT_DENY]))
 
 
 async def _apply(session: aiohttp.ClientSession, url: str, policy: Mapping[str, Any]) -> None:
@@ -94,7 +95,7 @@ async def _apply(session: aiohttp.ClientSession, url: str, policy: Mapping[str, 
     name = policy["metadata"]["name"]
     print(f"$ kubectl apply -f {name}.yaml")
     headers = {"Content-Type": "application/json"}
-    async with session.post(url, data=_review(policy), headers=headers) as reply:
+    async with session.post(url, data=_review(policy, "CREATE"), headers=headers) as reply:
         answer = msgspec.json.decode(await reply.read())["response"]
     for warning in answer.get("warnings", ()):
         print(f"Warning: {warning}")
@@ -111,18 +112,18 @@ def _remedies() -> list[Mapping[str, Any]]:
     return list({lost.remedy["metadata"]["name"]: lost.remedy for lost in verdict.lost if lost.remedy}.values())
 
 
-def _review(policy: Mapping[str, Any]) -> bytes:
-    """Give the review that an API server sends for the creation of *policy*."""
+def _review(policy: Mapping[str, Any], operation: str) -> bytes:
+    """Give the review that an API server sends when somebody creates or deletes *policy*."""
     request = {
         "uid": "705ab4f5-6393-11e8-b7cc-42010a800002",
         "kind": {"group": "networking.k8s.io", "version": "v1", "kind": "NetworkPolicy"},
         "resource": {"group": "networking.k8s.io", "version": "v1", "resource": "networkpolicies"},
         "name": policy["metadata"]["name"],
         "namespace": NAMESPACE,
-        "operation": "CREATE",
+        "operation": operation,
         "userInfo": {"username": "jane", "groups": ["system:authenticated"]},
-        "object": policy,
-        "oldObject": None,
+        "object": policy if operation == "CREATE" else None,
+        "oldObject": policy if operation == "DELETE" else None,
         "dryRun": False,
     }
     review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}

@@ -1,0 +1,157 @@
+"""`eem-guardrail explain`: one connection, a range, or everyone who may connect."""
+
+import json
+from pathlib import Path
+
+import pytest
+from builders import (
+    ApiObject,
+    block,
+    expression,
+    from_,
+    namespace,
+    peer,
+    pod,
+    policy,
+    port,
+    selector,
+    to,
+    workload,
+)
+
+from webhook.cli import main
+
+ALLOWED, DENIED, UNUSABLE = 0, 1, 2
+INGRESS = from_(
+    peer(pods=selector(app="web"), namespaces=selector(team="shop")),
+    peer(pods=selector(expression("tier", "In", "a", "b"), expression("old", "DoesNotExist"))),
+    peer(namespaces=selector(expression("env", "NotIn", "test"), expression("zone", "Exists"))),
+    block("10.0.0.0/8", "10.1.0.0/16"),
+    ports=[port(8092, "TCP")],
+)
+
+
+def write(path: Path, *objects: ApiObject) -> str:
+    path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
+    return str(path)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> str:
+    return write(
+        tmp_path / "state.yaml",
+        namespace("eem"),
+        namespace("shop", labels={"team": "shop"}),
+        pod("gw-0", "eem", labels={"app": "gw"}, ips=["10.9.0.1"]),
+        pod("web-0", "shop", labels={"app": "web"}, ips=["172.16.0.1"]),
+        pod("other-0", "shop", ips=["172.16.0.2"]),
+        pod("ten-0", "shop", ips=["10.9.0.9"]),
+        pod("node-0", "eem", host_network=True, ips=["192.168.0.1"]),
+        workload("batch", "shop", labels={"app": "web"}),
+        policy("only-web", "eem", pod_selector=selector(app="gw"), ingress=[INGRESS]),
+    )
+
+
+def explain(state: str, *words: str) -> int:
+    return main(["explain", "--state", state, "--to", "eem/gw-0", "--port", "8092", *words])
+
+
+@pytest.mark.parametrize(
+    ("source", "status", "answer"),
+    [
+        pytest.param("shop/web-0", ALLOWED, "ALLOWED", id="a pod that a rule admits"),
+        pytest.param("shop/batch", ALLOWED, "ALLOWED", id="a workload that has no pods yet"),
+        pytest.param("shop/other-0", DENIED, "NOT ALLOWED", id="a pod that no rule admits"),
+        pytest.param("shop/ten-0", DENIED, "NOT DECIDED", id="a pod in an ipBlock"),
+        pytest.param("10.2.0.1", ALLOWED, "ALLOWED", id="an address"),
+        pytest.param("10.1.0.1", DENIED, "NOT ALLOWED", id="an address in an exception"),
+        pytest.param("10.1.0.0/24", DENIED, "NOT ALLOWED", id="a range in an exception"),
+        pytest.param("10.2.0.0/24", ALLOWED, "ALLOWED", id="a range"),
+        pytest.param("2001:db8::/64", DENIED, "NOT ALLOWED", id="a range of the other family"),
+    ],
+)
+def test_a_connection_is_explained(
+    source: str, status: int, answer: str, state: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first line is the answer, the exit status says the same."""
+    found = explain(state, "--from", source)
+
+    first = capsys.readouterr().out.splitlines()[0]
+    assert (status, f"{source} -> eem/gw-0 TCP/8092: {answer}") == (found, first)
+
+
+def test_the_json_has_the_evidence(state: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each rule of each policy that isolates an end says what it makes of the connection."""
+    explain(state, "--from", "shop/other-0", "-o", "json")
+
+    answer = json.loads(capsys.readouterr().out)
+    assert (False, True) == (answer["allowed"], answer["decided"])
+    assert [{"policy": "eem/only-web", "index": 0, "outcome": "other_peer"}] == answer["ingress"]["rules"]
+    assert answer["egress"]["allowed"]
+
+
+def test_without_a_source_everyone_who_may_connect_is_told(state: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The set of sources comes out in words, term by term."""
+    status = explain(state)
+
+    out = capsys.readouterr().out
+    assert status == ALLOWED
+    for line in (
+        "pods with app=web in namespaces with team=shop",
+        "pods with no label old and tier in (a, b) in namespace eem",
+        "every pod in namespaces with env not in (test) and label zone",
+        "addresses in 10.128.0.0/9",
+        "policies that isolate it: eem/only-web",
+    ):
+        assert line in out
+
+
+@pytest.mark.parametrize(
+    ("to_pod", "expected"),
+    [
+        pytest.param("shop/web-0", "everyone: every pod, every node, every address", id="not isolated"),
+        pytest.param("eem/node-0", "everyone: every pod, every node, every address", id="on the node's network"),
+    ],
+)
+def test_a_pod_that_nothing_isolates_is_open(
+    to_pod: str, expected: str, state: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where no policy selects the pod, everyone may connect, any range included."""
+    status = main(["explain", "--state", state, "--to", to_pod, "--port", "80"])
+    out = capsys.readouterr().out
+    by_range = main(["explain", "--state", state, "--to", to_pod, "--port", "80", "--from", "0.0.0.0/0"])
+
+    assert (ALLOWED, ALLOWED) == (status, by_range)
+    assert expected in out
+
+
+def test_nobody_is_said_as_such(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A default deny admits nobody."""
+    state = write(tmp_path / "s.json", pod("gw-0", "eem"), policy("deny", "eem", egress=[to()]))
+
+    explain(state, "-o", "json")
+
+    assert json.loads(capsys.readouterr().out)["sources"] == ["nobody"]
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        pytest.param(["--from", "nonsense"], "source: 'nonsense' is neither", id="no end"),
+        pytest.param(["--from", "shop/nobody"], "there is no pod or workload nobody", id="no such pod"),
+        pytest.param(["--from", "10.0.0.0/99"], "99", id="no CIDR"),
+        pytest.param(["--protocol", "ICMP"], "must be TCP, UDP or SCTP", id="no protocol"),
+        pytest.param(["--port", "70000"], "must be between 1 and 65535", id="no port"),
+        pytest.param(["--to", "eem/nobody"], "there is no pod or workload nobody", id="no destination"),
+        pytest.param(["--state", "no-such-folder"], "no-such-folder", id="no state"),
+    ],
+)
+def test_what_cannot_be_answered_is_told_with_status_2(
+    words: list[str], complaint: str, state: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A question about what is not there is no answer 'no'."""
+    status = explain(state, *words)
+
+    captured = capsys.readouterr()
+    assert (UNUSABLE, "") == (status, captured.out)
+    assert complaint in captured.err

@@ -1,0 +1,219 @@
+"""`serve`, `demo` and `version` as processes: what a person starts, sees and stops."""
+
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builders import GATEWAY_KIND, body, eem_labels, instance, pod, policy, review
+
+from certs.cli import main as certs
+from webhook.cli import main
+from webhook.version import VERSION
+
+UNUSABLE = 2
+PORTS = ["--bind", "127.0.0.1", "--https-port", "0", "--http-port", "0"]
+STATE = [instance("gw", kind=GATEWAY_KIND), pod("gw-ibm-egw-gateway-0", labels=eem_labels("gw"))]
+DENY = policy("default-deny", policy_types=["Ingress"])
+
+
+class Served:
+    """A running command, with the ports that it said it listens on."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.log: list[dict[str, Any]] = []
+        ports = self.wait_for("listening")
+        self.https_port, self.http_port = ports["https"], ports["http"]
+
+    def wait_for(self, event: str) -> dict[str, Any]:
+        """Read the log up to a line about *event*."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.log.append(json.loads(line))
+            if self.log[-1]["event"].startswith(event):
+                return self.log[-1]
+        raise AssertionError(f"the process ended without {event!r}: {self.log}")
+
+    def get(self, path: str) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}{path}") as answer:
+            return str(answer.read().decode())
+
+    def ask(self, trust: ssl.SSLContext) -> dict[str, Any]:
+        """Ask for a lock-down, and give the response."""
+        asked = urllib.request.Request(
+            f"https://127.0.0.1:{self.https_port}/validate-networkpolicy",
+            data=body(review(DENY)),
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(asked, context=trust) as answer:  # noqa: S310
+            found: dict[str, Any] = json.loads(answer.read())["response"]
+        return found
+
+
+@contextmanager
+def served(*words: str) -> Iterator[Served]:
+    command = [sys.executable, "-m", "webhook", "serve", *PORTS, "--log-format", "json", *words]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield Served(process)
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    for number, api_object in enumerate(STATE):
+        (folder / f"{number}.json").write_text(json.dumps(api_object))
+    return folder
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Path:
+    folder = tmp_path / "tls"
+    certs(["init", "--out", str(folder), "--name", "127.0.0.1"])
+    return folder
+
+
+def test_files_are_served_read_again_and_left_on_sigterm(state: Path, pair: Path) -> None:
+    """A review gets its verdict over TLS; a change of the files changes the verdict; SIGTERM drains and exits 0."""
+    trust = ssl.create_default_context(cafile=str(pair / "ca.crt"))
+    with served("--state", str(state), "--tls-dir", str(pair), "--drain-seconds", "0.1") as service:
+        before = service.ask(trust)
+        (state / "0.json").write_text(json.dumps(instance("gw", kind=GATEWAY_KIND, deploy_network_policies=False)))
+        service.wait_for("read again")
+        after = service.ask(trust)
+        ready, metrics = service.get("/readyz?verbose"), service.get("/metrics")
+        service.process.send_signal(signal.SIGTERM)
+        status = service.process.wait(timeout=30)
+
+    assert (False, True, 0) == (before["allowed"], after["allowed"], status)
+    assert "[+]cache-networkpolicies ok" in ready
+    assert 'eem_guardrail_cache_objects{resource="pods"} 1.0' in metrics
+    assert 'result="denied",webhook="networkpolicies.eem-guardrail.io"} 1.0' in metrics
+
+
+def test_the_metrics_tell_which_requirements_hold(state: Path) -> None:
+    """A gateway that is locked in shows as a requirement that is not met."""
+    (state / "deny.yaml").write_text(json.dumps(DENY))
+    with served("--state", str(state)) as service:
+        metrics = service.get("/metrics")
+
+    labels = 'component="gateway",instance="gw",kind="EventGateway",namespace="eem",port="8092"'
+    assert f"eem_guardrail_requirement_met{{{labels}}} 0.0" in metrics
+
+
+def test_an_interrupt_ends_at_once(state: Path) -> None:
+    """Ctrl-C in a terminal does not wait for any drain."""
+    with served("--state", str(state)) as service:
+        service.process.send_signal(signal.SIGINT)
+
+        assert service.process.wait(timeout=10) == 130
+
+
+def test_a_cluster_that_cannot_be_reached_is_waited_for(pair: Path, tmp_path: Path) -> None:
+    """In a cluster whose API server is away the service lives, is not ready, and says why."""
+    account = tmp_path / "account"
+    account.mkdir()
+    (account / "token").write_text("token")
+    (account / "ca.crt").write_bytes((pair / "ca.crt").read_bytes())
+    environment = {**os.environ, "KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": "1"}
+    command = [sys.executable, "-m", "webhook", "serve", *PORTS, "--log-format", "json", "--tls-dir", str(pair)]
+    command += ["--service-account-dir", str(account), "--drain-seconds", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            service = Served(process)
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                service.get("/readyz?verbose")
+            why = refused.value.read().decode()
+            refused.value.close()
+            alive = service.get("/livez")
+            process.send_signal(signal.SIGTERM)
+            status = process.wait(timeout=30)
+        finally:
+            process.kill()
+
+    assert ("ok\n", 0) == (alive, status)
+    assert "[-]cache-networkpolicies" in why
+    assert "[+]certificate ok" in why
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        pytest.param([], "--tls-dir must be given", id="nothing to serve with"),
+        pytest.param(["--tls-dir", "no-such-folder"], "is not a folder", id="no such folder"),
+        pytest.param(["--state", "no-such-folder"], "no-such-folder", id="no such state"),
+        pytest.param(["--https-port", "99999"], "--https-port: must be a port", id="no port"),
+        pytest.param(["--bind", "here"], "--bind: must be an IP address", id="no address"),
+        pytest.param(["--drain-seconds", "soon"], "--drain-seconds: must be a number", id="no number"),
+        pytest.param(["--tls-dir", "."], "not inside a cluster", id="no cluster"),
+    ],
+)
+def test_what_cannot_be_served_is_told_with_status_2(
+    words: list[str], complaint: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service that cannot start says so in one line and leaves."""
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+
+    status = main(["serve", *words])
+
+    assert status == UNUSABLE
+    assert complaint in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_told_with_status_2(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who started it twice sees at once why the second one does not run."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        status = main(["serve", "--bind", "127.0.0.1", "--https-port", port, "--http-port", "0", "--state", str(state)])
+
+    assert status == UNUSABLE
+    assert "cannot listen" in capsys.readouterr().err
+
+
+def test_the_demo_shows_a_refusal_and_its_repair(capsys: pytest.CaptureFixture[str]) -> None:
+    """The demo asks its own service over TLS and prints what kubectl would print."""
+    status = main(["demo", "--once", "--https-port", "0", "--http-port", "0"])
+
+    out = capsys.readouterr().out
+    assert status == 0
+    assert 'admission webhook "networkpolicies.eem-guardrail.io" denied the request: creating NetworkPolicy' in out
+    assert "networkpolicy.networking.k8s.io/allow-gateway" in out
+    assert out.rstrip().endswith("networkpolicy.networking.k8s.io/default-deny-ingress created")
+
+
+def test_the_demo_serves_on_and_its_curl_line_works() -> None:
+    """After the show the printed command asks whether a repair may be deleted again, and is told no."""
+    command = [sys.executable, "-u", "-m", "webhook", "demo", "--https-port", "0", "--http-port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            curl = next(line for line in process.stdout if line.startswith("curl "))
+            answer = subprocess.run(curl, shell=True, capture_output=True, check=True)  # noqa: S602  as a user pastes it
+            process.send_signal(signal.SIGINT)
+            status = process.wait(timeout=10)
+        finally:
+            process.kill()
+
+    assert not json.loads(answer.stdout)["response"]["allowed"]
+    assert status == 130
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """The version is the release's."""
+    status = main(["version"])
+
+    assert (0, f"eem-guardrail {VERSION}\n") == (status, capsys.readouterr().out)
