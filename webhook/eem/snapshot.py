@@ -142,11 +142,11 @@ class EemNamespace:
         return tuple(instance for instance in self.instances.values() if instance.is_exempt)
 
     def _assumed(self, seen: set[tuple[Component, Any]]) -> Iterator[Subject]:
-        for instance in self.instances.values():
+        for instance in sorted(self.instances.values(), key=lambda instance: instance.ref):
             if (instance.component, instance.ref) not in seen:
                 pod = assumed_pod(self.name, instance.name, instance.template_labels, instance.name)
                 yield Subject(component=instance.component, instance=instance.ref, pod=pod, assumed=True)
-        for operator in self.operators.values():
+        for operator in sorted(self.operators.values(), key=lambda operator: operator.ref):
             if (Component.OPERATOR, operator.ref) not in seen:
                 pod = assumed_pod(self.name, OPERATOR_NAME, NO_LABELS, operator.name)
                 yield Subject(component=Component.OPERATOR, instance=operator.ref, pod=pod, assumed=True)
