@@ -20,14 +20,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """Start the control plane; where that cannot be, every case fails and says why."""
-    reason = ""
     try:
         started = Machine(tmp_path_factory.mktemp("machine"), find_binaries())
         started.start()
     except NoMachineError as error:
-        reason = str(error)
-    if reason:
-        pytest.fail(f"no control plane to test against: {reason}", pytrace=False)
+        raise pytest.fail.Exception(f"no control plane to test against: {error}", pytrace=False) from None
     yield started
     started.stop()
 

@@ -9,7 +9,7 @@ from harness.waiting import wait_until
 
 OPERATOR_NAMESPACE = "eem-operator"
 COLLECTED_SECONDS = 60  # the garbage collector looks for new kinds each 30 s
-ENDED_SECONDS = 60
+ENDED_SECONDS = 45  # 6 s were seen; kubectl itself is given a minute
 
 ALIKE = "look-alike"
 NAME = "ibm-eem-operator"

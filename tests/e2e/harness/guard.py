@@ -1,6 +1,7 @@
 """The service on the machine: installed as its manifests say, heard through its decision log."""
 
 import base64
+import contextlib
 import json
 import os
 import re
@@ -147,8 +148,18 @@ class Guard:
         self._machine.must("rollout", "restart", f"deployment/{NAMESPACE}", f"--namespace={NAMESPACE}")
         self.until_rolled_out()
 
-    def scale(self, replicas: int) -> None:
-        """Change the number of replicas and wait until that many are ready."""
+    @contextlib.contextmanager
+    def absent(self) -> Iterator[None]:
+        """Take every replica away for a while, and have as many again afterwards."""
+        replicas = set(self.replicas())
+        self._scale(0)
+        self.exits(replicas)
+        try:
+            yield
+        finally:
+            self._scale(len(replicas))
+
+    def _scale(self, replicas: int) -> None:
         command = ("scale", f"deployment/{NAMESPACE}", f"--namespace={NAMESPACE}", f"--replicas={replicas}")
         self._machine.must(*command)
         self.until_rolled_out()
