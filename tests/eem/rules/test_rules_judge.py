@@ -85,6 +85,13 @@ def test_entries_without_a_name_are_known_by_their_secret_or_their_text() -> Non
     ]
 
 
+def test_a_forbidden_change_is_denied_even_where_old_and_new_are_both_at_fault() -> None:
+    """That the new value is no better a name than the old one does not hide that it may not change."""
+    old, new = (manager(storage={"type": "persistent-claim", "storageClassName": name}) for name in ("A", "B"))
+
+    assert denials(judge(new, old, NOWHERE)) == [("storage.class-changed", "spec.manager.storage.storageClassName")]
+
+
 def test_a_fault_more_of_the_same_kind_is_new() -> None:
     """Two entries that look alike may not hide behind one that was there."""
     twice, thrice = (manager(endpoints=_endpoints(*[("ui", "")] * count)) for count in (2, 3))
@@ -105,6 +112,7 @@ def test_scopes_are_known_by_their_text() -> None:
 
     assert denials(judge(scoped("c", "a b"), scoped("a b"), context)) == []
     assert len(denials(judge(scoped("a b", "c d"), scoped("a b"), context))) == 1
+    assert len(denials(judge(scoped("c d"), scoped("a b"), context))) == 1
 
 
 @pytest.mark.parametrize(
@@ -228,6 +236,17 @@ def test_unknown_fields_are_named_in_files_only() -> None:
         "spec.manager": ": it came with 11.8.0",
         f"spec[{'x' * 80}...]": "",
     } == found
+
+
+def test_a_map_holds_texts_only() -> None:
+    """A number among labels is found at its key, and a null is dropped as the API server drops it."""
+    labels = {"example.com/team": 7, "zone": None, "side": ["left"]}
+    found = judge(gateway(template={"labels": labels}), None, NOWHERE)
+
+    assert denials(found) == [
+        ("type.template.labels", "spec.template.labels[example.com/team]"),
+        ("type.template.labels", "spec.template.labels.side"),
+    ]
 
 
 def test_an_absurd_object_gets_a_bounded_answer() -> None:

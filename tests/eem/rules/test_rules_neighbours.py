@@ -159,6 +159,14 @@ def test_old_and_new_form_of_one_endpoint_are_no_two_endpoints() -> None:
     )
 
 
+def test_a_listener_counts_before_the_deprecated_endpoint() -> None:
+    """Of a gateway with both forms only the listener's host is taken."""
+    listeners = [{"name": "a", "port": 1, "groups": [{"name": "g", "endpoint": {"host": "new.example.com"}}]}]
+    both = gateway(listeners=listeners, endpoints=[{"name": "gateway", "host": "old.example.com"}])
+
+    assert set(Neighbourhood.from_objects([both]).hosts) == {("new.example.com", "nginx")}
+
+
 @pytest.mark.parametrize(
     "available",
     [

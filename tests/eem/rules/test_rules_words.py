@@ -129,6 +129,14 @@ def test_a_version_is_read(text: str, expected: str) -> None:
     assert expected == str(Version.parse(text))
 
 
+def test_a_line_of_releases_has_an_end() -> None:
+    """The end of 11.4 is after its last release and before 11.5."""
+    end = Version.last_of("11.4")
+
+    assert Version.parse("11.4.9") < end < Version.parse("11.5.0")
+    assert str(end) == "11.4.x"
+
+
 def test_versions_are_ordered_by_number() -> None:
     """11.10 is later than 11.9."""
     texts = ["11.0.4", "11.2.3", "11.9.0", "11.10.0", "12.0.0"]

@@ -86,8 +86,13 @@ def _licence(  # noqa: PLR0913 - the columns of the table below
         purposes=purposes,
         metric=metric,
         since=Version.parse(first),
-        until=Version.parse(last) if last else None,
+        until=_last(last) if last else None,
     )
+
+
+def _last(text: str) -> Version:
+    """Read the end of a span: a release, or a line of releases such as `11.0.x`."""
+    return Version.last_of(text.removesuffix(".x")) if text.endswith(".x") else Version.parse(text)
 
 
 def _cloud_pak(id_: str, release: str, span: str) -> Licence:
@@ -117,10 +122,10 @@ LICENCES: Mapping[str, Licence] = MappingProxyType(
             _event_automation("L-CYBH-K48BZQ", "1.2", "11.6.0"),
             _web_methods("L-SBZZ-CNR329", "11.2", "11.6.0"),
             _web_methods("L-HRAV-KRAE8U", "12.1", "11.7.4"),
-            _cloud_pak("L-YBXJ-ADJNSM", "2023.2.1 Standard", "11.0.0 11.0.9999"),
-            _cloud_pak_calls("L-NRHE-WFD7EY", "2023.2.1", "11.0.0 11.0.9999"),
-            _cloud_pak("L-VTPK-22YZPK", "2023.4.1 Standard", "11.1.0 11.1.9999"),
-            _cloud_pak_calls("L-GGQD-G7AYJD", "2023.4.1", "11.1.0 11.1.9999"),
+            _cloud_pak("L-YBXJ-ADJNSM", "2023.2.1 Standard", "11.0.0 11.0.x"),
+            _cloud_pak_calls("L-NRHE-WFD7EY", "2023.2.1", "11.0.0 11.0.x"),
+            _cloud_pak("L-VTPK-22YZPK", "2023.4.1 Standard", "11.1.0 11.1.x"),
+            _cloud_pak_calls("L-GGQD-G7AYJD", "2023.4.1", "11.1.0 11.1.x"),
             _cloud_pak("L-JTPV-KYG8TF", "16.1.0 Full", "11.2.0 11.7.4"),
             _cloud_pak("L-BMSF-5YDSLR", "16.1.0 Reserved", "11.2.0 11.7.4"),
             _cloud_pak_calls("L-FTGN-WUM5C5", "16.1.0", "11.2.0 11.7.4"),

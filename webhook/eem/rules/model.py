@@ -170,7 +170,7 @@ class Rule:
 
     Args:
         id: stable; what configuration and answers name.
-        field: where the fault is reported, with `[]` for the entries of a list.
+        field: where the fault is reported, with `[]` for the entries of a list; both, where the kinds differ.
         message: one sentence that says what is expected.
         check: finds the faults; None where the walk along the schema does.
         on: a rule for UPDATE compares with the old object, so nothing is downgraded.

@@ -88,7 +88,9 @@ def _markdown() -> str:
 
 
 def _section(rule: Rule) -> str:
-    return "Fields" if rule.check is None else rule.area.capitalize()
+    if rule.check is None:
+        return "Fields"
+    return "TLS" if rule.area == "tls" else rule.area.capitalize()
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

@@ -8,7 +8,7 @@ from webhook.eem.rules.nodes import is_object, text
 from webhook.eem.rules.paths import Path, shown
 
 _PLACEHOLDER = re.compile(r"<[A-Za-z][^<>@\n]{0,100}>")
-# Below these fields a text may be a program, a page or an address, so only a text that is nothing else counts as a placeholder.
+# Below these fields a text may be a program, a page or an address: only a text that is nothing else is a placeholder.
 _FREE_TEXT = frozenset({"annotations", "pod", "config", "gatewayContact", "traceSpec"})
 
 
