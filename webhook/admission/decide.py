@@ -22,7 +22,8 @@ from webhook.admission.review import AdmissionRequest, ReviewError, metadata_tex
 from webhook.admission.scope import demand_of, mode_of, universe_of
 from webhook.admission.verdict import Lost, ResourceName, Verdict
 from webhook.eem.resources import NETWORK_POLICIES
-from webhook.eem.snapshot import EemNamespace, EemSnapshot
+from webhook.eem.snapshot import EemSnapshot
+from webhook.eem.view import EemNamespace
 from webhook.netpol.faults import Fault
 from webhook.netpol.model import Namespace, NetworkPolicy
 from webhook.netpol.parse import read_policy

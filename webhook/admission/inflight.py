@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 
-from webhook.eem.snapshot import EemNamespace
+from webhook.eem.view import EemNamespace
 from webhook.netpol.model import NetworkPolicy
 
 PENDING_SECONDS = 60.0

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from webhook.eem.instances import Component, Requirement, SourcesDemand
-from webhook.eem.snapshot import EemNamespace, Guarded
 from webhook.eem.standing import Standing
 from webhook.eem.subjects import Subject
+from webhook.eem.view import EemNamespace, Guarded
 from webhook.netpol.isolation import selects
 from webhook.netpol.loss import Loss, lost_from_anywhere, lost_from_some, only_pods_left
 from webhook.netpol.model import NetworkPolicy, Pod, PolicyType

@@ -12,7 +12,7 @@ from webhook.admission.review import AdmissionRequest
 from webhook.eem.resources import EEM_GROUP
 from webhook.eem.snapshot import EemSnapshot
 from webhook.netpol.model import OwnerReference
-from webhook.netpol.parse_objects import read_owners
+from webhook.netpol.owners import read_owners
 from webhook.netpol.reading import Faults, mapping
 
 GARBAGE_COLLECTOR = "system:serviceaccount:kube-system:generic-garbage-collector"

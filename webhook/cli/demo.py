@@ -65,7 +65,8 @@ async def _demo(settings: Settings, *, once: bool) -> int:
             review.write_bytes(_review(_remedies()[0], "DELETE"))
             print(
                 f"\nServing until Ctrl-C; probes and metrics are on http://127.0.0.1:{service.servers.http_port}. "
-                f"Ask it yourself, as if somebody deleted a repair again:\n\ncurl --cacert {ca} -H 'Content-Type: application/json' --data @{review} {url}\n",
+                "Ask it yourself, as if somebody deleted a repair again:\n\n"
+                f"curl --cacert {ca} -H 'Content-Type: application/json' --data @{review} {url}\n",
                 flush=True,
             )
             return await service.run_until(told)

@@ -19,6 +19,7 @@ from webhook.netpol.reading import Faults, boolean, mapping, string, strings
 
 NAME_LABEL = "app.kubernetes.io/name"
 INSTANCE_LABEL = "app.kubernetes.io/instance"
+VERSION_LABEL = "app.kubernetes.io/version"
 COMPONENT_LABEL = "app.kubernetes.io/component"
 PRODUCT = "ibm-event-endpoint-management"
 OPERATOR_NAME = "ibm-eem-operator"
@@ -78,7 +79,7 @@ class Instance:
         deploy_network_policies: False only where the object says so.
         listener_port: `spec.listeners[0].port` of a gateway, where it has one.
         template_labels: what `spec.template.labels` or `spec.manager.template.labels` adds to its pods.
-        source: the object without `managedFields` and `status`, for rules that read more of it.
+        source: the object without `managedFields`, for the rules, which read more of it.
     """
 
     kind: str
@@ -133,12 +134,14 @@ class EemOperator:
     Args:
         service_account: the account that its pods run as: `default` where it names none.
         has_policy: False where its switch turns its own NetworkPolicy off, which makes it exempt.
+        version: of the product, as its labels have it; empty where they do not.
     """
 
     namespace: str
     name: str
     service_account: str
     has_policy: bool
+    version: str = ""
 
     @property
     def ref(self) -> InstanceRef:
@@ -190,8 +193,7 @@ def read_instance(api_object: Mapping[str, Any], faults: Faults) -> Instance | N
 
 
 def _kept(api_object: Mapping[str, Any], metadata: Mapping[str, Any]) -> Mapping[str, Any]:
-    kept = {key: value for key, value in api_object.items() if key not in {"status", "metadata"}}
-    return {**kept, "metadata": {key: value for key, value in metadata.items() if key != "managedFields"}}
+    return {**api_object, "metadata": {key: value for key, value in metadata.items() if key != "managedFields"}}
 
 
 def _listener_port(spec: Mapping[str, Any]) -> int | None:
@@ -225,4 +227,5 @@ def read_operator(workload: Workload) -> EemOperator | None:
         name=workload.name,
         service_account=workload.service_account or "default",
         has_policy=switch.strip().lower() != "false",
+        version=workload.labels.get(VERSION_LABEL) or workload.template.labels.get(VERSION_LABEL, ""),
     )

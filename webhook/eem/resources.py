@@ -36,8 +36,13 @@ PODS = ResourceType(group="", version="v1", plural="pods", kind="Pod")
 MANAGERS = ResourceType(group=EEM_GROUP, version=EEM_VERSION, plural="eventendpointmanagements", kind=MANAGER_KIND)
 GATEWAYS = ResourceType(group=EEM_GROUP, version=EEM_VERSION, plural="eventgateways", kind=GATEWAY_KIND)
 
+STORAGE_CLASSES = ResourceType(
+    group="storage.k8s.io", version="v1", plural="storageclasses", kind="StorageClass", namespaced=False
+)
+
 WATCHED: tuple[ResourceType, ...] = (
     NAMESPACES,
+    STORAGE_CLASSES,
     NETWORK_POLICIES,
     MANAGERS,
     GATEWAYS,

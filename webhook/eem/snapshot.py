@@ -8,199 +8,49 @@ that neither a policy nor a foreign pod costs anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from rpds import HashTrieMap
 
-from webhook.eem.instances import (
-    OPERATOR_NAME,
-    Component,
-    EemOperator,
-    Instance,
-    Requirement,
-    SourcesDemand,
-    read_instance,
-    read_operator,
-)
-from webhook.eem.resources import EEM_GROUP, INSTANCE_KINDS
-from webhook.eem.standing import Port, Standing, standing_of
-from webhook.eem.subjects import Claims, Subject, assumed_pod, claims_of, group
+from webhook.eem.instances import EemOperator, Instance, read_instance, read_operator
+from webhook.eem.resources import INSTANCE_KINDS, STORAGE_CLASSES, WATCHED
+from webhook.eem.rules import Neighbourhood
+from webhook.eem.view import EemNamespace, as_pod, survey
 from webhook.netpol.faults import Fault, SpecError
-from webhook.netpol.model import NO_LABELS, ContainerPort, Namespace, NetworkPolicy, Pod, Workload
+from webhook.netpol.model import Namespace, NetworkPolicy, Pod, Workload
 from webhook.netpol.reading import Faults
-from webhook.netpol.snapshot import ApiObject, ClusterSnapshot, NamespaceState, Parsed, read_object
+from webhook.netpol.snapshot import WORKLOAD_KINDS, ApiObject, ClusterSnapshot, Parsed, read_object
 
-StandingKey = tuple[frozenset[tuple[str, str]], frozenset[ContainerPort], tuple[Port, ...]]
-"""What a standing depends on besides the policies: labels, named ports, and the ports needed."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EemNamespace:
-    """
-    What EEM has in one namespace.
-
-    Args:
-        instances: by (kind, name).
-        operators: the operator's Deployments by name.
-        claims: what the pods here can belong to.
-        pods: the pods that are EEM's, by name.
-        workloads: the workloads that are EEM's, by (kind, name).
-        policies: every NetworkPolicy of the namespace, by name.
-        carried: how subjects stood before the last change, as far as that still holds.
-    """
-
-    name: str
-    instances: HashTrieMap[tuple[str, str], Instance]
-    operators: Mapping[str, EemOperator]
-    claims: Claims
-    pods: HashTrieMap[str, Pod]
-    workloads: Mapping[tuple[str, str], Workload]
-    policies: HashTrieMap[str, NetworkPolicy] = HashTrieMap()
-    carried: Mapping[StandingKey, Standing] = field(default_factory=dict)
-
-    @cached_property
-    def guarded(self) -> tuple[Guarded, ...]:
-        """Give every subject with what it needs, and how it stands."""
-        return tuple(Guarded(subject=subject, needs=self._needs(subject)) for subject in self.subjects)
-
-    @cached_property
-    def standings(self) -> dict[StandingKey, Standing]:
-        """Give how each subject stands that needs something: looked up where it is known, else found out."""
-        found: dict[StandingKey, Standing] = {}
-        for guarded in self.guarded:
-            key = guarded.key
-            if guarded.needs and key not in found:
-                found[key] = self.carried.get(key) or standing_of(
-                    guarded.subject.pod, guarded.ports, self.policies.values()
-                )
-        return found
-
-    def with_policy(self, name: str, policy: NetworkPolicy | None) -> EemNamespace:
-        """Put a policy in the place of the one of that name; None takes it away."""
-        policies = self.policies.discard(name) if policy is None else self.policies.insert(name, policy)
-        known = {key: standing.with_policy(name, policy) for key, standing in self.known_standings().items()}
-        changed = replace(self, policies=policies, carried=known)
-        # What the subjects are does not depend on policies.
-        changed.__dict__.update({key: self.__dict__[key] for key in ("subjects", "guarded") if key in self.__dict__})
-        return changed
-
-    def changed(self, **parts: Any) -> EemNamespace:
-        """Replace some parts, and keep how subjects stand."""
-        return replace(self, carried=self.known_standings(), **parts)
-
-    def known_standings(self) -> Mapping[StandingKey, Standing]:
-        """Give how subjects stand if anybody has asked for them yet: before, there is nothing to keep."""
-        return self.standings if "standings" in self.__dict__ else self.carried
-
-    def _needs(self, subject: Subject) -> tuple[Requirement, ...]:
-        return tuple(
-            requirement
-            for requirement in self.requirements("anywhere")
-            if (requirement.component, requirement.instance) == (subject.component, subject.instance)
-        )
-
-    @cached_property
-    def subjects(self) -> tuple[Subject, ...]:
-        """Give the subjects of every component, assumed ones where nothing was seen."""
-        claimed = [(claim, pod) for pod in self.pods.values() for claim in self.claims.of_pod(pod)]
-        for workload in self.workloads.values():
-            if self._is_rendered(workload):
-                continue
-            claimed.extend((claim, workload.template) for claim in self.claims.of_pod(_as_pod(workload)))
-        seen = {claim for claim, pod in claimed if not pod.finished}
-        return (*group(claimed), *self._assumed(seen))
-
-    def _is_rendered(self, workload: Workload) -> bool:
-        """Say whether another workload here made this one: a ReplicaSet's template may be an old one."""
-        return any((owner.kind, owner.name) in self.workloads for owner in workload.owners)
-
-    def requirements(self, sources: SourcesDemand) -> tuple[Requirement, ...]:
-        """Give what the instances and operators here need that are not exempt."""
-        found = [
-            requirement
-            for instance in sorted(self.instances.values(), key=lambda instance: instance.ref)
-            if not instance.is_exempt
-            for requirement in instance.requirements(sources)
-        ]
-        for operator in sorted(self.operators.values(), key=lambda operator: operator.ref):
-            found.extend(operator.requirements() if operator.has_policy else ())
-        return tuple(found)
-
-    def subjects_of(self, requirement: Requirement) -> tuple[Subject, ...]:
-        """Give the subjects that a requirement speaks of."""
-        return tuple(
-            subject
-            for subject in self.subjects
-            if subject.component is requirement.component and subject.instance == requirement.instance
-        )
-
-    def exempt(self) -> tuple[Instance, ...]:
-        """Give the instances that carry no requirement."""
-        return tuple(instance for instance in self.instances.values() if instance.is_exempt)
-
-    def _assumed(self, seen: set[tuple[Component, Any]]) -> Iterator[Subject]:
-        for instance in sorted(self.instances.values(), key=lambda instance: instance.ref):
-            if (instance.component, instance.ref) not in seen:
-                pod = assumed_pod(self.name, instance.name, instance.template_labels, instance.name)
-                yield Subject(component=instance.component, instance=instance.ref, pod=pod, assumed=True)
-        for operator in sorted(self.operators.values(), key=lambda operator: operator.ref):
-            if (Component.OPERATOR, operator.ref) not in seen:
-                pod = assumed_pod(self.name, OPERATOR_NAME, NO_LABELS, operator.name)
-                yield Subject(component=Component.OPERATOR, instance=operator.ref, pod=pod, assumed=True)
+CLUSTER_SCOPED = frozenset(resource.kind for resource in WATCHED if not resource.namespaced)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Guarded:
+class Fleet:
     """
-    A subject with what it needs.
+    Every instance of the cluster, for the rules that look at neighbours.
 
     Args:
-        needs: its requirements; empty where its instance is exempt.
+        instances: the objects by (kind, namespace, name).
     """
 
-    subject: Subject
-    needs: tuple[Requirement, ...]
+    instances: HashTrieMap[tuple[str, str, str], ApiObject] = HashTrieMap()
 
     @cached_property
-    def ports(self) -> tuple[Port, ...]:
-        """Give the ports that it needs."""
-        return tuple((requirement.protocol, requirement.port) for requirement in self.needs)
+    def neighbourhood(self) -> Neighbourhood:
+        """Give the index of what the instances use; made once for each set of instances, when it is first asked for."""
+        return Neighbourhood.from_objects(self.instances.values())
 
-    @cached_property
-    def key(self) -> StandingKey:
-        """Give what its standing depends on, the policies aside."""
-        return (*self.subject.identity, self.ports)
+    def with_instance(self, instance: Instance) -> Fleet:
+        """Add or replace an instance."""
+        key = (instance.kind, instance.namespace, instance.name)
+        return Fleet(instances=self.instances.insert(key, instance.source))
 
-
-def _as_pod(workload: Workload) -> Pod:
-    """Give the template as a pod that the workload and the workload's own owners own, for its claims."""
-    return replace(workload.template, owners=(*workload.template.owners, *workload.owners))
-
-
-def _survey(
-    state: NamespaceState,
-    instances: HashTrieMap[tuple[str, str], Instance],
-    carried: Mapping[StandingKey, Standing],
-) -> EemNamespace | None:
-    """Look through one namespace for what is EEM's; None where nothing makes it an EEM namespace."""
-    found = (read_operator(workload) for workload in state.workloads.values())
-    operators = {operator.name: operator for operator in found if operator is not None}
-    if not operators and not len(instances):
-        return None
-    claims = claims_of(instances.values(), operators, state.workloads.values())
-    return EemNamespace(
-        name=state.namespace.name,
-        instances=instances,
-        operators=operators,
-        claims=claims,
-        pods=HashTrieMap((pod.name, pod) for pod in state.pods.values() if claims.of_pod(pod)),
-        workloads={key: workload for key, workload in state.workloads.items() if claims.of_pod(_as_pod(workload))},
-        policies=state.policies,
-        carried=carried,
-    )
+    def without(self, kind: str, namespace: str, name: str) -> Fleet:
+        """Remove an instance."""
+        return Fleet(instances=self.instances.discard((kind, namespace, name)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -211,10 +61,14 @@ class EemSnapshot:
     Args:
         cluster: everything that NetworkPolicies are about.
         eem: what EEM has, by namespace; only namespaces with EEM in them are there.
+        fleet: every instance of the cluster.
+        storage_classes: by name.
     """
 
     cluster: ClusterSnapshot = field(default_factory=ClusterSnapshot)
     eem: HashTrieMap[str, EemNamespace] = HashTrieMap()
+    fleet: Fleet = field(default_factory=Fleet)
+    storage_classes: HashTrieMap[str, ApiObject] = HashTrieMap()
 
     @classmethod
     def empty(cls) -> EemSnapshot:
@@ -243,6 +97,12 @@ class EemSnapshot:
         instance = read_instance(api_object, Faults())
         if instance is not None:
             return self._with_instance(instance) if instance.name else self
+        if (
+            api_object.get("kind") == STORAGE_CLASSES.kind
+            and api_object.get("apiVersion") == STORAGE_CLASSES.api_version
+        ):
+            name = name_of(api_object)[1]
+            return replace(self, storage_classes=self.storage_classes.insert(name, api_object)) if name else self
         parsed, _ = read_object(api_object)
         return self if parsed is None else self.with_parsed(parsed)
 
@@ -254,26 +114,31 @@ class EemSnapshot:
         if isinstance(parsed, Workload):
             return self._after_workload(cluster, parsed.namespace, (parsed.kind, parsed.name))
         if isinstance(parsed, NetworkPolicy):
-            return self._after_policy(cluster, parsed.namespace, parsed.name, parsed)
+            known = self.eem.get(parsed.namespace)
+            if known is not None:
+                changed = known.with_policy(parsed.name, parsed)
+                return replace(self, cluster=cluster, eem=self.eem.insert(parsed.namespace, changed))
         return replace(self, cluster=cluster)
 
     def without_object(self, kind: str, namespace: str, name: str) -> EemSnapshot:
         """Remove one object; one that is not there is no error."""
+        known = self.eem.get(namespace)
         if kind in INSTANCE_KINDS:
-            known = self.eem.get(namespace)
             if known is None or (kind, name) not in known.instances:
                 return self
-            return self._with_instances(namespace, known.instances.remove((kind, name)))
+            fleet = self.fleet.without(kind, namespace, name)
+            return self._with_instances(namespace, known.instances.remove((kind, name)), fleet)
+        if kind == STORAGE_CLASSES.kind:
+            return replace(self, storage_classes=self.storage_classes.discard(name))
         cluster = self.cluster.without(kind, namespace, name)
-        known = self.eem.get(namespace)
+        eem = self.eem
         if kind == "Pod" and known is not None and name in known.pods:
-            changed = known.changed(pods=known.pods.remove(name))
-            return replace(self, cluster=cluster, eem=self.eem.insert(namespace, changed))
-        if kind == "NetworkPolicy":
-            return self._after_policy(cluster, namespace, name, None)
-        if kind not in {"Pod", "Namespace"}:
+            eem = eem.insert(namespace, known.changed(pods=known.pods.remove(name)))
+        elif kind == "NetworkPolicy" and known is not None:
+            eem = eem.insert(namespace, known.with_policy(name, None))
+        elif kind in WORKLOAD_KINDS:
             return self._after_workload(cluster, namespace, (kind, name))
-        return replace(self, cluster=cluster)
+        return replace(self, cluster=cluster, eem=eem)
 
     def with_kind(self, kind: str, objects: Iterable[ApiObject]) -> EemSnapshot:
         """Replace all objects of one kind at once: what is not among *objects* is gone."""
@@ -289,6 +154,8 @@ class EemSnapshot:
 
     def names(self, kind: str) -> tuple[tuple[str, str], ...]:
         """Give (namespace, name) of every object of one kind."""
+        if kind == STORAGE_CLASSES.kind:
+            return tuple(("", name) for name in self.storage_classes)
         if kind not in INSTANCE_KINDS:
             return self.cluster.names(kind)
         return tuple(
@@ -318,16 +185,19 @@ class EemSnapshot:
     def _with_instance(self, instance: Instance) -> EemSnapshot:
         known = self.eem.get(instance.namespace)
         instances = known.instances if known is not None else HashTrieMap()
-        return self._with_instances(instance.namespace, instances.insert((instance.kind, instance.name), instance))
+        grown = instances.insert((instance.kind, instance.name), instance)
+        return self._with_instances(instance.namespace, grown, self.fleet.with_instance(instance))
 
-    def _with_instances(self, namespace: str, instances: HashTrieMap[tuple[str, str], Instance]) -> EemSnapshot:
-        return replace(self, eem=self._surveyed(self.cluster, namespace, instances))
+    def _with_instances(
+        self, namespace: str, instances: HashTrieMap[tuple[str, str], Instance], fleet: Fleet
+    ) -> EemSnapshot:
+        return replace(self, eem=self._surveyed(self.cluster, namespace, instances), fleet=fleet)
 
     def _surveyed(
         self, cluster: ClusterSnapshot, namespace: str, instances: HashTrieMap[tuple[str, str], Instance]
     ) -> HashTrieMap[str, EemNamespace]:
         known = self.eem.get(namespace)
-        view = _survey(cluster.state(namespace), instances, {} if known is None else known.known_standings())
+        view = survey(cluster.state(namespace), instances, {} if known is None else known.known_standings())
         return self.eem.discard(namespace) if view is None else self.eem.insert(namespace, view)
 
     def _with_pod(self, cluster: ClusterSnapshot, pod: Pod) -> EemSnapshot:
@@ -340,14 +210,6 @@ class EemSnapshot:
         pods = known.pods.insert(pod.name, pod) if is_eem else known.pods.remove(pod.name)
         return replace(self, cluster=cluster, eem=self.eem.insert(pod.namespace, known.changed(pods=pods)))
 
-    def _after_policy(
-        self, cluster: ClusterSnapshot, namespace: str, name: str, policy: NetworkPolicy | None
-    ) -> EemSnapshot:
-        known = self.eem.get(namespace)
-        if known is None:
-            return replace(self, cluster=cluster)
-        return replace(self, cluster=cluster, eem=self.eem.insert(namespace, known.with_policy(name, policy)))
-
     def _after_workload(self, cluster: ClusterSnapshot, namespace: str, key: tuple[str, str]) -> EemSnapshot:
         known = self.eem.get(namespace)
         workload = cluster.state(namespace).workloads.get(key)
@@ -357,7 +219,7 @@ class EemSnapshot:
             return replace(self, cluster=cluster, eem=self._surveyed(cluster, namespace, HashTrieMap()))
         mattered = key in known.workloads or key in known.claims.owned
         matters = workload is not None and (
-            read_operator(workload) is not None or bool(known.claims.of_pod(_as_pod(workload)))
+            read_operator(workload) is not None or bool(known.claims.of_pod(as_pod(workload)))
         )
         if not mattered and not matters:
             return replace(self, cluster=cluster)
@@ -365,10 +227,10 @@ class EemSnapshot:
 
 
 def name_of(api_object: ApiObject) -> tuple[str, str]:
-    """Give (namespace, name) of an API object; a Namespace has no namespace."""
+    """Give (namespace, name) of an API object; a cluster-scoped one has no namespace."""
     metadata = api_object.get("metadata")
     fields: Mapping[str, Any] = metadata if isinstance(metadata, Mapping) else {}
-    namespace = "" if api_object.get("kind") == "Namespace" else str(fields.get("namespace") or "default")
+    namespace = "" if api_object.get("kind") in CLUSTER_SCOPED else str(fields.get("namespace") or "default")
     return namespace, str(fields.get("name") or "")
 
 
@@ -382,6 +244,3 @@ def faults_of(api_object: ApiObject) -> tuple[Fault, ...]:
         faults.add("metadata.name", "must be set", "Required")
     owner = f"{instance.namespace}/{instance.name or '(no name)'}"
     return tuple(replace(fault, kind=instance.kind, name=owner) for fault in faults.found)
-
-
-__all__ = ["EEM_GROUP", "EemNamespace", "EemSnapshot", "faults_of", "name_of"]

@@ -127,6 +127,22 @@ class PolicyRule:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class OwnerReference:
+    """Who an object belongs to. Source: metav1.OwnerReference."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+    controller: bool = False
+
+    @property
+    def group(self) -> str:
+        """Give the API group of the owner; empty for the core group."""
+        return self.api_version.rpartition("/")[0]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class NetworkPolicy:
     """
     One networking.k8s.io/v1 NetworkPolicy.
@@ -136,6 +152,7 @@ class NetworkPolicy:
         terminating: it has a deletionTimestamp: it still isolates, but nothing that it admits will last.
         resource_version: as the API server gave it; empty for objects from files.
         faulty: it was stored with faults.
+        owners: whose deletion the garbage collector lets it follow.
     """
 
     namespace: str
@@ -148,6 +165,7 @@ class NetworkPolicy:
     egress: tuple[PolicyRule, ...] = ()
     terminating: bool = False
     faulty: bool = False
+    owners: tuple[OwnerReference, ...] = ()
 
     def rules(self, policy_type: PolicyType) -> tuple[PolicyRule, ...]:
         """Give the rules for one direction; empty where the policy does not restrict it."""
@@ -173,22 +191,6 @@ class ContainerPort:
     name: str
     protocol: Protocol
     number: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OwnerReference:
-    """Who an object belongs to. Source: metav1.OwnerReference."""
-
-    api_version: str
-    kind: str
-    name: str
-    uid: str
-    controller: bool = False
-
-    @property
-    def group(self) -> str:
-        """Give the API group of the owner; empty for the core group."""
-        return self.api_version.rpartition("/")[0]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

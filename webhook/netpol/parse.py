@@ -38,6 +38,7 @@ from webhook.netpol.model import (
     Protocol,
     Unreadable,
 )
+from webhook.netpol.owners import read_owners
 from webhook.netpol.parse_selector import read_selector
 from webhook.netpol.reading import Faults, describe, integer, items, mapping, shorten, string
 from webhook.netpol.selectors import EVERYTHING
@@ -92,6 +93,7 @@ def read_policy(api_object: Mapping[str, Any], namespace: str | None = None) -> 
         egress=egress,
         terminating=metadata.get("deletionTimestamp") is not None,
         faulty=bool(faults.found),
+        owners=read_owners(metadata, faults) if metadata.get("ownerReferences") else (),
     )
     return policy, tuple(faults.found)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from webhook.netpol.intervals import address_of
 from webhook.netpol.model import ContainerPort, Namespace, OwnerReference, Pod, Protocol, Workload
+from webhook.netpol.owners import read_owners
 from webhook.netpol.reading import Faults, boolean, describe, integer, items, mapping, string, strings
 
 FINISHED_PHASES = frozenset({"Succeeded", "Failed"})
@@ -91,21 +92,6 @@ def read_workload(api_object: Mapping[str, Any], kind: str, faults: Faults) -> W
         service_account=string(spec.get("serviceAccountName"), f"{path}.spec.serviceAccountName", faults),
         environment=_environment(spec, f"{path}.spec", faults),
         terminating=metadata.get("deletionTimestamp") is not None,
-    )
-
-
-def read_owners(metadata: Mapping[str, Any], faults: Faults) -> tuple[OwnerReference, ...]:
-    """Read `metadata.ownerReferences`."""
-    return tuple(
-        OwnerReference(
-            api_version=string(owner.get("apiVersion"), f"{path}.apiVersion", faults),
-            kind=string(owner.get("kind"), f"{path}.kind", faults),
-            name=string(owner.get("name"), f"{path}.name", faults),
-            uid=string(owner.get("uid"), f"{path}.uid", faults),
-            controller=boolean(owner.get("controller"), f"{path}.controller", faults) is True,
-        )
-        for path, item in items(metadata.get("ownerReferences"), "metadata.ownerReferences", faults)
-        for owner in (mapping(item, path, faults),)
     )
 
 
