@@ -26,7 +26,7 @@ PATIENCE_SECONDS = 20
 class Token:
     """Credentials that a test holds in its hand."""
 
-    def __init__(self, url: str, token: str = "token-1") -> None:  # noqa: S107
+    def __init__(self, url: str, token: str = "token-1") -> None:  # noqa: S107 - made up
         self.endpoint = Endpoint(base_url=url)
         self.max_age_seconds = 60.0
         self.token = token

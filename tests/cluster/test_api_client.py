@@ -184,21 +184,24 @@ async def test_a_request_has_an_end() -> None:
 
 async def test_connections_notice_that_their_peer_is_gone() -> None:
     """Keepalive and the user timeout are set on the sockets that are really used."""
-    async with api_server() as server, ApiClient(Token(server.url)) as client:
-        async with client.stream(PODS_PATH, {"watch": "1", "resourceVersion": "100"}):
-            session = client._session  # noqa: SLF001 - no public way leads to the socket
-            assert session is not None
-            assert session.connector is not None
-            (protocol,) = session.connector._acquired  # noqa: SLF001
-            transport = protocol.transport
-            assert transport is not None
-            connection: socket.socket = transport.get_extra_info("socket")
+    async with (
+        api_server() as server,
+        ApiClient(Token(server.url)) as client,
+        client.stream(PODS_PATH, {"watch": "1", "resourceVersion": "100"}),
+    ):
+        session = client._session  # noqa: SLF001 - no public way leads to the socket
+        assert session is not None
+        assert session.connector is not None
+        (protocol,) = session.connector._acquired  # noqa: SLF001
+        transport = protocol.transport
+        assert transport is not None
+        connection: socket.socket = transport.get_extra_info("socket")
 
-            assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
-            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 15
-            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == 5
-            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == 3
-            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000
+        assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 15
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == 5
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == 3
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000
 
 
 async def test_token_is_read_again_each_minute() -> None:
@@ -287,18 +290,20 @@ async def test_unusable_files_leave_what_works(tmp_path: Path, broken: str, capl
     time = FakeTime()
     authority = Authority()
     service_account(tmp_path, "token-1", authority.pem)
-    async with api_server(authority.serving("127.0.0.1")) as server:
-        async with ApiClient(in_cluster(server, tmp_path), monotonic=lambda: time.now) as client:
-            await client.request("GET", PODS_PATH)
-            (tmp_path / "ca.crt").write_text(broken)
-            time.now += 61
-            await client.request("GET", PODS_PATH)
-            (tmp_path / "token").unlink()
-            time.now += 61
-            await client.request("GET", PODS_PATH)
+    async with (
+        api_server(authority.serving("127.0.0.1")) as server,
+        ApiClient(in_cluster(server, tmp_path), monotonic=lambda: time.now) as client,
+    ):
+        await client.request("GET", PODS_PATH)
+        (tmp_path / "ca.crt").write_text(broken)
+        time.now += 61
+        await client.request("GET", PODS_PATH)
+        (tmp_path / "token").unlink()
+        time.now += 61
+        await client.request("GET", PODS_PATH)
 
-            assert len(server.requests) == 3
-            assert "the credentials stay as they are" in caplog.text
+        assert len(server.requests) == 3
+        assert "the credentials stay as they are" in caplog.text
 
 
 @pytest.mark.parametrize("trust", [Trust(ca_pem=None, verify=False)], ids=["insecure-skip-tls-verify"])

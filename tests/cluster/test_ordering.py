@@ -192,5 +192,5 @@ class Cluster(RuleBasedStateMachine):
             assert len(self.ordering) == len(self.truth)
 
 
-Cluster.TestCase.settings = settings(max_examples=300, stateful_step_count=40, deadline=None, derandomize=True)
+Cluster.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None, derandomize=True)
 TestAnyOrderOfNews = Cluster.TestCase

@@ -236,24 +236,19 @@ class ApiClient:
 
     async def _current(self) -> Credentials:
         """Give the credentials, loaded again when they have reached their age."""
-        known = self._credentials
-        if known is not None and self._monotonic() - self._loaded_at < self._source.max_age_seconds:
-            return known
         async with self._loading:
-            if self._credentials is known:
-                await self._load()
-            if self._credentials is None:
-                raise AssertionError("loading gives credentials or raises")
-            return self._credentials
+            # Who had to wait finds what the one before has loaded.
+            known = self._credentials
+            is_young = self._monotonic() - self._loaded_at < self._source.max_age_seconds
+            return known if known is not None and is_young else await self._load()
 
     async def _newer_than(self, refused: Credentials) -> Credentials | None:
         """Load again after a refusal; None when what there is now is what was refused."""
         async with self._loading:
-            if self._credentials == refused:
-                await self._load()
-            return None if self._credentials == refused else self._credentials
+            current = await self._load() if self._credentials == refused else self._credentials
+            return None if current == refused else current
 
-    async def _load(self) -> None:
+    async def _load(self) -> Credentials:
         """Take what the source has; what cannot be read or used leaves the credentials that there are."""
         try:
             loaded = await asyncio.to_thread(self._source.load)
@@ -263,9 +258,10 @@ class ApiClient:
             if self._credentials is None:
                 raise
             _log.warning("the credentials stay as they are: %s", error)
-        else:
-            self._credentials = loaded
+            loaded = self._credentials
+        self._credentials = loaded
         self._loaded_at = self._monotonic()
+        return loaded
 
 
 async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:

@@ -55,10 +55,6 @@ class Backoff:
         self._limit = min(self._limit * 2, self._delays.longest_seconds)
         return delay
 
-    def reset(self) -> None:
-        """Begin again with the shortest delay."""
-        self._last = float("-inf")
-
 
 class Turn:
     """Gives the event loop to the others whenever this task has held it long enough."""

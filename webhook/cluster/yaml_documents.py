@@ -73,8 +73,14 @@ def read_yaml(text: str) -> Iterator[Document]:
                 yield builder.document()
     except yaml.YAMLError as error:
         yield builder.broken(error, text)
+    except _TooDeepError:
+        yield builder.document()
     finally:
         loader.dispose()
+
+
+class _TooDeepError(Exception):
+    """Tell that the rest of the text is not worth reading: libyaml's time grows with the square of the depth."""
 
 
 class _Frame:
@@ -171,6 +177,8 @@ class _Builder:
         elif event.tag is not None and event.tag not in _TEXT_TAGS:
             value = self._tagged(event)
         self._nodes += 1
+        if self._frame is None and text:
+            self._line = event.start_mark.line + 1
         if event.anchor is not None:
             self._anchors[event.anchor] = (value, 1)
         self._put(value, event)
@@ -209,8 +217,9 @@ class _Builder:
             self._line = frame.line
         self._stack.append(frame)
         self._frame = frame
-        if len(self._stack) == MAX_DEPTH + 1:
+        if len(self._stack) > MAX_DEPTH:
             self._fault(frame.line, f"nested more than {MAX_DEPTH} deep")
+            raise _TooDeepError
 
     def _end(self, event: Any) -> None:
         frame = self._stack.pop()

@@ -1,0 +1,188 @@
+"""A kubeconfig gives what kubectl would use, or a sentence that says why not."""
+
+import base64
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from authorities import Authority
+from cluster_builders import PODS
+from fake_api_server import api_server
+
+from webhook.cluster import ApiClient, CredentialsError, Kubeconfig, UnreachableError
+
+
+def encoded(content: bytes | str) -> str:
+    return base64.b64encode(content.encode() if isinstance(content, str) else content).decode()
+
+
+def write(path: Path, server: str, user: dict[str, Any], **cluster: Any) -> str:
+    """Write a kubeconfig with two contexts; only the second works."""
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "good",
+        "contexts": [
+            {"name": "other", "context": {"cluster": "other", "user": "u"}},
+            {"name": "good", "context": {"cluster": "c", "user": "u"}},
+        ],
+        "clusters": [
+            {"name": "other", "cluster": {"server": "https://other.invalid:1"}},
+            {"name": "c", "cluster": {"server": server, **cluster}},
+        ],
+        "users": [{"name": "u", "user": user}],
+    }
+    path.write_text(json.dumps(config))
+    return str(path)
+
+
+async def test_token_and_authority(tmp_path: Path) -> None:
+    """The current context's server is asked with its token, and believed by its authority."""
+    authority = Authority()
+    async with api_server(authority.serving("api.internal")) as server:
+        path = write(
+            tmp_path / "config",
+            server.url + "/",
+            {"token": "t-1"},
+            **{"certificate-authority-data": encoded(authority.pem), "tls-server-name": "api.internal"},
+        )
+        async with ApiClient(Kubeconfig(path)) as client:
+            await client.request("GET", PODS.path())
+
+            assert server.requests[0][3] == "Bearer t-1"
+
+
+async def test_a_context_can_be_chosen(tmp_path: Path) -> None:
+    """--context beats the file's current one."""
+    path = write(tmp_path / "config", "https://good.invalid", {"token": "t"})
+
+    assert Kubeconfig(path).endpoint.base_url == "https://good.invalid"
+    assert Kubeconfig(path, "other").endpoint.base_url == "https://other.invalid:1"
+
+
+async def test_client_certificate(tmp_path: Path) -> None:
+    """Where the user is a certificate it is shown, and no token is sent."""
+    authority = Authority()
+    certificate, key = authority.pair("admin")
+    async with api_server(authority.serving("127.0.0.1", asks_for_certificate=True)) as server:
+        data = {"certificate-authority-data": encoded(authority.pem)}
+        user = {"client-certificate-data": encoded(certificate), "client-key-data": encoded(key)}
+        async with ApiClient(Kubeconfig(write(tmp_path / "good", server.url, user, **data))) as client:
+            await client.request("GET", PODS.path())
+
+            assert server.requests[0][3] == ""
+        async with ApiClient(Kubeconfig(write(tmp_path / "bad", server.url, {}, **data))) as client:
+            with pytest.raises(UnreachableError):
+                await client.request("GET", PODS.path())
+
+
+async def test_a_plugin_is_asked_again_when_its_token_is_refused(tmp_path: Path) -> None:
+    """Credential plugins run as kubectl runs them; 401 runs them once more."""
+    counter = tmp_path / "runs"
+    counter.write_text("")
+    plugin = tmp_path / "plugin.py"
+    plugin.write_text(
+        "import json, pathlib\n"
+        f"path = pathlib.Path({str(counter)!r})\n"
+        "path.write_text(path.read_text() + 'x')\n"
+        "token = 't-%d' % len(path.read_text())\n"
+        "print(json.dumps({'apiVersion': 'client.authentication.k8s.io/v1', 'kind': 'ExecCredential',"
+        " 'status': {'token': token}}))\n"
+    )
+    user = {
+        "exec": {
+            "apiVersion": "client.authentication.k8s.io/v1",
+            "command": sys.executable,
+            "args": [str(plugin)],
+            "interactiveMode": "Never",
+        }
+    }
+    authority = Authority()
+    async with api_server(authority.serving("127.0.0.1")) as server:
+        path = write(tmp_path / "config", server.url, user, **{"certificate-authority-data": encoded(authority.pem)})
+        async with ApiClient(Kubeconfig(path)) as client:
+            await client.request("GET", PODS.path())
+            used = server.requests[0][3].removeprefix("Bearer ")
+            server.tokens = {f"t-{int(used[2:]) + 1}"}
+            await client.request("GET", PODS.path())
+
+            assert server.requests[-1][3] != server.requests[0][3]
+
+
+async def test_nothing_secret_goes_over_plain_http(tmp_path: Path) -> None:
+    """As with kubectl, a token needs TLS."""
+    async with api_server() as server:
+        source = Kubeconfig(write(tmp_path / "config", server.url, {"token": "t"}))
+        async with ApiClient(source) as client:
+            await client.request("GET", PODS.path())
+
+        assert server.requests[0][3] == ""
+
+
+async def test_verification_is_left_out_only_on_demand(tmp_path: Path) -> None:
+    """insecure-skip-tls-verify is heeded; without it an unknown authority is refused."""
+    async with api_server(Authority().serving("elsewhere")) as server:
+        skipping = write(tmp_path / "a", server.url, {"token": "t"}, **{"insecure-skip-tls-verify": True})
+        async with ApiClient(Kubeconfig(skipping)) as client:
+            await client.request("GET", PODS.path())
+        async with ApiClient(Kubeconfig(write(tmp_path / "b", server.url, {"token": "t"}))) as client:
+            with pytest.raises(UnreachableError):
+                await client.request("GET", PODS.path())
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "a: [",
+        "current-context: x",
+        "kind: Config\ncurrent-context: x\ncontexts: []\nclusters: []\nusers: []\n",
+    ],
+    ids=["empty", "a list", "not YAML", "no contexts", "unknown context"],
+)
+def test_a_file_that_is_none_is_named(tmp_path: Path, content: str) -> None:
+    """What cannot be used is an error with the file's name."""
+    path = tmp_path / "config"
+    path.write_text(content)
+    with pytest.raises(CredentialsError, match=str(path)):
+        Kubeconfig(str(path))
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    """So is a file that is not there."""
+    with pytest.raises(CredentialsError, match="nowhere"):
+        Kubeconfig(str(tmp_path / "nowhere"))
+
+
+def test_a_context_without_a_server_is_named(tmp_path: Path) -> None:
+    """A cluster entry with an empty server leads nowhere."""
+    with pytest.raises(CredentialsError, match="names no server"):
+        Kubeconfig(write(tmp_path / "config", "", {}))
+
+
+def test_files_that_vanish_are_named(tmp_path: Path) -> None:
+    """A certificate file that the kubeconfig names and that is gone is an error."""
+    missing = tmp_path / "ca.pem"
+    missing.write_text("x")
+    source = Kubeconfig(write(tmp_path / "config", "https://x.invalid", {}, **{"certificate-authority": str(missing)}))
+    missing.unlink()
+    with pytest.raises(CredentialsError, match=r"ca\.pem"):
+        source.load()
+
+
+def test_without_the_extra_the_way_to_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the package is not installed, the command that installs it is in the error."""
+    monkeypatch.setitem(sys.modules, "kubernetes", None)
+    with pytest.raises(CredentialsError, match=r"pip install 'eem-guardrail\[kubeconfig\]'"):
+        Kubeconfig()
+
+
+def test_the_package_is_loaded_only_when_asked_for() -> None:
+    """Importing the cluster layer does not import the Kubernetes client."""
+    code = "import sys, webhook.cluster; sys.exit('kubernetes' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[2]).returncode == 0
