@@ -176,6 +176,15 @@ def test_a_placeholder_is_all_that_is_said_of_its_field() -> None:
     }
 
 
+def test_a_placeholder_for_a_key_is_found_too() -> None:
+    """What is left to fill in may stand where a name stands."""
+    instance = manager(template={"annotations": {"<key>": "value"}})
+
+    assert ("structure.placeholder", "spec.manager.template.annotations[<key>]") in denials(
+        judge(instance, None, NOWHERE)
+    )
+
+
 @pytest.mark.parametrize(
     ("setting", "expected"), [("deny", (["network.policies-off"], [])), ("warn", ([], ["network.policies-off"]))]
 )

@@ -60,6 +60,9 @@ def _wildcard() -> dict[str, Any]:
         pytest.param(
             gateway(gatewayContact="Jo <jo@example.com>, see <https://example.com>"), "11.8.1", None, id="a contact"
         ),
+        pytest.param(
+            gateway(manager={"endpoint": "https://svc.example.com/gateway"}), "11.8.1", None, id="a host named svc"
+        ),
         pytest.param(gateway(gatewayGroupName=""), "11.8.1", None, id="an empty group"),
         pytest.param(gateway(namespace="default"), "11.8.1", None, id="the namespace default"),
     ],
