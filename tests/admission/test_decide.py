@@ -1,0 +1,754 @@
+"""The decision: refused if and only if the change takes required ingress away."""
+
+from typing import Any
+
+import pytest
+from builders import (
+    ANOTHER_TIME,
+    ApiObject,
+    Node,
+    block,
+    container_port,
+    eem_labels,
+    expression,
+    from_,
+    instance,
+    namespace,
+    operator_deployment,
+    owned_by,
+    peer,
+    pod,
+    policy,
+    port,
+    selector,
+    to,
+    workload,
+)
+
+from admission.reviews import (
+    GATEWAY_POD,
+    allow,
+    asked,
+    default_deny,
+    gateway,
+    gateway_pod,
+    judged,
+    lost_ports,
+    manager,
+    manager_pod,
+    verdict_of,
+    world,
+)
+from webhook.admission import AdmissionRequest, GroupVersionKind, GroupVersionResource, Options, ReviewError, decide
+from webhook.eem import EemSnapshot
+
+EEM = (namespace(), gateway(), manager(), gateway_pod(), manager_pod())
+DENY = default_deny()
+ALLOW = allow()
+ALLOW_MANAGER = allow("allow-ui", to="mgr", ports=(3000, 8081))
+GUARDED = (*EEM, DENY, ALLOW, ALLOW_MANAGER)
+GATEWAY = [("gw", 8092)]
+MANAGER = [("mgr", 3000), ("mgr", 8081)]
+
+
+def narrowed(*peers: Node, **fields: Any) -> ApiObject:
+    return allow("allow-clients", *peers, **fields)
+
+
+# CREATE, UPDATE, DELETE of whatever kind: what is lost
+
+
+@pytest.mark.parametrize(
+    ("before", "new", "old", "lost"),
+    [
+        pytest.param(EEM, DENY, None, GATEWAY + MANAGER, id="a default deny before the allows"),
+        pytest.param((*EEM, ALLOW, ALLOW_MANAGER), DENY, None, [], id="a default deny after the allows"),
+        pytest.param(EEM, ALLOW, None, [], id="an allow isolates, and lets everybody in"),
+        pytest.param(EEM, allow(ports=(9999,)), None, GATEWAY, id="an allow for another port isolates"),
+        pytest.param(EEM, allow("ui", to="mgr", ports=(3000,)), None, [("mgr", 8081)], id="one of two ports"),
+        pytest.param(EEM, allow("a", to=None), None, MANAGER, id="an allow for the gateway that selects all pods"),
+        pytest.param(EEM, default_deny(namespace="shop"), None, [], id="a namespace without EEM"),
+        pytest.param(EEM, policy(policy_types=["Egress"], egress=[]), None, [], id="egress is nobody's way in"),
+        pytest.param(EEM, policy(policy_types=["Ingress", "Egress"]), None, GATEWAY + MANAGER, id="both directions"),
+        pytest.param(EEM, policy(egress=[to()]), None, GATEWAY + MANAGER, id="types that are not written"),
+        pytest.param(EEM, policy(pod_selector=selector(a="b")), None, [], id="pods of somebody else"),
+        pytest.param(EEM, policy(ingress=[from_()]), None, [], id="a rule for everyone on every port"),
+        pytest.param(GUARDED, None, ALLOW, GATEWAY, id="an allow deleted under the default deny"),
+        pytest.param(GUARDED, None, ALLOW_MANAGER, MANAGER, id="the manager's allow deleted"),
+        pytest.param(GUARDED, None, DENY, [], id="the default deny deleted"),
+        pytest.param((*GUARDED, allow("twin")), None, ALLOW, [], id="an allow deleted that another one doubles"),
+        pytest.param((*EEM, ALLOW), None, ALLOW, [], id="the last selecting policy deleted un-isolates"),
+        pytest.param((*EEM, DENY), None, DENY, [], id="the last deny deleted un-isolates"),
+        pytest.param(GUARDED, narrowed(ports=(8093,)), ALLOW, GATEWAY, id="another port"),
+        pytest.param(GUARDED, narrowed(peer(pods={})), ALLOW, GATEWAY, id="only pods of the own namespace"),
+        pytest.param(GUARDED, narrowed(peer(namespaces={})), ALLOW, GATEWAY, id="every pod, but no address"),
+        pytest.param(GUARDED, narrowed(to="other"), ALLOW, GATEWAY, id="a selector that no longer selects"),
+        pytest.param(GUARDED, narrowed(to=None), ALLOW, [], id="a selector widened to all pods, which the deny has"),
+        pytest.param(
+            (*EEM, ALLOW, ALLOW_MANAGER),
+            narrowed(to=None),
+            ALLOW,
+            [],
+            id="a selector widened to pods that are let in by another",
+        ),
+        pytest.param((*EEM, ALLOW), narrowed(to=None), ALLOW, MANAGER, id="a selector widened to pods not let in"),
+        pytest.param(GUARDED, narrowed(ports=(8092, 1)), ALLOW, [], id="a port more"),
+        pytest.param(GUARDED, policy("default-deny", ingress=[from_()]), DENY, [], id="a deny becomes an allow"),
+        pytest.param(
+            (*EEM, policy("p", pod_selector=selector(a="b"))),
+            policy("p"),
+            policy("p", pod_selector=selector(a="b")),
+            GATEWAY + MANAGER,
+            id="a deny for others becomes one for all",
+        ),
+    ],
+)
+def test_a_change_is_refused_if_and_only_if_required_ingress_is_lost(
+    before: tuple[ApiObject, ...], new: ApiObject | None, old: ApiObject | None, lost: list[tuple[str, int]]
+) -> None:
+    """The union of all policies after the change is compared with the union before."""
+    response = judged(world(*before), new, old)
+
+    assert (lost_ports(response), response.allowed) == (lost, not lost)
+    assert (response.result, response.code) == (("denied", 403) if lost else ("allowed", 200))
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_dry_run_is_answered_like_the_change_itself(dry_run: bool) -> None:  # noqa: FBT001
+    """Otherwise it would be no rehearsal."""
+    response = judged(world(*EEM), DENY, dry_run=dry_run)
+
+    assert (response.allowed, lost_ports(response)) == (False, GATEWAY + MANAGER)
+
+
+def test_a_name_to_be_generated_is_no_obstacle() -> None:
+    """It has no name yet, and replaces nothing."""
+    new = default_deny(None)
+    new["metadata"]["generateName"] = "deny-"
+    response = judged(world(*EEM, ALLOW, DENY), new)
+    refused = judged(world(*EEM), new)
+
+    assert lost_ports(response) == []
+    assert "eem/(generated name)" in refused.message
+    assert verdict_of(refused).lost[0].policies == ("eem/(generated name)",)
+
+
+def test_each_item_of_a_deletecollection_is_named_by_its_old_object() -> None:
+    """The request has no name then."""
+    snapshot = world(*GUARDED)
+    responses = {
+        old["metadata"]["name"]: judged(snapshot, None, old, name=missing).allowed
+        for old in (ALLOW, ALLOW_MANAGER, DENY)
+        for missing in (None, "")
+    }
+
+    assert responses == {"allow-clients": False, "allow-ui": False, "default-deny": True}
+
+
+def test_a_delete_without_an_old_object_is_judged_by_the_copy_that_was_seen() -> None:
+    """Older API servers send none."""
+    snapshot = world(*GUARDED)
+
+    assert lost_ports(judged(snapshot, None, ALLOW, oldObject=None)) == GATEWAY
+    assert judged(snapshot, None, allow("never-seen"), oldObject=None).allowed
+
+
+def test_the_old_object_beats_the_copy_that_was_seen() -> None:
+    """The cache may be late: what the request says is what is stored."""
+    stale = allow(ports=(9999,))
+    snapshot = world(*EEM, DENY, ALLOW_MANAGER, stale)
+
+    assert lost_ports(judged(snapshot, None, stale)) == []
+    assert lost_ports(judged(snapshot, None, ALLOW)) == GATEWAY
+    assert lost_ports(judged(snapshot, narrowed(peer(pods={})), ALLOW)) == GATEWAY
+
+
+def test_an_old_object_that_was_never_seen_counts() -> None:
+    """A policy made a moment ago may be deleted before the watch tells of it."""
+    assert lost_ports(judged(world(*EEM, DENY, ALLOW_MANAGER), None, ALLOW)) == GATEWAY
+
+
+def test_a_copy_of_the_very_version_is_as_good_as_the_old_object() -> None:
+    """It need not be read again; another version must."""
+    seen = allow(ports=(9999,), resource_version="7", uid="u")
+    snapshot = world(*EEM, DENY, ALLOW_MANAGER, seen)
+    versions = [("7", "u"), ("8", "u"), ("7", "v"), (None, "u")]
+    lost = [lost_ports(judged(snapshot, None, allow(resource_version=version, uid=uid))) for version, uid in versions]
+
+    assert lost == [[], GATEWAY, GATEWAY, GATEWAY]
+
+
+def test_a_created_policy_replaces_the_copy_of_a_deleted_one_of_its_name() -> None:
+    """The watch has not told of the deletion yet."""
+    assert lost_ports(judged(world(*EEM, DENY, ALLOW_MANAGER, ALLOW), narrowed(ports=(1,)))) == []
+    assert lost_ports(judged(world(*EEM, ALLOW_MANAGER, ALLOW), narrowed(ports=(1,)))) == GATEWAY
+
+
+# Repairs, unrelated changes, what is broken already
+
+
+@pytest.mark.parametrize(
+    ("before", "new", "old", "warned"),
+    [
+        pytest.param((*EEM, DENY), allow("a", to=None, ports=(8092, 3000, 8081)), None, 0, id="a whole repair"),
+        pytest.param((*EEM, DENY), ALLOW, None, 0, id="a repair of one of two instances"),
+        pytest.param((*EEM, DENY), narrowed(peer(pods={})), None, 1, id="a repair for some"),
+        pytest.param((*EEM, DENY), default_deny("second"), None, 3, id="a second deny beside the first"),
+        pytest.param((*EEM, DENY, default_deny("second")), None, DENY, 3, id="one of two denies deleted"),
+        pytest.param((*EEM, DENY), policy("x", pod_selector=selector(a="b")), None, 0, id="somebody else's policy"),
+    ],
+)
+def test_what_is_broken_already_may_stay_so(
+    before: tuple[ApiObject, ...], new: ApiObject | None, old: ApiObject | None, warned: int
+) -> None:
+    """A repair, an unrelated change and one that leaves things as they are pass; the last two with a warning."""
+    response = judged(world(*before), new, old)
+
+    assert (response.allowed, lost_ports(response), len(response.warnings)) == (True, [], warned)
+    assert response.result == ("warned" if warned else "allowed")
+
+
+def test_the_warning_says_what_is_broken_and_by_whom() -> None:
+    """One line for each requirement."""
+    response = judged(world(*EEM, DENY), default_deny("second", pod_selector=selector(**eem_labels("gw"))))
+
+    assert response.warnings == (
+        "eem/gw gateway TCP/8092 was not open as required and still is not (isolated by eem/second)",
+    )
+
+
+def test_a_partly_broken_requirement_can_be_broken_further_only_by_a_refusal() -> None:
+    """What is left of it counts."""
+    pods = narrowed(peer(namespaces={}))
+    fewer = narrowed(peer(namespaces=selector(team="a")))
+    snapshot = world(*EEM, DENY, ALLOW_MANAGER, pods)
+
+    assert lost_ports(judged(snapshot, fewer, pods)) == GATEWAY
+    assert judged(snapshot, pods | {"metadata": pods["metadata"] | {"name": "twin"}}).allowed
+
+
+# Whose pods
+
+
+@pytest.mark.parametrize(
+    ("objects", "lost"),
+    [
+        pytest.param([gateway()], GATEWAY, id="assumed labels, where nothing is seen"),
+        pytest.param([gateway(), gateway_pod(phase="Failed")], GATEWAY, id="assumed labels behind a finished pod"),
+        pytest.param([gateway(), gateway_pod(host_network=True)], [], id="a pod on the host's network"),
+        pytest.param([gateway(deploy_network_policies=False), gateway_pod()], [], id="an exempt instance"),
+        pytest.param([gateway(terminating=True), gateway_pod()], [], id="a terminating instance"),
+        pytest.param([gateway_pod()], [], id="pods whose instance is gone"),
+        pytest.param([gateway(listeners=[{"name": "a", "port": 9443}])], [("gw", 9443)], id="the listener's port"),
+        pytest.param([operator_deployment()], [("ibm-eem-operator", 8443)], id="the operator"),
+        pytest.param(
+            [operator_deployment(env={"DEPLOY_OPERATOR_NETWORK_POLICY": "false"})], [], id="an exempt operator"
+        ),
+        pytest.param(
+            [gateway("x"), manager("x")], [("x", 3000), ("x", 8081), ("x", 8092)], id="two instances of one name"
+        ),
+    ],
+)
+def test_a_default_deny_takes_away_what_each_component_needs(
+    objects: list[ApiObject], lost: list[tuple[str, int]]
+) -> None:
+    """Exemption, assumption and host network decide whether there is anything to lose."""
+    assert lost_ports(judged(world(*objects), DENY)) == lost
+
+
+def test_each_label_set_of_a_component_is_judged_by_itself() -> None:
+    """A policy may isolate the pods of the next rollout only."""
+    rollout = workload("d", owners=[owned_by(gateway())], labels=eem_labels("gw", rollout="2"))
+    only_next = policy(pod_selector=selector(rollout="2"))
+    (lost,) = verdict_of(judged(world(gateway(), gateway_pod(), rollout), only_next)).lost
+
+    assert (lost.pods.names, lost.pods.assumed, lost.pods.labels["rollout"]) == ((), False, "2")
+
+
+def test_live_pods_of_one_requirement_are_told_together() -> None:
+    """One loss, all its pods, the labels that they have in common."""
+    objects = [gateway(), gateway_pod("b", labels=eem_labels("gw", n="1")), gateway_pod("a")]
+    (lost,) = verdict_of(judged(world(*objects), DENY)).lost
+
+    assert (lost.pods.names, dict(lost.pods.labels)) == (("a", "b"), eem_labels("gw"))
+
+
+def test_a_named_port_counts_where_the_pod_names_it_so() -> None:
+    """The name is resolved over the pod's containers."""
+    named = gateway_pod(ports=[container_port(8092, "kafka")])
+    other = gateway_pod(ports=[container_port(8092, "data")])
+
+    assert lost_ports(judged(world(gateway(), named), allow(ports=("kafka",)))) == []
+    assert lost_ports(judged(world(gateway(), other), allow(ports=("kafka",)))) == GATEWAY
+
+
+def test_template_labels_of_an_instance_count_for_its_assumed_pods() -> None:
+    """A policy may select on them before the first pod is there."""
+    labelled = gateway(template={"labels": {"team": "a"}})
+    snapshot = world(labelled)
+
+    assert lost_ports(judged(snapshot, policy(pod_selector=selector(team="a")))) == GATEWAY
+    assert lost_ports(judged(snapshot, policy(pod_selector=selector(team="b")))) == []
+
+
+def test_an_instance_elsewhere_is_not_concerned() -> None:
+    """A policy speaks of its own namespace."""
+    snapshot = world(gateway(namespace="other"), manager())
+
+    assert lost_ports(judged(snapshot, DENY)) == MANAGER
+
+
+# The operator: some source
+
+
+OPERATED = (namespace(), operator_deployment(), pod("o", labels=eem_labels("ibm-eem-operator")))
+OPERATOR_SELECTOR = selector(**eem_labels("ibm-eem-operator"))
+
+
+def operator_policy(*peers: Node, ports: tuple[int, ...] = (8443,)) -> ApiObject:
+    rule = from_(*peers, ports=[port(number) for number in ports])
+    return policy("operator", pod_selector=OPERATOR_SELECTOR, ingress=[rule])
+
+
+@pytest.mark.parametrize(
+    ("before", "new", "allowed", "warnings"),
+    [
+        pytest.param([], operator_policy(), True, 0, id="from anywhere"),
+        pytest.param([], operator_policy(block("10.0.0.0/8")), True, 0, id="from some addresses, as IBM advises"),
+        pytest.param([], operator_policy(peer(pods={})), True, 1, id="from pods alone: a warning"),
+        pytest.param([], operator_policy(peer(pods={}), block("192.0.2.1/32")), True, 0, id="from pods and a node"),
+        pytest.param([], operator_policy(ports=(9999,)), False, 0, id="from nobody"),
+        pytest.param([], operator_policy(block("127.0.0.0/8")), False, 0, id="from no unicast address"),
+        pytest.param(
+            [operator_policy(peer(pods={}))], operator_policy(peer(pods=selector(a="b"))), True, 0, id="fewer"
+        ),
+        pytest.param(
+            [operator_policy(block("10.0.0.0/8"))], operator_policy(peer(pods={})), True, 1, id="pods instead"
+        ),
+        pytest.param(
+            [operator_policy(peer(pods={}))], operator_policy(ports=(1,)), False, 0, id="the last source gone"
+        ),
+    ],
+)
+def test_the_operator_needs_some_source_and_warns_where_only_pods_are_left(
+    before: list[ApiObject],
+    new: ApiObject,
+    allowed: bool,  # noqa: FBT001
+    warnings: int,
+) -> None:
+    """The API server, which calls it, is seldom a pod."""
+    response = judged(world(*OPERATED, *before), new, before[0] if before else None)
+
+    assert (response.allowed, len(response.warnings)) == (allowed, warnings)
+
+
+def test_the_operators_warning_says_why() -> None:
+    """One line."""
+    response = judged(world(*OPERATED), operator_policy(peer(pods={})))
+
+    assert response.warnings == (
+        "eem/ibm-eem-operator operator TCP/8443: only selected pods may connect now; the API server is seldom a pod",
+    )
+
+
+# From anywhere, from some
+
+
+@pytest.mark.parametrize(
+    ("options", "annotation", "allowed"),
+    [
+        pytest.param(Options(), None, False, id="anywhere by default"),
+        pytest.param(Options(sources="some"), None, True, id="some by option"),
+        pytest.param(Options(), "some", True, id="some by the namespace's annotation"),
+        pytest.param(Options(sources="some"), "anywhere", False, id="the annotation beats the option"),
+        pytest.param(Options(sources="some"), "Anywhere", True, id="an annotation that means nothing"),
+        pytest.param(Options(), "", False, id="an empty annotation"),
+    ],
+)
+def test_whom_requirements_demand_is_the_namespaces_to_say(
+    options: Options,
+    annotation: str | None,
+    allowed: bool,  # noqa: FBT001
+) -> None:
+    """Under "some" an edit may narrow who may connect."""
+    annotations = None if annotation is None else {"eem-guardrail.io/sources": annotation}
+    snapshot = world(namespace(annotations=annotations), gateway(), DENY, ALLOW)
+    response = judged(snapshot, narrowed(peer(pods=selector(app="client"))), ALLOW, options=options)
+
+    assert (response.allowed, response.warnings) == (allowed, ())
+
+
+def test_the_last_source_is_lost_even_where_some_are_enough() -> None:
+    """From nobody is not from some."""
+    snapshot = world(gateway(), DENY, ALLOW)
+    response = judged(snapshot, None, ALLOW, options=Options(sources="some"))
+
+    assert (response.allowed, lost_ports(response)) == (False, GATEWAY)
+
+
+def test_clients_that_are_pods_are_no_cause_for_a_warning() -> None:
+    """Only the operator is called by the API server."""
+    response = judged(world(gateway()), narrowed(peer(namespaces={})), options=Options(sources="some"))
+
+    assert (response.result, response.warnings) == ("allowed", ())
+
+
+# What cannot be decided
+
+
+EVERYWHERE = (block("0.0.0.0/0"),)
+MOST = (block("0.0.0.0/0", "10.0.0.0/8"),)
+
+
+@pytest.mark.parametrize(
+    ("matches", "strict", "allowed", "decided"),
+    [
+        pytest.param("yes", False, True, None, id="an ipBlock admits pods: nothing is lost"),
+        pytest.param("no", False, False, True, id="it does not: every pod is lost"),
+        pytest.param("unknown", False, True, False, id="not known: a warning"),
+        pytest.param("unknown", True, False, False, id="not known, under strict: a refusal"),
+        pytest.param("yes", True, True, None, id="strict changes nothing where it is known: yes"),
+        pytest.param("no", True, False, True, id="strict changes nothing where it is known: no"),
+    ],
+)
+def test_whether_an_ip_block_admits_pods_is_the_plugins_affair(
+    matches: Any,
+    strict: bool,  # noqa: FBT001
+    allowed: bool,  # noqa: FBT001
+    decided: bool | None,  # noqa: FBT001
+) -> None:
+    """What is not decided is not silently a yes."""
+    options = Options(ipblock_matches_pods=matches, strict=strict)
+    response = judged(world(*GUARDED), narrowed(*EVERYWHERE), ALLOW, options=options)
+    lost = verdict_of(response).lost
+
+    assert response.allowed is allowed
+    assert [item.decided for item in lost] == ([] if decided is None else [decided])
+
+
+def test_what_is_not_decided_is_a_warning_and_an_audit_annotation() -> None:
+    """Both say what is not known."""
+    response = judged(world(*GUARDED), narrowed(*EVERYWHERE), ALLOW)
+
+    start = "not decided: EventGateway gw gateway TCP/8092: whether an ipBlock admits pods depends on"
+    assert response.result == "warned"
+    assert [text.startswith(start) for text in response.warnings] == [True]
+    assert dict(response.audit_annotations) == {"undecided": response.warnings[0]}
+
+
+@pytest.mark.parametrize(
+    ("options", "pods", "decided"),
+    [
+        pytest.param(Options(pod_cidrs=("10.0.0.0/8",)), [], None, id="the exception is the pods' range"),
+        pytest.param(Options(pod_cidrs=("10.0.0.0/16",)), [], True, id="the exception is more than their range"),
+        pytest.param(Options(), ["10.1.2.3"], False, id="pod addresses were seen in the exception"),
+        pytest.param(Options(), ["172.16.0.1"], True, id="pod addresses were seen, but not there"),
+        pytest.param(Options(), [], True, id="nothing is known of pods"),
+    ],
+)
+def test_an_exception_that_holds_pods_alone_cuts_nobody_off_but_pods(
+    options: Options,
+    pods: list[str],
+    decided: bool | None,  # noqa: FBT001
+) -> None:
+    """The pods themselves are let in by a selector here."""
+    seen = [pod("seen", "shop", ips=pods)] if pods else []
+    new = narrowed(*MOST, peer(namespaces={}))
+    lost = verdict_of(judged(world(*GUARDED, *seen), new, ALLOW, options=options)).lost
+
+    assert [item.decided for item in lost] == ([] if decided is None else [decided])
+
+
+@pytest.mark.parametrize(
+    ("options", "ips", "allowed"),
+    [
+        pytest.param(Options(), ["10.0.0.1"], True, id="IPv4 alone was seen"),
+        pytest.param(Options(), ["10.0.0.1", "fd00::1"], False, id="IPv6 was seen"),
+        pytest.param(Options(ip_families=(4,)), ["10.0.0.1", "fd00::1"], True, id="IPv4 alone by option"),
+        pytest.param(Options(ip_families=(4, 6)), ["10.0.0.1"], False, id="both by option"),
+        pytest.param(Options(ip_families=(6,)), ["10.0.0.1"], False, id="IPv6 alone by option"),
+    ],
+)
+def test_the_universe_has_the_address_families_that_are_in_use(
+    options: Options,
+    ips: list[str],
+    allowed: bool,  # noqa: FBT001
+) -> None:
+    """All of IPv4 is everything only where there is no IPv6."""
+    new = narrowed(*EVERYWHERE, peer(namespaces={}))
+    response = judged(world(*GUARDED, pod("seen", "shop", ips=ips)), new, ALLOW, options=options)
+
+    assert response.allowed is allowed
+
+
+def test_both_families_written_out_are_everything_in_a_dual_stack_cluster() -> None:
+    """With every pod by selector, nobody is missing."""
+    new = narrowed(*EVERYWHERE, block("::/0"), peer(namespaces={}))
+
+    assert judged(world(*GUARDED, pod("seen", "shop", ips=["10.0.0.1", "fd00::1"])), new, ALLOW).result == "allowed"
+
+
+def test_a_stored_policy_that_cannot_be_read_is_no_silent_yes() -> None:
+    """It may admit everybody or nobody."""
+    unreadable = policy("odd", pod_selector=selector(**eem_labels("gw")), ingress=[{"from": [{}]}])
+    snapshot = world(*GUARDED).with_object(unreadable)
+    response = judged(snapshot, None, ALLOW)
+
+    assert (response.allowed, [item.decided for item in verdict_of(response).lost]) == (True, [False])
+    assert not judged(snapshot, None, ALLOW, options=Options(strict=True)).allowed
+
+
+def test_a_surely_lost_requirement_is_refused_beside_one_that_is_not_decided() -> None:
+    """Only what is sure counts, and the verdict has both."""
+    snapshot = world(*EEM, policy("open", ingress=[from_()]))
+    new = policy("open", ingress=[from_(*EVERYWHERE, ports=[port(8092)])])
+    response = judged(snapshot, new, policy("open", ingress=[from_()]))
+
+    assert [(item.port, item.decided) for item in verdict_of(response).lost] == [
+        (3000, True),
+        (8081, True),
+        (8092, False),
+    ]
+    assert "8092" not in response.message
+    assert [cause.field for cause in response.causes] == ["manager:TCP/3000", "manager:TCP/8081"]
+
+
+# Terminating policies
+
+
+GOING = {"terminating": True}
+
+
+@pytest.mark.parametrize(
+    ("before", "new", "old", "lost"),
+    [
+        pytest.param([default_deny(**GOING)], ALLOW, None, [], id="an allow beside a deny that goes"),
+        pytest.param(
+            [default_deny(**GOING)],
+            narrowed(peer(pods={})),
+            None,
+            GATEWAY,
+            id="in the world where the deny is gone, a narrow allow is what isolates",
+        ),
+        pytest.param(
+            [DENY, allow(**GOING), allow("twin")], None, allow("twin"), GATEWAY, id="an allow that goes admits nothing"
+        ),
+        pytest.param([allow(**GOING)], DENY, None, GATEWAY, id="a deny beside an allow that goes, once that is gone"),
+        pytest.param([DENY, allow(**GOING)], None, DENY, [], id="the deny deleted beside an allow that goes"),
+        pytest.param([DENY, allow(**GOING)], None, allow(**GOING), [], id="one that goes is deleted again"),
+        pytest.param(
+            [DENY, allow(**GOING)],
+            allow(ports=(1,), **GOING),
+            allow(**GOING),
+            GATEWAY,
+            id="its spec is judged like any: narrowed",
+        ),
+        pytest.param(
+            [DENY, allow(ports=(1,), **GOING)],
+            allow(**GOING),
+            allow(ports=(1,), **GOING),
+            [],
+            id="its spec is judged like any: widened",
+        ),
+        pytest.param(
+            [default_deny(**GOING)],
+            allow("new", ports=(1,)),
+            None,
+            GATEWAY,
+            id="in the world where the deny is gone, the port is lost",
+        ),
+        pytest.param([DENY, default_deny("b", **GOING)], allow("new", ports=(1,)), None, [], id="another deny stays"),
+    ],
+)
+def test_a_terminating_policy_isolates_and_admits_nothing_and_may_be_gone(
+    before: list[ApiObject], new: ApiObject | None, old: ApiObject | None, lost: list[tuple[str, int]]
+) -> None:
+    """It will go without another question, so both worlds are judged; edits of its own spec are judged like any."""
+    response = judged(world(gateway(), gateway_pod(), *before), new, old)
+
+    assert lost_ports(response) == lost
+
+
+def test_a_deletion_timestamp_on_the_old_object_counts_and_not_that_of_the_copy() -> None:
+    """What the request says is newer than what was seen."""
+    snapshot = world(gateway(), DENY, ALLOW)
+    going = allow()
+    going["metadata"]["deletionTimestamp"] = ANOTHER_TIME
+
+    assert (lost_ports(judged(snapshot, None, going)), lost_ports(judged(snapshot, None, ALLOW))) == ([], GATEWAY)
+
+
+# Modes
+
+
+@pytest.mark.parametrize(
+    ("service", "annotation", "result"),
+    [
+        pytest.param("enforce", None, "denied", id="enforce"),
+        pytest.param("warn", None, "warned", id="warn"),
+        pytest.param("audit", None, "audited", id="audit"),
+        pytest.param("enforce", "warn", "warned", id="the namespace warns"),
+        pytest.param("enforce", "audit", "audited", id="the namespace audits"),
+        pytest.param("audit", "enforce", "denied", id="the namespace enforces"),
+        pytest.param("warn", "off", "warned", id="no mode counts as not set"),
+        pytest.param("warn", "Enforce", "warned", id="a capital is no mode"),
+        pytest.param("warn", "", "warned", id="empty is no mode"),
+    ],
+)
+@pytest.mark.parametrize("change", [DENY, policy(ingress=[from_(ports=[port(0)])])], ids=["lost", "faulty"])
+def test_the_mode_says_what_a_refusal_becomes(service: Any, annotation: str | None, result: str, change: Node) -> None:
+    """The namespace's annotation beats the service's mode."""
+    annotations = None if annotation is None else {"eem-guardrail.io/mode": annotation}
+    snapshot = world(namespace(annotations=annotations), gateway())
+    response = judged(snapshot, change, options=Options(mode=service))
+
+    assert (response.result, response.allowed) == (result, result != "denied")
+
+
+def test_warn_tells_whoever_asked_and_audit_only_notes_it() -> None:
+    """Both write the refusal that would be into the audit log."""
+    enforced, warned, audited = (
+        judged(world(gateway()), DENY, options=Options(mode=mode)) for mode in ("enforce", "warn", "audit")
+    )
+
+    assert dict(enforced.audit_annotations) == {"denied": enforced.message}
+    assert dict(warned.audit_annotations) == dict(audited.audit_annotations) == {"would-deny": enforced.message}
+    assert (len(warned.warnings), audited.warnings) == (1, ())
+    assert warned.warnings[0].startswith("would be refused: EventGateway eem/gw: gateway TCP/8092")
+
+
+def test_the_mode_of_another_namespace_is_its_own_affair() -> None:
+    """Each namespace has its own."""
+    snapshot = world(namespace("other", annotations={"eem-guardrail.io/mode": "audit"}), gateway())
+
+    assert judged(snapshot, DENY).result == "denied"
+
+
+# Objects that cannot be understood
+
+
+def test_a_new_object_that_cannot_be_understood_is_refused_with_every_fault() -> None:
+    """422, each with its field."""
+    rules = [from_(block("10.0.0.0/99"), ports=[port(70000)])]
+    response = judged(world(gateway()), policy(ingress=rules))
+
+    assert (response.code, response.reason, response.allowed) == (422, "Invalid", False)
+    assert [cause.field for cause in response.causes] == [
+        "spec.ingress[0].from[0].ipBlock.cidr",
+        "spec.ingress[0].ports[0].port",
+    ]
+    assert [fault.field for fault in verdict_of(response).faults] == [cause.field for cause in response.causes]
+
+
+def test_faults_that_the_old_object_had_do_not_stop_its_repair() -> None:
+    """Old objects stay editable; a fault more is a fault."""
+    old = policy("odd", pod_selector=selector(a="b"), ingress=[from_(ports=[port(0)])])
+    better = policy("odd", pod_selector=selector(a="c"), ingress=[from_(ports=[port(0)])])
+    worse = policy("odd", pod_selector=selector(a="c"), ingress=[from_(ports=[port(0), port(-1)])])
+    snapshot = world(gateway()).with_object(old)
+
+    assert judged(snapshot, better, old).allowed
+    assert [fault.field for fault in verdict_of(judged(snapshot, worse, old)).faults] == [
+        "spec.ingress[0].ports[1].port"
+    ]
+
+
+# What is no request of this webhook
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        pytest.param({"operation": "CONNECT"}, "request.operation", id="a connection"),
+        pytest.param({"namespace": ""}, "request.namespace", id="no namespace"),
+        pytest.param({"object": None}, "request.object", id="a creation of nothing"),
+        pytest.param({"operation": "UPDATE"}, "request.oldObject", id="an update of nothing"),
+        pytest.param({"operation": "UPDATE", "object": None}, "request.object", id="an update to nothing"),
+        pytest.param(
+            {"resource": {"group": "extensions", "version": "v1beta1", "resource": "networkpolicies"}},
+            "request.resource",
+            id="another group",
+        ),
+        pytest.param(
+            {"resource": {"group": "networking.k8s.io", "version": "v1", "resource": "ingresses"}},
+            "request.resource",
+            id="another resource",
+        ),
+        pytest.param({"operation": "DELETE", "name": "", "object": None}, "request.name", id="nothing is named"),
+    ],
+)
+def test_a_request_about_something_else_is_no_verdict(fields: Node, path: str) -> None:
+    """The API server's failurePolicy decides then, not a guess."""
+    with pytest.raises(ReviewError) as caught:
+        judged(world(gateway()), DENY, **fields)
+    assert (caught.value.path, caught.value.status) == (path, 400)
+
+
+@pytest.mark.parametrize("metadata", [None, {}, {"name": None}, {"name": ""}, {"name": 5}, [], 5, "x"], ids=str)
+def test_a_deletion_of_nothing_by_name_is_no_verdict(metadata: Any) -> None:
+    """To allow it would be to allow whatever it deletes."""
+    old = ALLOW | {"metadata": metadata}
+    with pytest.raises(ReviewError):
+        judged(world(*GUARDED), None, ALLOW, name=None, oldObject=old)
+
+
+def test_a_kind_that_is_another_does_not_matter_where_the_resource_is_the_right_one() -> None:
+    """The resource is what was asked for."""
+    kind = {"group": "example.com", "version": "v9", "kind": "Unknown"}
+
+    assert not judged(world(gateway()), DENY, kind=kind).allowed
+
+
+def test_a_request_made_in_python_is_decided_like_one_from_the_wire() -> None:
+    """Whoever embeds the core may leave the name to the object."""
+    request = AdmissionRequest(
+        uid="1",
+        operation="DELETE",
+        kind=GroupVersionKind(group="networking.k8s.io", version="v1", kind="NetworkPolicy"),
+        resource=GroupVersionResource(group="networking.k8s.io", version="v1", resource="networkpolicies"),
+        namespace="eem",
+        old_object=ALLOW,
+    )
+    response = decide(request, world(*GUARDED), Options())
+
+    assert (response, verdict_of(response).resource.name) == (judged(world(*GUARDED), None, ALLOW), "allow-clients")
+
+
+def test_an_empty_snapshot_allows_everything() -> None:
+    """Without EEM there is nothing to guard; whether the cache is filled is the server's question."""
+    assert judged(EemSnapshot.empty(), DENY).result == "allowed"
+
+
+# Hard selectors
+
+
+def test_a_requirement_split_over_two_policies_holds() -> None:
+    """Policies add up: with and without a label is everybody."""
+    halves = [
+        allow("with", peer(pods=selector(expression("team", "Exists")), namespaces={})),
+        allow("without", peer(pods=selector(expression("team", "DoesNotExist")), namespaces={}), block("0.0.0.0/0")),
+    ]
+    response = judged(world(*EEM, ALLOW_MANAGER, ALLOW, *halves), None, ALLOW)
+
+    assert response.allowed
+    assert lost_ports(judged(world(gateway(), ALLOW, halves[0], DENY), None, ALLOW)) == GATEWAY
+
+
+def test_an_instance_called_as_the_operator_is_guarded_beside_it() -> None:
+    """Both need their own ports."""
+    objects = [instance("ibm-eem-operator"), operator_deployment()]
+
+    assert lost_ports(judged(world(*objects), DENY)) == [
+        ("ibm-eem-operator", 3000),
+        ("ibm-eem-operator", 8081),
+        ("ibm-eem-operator", 8443),
+    ]
+
+
+def test_nothing_of_the_request_is_changed() -> None:
+    """A decision reads; the object on the wire stays what it was."""
+    request = asked(DENY)
+    before = repr(request)
+    decide(request, world(*EEM, gateway_pod(GATEWAY_POD)), Options())
+
+    assert repr(request) == before

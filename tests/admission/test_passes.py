@@ -1,0 +1,348 @@
+"""What passes unjudged, and nothing else does."""
+
+from typing import Any
+
+import pytest
+from builders import (
+    GATEWAY_KIND,
+    ApiObject,
+    Node,
+    eem_labels,
+    namespace,
+    operator_deployment,
+    owned_by,
+    owner,
+    policy,
+    workload,
+)
+
+from admission.reviews import allow, default_deny, gateway, judged, lost_ports, manager, verdict_of, world
+from webhook.admission import AdmissionResponse, Options
+
+GARBAGE_COLLECTOR = "system:serviceaccount:kube-system:generic-garbage-collector"
+NAMESPACE_CONTROLLER = "system:serviceaccount:kube-system:namespace-controller"
+OPERATOR = "system:serviceaccount:operators:ibm-eem-operator"
+ELSEWHERE = operator_deployment(namespace="operators")
+WORLD = (gateway(), ELSEWHERE)
+
+
+def exempt_of(response: AdmissionResponse) -> str | None:
+    return verdict_of(response).exempt
+
+
+@pytest.mark.parametrize(
+    ("extra", "fields", "why"),
+    [
+        pytest.param([namespace(terminating=True)], {}, "namespace-terminating", id="a namespace being deleted"),
+        pytest.param([namespace(phase="Terminating")], {}, "namespace-terminating", id="a namespace in that phase"),
+        pytest.param([], {"username": GARBAGE_COLLECTOR}, "garbage-collector", id="the garbage collector"),
+        pytest.param([], {"username": NAMESPACE_CONTROLLER}, "namespace-controller", id="the namespace controller"),
+        pytest.param([], {"username": OPERATOR}, "operator", id="the operator's service account, from its namespace"),
+        pytest.param([], {"sub_resource": "status"}, "status", id="a status update"),
+    ],
+)
+def test_what_passes_unjudged_passes_and_says_why(extra: list[ApiObject], fields: Node, why: str) -> None:
+    """Each such pass is named in the verdict, the metric's result and an audit annotation."""
+    response = judged(world(*WORLD, *extra), default_deny(), **fields)
+
+    assert (response.allowed, response.result, exempt_of(response), dict(response.audit_annotations)) == (
+        True,
+        "exempt",
+        why,
+        {"exempt": why},
+    )
+
+
+@pytest.mark.parametrize(
+    "username",
+    [
+        pytest.param("alice", id="a person"),
+        pytest.param("", id="nobody"),
+        pytest.param("system:admin", id="the administrator"),
+        pytest.param("system:serviceaccount:eem:generic-garbage-collector", id="a collector elsewhere"),
+        pytest.param("generic-garbage-collector", id="a user called as the collector"),
+        pytest.param(GARBAGE_COLLECTOR.upper(), id="the collector in capitals"),
+        pytest.param(GARBAGE_COLLECTOR + " ", id="the collector and a space"),
+        pytest.param("system:serviceaccount:eem:namespace-controller", id="a namespace controller elsewhere"),
+        pytest.param("system:serviceaccount:kube-system:replicaset-controller", id="another controller"),
+        pytest.param("system:serviceaccount:eem:ibm-eem-operator", id="the operator's account in another namespace"),
+        pytest.param("system:serviceaccount:operators:default", id="another account of the operator's namespace"),
+        pytest.param("system:serviceaccount:operators:ibm-eem-operator:x", id="a name that begins alike"),
+        pytest.param("ibm-eem-operator", id="a user called as the operator"),
+    ],
+)
+def test_whoever_else_asks_is_judged(username: str) -> None:
+    """No look-alike passes."""
+    response = judged(world(*WORLD), default_deny(), username=username)
+
+    assert (response.allowed, response.code) == (False, 403)
+
+
+@pytest.mark.parametrize("groups", [["system:masters"], ["system:serviceaccounts:operators"], None, []], ids=str)
+def test_no_group_passes(groups: list[str] | None) -> None:
+    """Who asks is taken from the user's name alone."""
+    assert not judged(world(*WORLD), default_deny(), userInfo={"username": "alice", "groups": groups}).allowed
+
+
+@pytest.mark.parametrize("missing", [None, {}])
+def test_a_request_without_a_user_is_judged(missing: Any) -> None:
+    """Nobody is no exception."""
+    assert not judged(world(*WORLD), default_deny(), userInfo=missing).allowed
+
+
+# The operator
+
+
+def test_the_operator_is_known_by_the_account_that_its_deployment_names() -> None:
+    """Whatever the account is called."""
+    snapshot = world(gateway(), operator_deployment(namespace="operators", service_account="custom"))
+
+    responses = {
+        name: judged(snapshot, default_deny(), username=f"system:serviceaccount:operators:{name}").result
+        for name in ("custom", "ibm-eem-operator", "default")
+    }
+    assert responses == {"custom": "exempt", "ibm-eem-operator": "denied", "default": "denied"}
+
+
+def test_a_setting_names_the_operators_account_instead() -> None:
+    """Then the Deployment's account no longer passes."""
+    options = Options(operator_service_account="own/account")
+    responses = {
+        user: judged(world(*WORLD), default_deny(), options=options, username=user).result
+        for user in ("system:serviceaccount:own:account", OPERATOR, "system:serviceaccount:own:other")
+    }
+
+    assert list(responses.values()) == ["exempt", "denied", "denied"]
+
+
+@pytest.mark.parametrize(
+    "deployment",
+    [
+        pytest.param(workload("ibm-eem-operator", "operators", labels={}), id="no labels of the product"),
+        pytest.param(operator_deployment(namespace="operators", kind="StatefulSet"), id="no Deployment"),
+    ],
+)
+def test_without_the_operators_deployment_its_account_is_anybodys(deployment: ApiObject) -> None:
+    """The name alone proves nothing."""
+    assert not judged(world(gateway(), deployment), default_deny(), username=OPERATOR).allowed
+
+
+# An UPDATE that leaves the spec alone
+
+
+OLD = allow()
+DENY = default_deny()
+
+
+def changed(**meta: Any) -> ApiObject:
+    """Return the policy OLD with other metadata."""
+    return OLD | {"metadata": OLD["metadata"] | meta}
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        pytest.param(OLD, id="nothing at all"),
+        pytest.param(changed(labels={"a": "b"}), id="labels"),
+        pytest.param(changed(annotations={"a": "b"}), id="annotations"),
+        pytest.param(changed(finalizers=[]), id="finalizers"),
+        pytest.param(changed(ownerReferences=[]), id="an empty list of owners"),
+        pytest.param(changed(ownerReferences=None), id="no owners"),
+        pytest.param(changed(annotations={"eem-guardrail.io/bypass": "because"}), id="a bypass, which counts nothing"),
+    ],
+)
+def test_an_update_that_leaves_the_spec_alone_passes(new: ApiObject) -> None:
+    """It changes nothing about who may connect."""
+    response = judged(world(*WORLD, DENY, OLD), new, OLD)
+
+    assert (response.allowed, exempt_of(response)) == (True, "spec-unchanged")
+
+
+@pytest.mark.parametrize(("old_spec", "new_spec"), [({}, None), (None, {}), (None, None), ({}, {})])
+def test_null_and_missing_specs_are_the_same(old_spec: Any, new_spec: Any) -> None:
+    """As the API server reads them."""
+    old, new = DENY | {"spec": old_spec}, DENY | {"spec": new_spec}
+
+    assert exempt_of(judged(world(*WORLD, DENY), new, old)) == "spec-unchanged"
+
+
+def test_a_bypass_annotation_on_a_new_policy_counts_nothing_yet() -> None:
+    """Until break-glass is built, the annotation is ignored."""
+    new = default_deny(annotations={"eem-guardrail.io/bypass": "because"})
+
+    assert not judged(world(*WORLD), new).allowed
+
+
+# ... but adds an owner
+
+
+LIVE = gateway("live", uid="uid-of-live")
+
+
+@pytest.mark.parametrize(
+    ("instances", "reference", "is_judged"),
+    [
+        pytest.param([LIVE], owned_by(LIVE), False, id="a live instance"),
+        pytest.param([LIVE], owned_by(LIVE) | {"uid": "old"}, True, id="the uid of an instance that was"),
+        pytest.param([LIVE], owned_by(LIVE) | {"uid": ""}, True, id="no uid"),
+        pytest.param([LIVE], owned_by(LIVE) | {"name": "nobody"}, True, id="nobody"),
+        pytest.param([LIVE], owned_by(LIVE) | {"kind": "EventEndpointManagement"}, True, id="the wrong kind"),
+        pytest.param([LIVE], owned_by(LIVE) | {"apiVersion": "example.com/v1"}, True, id="the wrong group"),
+        pytest.param(
+            [gateway("live", uid="uid-of-live", terminating=True)], owned_by(LIVE), True, id="a terminating instance"
+        ),
+        pytest.param(
+            [gateway("live", namespace="other", uid="uid-of-live")], owned_by(LIVE), True, id="one of another namespace"
+        ),
+        pytest.param(
+            [gateway("live", uid="uid-of-live", deploy_network_policies=False)],
+            owned_by(LIVE),
+            False,
+            id="a live instance that is exempt is live",
+        ),
+        pytest.param([LIVE], owner("ConfigMap", "c", "v1"), True, id="something else, live or not"),
+        pytest.param([LIVE], {}, True, id="an empty reference"),
+        pytest.param([LIVE], "x", True, id="a reference that is no object"),
+    ],
+)
+def test_an_update_that_adds_an_owner_is_judged_as_a_deletion_unless_that_is_a_live_instance(
+    instances: list[ApiObject],
+    reference: Any,
+    is_judged: bool,  # noqa: FBT001
+) -> None:
+    """The garbage collector may delete the policy next, and nobody is asked then."""
+    response = judged(world(*WORLD, *instances, DENY, OLD), changed(ownerReferences=[reference]), OLD)
+
+    assert (response.allowed, exempt_of(response)) == ((False, None) if is_judged else (True, "spec-unchanged"))
+
+
+def test_the_deletion_that_an_owner_may_bring_is_refused_like_a_deletion() -> None:
+    """What is lost is the same."""
+    snapshot = world(*WORLD, DENY, OLD)
+    owned = judged(snapshot, changed(ownerReferences=[owner("ConfigMap", "gone", "v1")]), OLD)
+
+    assert lost_ports(owned) == lost_ports(judged(snapshot, None, OLD)) == [("gw", 8092)]
+
+
+def test_an_owner_of_a_policy_that_nobody_needs_is_allowed() -> None:
+    """It is judged, and nothing is lost."""
+    spare = allow("spare")
+    new = spare | {"metadata": spare["metadata"] | {"ownerReferences": [owner("ConfigMap", "gone", "v1")]}}
+    response = judged(world(*WORLD, DENY, OLD, spare), new, spare)
+
+    assert (response.allowed, exempt_of(response)) == (True, None)
+
+
+def test_an_owner_that_only_becomes_the_controller_is_no_new_owner() -> None:
+    """Who owns the policy is the same as before."""
+    reference = owner("ConfigMap", "c", "v1")
+    old = changed(ownerReferences=[reference | {"controller": False}])
+    new = changed(ownerReferences=[reference | {"controller": True}])
+
+    assert exempt_of(judged(world(*WORLD, DENY, old), new, old)) == "spec-unchanged"
+
+
+def test_an_owner_that_was_there_is_not_added() -> None:
+    """Only what an UPDATE adds is its doing."""
+    old = changed(ownerReferences=[owner("ConfigMap", "c", "v1")])
+    new = old | {"metadata": old["metadata"] | {"labels": {"a": "b"}}}
+
+    assert exempt_of(judged(world(*WORLD, DENY, old), new, old)) == "spec-unchanged"
+
+
+def test_removing_owners_passes() -> None:
+    """The policy stays the longer for it."""
+    old = changed(ownerReferences=[owner("ConfigMap", "c", "v1")])
+
+    assert exempt_of(judged(world(*WORLD, DENY, old), OLD, old)) == "spec-unchanged"
+
+
+def test_an_instance_from_a_file_owns_by_name() -> None:
+    """Files have no uids; then the name decides."""
+    live = gateway("live")
+    del live["metadata"]["uid"]
+    new = changed(ownerReferences=[owner(GATEWAY_KIND, "live", "events.ibm.com/v1beta1", uid="any")])
+
+    assert exempt_of(judged(world(*WORLD, live, DENY, OLD), new, OLD)) == "spec-unchanged"
+
+
+def test_an_update_that_adds_an_owner_and_takes_something_away_tells_each_loss_once() -> None:
+    """It may come to the update or to the deletion; a requirement lost in both is lost once."""
+    new = allow(ports=(9999,), owners=[owner("ConfigMap", "gone", "v1")])
+    response = judged(world(*WORLD, DENY, OLD), new, OLD)
+
+    assert lost_ports(response) == [("gw", 8092)]
+    assert len(response.causes) == 1
+
+
+def test_an_update_that_adds_an_owner_is_judged_as_the_update_too() -> None:
+    """A deletion that would be fine does not excuse an update that is not."""
+    old = policy("other", pod_selector={"matchLabels": {"nobody": "here"}}, ingress=[])
+    new = default_deny("other", owners=[owner("ConfigMap", "gone", "v1")])
+    response = judged(world(gateway(), old), new, old)
+
+    assert lost_ports(response) == [("gw", 8092)]
+
+
+def test_a_new_policy_may_have_any_owner() -> None:
+    """Its deletion would leave what there was before."""
+    assert judged(world(*WORLD), allow(owners=[owner("ConfigMap", "gone", "v1")])).allowed
+
+
+# Where the instances concerned are exempt
+
+
+def test_a_change_that_touches_exempt_instances_alone_is_exempt() -> None:
+    """Their owner has taken the network over."""
+    response = judged(world(gateway(deploy_network_policies=False)), default_deny())
+
+    assert (response.allowed, exempt_of(response), dict(response.audit_annotations)) == (
+        True,
+        "deployNetworkPolicies",
+        {"exempt": "deployNetworkPolicies"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("objects", "change", "expected"),
+    [
+        pytest.param(
+            [gateway(deploy_network_policies=False), manager()],
+            allow("a", to="gw"),
+            "deployNetworkPolicies",
+            id="the instance that is not exempt is not touched",
+        ),
+        pytest.param(
+            [gateway(deploy_network_policies=False), manager()],
+            allow("a", to="mgr", ports=(3000, 8081)),
+            None,
+            id="only the instance that is not exempt is touched",
+        ),
+        pytest.param(
+            [gateway(deploy_network_policies=False), manager()],
+            allow("a", to=None, ports=(3000, 8081)),
+            None,
+            id="both are touched",
+        ),
+        pytest.param(
+            [gateway(deploy_network_policies=False)],
+            policy("a", pod_selector={"matchLabels": {"a": "b"}}),
+            None,
+            id="nothing of EEM's is touched",
+        ),
+    ],
+)
+def test_exempt_means_that_every_instance_concerned_is(
+    objects: list[ApiObject], change: ApiObject, expected: str | None
+) -> None:
+    """An instance that the change does not touch is not concerned."""
+    response = judged(world(*objects), change)
+
+    assert (response.allowed, exempt_of(response)) == (True, expected)
+
+
+def test_a_look_alike_of_the_documented_labels_does_not_need_an_exemption() -> None:
+    """A namespace without EEM is no concern, and no exemption."""
+    response = judged(world(namespace("shop")), default_deny(namespace="shop", labels=eem_labels("gw")))
+
+    assert (response.result, exempt_of(response)) == ("allowed", None)
