@@ -51,7 +51,7 @@ class Question:
 
 def seeded(seed: int) -> Random:
     """Give a generator of numbers that are the same for the same seed."""
-    return Random(seed)  # noqa: S311  # repeatable on purpose, nothing secret
+    return Random(seed)  # repeatable on purpose, nothing secret
 
 
 def policy(name: str, spec: Node, namespace: str = OWN_NAMESPACE) -> Node:
@@ -240,6 +240,7 @@ def settings_for(rng: Random, objects: list[Node]) -> Settings:
         ipblock_matches_pods=rng.choice(("unknown", "unknown", "unknown", "yes", "no")),
         pod_cidrs=tuple(cidrs[family] for family in in_use) if rng.random() < 0.4 else (),
         ip_families=families,
+        strict=rng.random() < 0.1,
     )
 
 
@@ -249,6 +250,19 @@ def cached(rng: Random, old: Node | None, *, ipv6: bool) -> list[Node]:
     if roll < 0.04:
         return [policy("subject", any_spec(rng, ipv6=ipv6))]
     return [] if old is None or roll < 0.06 else [old]
+
+
+def surroundings(rng: Random, others: list[Node], *, ipv6: bool) -> list[Node]:
+    """Make the other policies: those of the plan, some terminating, and some of other namespaces."""
+    around = [policy(f"other-{index}", spec) for index, spec in enumerate(others)]
+    for item in around:
+        if rng.random() < 0.07:
+            item["metadata"]["deletionTimestamp"] = DELETED
+    if rng.random() < 0.25:
+        around.append(policy("elsewhere", any_spec(rng, ipv6=ipv6), rng.choice(("shop", "bank"))))
+    if rng.random() < 0.03:
+        around.append(policy("operators", open_spec(rng)))
+    return around
 
 
 def generate_pair(seed: int) -> Pair:
@@ -263,27 +277,25 @@ def generate_pair(seed: int) -> Pair:
     new = None if after is None else policy("subject", after)
     if plan is plan_owner and new is not None and rng.random() < 0.8:
         new["metadata"]["ownerReferences"] = owners(rng)
-    around = [policy(f"other-{index}", spec) for index, spec in enumerate(others)]
-    for item in around:
-        if rng.random() < 0.07:
+    elif old is not None and rng.random() < 0.03:
+        for item in (old, new or {"metadata": {}}):
             item["metadata"]["deletionTimestamp"] = DELETED
-    if old is not None and plan is not plan_owner and rng.random() < 0.03:
-        old["metadata"]["deletionTimestamp"] = DELETED
-        if new is not None:
-            new["metadata"]["deletionTimestamp"] = DELETED
-    if rng.random() < 0.25:
-        around.append(policy("elsewhere", any_spec(rng, ipv6=ipv6), rng.choice(("shop", "bank"))))
-    if rng.random() < 0.03:
-        around.append(policy("operators", open_spec(rng)))
-    roll = rng.random()
-    user = "kubernetes-admin"
-    if roll < 0.02:
-        user = rng.choice((*OPERATOR_USERS, GARBAGE_COLLECTOR, NAMESPACE_CONTROLLER))
-    change = Change(
-        operation=operation, namespace=OWN_NAMESPACE, name="subject", object=new, old_object=old, username=user
-    )
-    objects = objects + around + cached(rng, old, ipv6=ipv6)
+    objects = objects + surroundings(rng, others, ipv6=ipv6) + cached(rng, old, ipv6=ipv6)
+    change = change_of(rng, operation, old, new)
     return Pair(objects=objects, change=change, settings=settings_for(rng, objects))
+
+
+def change_of(rng: Random, operation: str, old: Node | None, new: Node | None) -> Change:
+    """Make the request, seldom by one of those who pass, and not always with a name."""
+    user = "kubernetes-admin"
+    if rng.random() < 0.02:
+        user = rng.choice((*OPERATOR_USERS, GARBAGE_COLLECTOR, NAMESPACE_CONTROLLER))
+    name = "subject"
+    if operation == "CREATE" and new is not None and rng.random() < 0.08:
+        name, new["metadata"] = "", {"generateName": "subject-", "namespace": OWN_NAMESPACE}
+    elif operation == "DELETE" and rng.random() < 0.15:
+        name = ""  # as in a deletecollection: the name is in the old object alone
+    return Change(operation=operation, namespace=OWN_NAMESPACE, name=name, object=new, old_object=old, username=user)
 
 
 def both_ways(rng: Random, *, ipv6: bool) -> Node:

@@ -26,6 +26,8 @@ GARBAGE_COLLECTOR = "system:serviceaccount:kube-system:generic-garbage-collector
 NAMESPACE_CONTROLLER = "system:serviceaccount:kube-system:namespace-controller"
 SOURCES_ANNOTATION = "eem-guardrail.io/sources"
 
+LabelSet = frozenset[tuple[str, str]]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
@@ -35,6 +37,7 @@ class Settings:
     ipblock_matches_pods: str = "unknown"
     pod_cidrs: tuple[str, ...] = ()
     ip_families: tuple[str, ...] | None = None
+    strict: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,16 +65,23 @@ class Requirement:
 
 @dataclass(kw_only=True, slots=True)
 class Judgement:
-    """What the change does to each requirement and label set, and the kinds of loss met."""
+    """What the change does to each requirement and label set (None: assumed), and the kinds of loss met."""
 
     exempt: str | None = None
-    outcomes: dict[tuple[Requirement, frozenset[tuple[str, str]] | None], str] = field(default_factory=dict)
+    outcomes: dict[tuple[Requirement, LabelSet | None], str] = field(default_factory=dict)
+    pods: dict[tuple[Requirement, str], set[str]] = field(default_factory=dict)
     kinds: set[str] = field(default_factory=set)
 
-    @property
-    def denied(self) -> bool:
-        """Say whether anything is lost."""
-        return "lost" in self.outcomes.values()
+    def record(self, requirement: Requirement, subject: Subject, outcome: str) -> None:
+        """Keep the worst outcome of a label set, and the names of the live pods that have this one."""
+        key = requirement, None if subject.assumed else frozenset(subject.labels.items())
+        self.outcomes[key] = worst(iter((self.outcomes.get(key, "fine"), outcome)))
+        self.pods.setdefault((requirement, outcome), set()).update(subject.pod_names)
+
+    def denied(self, settings: Settings) -> bool:
+        """Say whether anything is lost, or undecided where that counts as much."""
+        found = set(self.outcomes.values())
+        return "lost" in found or (settings.strict and "undecided" in found)
 
 
 def ranges_of(objects: Sequence[Object], settings: Settings) -> Ranges:
@@ -149,18 +159,26 @@ def exemption(change: Change, objects: Sequence[Object]) -> str | None:
     return "spec-unchanged" if unchanged and not hands_over(change, objects) else None
 
 
+def staying(policy: Object) -> Object:
+    """Give the policy as if it were not terminating."""
+    metadata = {key: value for key, value in policy["metadata"].items() if key != "deletionTimestamp"}
+    return {**policy, "metadata": metadata}
+
+
 def policies_around(change: Change, objects: Sequence[Object]) -> tuple[list[Object], list[Object], bool]:
-    """Give the namespace's policies before and after, and whether it is a deletion; the request beats the cache."""
-    others = [
-        p for p in of_kind(objects, "NetworkPolicy", change.namespace) if p["metadata"].get("name") != change.name
-    ]
-    deletes = change.operation == "DELETE" or (
-        change.operation == "UPDATE"
-        and change.object["spec"] == change.old_object["spec"]
-        and hands_over(change, objects)
-    )
-    before = [*others, change.old_object] if change.old_object is not None else others
-    return before, others if deletes else [*others, change.object], deletes
+    """
+    Give the namespace's policies before and after, and whether it is a deletion.
+
+    The request beats the cache, and the edit of a terminating policy's spec is judged like any edit.
+    """
+    old, new = change.old_object, change.object
+    name = change.name or (old or new)["metadata"].get("name")
+    others = [p for p in of_kind(objects, "NetworkPolicy", change.namespace) if p["metadata"].get("name") != name]
+    if change.operation == "CREATE":
+        return others, [*others, new], False
+    if change.operation == "DELETE" or new["spec"] == old["spec"]:
+        return [*others, old], others, True
+    return [*others, staying(old)], [*others, staying(new)], False
 
 
 def sources_setting(holder: Holder, change: Change, objects: Sequence[Object], settings: Settings) -> str:
@@ -175,8 +193,8 @@ def worlds_of(before: list[Object], after: list[Object]) -> list[tuple[list[Obje
     """Give the worlds to judge in: as it is, and with every terminating policy already gone."""
     if not any(is_terminating(p) for p in (*before, *after)):
         return [(before, after)]
-    staying = [[p for p in side if not is_terminating(p)] for side in (before, after)]
-    return [(before, after), (staying[0], staying[1])]
+    left = [[p for p in side if not is_terminating(p)] for side in (before, after)]
+    return [(before, after), (left[0], left[1])]
 
 
 def kinds_of(comparison: Comparison, after_any_port: Rules | None, reading: str, want: str) -> set[str]:
@@ -189,6 +207,47 @@ def kinds_of(comparison: Comparison, after_any_port: Rules | None, reading: str,
     return kinds | ({"source pods"} if by_reading(comparison.lost_pods, reading) == "lost" else set())
 
 
+@dataclass(kw_only=True, slots=True)
+class Judge:
+    """One change with all that its judgement depends on; the same rules are compared once."""
+
+    worlds: list[tuple[list[Object], list[Object]]]
+    namespace: str
+    ranges: Ranges
+    reading: str
+    semantics: Semantics
+    deletes: bool
+    known: dict[object, tuple[str, set[str]]] = field(default_factory=dict)
+
+    def look(self, subject: Subject, requirement: Requirement, want: str) -> tuple[str, set[str]]:
+        """Judge one requirement of one label set: the worst of all worlds, and the kinds of its losses."""
+        answers = [self._in_world(world, subject, requirement, want) for world in self.worlds]
+        return worst(outcome for outcome, _ in answers), set().union(*(kinds for _, kinds in answers))
+
+    def _in_world(
+        self, world: tuple[list[Object], list[Object]], subject: Subject, requirement: Requirement, want: str
+    ) -> tuple[str, set[str]]:
+        before, after = (rules_for(policies, subject, requirement, self.semantics) for policies in world)
+        any_port = replace(self.semantics, port_covers=lambda *_: True)
+        after_any_port = rules_for(world[1], subject, requirement, any_port)
+        same = want, identity(before), identity(after), identity(after_any_port)
+        if same not in self.known:
+            comparison = Comparison(
+                before=before, after=after, namespace=self.namespace, ranges=self.ranges, semantics=self.semantics
+            )
+            outcome = comparison.outcome(want, self.reading)
+            kinds: set[str] = set()
+            if outcome == "lost":
+                kinds = {"deletion"} if self.deletes else kinds_of(comparison, after_any_port, self.reading, want)
+            self.known[same] = outcome, kinds
+        return self.known[same]
+
+
+def identity(rules: Rules | None) -> object:
+    """Give a key under which the same rules are met again within one judgement."""
+    return None if rules is None else tuple((namespace, id(peer)) for namespace, peer in rules)
+
+
 def judge(objects: Sequence[Object], change: Change, settings: Settings, semantics: Semantics = SOUND) -> Judgement:
     """Judge a change against every requirement of its namespace."""
     objects, change = semantics.load((objects, change))
@@ -197,11 +256,14 @@ def judge(objects: Sequence[Object], change: Change, settings: Settings, semanti
         return Judgement(exempt=exempt)
     judgement = Judgement()
     before, after, deletes = policies_around(change, objects)
-    worlds = worlds_of(before, after)
-    ranges = ranges_of(objects, settings)
-    reading = semantics.block_reading(settings.ipblock_matches_pods)
-    any_port = replace(semantics, port_covers=lambda *_: True)
-    known: dict[object, tuple[str, set[str]]] = {}
+    judging = Judge(
+        worlds=worlds_of(before, after),
+        namespace=change.namespace,
+        ranges=ranges_of(objects, settings),
+        reading=semantics.block_reading(settings.ipblock_matches_pods),
+        semantics=semantics,
+        deletes=deletes,
+    )
     for holder in holders_of(objects, change.namespace):
         want = sources_setting(holder, change, objects, settings)
         subjects = subjects_of(holder, change.namespace, objects, semantics)
@@ -209,27 +271,7 @@ def judge(objects: Sequence[Object], change: Change, settings: Settings, semanti
             requirement = Requirement(
                 kind=holder.kind, name=holder.name, component=holder.component, protocol="TCP", port=port
             )
-            key = requirement, None if subject.assumed else frozenset(subject.labels.items())
-            for was, will in worlds:
-                comparison = Comparison(
-                    before=rules_for(was, subject, requirement, semantics),
-                    after=rules_for(will, subject, requirement, semantics),
-                    namespace=change.namespace,
-                    ranges=ranges,
-                    semantics=semantics,
-                )
-                blind = rules_for(will, subject, requirement, any_port)
-                same = want, identity(comparison.before), identity(comparison.after), identity(blind)
-                if same not in known:
-                    outcome = comparison.outcome(want, reading)
-                    kinds = kinds_of(comparison, blind, reading, want) if outcome == "lost" else set()
-                    known[same] = outcome, {"deletion"} if deletes and kinds else kinds
-                outcome, kinds = known[same]
-                judgement.outcomes[key] = worst(iter((judgement.outcomes.get(key, "fine"), outcome)))
-                judgement.kinds |= kinds
+            outcome, kinds = judging.look(subject, requirement, want)
+            judgement.record(requirement, subject, outcome)
+            judgement.kinds |= kinds
     return judgement
-
-
-def identity(rules: Rules | None) -> object:
-    """Give a key under which the same rules are met again within one judgement."""
-    return None if rules is None else tuple((namespace, id(peer)) for namespace, peer in rules)

@@ -44,7 +44,8 @@ class Subject:
 
     labels: Labels
     containers: tuple[Any, ...]
-    assumed: bool
+    assumed: bool = False
+    pod_names: tuple[str, ...] = ()
 
 
 def of_kind(objects: Sequence[Object], kind: str, namespace: str | None = None) -> list[Object]:
@@ -133,13 +134,18 @@ def subjects_of(holder: Holder, namespace: str, objects: Sequence[Object], seman
         for pod in semantics.distinct_pods(of_kind(objects, "Pod", namespace))
         if semantics.may_be_subject(pod) and belongs(pod, pod["metadata"].get("labels") or {}, holder, objects)
     ]
-    found = [(pod["metadata"]["labels"], pod["spec"]) for pod in pods]
+    found = [
+        Subject(
+            labels=pod["metadata"]["labels"],
+            containers=tuple(containers_of(pod["spec"])),
+            pod_names=(pod["metadata"]["name"],),
+        )
+        for pod in pods
+    ]
     for kind in ("StatefulSet", "Deployment"):
         for workload in of_kind(objects, kind, namespace):
             template = workload["spec"]["template"]
             labels = (template.get("metadata") or {}).get("labels") or {}
             if belongs(workload, labels, holder, objects):
-                found.append((labels, template["spec"]))
-    if not found:
-        return [Subject(labels=assumed_labels(holder), containers=(), assumed=True)]
-    return [Subject(labels=labels, containers=tuple(containers_of(spec)), assumed=False) for labels, spec in found]
+                found.append(Subject(labels=labels, containers=tuple(containers_of(template["spec"]))))
+    return found or [Subject(labels=assumed_labels(holder), containers=(), assumed=True)]
