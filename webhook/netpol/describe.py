@@ -5,7 +5,6 @@ from collections.abc import Iterable
 
 from webhook.netpol.intervals import IPV4, Intervals
 from webhook.netpol.labelspace import NAME_KEY, NAMESPACE, Key, Term, ValueSet
-from webhook.netpol.model import NAMESPACE_NAME_LABEL
 from webhook.netpol.sources import Sources
 
 
@@ -38,13 +37,14 @@ def _term(term: Term) -> str:
     pods = [_constraint(key, values) for key, values in constraints.items() if key[0] != NAMESPACE]
     where = "every namespace" if not spaces else f"namespaces with {' and '.join(spaces)}"
     if name is not None:
-        named = f"namespace {', '.join(sorted(name.values))}" if not name.others else _constraint(NAME_KEY, name)
+        listed = ", ".join(sorted(name.values))
+        named = f"every namespace but {listed}" if name.others else f"namespace {listed}"
         where = named if not spaces else f"{named} with {' and '.join(spaces)}"
     return f"{'pods with ' + ' and '.join(pods) if pods else 'every pod'} in {where}"
 
 
 def _constraint(key: Key, values: ValueSet) -> str:
-    label = "name" if key[1] == NAMESPACE_NAME_LABEL else key[1]
+    label = key[1]
     listed = ", ".join(sorted(values.values))
     if values.others:
         if not values.values:
@@ -52,5 +52,4 @@ def _constraint(key: Key, values: ValueSet) -> str:
         return f"{label} not in ({listed})" if values.absent else f"label {label}, not in ({listed})"
     if not values.values:
         return f"no label {label}"
-    equal = f"{label}={listed}" if len(values.values) == 1 else f"{label} in ({listed})"
-    return f"{equal} or no label {label}" if values.absent else equal
+    return f"{label}={listed}" if len(values.values) == 1 else f"{label} in ({listed})"

@@ -15,6 +15,7 @@ class Fault:
         reason: the API's word for it: Required, Invalid, NotSupported, Forbidden, TypeInvalid, TooMany, Duplicate.
         kind: the object's kind, for messages about several objects.
         name: `namespace/name` of the object.
+        rule: the rule that was broken, where there is a table of rules.
 
     Source: k8s.io/apimachinery/pkg/util/validation/field.Error.
     """
@@ -24,6 +25,7 @@ class Fault:
     reason: str = "Invalid"
     kind: str = ""
     name: str = ""
+    rule: str = ""
 
     def __str__(self) -> str:
         """Give the fault as one line, with the object it belongs to where that is known."""
