@@ -10,11 +10,12 @@ import os
 import ssl
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from certs.authority import issue_serving_pair, make_authority
+from webhook.admission import Options, mutate, validate
 from webhook.admission.audit import audit
 from webhook.cluster import (
     ApiClient,
@@ -27,9 +28,12 @@ from webhook.cluster import (
     read_all,
 )
 from webhook.cluster.file_state import FileState
+from webhook.cluster.surroundings import Surroundings, Survey
 from webhook.eem import WATCHED, EemSnapshot
 from webhook.eem.resources import NETWORK_POLICIES
 from webhook.server import (
+    MUTATE_EEM,
+    VALIDATE_EEM,
     VALIDATE_NETWORK_POLICY,
     CertificateSource,
     Check,
@@ -44,7 +48,7 @@ from webhook.server import (
     make_health_app,
     stop_signals,
 )
-from webhook.server.judging import PolicyJudge
+from webhook.server.judging import InstanceJudge, PolicyJudge
 from webhook.server.requirements import RequirementCollector
 from webhook.settings import Settings
 from webhook.version import VERSION
@@ -118,8 +122,16 @@ async def from_cluster(settings: Settings) -> Service:
     async def live(namespace: str) -> Iterable[Mapping[str, Any]]:
         return await read_all(client, NETWORK_POLICIES, namespace=namespace)
 
-    service = _assemble(settings, store, PolicyJudge(store, settings.options(), live), {})
+    options = replace(settings.options(), storage_classes_known=True)
+    found = Surroundings(platform=options.platform)
+
+    def now() -> Options:
+        return replace(options, platform=found.platform, installed_version=found.version)
+
+    judges = _judges(store, PolicyJudge(store, options, live), now)
+    service = _assemble(settings, store, judges, {})
     service.client = client
+    service.background.append(Survey(client, found).run)
     service.background.extend(Reflector(resource, client, store).run for resource in WATCHED)
     await _load_certificate(service, settings)
     return service
@@ -136,8 +148,9 @@ async def from_files(settings: Settings, paths: Sequence[str]) -> Service:
     state = FileState(paths, store, sys.stdin.buffer)
     found = await state.load()
     log.info("state read", extra={"fields": {"objects": len(found.objects), "skipped": sum(found.skipped.values())}})
-    judge = PolicyJudge(store, settings.options())
-    service = _assemble(settings, store, judge, {"files": lambda: state.problem or None})
+    options = settings.options()
+    judges = _judges(store, PolicyJudge(store, options), lambda: options)
+    service = _assemble(settings, store, judges, {"files": lambda: state.problem or None})
     service.background.append(state.run)
     await _load_certificate(service, settings)
     return service
@@ -152,7 +165,8 @@ def from_objects(settings: Settings, objects: Iterable[Mapping[str, Any]]) -> Se
     """
     store = Store()
     store.reset(EemSnapshot.from_objects(objects))
-    service = _assemble(settings, store, PolicyJudge(store, settings.options()), {})
+    options = settings.options()
+    service = _assemble(settings, store, _judges(store, PolicyJudge(store, options), lambda: options), {})
     _install_own_pair(service)
     return service
 
@@ -169,7 +183,16 @@ def credentials(settings: Settings) -> CredentialSource:
     return ServiceAccount.from_environment(os.environ, settings.service_account_dir)
 
 
-def _assemble(settings: Settings, store: Store, judge: Judge, checks: dict[str, Check]) -> Service:
+def _judges(store: Store, policies: PolicyJudge, options: Callable[[], Options]) -> Mapping[str, Judge]:
+    """Give who judges each path."""
+    return {
+        VALIDATE_NETWORK_POLICY: policies,
+        VALIDATE_EEM: InstanceJudge(store, options, validate),
+        MUTATE_EEM: InstanceJudge(store, options, mutate),
+    }
+
+
+def _assemble(settings: Settings, store: Store, judges: Mapping[str, Judge], checks: dict[str, Check]) -> Service:
     metrics = Metrics(version=VERSION)
     serving = Serving(metrics=metrics, limits=Limits(drain_seconds=settings.drain_seconds))
     certificate = CertificateSource(
@@ -183,7 +206,7 @@ def _assemble(settings: Settings, store: Store, judge: Judge, checks: dict[str, 
     servers = Servers(
         serving,
         https=Endpoint(
-            app=make_app({VALIDATE_NETWORK_POLICY: judge}, serving),
+            app=make_app(judges, serving),
             host=settings.bind,
             port=settings.https_port,
             tls=certificate.context,

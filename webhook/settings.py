@@ -8,13 +8,14 @@ documentation of both.
 
 import argparse
 import ipaddress
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from webhook.admission.options import Mode, Options
 from webhook.eem.instances import SourcesDemand
+from webhook.eem.rules import NEWEST, Platform, Setting, Version, severities_of
 from webhook.netpol.universe import IPBlockMatchesPods, pod_ranges_of
 
 PREFIX = "EEM_GUARDRAIL_"
@@ -78,6 +79,16 @@ def _account(text: str) -> str:
     return text
 
 
+def _severities(text: str) -> Mapping[str, Setting]:
+    return severities_of(_words(text))
+
+
+def _on_off(text: str) -> bool:
+    if text not in {"on", "off"}:
+        raise ValueError(f"must be on or off, not {text!r}")
+    return text == "on"
+
+
 def _address(text: str) -> str:
     try:
         return str(ipaddress.ip_address(text))
@@ -130,6 +141,33 @@ class Settings:
         shown="the one that the operator's Deployment names",
         metavar="NAMESPACE/NAME",
     )
+    eem_version: Version | None = _setting(
+        Version.parse,
+        None,
+        "EEM version that the rules follow where the cluster tells none",
+        shown=f"the newest known, {NEWEST}",
+        metavar="X.Y.Z",
+    )
+    platform: Platform | None = _setting(
+        _one_of("kubernetes", "openshift"),
+        None,
+        "platform that the rules follow",
+        shown="found out from the cluster; from files: not known",
+        metavar="kubernetes|openshift",
+    )
+    rule: Mapping[str, Setting] | None = _setting(
+        _severities,
+        None,
+        "severity of single rules, several with commas between",
+        shown="as the table has it",
+        metavar="ID=deny|warn|off",
+    )
+    defaults: bool = _setting(
+        _on_off,
+        True,  # noqa: FBT003  a default, not a call
+        "fill in documented defaults when an EEM resource is made",
+        metavar="on|off",
+    )
     bind: str = _setting(_address, "0.0.0.0", "address to listen on, for both ports", metavar="ADDRESS")  # noqa: S104
     https_port: int = _setting(_port, 8443, "port for the API server", metavar="PORT")
     http_port: int = _setting(_port, 8080, "port for probes and metrics", metavar="PORT")
@@ -174,7 +212,27 @@ class Settings:
             pod_cidrs=self.pod_cidr,
             ip_families=self.ip_families,
             operator_service_account=self.operator_service_account,
+            eem_version=self.eem_version,
+            platform=self.platform,
+            severities=self.rule or {},
+            defaults=self.defaults,
         )
+
+
+class _Joined(argparse.Action):
+    """Join the values of a repeated flag with commas, as the environment writes them."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        """Append one value."""
+        del parser, option_string
+        before = getattr(namespace, self.dest, None)
+        setattr(namespace, self.dest, f"{before},{values}" if before else str(values))
 
 
 DECISION = (
@@ -185,11 +243,23 @@ DECISION = (
     "pod_cidr",
     "ip_families",
     "operator_service_account",
+    "eem_version",
+    "platform",
+    "rule",
 )
 """The settings that change verdicts: every command that judges has them."""
 
 CONNECTION = ("kubeconfig", "context")
-SERVING = ("bind", "https_port", "http_port", "tls_dir", "tls_min_version", "drain_seconds", "service_account_dir")
+SERVING = (
+    "defaults",
+    "bind",
+    "https_port",
+    "http_port",
+    "tls_dir",
+    "tls_min_version",
+    "drain_seconds",
+    "service_account_dir",
+)
 LOGGING = ("log_format", "log_level")
 
 
@@ -208,7 +278,15 @@ def add_flags(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
     for known in _known(names):
         default = known.metadata["shown"] or _shown(known.default)
         text = f"{known.metadata['help']} (default: {default}; {variable_of(known.name)})".replace("%", "%%")
-        if known.name == "strict":
+        if known.name == "rule":
+            parser.add_argument(
+                flag_of(known.name),
+                action=_Joined,
+                dest=known.name,
+                metavar=known.metadata["metavar"],
+                help=f"{text}; may be repeated",
+            )
+        elif known.name == "strict":
             parser.add_argument(flag_of(known.name), action="store_const", const="true", dest=known.name, help=text)
         else:
             parser.add_argument(flag_of(known.name), dest=known.name, metavar=known.metadata["metavar"], help=text)
@@ -245,7 +323,7 @@ def _known(names: Iterable[str]) -> list["Field[Any]"]:
 def _shown(default: object) -> str:
     if default is MISSING or default is None:
         return "none"
-    return str(default).lower() if isinstance(default, bool) else str(default)
+    return ("on" if default else "off") if isinstance(default, bool) else str(default)
 
 
 __all__ = [

@@ -5,6 +5,7 @@ Pure: the snapshot and the options are arguments, and a response carries its evi
 """
 
 from webhook.admission.decide import decide
+from webhook.admission.mutate import mutate
 from webhook.admission.options import Options
 from webhook.admission.response import AdmissionResponse, Cause
 from webhook.admission.review import (
@@ -15,6 +16,7 @@ from webhook.admission.review import (
     decode_review,
     encode_review,
 )
+from webhook.admission.validate import validate
 from webhook.admission.verdict import Verdict, verdict_json
 
 __all__ = [
@@ -29,5 +31,7 @@ __all__ = [
     "decide",
     "decode_review",
     "encode_review",
+    "mutate",
+    "validate",
     "verdict_json",
 ]

@@ -14,12 +14,13 @@ from typing import Any
 from webhook.admission.evidence import Judging, losses_of, warnings_of
 from webhook.admission.inflight import InFlight, Pending
 from webhook.admission.judge import Change, Finding, as_live
-from webhook.admission.options import Mode, Options
+from webhook.admission.options import Options
 from webhook.admission.passes import spec_is_unchanged, strange_owners, unjudged
-from webhook.admission.refusal import causes_of, invalid, one_line, refusal, summary, warning
-from webhook.admission.response import FORBIDDEN, INVALID, LONGEST_MESSAGE, AdmissionResponse, Cause, allowed, denied
+from webhook.admission.refusal import causes_of, invalid, refusal, summary
+from webhook.admission.response import FORBIDDEN, INVALID, AdmissionResponse, Cause, allowed, by_mode
 from webhook.admission.review import AdmissionRequest, ReviewError, metadata_text
 from webhook.admission.scope import demand_of, mode_of, universe_of
+from webhook.admission.text import LONGEST_ANNOTATION, LONGEST_MESSAGE, one_line, warning
 from webhook.admission.verdict import Lost, ResourceName, Verdict
 from webhook.eem.resources import NETWORK_POLICIES
 from webhook.eem.snapshot import EemSnapshot
@@ -28,7 +29,6 @@ from webhook.netpol.faults import Fault
 from webhook.netpol.model import Namespace, NetworkPolicy
 from webhook.netpol.parse import read_policy
 
-LONGEST_ANNOTATION = 1024
 NOTHING_IN_FLIGHT = InFlight()
 
 
@@ -60,7 +60,7 @@ def decide(
     faults = tuple(fault for fault in faults if fault not in known)
     if faults:
         verdict = replace(verdict, allowed=False, faults=faults, message=invalid(resource, faults))
-        return _answer(verdict, mode_of(request.namespace, snapshot, options), _causes_of_faults(faults), INVALID)
+        return by_mode(verdict, mode_of(request.namespace, snapshot, options), _causes_of_faults(faults), INVALID)
     view = snapshot.eem.get(request.namespace)
     if view is None:
         return allowed(verdict, "allowed", {})
@@ -169,7 +169,7 @@ def _judged(  # noqa: PLR0913, PLR0917  the parts of one decision
         annotations = {"undecided": one_line("; ".join(unsure), LONGEST_ANNOTATION)} if unsure else {}
         return allowed(verdict, "warned" if verdict.warnings else "allowed", annotations)
     message = refusal(request.operation, verdict.resource, counted)
-    return _answer(replace(verdict, allowed=False, message=message), mode, causes_of(counted), FORBIDDEN)
+    return by_mode(replace(verdict, allowed=False, message=message), mode, causes_of(counted), FORBIDDEN)
 
 
 def pending_change(request: AdmissionRequest, snapshot: EemSnapshot, now: float) -> Pending | None:
@@ -195,18 +195,6 @@ def _namespaces(own: str, snapshot: EemSnapshot) -> list[Namespace]:
     return sorted(
         seen, key=lambda namespace: (namespace.name == own, namespace.name.startswith("kube-"), namespace.name)
     )
-
-
-def _answer(verdict: Verdict, mode: Mode, causes: tuple[Cause, ...], code: int) -> AdmissionResponse:
-    """Turn a refusal into what the mode makes of it."""
-    note = one_line(verdict.message, LONGEST_ANNOTATION)
-    if mode == "enforce":
-        return denied(verdict, code, causes, {"denied": note})
-    if mode == "warn":
-        warned = tuple(warning(f"would be refused: {cause.message}") for cause in causes)
-        verdict = replace(verdict, allowed=True, warnings=(*warned, *verdict.warnings))
-        return allowed(verdict, "warned", {"would-deny": note})
-    return allowed(replace(verdict, allowed=True, warnings=()), "audited", {"would-deny": note})
 
 
 def _causes_of_faults(faults: Iterable[Fault]) -> tuple[Cause, ...]:

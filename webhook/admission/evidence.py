@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from webhook.admission.judge import Change, Finding, judge
-from webhook.admission.refusal import GENERATED_NAME, warning
+from webhook.admission.refusal import GENERATED_NAME
 from webhook.admission.remedy import Advice, common_labels, judgement
+from webhook.admission.text import warning
 from webhook.admission.verdict import Lost, PodsSeen
 from webhook.eem.instances import Requirement, SourcesDemand
 from webhook.netpol.counterexample import PodExample, smallest_example

@@ -29,13 +29,18 @@ def unjudged(  # noqa: PLR0911  one return for each way to pass
         return "garbage-collector"
     if request.username == NAMESPACE_CONTROLLER:
         return "namespace-controller"
-    if request.username in _operator_users(snapshot, options):
+    if is_operator(request, snapshot, options):
         return "operator"
     if request.sub_resource == "status":
         return "status"
     if request.operation == "UPDATE" and spec_is_unchanged(request) and not strange_owners(request, snapshot):
         return "spec-unchanged"
     return None
+
+
+def is_operator(request: AdmissionRequest, snapshot: EemSnapshot, options: Options) -> bool:
+    """Say whether the EEM operator itself asks."""
+    return request.username in _operator_users(snapshot, options)
 
 
 def _operator_users(snapshot: EemSnapshot, options: Options) -> frozenset[str]:

@@ -7,35 +7,19 @@ printable characters and within its limit.
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from webhook.admission.response import LONGEST_MESSAGE, Cause
+from webhook.admission.response import Cause
+from webhook.admission.text import LONGEST_MESSAGE, LONGEST_NAME, as_many_as_fit, one_line
 from webhook.admission.verdict import Lost, PodsSeen, ResourceName
 from webhook.netpol.counterexample import PodExample
 from webhook.netpol.faults import Fault
 from webhook.netpol.loss import AddressWitness
 from webhook.netpol.reading import shorten
 
-LONGEST_WARNING = 120
-"""Characters of a warning: the API server cuts them to 256 each once all of them pass 4,096."""
-
-LONGEST_NAME = 63
-"""Characters of one name within a message; a longer one is cut in the middle."""
-
 GENERATED_NAME = "(generated name)"
 """What stands for the name that the API server has yet to make of generateName."""
 
 MOST_LABELS = 3
 MOST_NAMES = 2
-
-
-def one_line(text: str, limit: int) -> str:
-    """Give *text* without control characters, cut to *limit* characters at its end."""
-    clean = "".join(character if character.isprintable() else "?" for character in text)
-    return clean if len(clean) <= limit else clean[: limit - 1] + "…"
-
-
-def warning(text: str) -> str:
-    """Give *text* as a warning."""
-    return one_line(text, LONGEST_WARNING)
 
 
 def refusal(operation: str, resource: ResourceName, lost: Sequence[Lost]) -> str:
@@ -45,18 +29,7 @@ def refusal(operation: str, resource: ResourceName, lost: Sequence[Lost]) -> str
     start = f"{verb} NetworkPolicy {name} would cut off required ingress: "
     end = f". {_advice(lost)}"
     room = LONGEST_MESSAGE - len(start) - len(end)
-    return one_line(start + _as_many_as_fit(_sentences(lost), room) + end, LONGEST_MESSAGE)
-
-
-def _as_many_as_fit(sentences: Sequence[str], room: int) -> str:
-    """Join sentences up to *room* characters, the first one always, and say how many are left out."""
-    text = shorten(sentences[0], max(room - len("; and 999 more"), LONGEST_NAME))
-    for index, sentence in enumerate(sentences[1:], start=1):
-        more = f"; and {len(sentences) - index} more"
-        if len(text) + len("; ") + len(sentence) + len(more) > room:
-            return text + more
-        text = f"{text}; {sentence}"
-    return text
+    return one_line(start + as_many_as_fit(_sentences(lost), room) + end, LONGEST_MESSAGE)
 
 
 def _sentences(lost: Iterable[Lost]) -> list[str]:
@@ -68,9 +41,11 @@ def _sentences(lost: Iterable[Lost]) -> list[str]:
 
 
 def invalid(resource: ResourceName, faults: Sequence[Fault]) -> str:
-    """Give the paragraph that says what is wrong with the object itself."""
-    text = f"NetworkPolicy {_name(resource.namespace)}/{_name(resource.name or GENERATED_NAME)} cannot be understood: "
-    return one_line(text + "; ".join(str(fault) for fault in faults), LONGEST_MESSAGE)
+    """Give the paragraph that says what is wrong with the object itself, every fault with its field."""
+    name = f"{_name(resource.namespace)}/{_name(resource.name or GENERATED_NAME)}"
+    start = f"{resource.kind} {name} is not valid: "
+    told = [f"{fault.field}: {fault.message}" for fault in faults]
+    return one_line(start + as_many_as_fit(told, LONGEST_MESSAGE - len(start)), LONGEST_MESSAGE)
 
 
 def causes_of(lost: Iterable[Lost]) -> tuple[Cause, ...]:

@@ -6,13 +6,13 @@ A verdict is never an HTTP error: the API server takes an HTTP error for a failu
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
+from webhook.admission.options import Mode
+from webhook.admission.text import LONGEST_ANNOTATION, LONGEST_MESSAGE, one_line, warning
 from webhook.admission.verdict import Verdict
 from webhook.netpol.model import no_labels
 from webhook.netpol.reading import shorten
-
-LONGEST_MESSAGE = 1024
-"""Characters of a refusal: what fits a terminal without drowning the reader."""
 
 FORBIDDEN = 403
 INVALID = 422
@@ -35,6 +35,7 @@ class AdmissionResponse:
     Args:
         code: `status.code`; only sent with a refusal.
         reason: `status.reason`, Forbidden or Invalid.
+        patch: RFC 6902 operations that a mutating webhook asks for; empty for none.
         result: what the metrics count it as: allowed, denied, warned, audited, exempt, bypassed or errored.
         verdict: the evidence, for the log and for tests.
     """
@@ -47,6 +48,7 @@ class AdmissionResponse:
     warnings: tuple[str, ...] = ()
     audit_annotations: Mapping[str, str] = field(default_factory=no_labels)
     verdict: Verdict | None = None
+    patch: tuple[Mapping[str, Any], ...] = ()
     result: str = "allowed"
 
 
@@ -60,6 +62,11 @@ def allowed(verdict: Verdict, result: str, audit_annotations: Mapping[str, str])
         verdict=verdict,
         result=result,
     )
+
+
+def patched(verdict: Verdict, patch: Iterable[Mapping[str, Any]]) -> AdmissionResponse:
+    """Let the object through with what *patch* adds to it."""
+    return AdmissionResponse(allowed=True, verdict=verdict, patch=tuple(patch))
 
 
 def denied(
@@ -77,6 +84,18 @@ def denied(
         verdict=verdict,
         result="denied",
     )
+
+
+def by_mode(verdict: Verdict, mode: Mode, causes: tuple[Cause, ...], code: int) -> AdmissionResponse:
+    """Turn a refusal into what the mode makes of it: enforce refuses, warn warns whoever asked, audit only notes."""
+    note = one_line(verdict.message, LONGEST_ANNOTATION)
+    if mode == "enforce":
+        return denied(verdict, code, causes, {"denied": note})
+    if mode == "warn":
+        warned = tuple(warning(f"would be refused: {cause.message}") for cause in causes)
+        verdict = replace(verdict, allowed=True, warnings=(*warned, *verdict.warnings))
+        return allowed(verdict, "warned", {"would-deny": note})
+    return allowed(replace(verdict, allowed=True, warnings=()), "audited", {"would-deny": note})
 
 
 def with_note(response: AdmissionResponse, note: str) -> AdmissionResponse:

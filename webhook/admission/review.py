@@ -4,6 +4,7 @@ Decode what the API server asks and encode what it is told. The uid is echoed he
 Source: k8s.io/api/admission/v1 and the API server's webhook/request/admissionreview.go.
 """
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -167,6 +168,9 @@ def encode_review(request: AdmissionRequest, response: AdmissionResponse) -> byt
                 ],
             },
         }
+    if response.patch:
+        answer["patchType"] = "JSONPatch"
+        answer["patch"] = base64.b64encode(_encoder.encode(response.patch)).decode()
     if response.warnings:
         answer["warnings"] = list(response.warnings)
     if response.audit_annotations:

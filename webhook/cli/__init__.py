@@ -19,6 +19,7 @@ COMMANDS = {
     "serve": "serve the webhook: in a cluster, or on files",
     "check": "judge changes in files, as the webhook would",
     "explain": "say whether a connection is allowed, and why",
+    "rules": "list the rules for EEM resources",
     "version": "print the version",
 }
 BAD_USAGE = 2

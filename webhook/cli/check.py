@@ -3,7 +3,8 @@
 import argparse
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -16,17 +17,24 @@ from webhook.admission import (
     Options,
     Verdict,
     decide,
+    validate,
     verdict_json,
 )
 from webhook.admission.verdict import ResourceName
 from webhook.cli.state import StateError, add_state_arguments, read_paths, read_state, tell
 from webhook.eem import WATCHED, EemSnapshot, ResourceType
-from webhook.eem.resources import NETWORK_POLICIES
 from webhook.eem.snapshot import name_of
 from webhook.settings import DECISION, add_flags, settings_from
 
 DENIED = 1
 BAD_USAGE = 2
+JUDGES: Mapping[str, Callable[[AdmissionRequest, EemSnapshot, Options], AdmissionResponse]] = {
+    "NetworkPolicy": decide,
+    "EventEndpointManagement": validate,
+    "EventGateway": validate,
+}
+"""Who judges a kind; the others the API server asks nobody about."""
+
 Identity = tuple[str, str, str]
 """Kind, namespace and name of an object."""
 
@@ -96,7 +104,7 @@ class Rehearsal:
     """
 
     def __init__(self, objects: Sequence[Mapping[str, Any]], options: Options) -> None:
-        self._options = options
+        self._options = replace(options, offline=True)
         self._snapshot = EemSnapshot.from_objects(objects)
         self._objects = {_identity(api_object): api_object for api_object in objects}
 
@@ -124,19 +132,21 @@ class Rehearsal:
         self, operation: str, new: Mapping[str, Any] | None, old: Mapping[str, Any] | None, resource: ResourceName
     ) -> Verdict:
         """Ask as the API server would; objects of kinds that it does not ask about are allowed."""
-        if resource.kind != NETWORK_POLICIES.kind:
+        judge = JUDGES.get(resource.kind)
+        if judge is None:
             return Verdict(allowed=True, operation=operation, resource=resource)
+        served = next(known for known in WATCHED if known.kind == resource.kind)
         asked = AdmissionRequest(
             uid=f"check-{resource.namespace}-{resource.name}",
             operation=operation,
-            kind=GroupVersionKind(group=NETWORK_POLICIES.group, version="v1", kind=NETWORK_POLICIES.kind),
-            resource=GroupVersionResource(group=NETWORK_POLICIES.group, version="v1", resource=NETWORK_POLICIES.plural),
+            kind=GroupVersionKind(group=served.group, version=served.version, kind=served.kind),
+            resource=GroupVersionResource(group=served.group, version=served.version, resource=served.plural),
             namespace=resource.namespace,
             name=resource.name,
             object=new,
             old_object=old,
         )
-        return _verdict_of(decide(asked, self._snapshot, self._options), operation, resource)
+        return _verdict_of(judge(asked, self._snapshot, self._options), operation, resource)
 
 
 def _verdict_of(response: AdmissionResponse, operation: str, resource: ResourceName) -> Verdict:
@@ -198,7 +208,9 @@ def _text(verdict: Verdict) -> Iterator[str]:
     answer = "allowed" if verdict.allowed else "DENIED"
     why = f" (not judged: {verdict.exempt})" if verdict.exempt else ""
     yield f"{answer:8}{verdict.operation} {resource.kind} {resource.namespace}/{resource.name}{why}"
-    if verdict.message:
+    if verdict.message and not verdict.faults:
         yield f"        {verdict.message}"
+    for fault in verdict.faults:
+        yield f"        {fault.field}: {fault.message}{f' [{fault.rule}]' if fault.rule else ''}"
     for text in verdict.warnings:
         yield f"        Warning: {text}"

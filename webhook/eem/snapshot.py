@@ -96,7 +96,7 @@ class EemSnapshot:
         """Add or replace one object as the API server stores it; what cannot be read of it stays undecided."""
         instance = read_instance(api_object, Faults())
         if instance is not None:
-            return self._with_instance(instance) if instance.name else self
+            return self.with_instance(instance) if instance.name else self
         if (
             api_object.get("kind") == STORAGE_CLASSES.kind
             and api_object.get("apiVersion") == STORAGE_CLASSES.api_version
@@ -182,7 +182,8 @@ class EemSnapshot:
         """Give every operator of the cluster."""
         return tuple(operator for known in self.eem.values() for operator in known.operators.values())
 
-    def _with_instance(self, instance: Instance) -> EemSnapshot:
+    def with_instance(self, instance: Instance) -> EemSnapshot:
+        """Add or replace one instance that was read already."""
         known = self.eem.get(instance.namespace)
         instances = known.instances if known is not None else HashTrieMap()
         grown = instances.insert((instance.kind, instance.name), instance)

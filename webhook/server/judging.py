@@ -120,3 +120,30 @@ def with_policies(snapshot: EemSnapshot, namespace: str, listed: Iterable[Mappin
     for name in gone:
         snapshot = snapshot.without_object(NETWORK_POLICIES.kind, namespace, name)
     return snapshot
+
+
+class InstanceJudge:
+    """
+    The judge of EEM resources: one question, one answer, on the snapshot of the moment.
+
+    Args:
+        known: what is known of the cluster.
+        options: how decisions are made, at the moment: the platform may be found out later than the service starts.
+        judge: what is asked: validate or mutate.
+    """
+
+    def __init__(
+        self,
+        known: Known,
+        options: Callable[[], Options],
+        judge: Callable[[AdmissionRequest, EemSnapshot, Options], AdmissionResponse],
+    ) -> None:
+        self._known = known
+        self._options = options
+        self._judge = judge
+
+    async def __call__(self, request: AdmissionRequest) -> AdmissionResponse:
+        """Judge one review."""
+        if not self._known.has_synced:
+            raise NotReady("the cluster is not known yet")
+        return self._judge(request, self._known.snapshot, self._options())

@@ -1,0 +1,93 @@
+"""
+Say what the network of a namespace means for an instance that is made or changed there.
+
+Nothing here refuses: the policies are somebody else's, and the operator's own may be about to come. But whoever makes
+an instance in a namespace that isolates its pods, or gives its network away, is told which pods, which port, and by
+which policies.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from webhook.admission.options import Options
+from webhook.admission.review import AdmissionRequest
+from webhook.admission.scope import demand_of, universe_of
+from webhook.eem.instances import Instance, read_instance
+from webhook.eem.resources import EEM_GROUP
+from webhook.eem.snapshot import EemSnapshot
+from webhook.eem.standing import standing_of
+from webhook.netpol.loss import lost_from_anywhere, lost_from_some
+from webhook.netpol.model import NetworkPolicy
+from webhook.netpol.reading import Faults, shorten
+from webhook.netpol.sources import EVERYONE
+
+LONGEST_NAME = 24
+"""Characters of one name within a warning of at most 120."""
+
+
+def impact(request: AdmissionRequest, snapshot: EemSnapshot, options: Options) -> tuple[str, ...]:
+    """Give what the change of an instance means for its network, one sentence for each port of each set of pods."""
+    new = _instance(request.object, request.namespace)
+    old = _instance(request.old_object, request.namespace) if request.operation == "UPDATE" else None
+    if new is None or new.terminating:
+        return ()
+    if old is None:
+        said = "" if new.deploy_network_policies else " and nobody else opens it"
+        return tuple(_unmet(new, snapshot, options, said, frozenset()))
+    if old.deploy_network_policies and not new.deploy_network_policies:
+        return tuple(
+            _unmet(new, snapshot, options, " once the operator's own policies are gone", _owned(new, snapshot))
+        )
+    if not old.deploy_network_policies and new.deploy_network_policies:
+        return tuple(_unmet(new, snapshot, options, " until the operator's own policies are there", frozenset()))
+    if old.listener_port != new.listener_port:
+        return tuple(_unmet(new, snapshot, options, " unless its policies follow", frozenset()))
+    return ()
+
+
+def _instance(api_object: Mapping[str, Any] | None, namespace: str) -> Instance | None:
+    if api_object is None:
+        return None
+    instance = read_instance(api_object, Faults())
+    return None if instance is None else replace(instance, namespace=namespace)
+
+
+def _owned(instance: Instance, snapshot: EemSnapshot) -> frozenset[str]:
+    """Give the names of the policies that the operator made for an instance: they go with its switch."""
+    return frozenset(
+        policy.name
+        for policy in snapshot.cluster.state(instance.namespace).policies.values()
+        if any(
+            (owner.group, owner.kind, owner.name) == (EEM_GROUP, instance.kind, instance.name)
+            for owner in policy.owners
+        )
+    )
+
+
+def _unmet(
+    instance: Instance, snapshot: EemSnapshot, options: Options, when: str, gone: frozenset[str]
+) -> Iterator[str]:
+    """Give a sentence for each requirement that does not hold without the policies that are *gone*."""
+    demanding = replace(instance, deploy_network_policies=True)
+    view = snapshot.with_instance(demanding).eem[instance.namespace]
+    policies = [policy for name, policy in view.policies.items() if name not in gone]
+    demand, universe = demand_of(instance.namespace, snapshot, options), universe_of(snapshot, options)
+    lost = lost_from_anywhere if demand == "anywhere" else lost_from_some
+    for guarded in view.guarded:
+        if guarded.subject.instance != instance.ref or not guarded.needs:
+            continue
+        standing = standing_of(guarded.subject.pod, guarded.ports, policies)
+        for protocol, port in guarded.ports:
+            admitted = standing.ports[protocol, port].total if len(standing.isolating) else EVERYONE
+            loss = lost(EVERYONE, admitted, universe)
+            if loss is not None and loss.decided:
+                by = _isolating(standing.isolating.values())
+                pods = guarded.subject.names[0] if guarded.subject.names else "its pods"
+                yield f"{protocol}/{port} of {shorten(pods, LONGEST_NAME)} will not be open{when}: isolated by {by}"
+
+
+def _isolating(policies: Iterable[NetworkPolicy]) -> str:
+    names = sorted(policy.name for policy in policies)
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"{shorten(names[0], LONGEST_NAME)}{more}"
