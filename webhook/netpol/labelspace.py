@@ -200,7 +200,7 @@ class _Search:
         inside = dict(self.box)
         relevant: list[Term] = []
         for term in self.terms:
-            self.steps.take(1)
+            self.steps.take(1 + _size(term))
             narrowed = _narrow(term, inside)
             if narrowed == ():
                 return None
@@ -222,9 +222,9 @@ class _Search:
         for index, term in enumerate(terms):
             for key, values in term:
                 by_key.setdefault(key, []).append((1 << index, values))
+        self.steps.take(sum(_size(term) for term in terms))
         for key, uses in by_key.items():
             self.cells[key] = _cells(uses, inside.get(key, domain(key)), everything)
-            self.steps.take(len(uses) + len(self.cells[key]))
 
     def _solve(self, active: int, keys: frozenset[Key]) -> dict[Key, str | None] | None:
         if not active:
@@ -232,17 +232,18 @@ class _Search:
         if (active, keys) in self.refuted:
             return None
         uses: dict[Key, int] = {}
+        left: dict[int, list[Key]] = {}
         single: Key | None = None
         for index in _bits(active):
-            open_keys = [key for key in self.keys_of[index] if key in keys]
-            self.steps.take(1)
-            if not open_keys:
+            left[index] = [key for key in self.keys_of[index] if key in keys]
+            self.steps.take(len(self.keys_of[index]))
+            if not left[index]:
                 return None
-            if len(open_keys) == 1:
-                single = open_keys[0]
-            for key in open_keys:
+            if len(left[index]) == 1:
+                single = left[index][0]
+            for key in left[index]:
                 uses[key] = uses.get(key, 0) | (1 << index)
-        parts = _parts(uses) if single is None else [active]
+        parts = _parts(active, left, uses) if single is None else [active]
         if len(parts) > 1:
             return self._solve_parts(parts, keys)
         chosen = self._branch(single if single is not None else _busiest(uses), active, keys)
@@ -261,9 +262,9 @@ class _Search:
 
     def _branch(self, key: Key, active: int, keys: frozenset[Key]) -> dict[Key, str | None] | None:
         splits: dict[int, str | None] = {}
+        self.steps.take(len(self.cells[key]))
         for mask, value in self.cells[key].items():
             splits.setdefault(mask & active, value)
-        self.steps.take(len(splits))
         rest = keys - {key}
         failed: list[int] = []
         for left in sorted(splits, key=int.bit_count):
@@ -349,16 +350,22 @@ def _busiest(uses: Mapping[Key, int]) -> Key:
     return max(sorted(uses), key=lambda key: uses[key].bit_count())
 
 
-def _parts(uses: Mapping[Key, int]) -> list[int]:
+def _parts(active: int, keys_of: Mapping[int, Iterable[Key]], uses: Mapping[Key, int]) -> list[int]:
     """Group terms into parts that share no key: each can be solved on its own."""
     parts: list[int] = []
-    for mask in uses.values():
-        joined = mask
-        apart: list[int] = []
-        for part in parts:
-            if part & joined:
-                joined |= part
-            else:
-                apart.append(part)
-        parts = [*apart, joined]
+    while active:
+        part = reached = active & -active
+        while reached:
+            index = reached.bit_length() - 1
+            reached ^= 1 << index
+            for key in keys_of[index]:
+                reached |= uses[key] & ~part
+                part |= uses[key]
+        parts.append(part)
+        active &= ~part
     return parts
+
+
+def _size(term: Term) -> int:
+    """Give what a term costs to look at: a step for each key, and one for every eight values."""
+    return sum(1 + len(values.values) // 8 for _, values in term)
