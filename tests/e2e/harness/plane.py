@@ -114,6 +114,7 @@ class Plane:
         return [
             f"--data-dir={self._folder / 'etcd'}",
             "--unsafe-no-fsync",
+            "--watch-progress-notify-interval=5s",  # as kubeadm sets it: else idle watches get no bookmarks
             f"--quota-backend-bytes={ETCD_QUOTA_BYTES}",
             "--listen-client-urls=http://127.0.0.1:2379",
             "--advertise-client-urls=http://127.0.0.1:2379",
