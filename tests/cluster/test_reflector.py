@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from aiohttp import web
 from cluster_builders import GATEWAYS, NAMESPACES, PODS, POLICIES, FakeTime, Token, contents, reflecting, truth
-from fake_api_server import Mode, answer, api_server, hang_up
+from fake_api_server import Mode, answer, api_server, hang_up, status_body
 
 from webhook.cluster import ApiClient, Reflector, Store, Timing
 
@@ -90,6 +90,18 @@ async def test_lists_again_when_the_history_is_gone(*, as_event: bool) -> None:
         else:
             server.faults["watch", "pods"].append(answer(410, "Expired", "too old resource version"))
         stream.cut()
+        await harness.same(PODS)
+
+        assert len(server.asked("list", "pods")) == 2
+
+
+async def test_lists_again_after_any_error_event() -> None:
+    """Whatever a stream's ERROR event says, the place in the history is not to be trusted any more."""
+    async with api_server() as server, reflecting(server, PODS) as harness:
+        stream = await server.stream_of(PODS)
+        await stream.event("ERROR", status_body(504, "Timeout", "Too large resource version"))
+        await server.asked_times("list", PODS, 2)
+        server.put(PODS, "new", "ns")
         await harness.same(PODS)
 
         assert len(server.asked("list", "pods")) == 2
@@ -224,6 +236,8 @@ async def test_kind_that_vanishes_is_emptied() -> None:
 
             assert contents(harness.store.snapshot, GATEWAYS) == {}
             assert harness.store.has_synced
+            # Missed by the watch and then by one list: that is twice.
+            assert len(server.asked("list", "eventgateways")) == 2
 
 
 async def test_one_404_does_not_empty_a_kind() -> None:
