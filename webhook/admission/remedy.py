@@ -13,7 +13,7 @@ from typing import Any
 from webhook.admission.judge import Finding
 from webhook.eem.instances import COMPONENT_LABEL, INSTANCE_LABEL, NAME_LABEL, Component, Requirement
 from webhook.netpol.model import ContainerPort, Labels, NetworkPolicy
-from webhook.netpol.parse import parse_policy
+from webhook.netpol.parse import read_policy
 
 VOLATILE_LABELS = frozenset(
     {
@@ -79,7 +79,10 @@ class Advice:
         allowed = lost - {judgement(finding) for finding in findings}
         for labels in _candidates(findings):
             candidate = self._policy(findings[0].requirement, labels)
-            first, then = self.judged(parse_policy(candidate))
+            policy, faults = read_policy(candidate)
+            if faults:  # an instance's name may be longer than a label's value
+                continue
+            first, then = self.judged(policy)
             if not _lost_in(first) and _lost_in(then) <= allowed:
                 self.given[candidate["metadata"]["name"]] = candidate
                 return candidate
