@@ -4,8 +4,9 @@ import pytest
 
 from oracle.cluster import made
 from oracle.connections import connection_allowed
-from oracle.generate import Pair, generate_pair, policy
+from oracle.generate import Pair, generate_pair
 from oracle.naive import Change, Settings, judge
+from oracle.plans import policy
 from oracle.shrink import shrink
 
 EVERY_POD = {"namespaceSelector": {}}
