@@ -136,12 +136,17 @@ class Machine:
         done = subprocess.run(
             [*enter, "--", *command],
             input=stdin if stdin is not None else "",
+            env=self._environment(),
             capture_output=True,
             text=True,
             timeout=seconds,
             check=False,
         )
         return Answer(status=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+    def _environment(self) -> dict[str, str]:
+        """Give what a command needs and nothing of the user's: no proxy, no language, no settings of kubectl."""
+        return {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LANG": "C.UTF-8", "KUBERC": "off"}
 
     def kubectl(self, *arguments: str, stdin: str | None = None, seconds: float = KUBECTL_SECONDS) -> Answer:
         """Run kubectl as the cluster's administrator and return what it says, whatever that is."""

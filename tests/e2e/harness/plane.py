@@ -18,6 +18,7 @@ ADMIN_TOKEN = "e2e-admin"
 CONTROLLER_TOKEN = "e2e-controller-manager"
 
 READY_SECONDS = 60  # the API server takes 3 s on an idle machine
+PAUSE_SECONDS = 0.1  # between two questions whether it is ready
 GIB = 1024**3
 MIB = 1024**2
 
@@ -74,7 +75,7 @@ class Plane:
     def __init__(self, folder: Path, binaries: Mapping[str, str]) -> None:
         self._folder = folder
         self._binaries = binaries
-        self._running: dict[str, asyncio.subprocess.Process] = {}
+        self._ends: set[asyncio.Task[int]] = set()
 
     @property
     def url(self) -> str:
@@ -92,7 +93,11 @@ class Plane:
         await self._spawn("etcd", self._etcd_flags())
         await self._spawn("kube-apiserver", self._apiserver_flags())
         client = ApiClient(self.url, self.ca, ADMIN_TOKEN)
-        await self._until_ready(client)
+        try:
+            await self._until_ready(client)
+        except PlaneError:
+            await client.close()
+            raise
         await self._spawn("kube-controller-manager", self._controller_flags())
         return client
 
@@ -155,7 +160,7 @@ class Plane:
     async def _spawn(self, name: str, flags: Sequence[str]) -> None:
         limits = LIMITS[name]
         with (self._folder / "logs" / f"{name}.log").open("ab") as log:
-            self._running[name] = await asyncio.create_subprocess_exec(
+            process = await asyncio.create_subprocess_exec(
                 "prlimit",
                 f"--as={limits.address_space_bytes}",
                 self._binaries[name],
@@ -165,6 +170,7 @@ class Plane:
                 stderr=log,
                 env={"GOMEMLIMIT": str(limits.memory_bytes), "PATH": os.environ["PATH"]},
             )
+        self._ends.add(asyncio.create_task(process.wait(), name=name))
 
     async def _until_ready(self, client: ApiClient) -> None:
         """Wait until the API server is ready; say why where something ended instead."""
@@ -172,8 +178,7 @@ class Plane:
         try:
             async with asyncio.timeout(READY_SECONDS):
                 while answer != "ok":
-                    self._check_running()
-                    await asyncio.sleep(0.1)
+                    await self._watch_ends(PAUSE_SECONDS)
                     try:
                         answer = str(await client.ask("GET", "/readyz"))
                     except (ApiError, aiohttp.ClientError) as error:
@@ -182,10 +187,16 @@ class Plane:
             last = self._last_words("kube-apiserver")
             raise PlaneError(f"kube-apiserver: not ready within {READY_SECONDS} s ({answer})\n{last}") from None
 
-    def _check_running(self) -> None:
-        for name, process in self._running.items():
-            if process.returncode is not None:
-                raise PlaneError(f"{name} ended with status {process.returncode}\n{self._last_words(name)}")
+    async def _watch_ends(self, seconds: float) -> None:
+        """
+        Watch the processes for *seconds*.
+
+        Raises:
+            PlaneError: one ended.
+        """
+        ended, _ = await asyncio.wait(self._ends, timeout=seconds)
+        for end in ended:
+            raise PlaneError(f"{end.get_name()} ended with status {end.result()}\n{self._last_words(end.get_name())}")
 
     def _last_words(self, name: str) -> str:
         return "\n".join((self._folder / "logs" / f"{name}.log").read_text().splitlines()[-10:])
