@@ -5,7 +5,6 @@ import json
 from typing import Any
 
 import pytest
-from admission.reviews import allow, asked, default_deny, gateway_pod
 from builders import (
     GATEWAY_KIND,
     MANAGER_KIND,
@@ -21,6 +20,7 @@ from builders import (
     selector,
 )
 
+from admission.reviews import allow, asked, default_deny, gateway_pod
 from webhook.admission import AdmissionRequest, AdmissionResponse, Options, ReviewError, encode_review, mutate, validate
 from webhook.admission.text import LONGEST_MESSAGE, LONGEST_WARNING
 from webhook.admission.validate import version_of
@@ -79,7 +79,7 @@ def test_a_sound_instance_is_allowed_without_a_word() -> None:
 
 def test_every_denial_is_in_one_answer_with_its_field() -> None:
     """422, Invalid, one cause for each fault, as the API server's own ErrorList."""
-    bad = gateway(spec={"license": LICENCE | {"accept": False}, "replicas": -1, "gatewayID": ""})
+    bad = gateway(spec={"license": LICENCE | {"accept": False}, "replicas": -1, "gatewayID": 5})
 
     found = judged(world(), bad)
 

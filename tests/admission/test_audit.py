@@ -1,0 +1,105 @@
+"""Which requirements hold now, whatever brought it about."""
+
+from typing import Any
+
+import pytest
+from builders import (
+    ApiObject,
+    block,
+    eem_labels,
+    from_,
+    namespace,
+    operator_deployment,
+    peer,
+    policy,
+    port,
+    selector,
+)
+
+from admission.reviews import allow, default_deny, gateway, gateway_pod, judged, manager, manager_pod, world
+from webhook.admission import Options
+from webhook.admission.audit import audit
+
+DENY = default_deny()
+OPEN_OPERATOR = policy(
+    "operator",
+    pod_selector=selector(**eem_labels("ibm-eem-operator")),
+    ingress=[from_(peer(pods={}), ports=[port(8443)])],
+)
+
+
+def states(*objects: ApiObject, options: Options | None = None) -> dict[tuple[str, str, int], bool]:
+    """Return whether each requirement is met, by (namespace, instance, port)."""
+    return {
+        (state.requirement.instance.namespace, state.requirement.instance.name, state.requirement.port): state.met
+        for state in audit(world(*objects), options or Options())
+    }
+
+
+@pytest.mark.parametrize(
+    ("objects", "met"),
+    [
+        pytest.param([gateway()], [True], id="nothing isolates"),
+        pytest.param([gateway(), gateway_pod(), DENY], [False], id="a deny alone"),
+        pytest.param([gateway(), DENY], [False], id="a deny alone, and pods that are assumed"),
+        pytest.param([gateway(), gateway_pod(), DENY, allow()], [True], id="a deny and an allow"),
+        pytest.param([gateway(), gateway_pod(), allow("a", peer(pods={}))], [False], id="an allow for some"),
+        pytest.param([gateway(), gateway_pod(), DENY, allow(terminating=True)], [False], id="an allow that goes"),
+        pytest.param([gateway(), allow("a", block("0.0.0.0/0"))], [True], id="what is not decided counts as holding"),
+        pytest.param([gateway(deploy_network_policies=False), DENY], [], id="an exempt instance needs nothing"),
+        pytest.param(
+            [manager(), manager_pod(), allow("a", to="mgr", ports=(3000,))], [True, False], id="one port of two"
+        ),
+        pytest.param([operator_deployment(), DENY, OPEN_OPERATOR], [True], id="the operator from some"),
+        pytest.param([operator_deployment(), DENY], [False], id="the operator from nobody"),
+        pytest.param(
+            [
+                gateway(),
+                gateway_pod("a"),
+                gateway_pod("b", labels=eem_labels("gw", b="b")),
+                policy(pod_selector=selector(b="b")),
+            ],
+            [False],
+            id="one of two label sets",
+        ),
+        pytest.param([namespace(), default_deny(namespace="shop")], [], id="no EEM"),
+    ],
+)
+def test_each_requirement_is_met_or_not_as_things_are(objects: list[ApiObject], met: list[bool]) -> None:
+    """For every subject, by the union of all policies."""
+    assert list(states(*objects).values()) == met
+
+
+@pytest.mark.parametrize(
+    ("options", "annotation", "met"),
+    [
+        (Options(), None, False),
+        (Options(sources="some"), None, True),
+        (Options(), "some", True),
+        (Options(sources="some"), "anywhere", False),
+    ],
+)
+def test_whom_requirements_demand_counts_here_too(options: Any, annotation: str | None, met: bool) -> None:  # noqa: FBT001
+    """The namespace's annotation beats the option."""
+    annotations = None if annotation is None else {"eem-guardrail.io/sources": annotation}
+    objects = [namespace(annotations=annotations), gateway(), allow("a", peer(pods={}))]
+
+    assert list(states(*objects, options=options).values()) == [met]
+
+
+def test_namespaces_are_told_in_order() -> None:
+    """A metric must not jump."""
+    spaces = [f"n{number}" for number in range(6)]
+    objects = [gateway(namespace=space) for space in reversed(spaces)]
+
+    assert [space for space, _, _ in states(*objects)] == spaces
+
+
+def test_what_a_refused_change_would_break_is_what_the_audit_finds_once_it_is_made() -> None:
+    """Both ask the same question."""
+    objects = [gateway(), gateway_pod(), manager(), manager_pod(), allow()]
+    response = judged(world(*objects), DENY)
+    broken = sorted((name, number) for (_, name, number), met in states(*objects, DENY).items() if not met)
+
+    assert response.verdict is not None
+    assert broken == [(lost.instance.name, lost.port) for lost in response.verdict.lost]

@@ -1,0 +1,150 @@
+"""A verdict as the JSON that pipelines read."""
+
+import json
+from typing import Any
+
+import pytest
+from builders import ApiObject, block, eem_labels, expression, from_, namespace, peer, policy, port, selector
+
+from admission.reviews import allow, default_deny, gateway, gateway_pod, judged, manager, manager_pod, verdict_of, world
+from webhook.admission import Options, verdict_json
+
+DENY = default_deny()
+
+
+def as_json(*objects: ApiObject, new: Any = None, old: Any = None, options: Options | None = None) -> dict[str, Any]:
+    """Return the verdict as it is after a journey through JSON."""
+    found = verdict_json(verdict_of(judged(world(*objects), new, old, options=options)))
+    parsed: dict[str, Any] = json.loads(json.dumps(found))
+    assert parsed == found
+    return parsed
+
+
+def test_a_refusal_is_told_with_all_its_evidence() -> None:
+    """The whole document, in the documented form."""
+    found = as_json(namespace("shop"), gateway(), gateway_pod("gw-ibm-egw-gateway-0"), new=DENY)
+    message = found.pop("message")
+
+    assert message.startswith("creating NetworkPolicy eem/default-deny would cut off required ingress: ")
+    assert found == {
+        "allowed": False,
+        "operation": "CREATE",
+        "resource": {"kind": "NetworkPolicy", "namespace": "eem", "name": "default-deny"},
+        "lost": [
+            {
+                "instance": {"kind": "EventGateway", "namespace": "eem", "name": "gw"},
+                "component": "gateway",
+                "protocol": "TCP",
+                "port": 8092,
+                "pods": {"labels": eem_labels("gw"), "names": ["gw-ibm-egw-gateway-0"], "assumed": False},
+                "counterexample": {"namespace": "shop", "labels": {}},
+                "policies": ["eem/default-deny"],
+                "decided": True,
+                "remedy": {
+                    "apiVersion": "networking.k8s.io/v1",
+                    "kind": "NetworkPolicy",
+                    "metadata": {"name": "allow-gw-gateway", "namespace": "eem"},
+                    "spec": {
+                        "podSelector": {"matchLabels": eem_labels("gw")},
+                        "policyTypes": ["Ingress"],
+                        "ingress": [{"ports": [{"protocol": "TCP", "port": 8092}]}],
+                    },
+                },
+            }
+        ],
+        "faults": [],
+        "warnings": [],
+        "exempt": None,
+    }
+
+
+def test_an_allowed_change_is_told_in_the_same_form() -> None:
+    """The whole document."""
+    assert as_json(gateway(), new=allow()) == {
+        "allowed": True,
+        "operation": "CREATE",
+        "resource": {"kind": "NetworkPolicy", "namespace": "eem", "name": "allow-clients"},
+        "lost": [],
+        "faults": [],
+        "warnings": [],
+        "exempt": None,
+        "message": "",
+    }
+
+
+def test_faults_are_told_by_field_reason_and_message() -> None:
+    """The whole document but for the sentence."""
+    found = as_json(gateway(), new=policy(ingress=[from_(ports=[port(1, "ICMP")])]))
+
+    assert found["faults"] == [
+        {
+            "field": "spec.ingress[0].ports[0].protocol",
+            "reason": "NotSupported",
+            "message": "must be TCP, UDP or SCTP, not the string 'ICMP'",
+        }
+    ]
+    assert (found["allowed"], found["lost"]) == (False, [])
+
+
+@pytest.mark.parametrize(
+    ("peers", "expected"),
+    [
+        pytest.param([peer(namespaces={}), block("0.0.0.0/1")], {"cidr": "128.0.0.0/3"}, id="addresses"),
+        pytest.param([block("0.0.0.0/0")], {"namespace": "eem", "labels": {}}, id="a pod of a namespace that exists"),
+        pytest.param(
+            [peer(namespaces=selector(expression("team", "DoesNotExist"))), block("0.0.0.0/0")],
+            {"namespace": "any-namespace", "labels": {}, "namespaceLabels": {"team": "other"}},
+            id="a pod of a namespace that could be",
+        ),
+    ],
+)
+def test_who_is_cut_off_is_a_pod_or_a_range(peers: list[Any], expected: dict[str, Any]) -> None:
+    """`{"namespace", "labels"}` for a pod, `{"cidr"}` for outside addresses."""
+    options = Options(ipblock_matches_pods="no")
+    found = as_json(
+        gateway(), gateway_pod(), DENY, allow(), new=allow("allow-clients", *peers), old=allow(), options=options
+    )
+
+    assert [lost["counterexample"] for lost in found["lost"]] == [expected]
+
+
+def test_a_loss_without_an_example_says_null() -> None:
+    """Nobody can be named where everyone may be a pod."""
+    old = allow("allow-clients", block("10.0.0.0/8"))
+    options = Options(sources="some", ipblock_matches_pods="unknown", pod_cidrs=("10.0.0.0/8",), strict=True)
+    found = as_json(gateway(), gateway_pod(), DENY, old, old=old, options=options)
+
+    assert [(lost["counterexample"], lost["decided"]) for lost in found["lost"]] == [(None, False)]
+
+
+def test_pods_that_are_assumed_are_marked() -> None:
+    """Neither a pod nor a template was seen."""
+    (lost,) = as_json(gateway(), new=DENY)["lost"]
+
+    assert lost["pods"] == {"labels": eem_labels("gw"), "names": [], "assumed": True}
+
+
+def test_what_was_not_judged_says_why() -> None:
+    """In `exempt`, and with nothing lost."""
+    found = as_json(gateway(), DENY, new=DENY, old=DENY)
+
+    assert (found["exempt"], found["allowed"], found["lost"]) == ("spec-unchanged", True, [])
+
+
+def test_a_deletion_is_told_as_one() -> None:
+    """With the name of what is deleted."""
+    found = as_json(gateway(), gateway_pod(), DENY, allow(), old=allow())
+
+    assert (found["operation"], found["resource"]["name"]) == ("DELETE", "allow-clients")
+    assert found["lost"][0]["policies"] == ["eem/default-deny"]
+
+
+def test_losses_stand_with_the_worst_first() -> None:
+    """Live pods before those to come."""
+    found = as_json(gateway("a"), manager(), manager_pod(), new=DENY)
+
+    assert [(lost["instance"]["name"], lost["port"]) for lost in found["lost"]] == [
+        ("mgr", 3000),
+        ("mgr", 8081),
+        ("a", 8092),
+    ]
