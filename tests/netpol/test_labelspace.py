@@ -1,0 +1,425 @@
+"""Pods as a space of labels: terms against selectors, differences against brute force over representative points."""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import product
+
+import builders as b
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from netpol.asking import peer_of, pod_of
+from webhook.netpol.labelspace import (
+    ANY_NAME,
+    ANY_VALUE,
+    EVERY_POD,
+    NAME_KEY,
+    NAMESPACE,
+    POD,
+    BoundReachedError,
+    Key,
+    PodWitness,
+    Term,
+    ValueSet,
+    admits,
+    difference,
+    domain,
+    term_of,
+)
+from webhook.netpol.model import PodPeer
+from webhook.netpol.peers import PodEndpoint, pod_peer_matches
+
+VALUES = ("", "x", "y")
+FRESH = "fresh"
+POINTS: tuple[str | None, ...] = (None, *VALUES, FRESH)
+TEAM: Key = (NAMESPACE, "team")
+KEYS: dict[Key, tuple[str | None, ...]] = {
+    NAME_KEY: ("eem", "x", "y", FRESH),
+    TEAM: POINTS,
+    (POD, "app"): POINTS,
+    (POD, "tier"): POINTS,
+}
+VALUE_SETS = st.builds(
+    ValueSet, absent=st.booleans(), values=st.frozensets(st.sampled_from(VALUES)), others=st.booleans()
+)
+
+SELECTOR_PARTS: dict[str, st.SearchStrategy[b.Node]] = {
+    scope: st.lists(
+        st.one_of(
+            st.builds(b.expression, st.sampled_from(keys), st.sampled_from(["Exists", "DoesNotExist"])),
+            st.builds(
+                lambda key, operator, values: b.expression(key, operator, *values),
+                st.sampled_from(keys),
+                st.sampled_from(["In", "NotIn"]),
+                st.lists(st.sampled_from(["x", "y"]), min_size=1, max_size=2),
+            ),
+        ),
+        max_size=2,
+    ).map(lambda expressions: b.selector(*expressions))
+    for scope, keys in ((NAMESPACE, ["team", b.NAME_LABEL]), (POD, ["app", "tier"]))
+}
+PEERS = st.one_of(
+    st.builds(b.peer, pods=SELECTOR_PARTS[POD]),
+    st.builds(b.peer, pods=SELECTOR_PARTS[POD], namespaces=SELECTOR_PARTS[NAMESPACE]),
+    st.builds(b.peer, namespaces=SELECTOR_PARTS[NAMESPACE]),
+)
+
+
+def pod_peer(node: b.Node) -> PodPeer:
+    peer = peer_of(node)
+    assert isinstance(peer, PodPeer)
+    return peer
+
+
+def term(node: b.Node) -> Term:
+    made = term_of(pod_peer(node))
+    assert made is not None
+    return made
+
+
+def terms(nodes: Iterable[b.Node]) -> list[Term]:
+    return [made for node in nodes if (made := term_of(pod_peer(node))) is not None]
+
+
+def points(keys: dict[Key, tuple[str | None, ...]] = KEYS) -> Iterator[PodWitness]:
+    """Yield one pod for each combination of what a selector can tell apart."""
+    for values in product(*keys.values()):
+        cells = dict(zip(keys, values, strict=True))
+        spaces, pods = (
+            {key: value for (known, key), value in cells.items() if known == scope and value is not None}
+            for scope in (NAMESPACE, POD)
+        )
+        yield PodWitness(namespace_labels=spaces, pod_labels=pods)
+
+
+ALL_POINTS = list(points())
+
+
+def holds(union: Iterable[Term], point: PodWitness) -> bool:
+    return admits(union, point.namespace_labels, point.pod_labels)
+
+
+# Value sets
+
+
+@given(VALUE_SETS, VALUE_SETS, st.sampled_from(POINTS))
+def test_intersections_of_values(one: ValueSet, two: ValueSet, value: str | None) -> None:
+    """An intersection holds what both sets hold, and its order does not matter."""
+    assert one.intersection(two).holds(value) is (one.holds(value) and two.holds(value))
+    assert one.intersection(two) == two.intersection(one)
+
+
+@given(VALUE_SETS)
+def test_empty_sets_of_values(values: ValueSet) -> None:
+    """A set is empty where it holds no value, named or not, and not even none."""
+    assert values.is_empty() is not any(values.holds(point) for point in POINTS)
+
+
+def test_what_a_label_can_be() -> None:
+    """Any label may be missing, but for the name of a namespace; a pod's label of that name is any label."""
+    assert domain(NAME_KEY) == ANY_NAME
+    assert not ANY_NAME.holds(None)
+    assert domain((POD, b.NAME_LABEL)) == domain(TEAM) == ANY_VALUE
+
+
+# Terms
+
+
+@pytest.mark.parametrize(
+    ("peer", "made"),
+    [
+        pytest.param(b.peer(namespaces={}), EVERY_POD, id="every pod"),
+        pytest.param(b.peer(pods={}, namespaces={}), EVERY_POD, id="every pod, in both words"),
+        pytest.param(
+            b.peer(pods={}),
+            ((NAME_KEY, ValueSet(absent=False, values=frozenset({"eem"}), others=False)),),
+            id="the own namespace, by its name",
+        ),
+        pytest.param(
+            b.peer(namespaces=b.selector(b.expression(b.NAME_LABEL, "Exists"))),
+            EVERY_POD,
+            id="every namespace has a name",
+        ),
+        pytest.param(
+            b.peer(namespaces=b.selector(b.expression(b.NAME_LABEL, "DoesNotExist"))), None, id="and none has none"
+        ),
+        pytest.param(
+            b.peer(pods=b.selector(b.expression("a", "NotIn", "x"), b.expression("a", "In", "x"))),
+            None,
+            id="a contradiction",
+        ),
+        pytest.param(
+            b.peer(namespaces={}, pods=b.selector(b.expression("a", "NotIn", "x"), b.expression("a", "DoesNotExist"))),
+            (((POD, "a"), ValueSet(absent=True, values=frozenset(), others=False)),),
+            id="requirements on one key are one",
+        ),
+    ],
+)
+def test_terms(peer: b.Node, made: Term | None) -> None:
+    """A peer of selectors is this term, or no pod at all."""
+    assert made == term_of(pod_peer(peer))
+
+
+@pytest.mark.parametrize(
+    ("peer", "made"),
+    [
+        pytest.param(b.selector(app="a b"), None, id="In: no pod has it"),
+        pytest.param(
+            b.selector(b.expression("app", "In", "a b", "x")), b.selector(app="x"), id="In: the other one counts"
+        ),
+        pytest.param(b.selector(b.expression("app", "NotIn", "a b")), b.selector(), id="NotIn: every pod has another"),
+        pytest.param(
+            b.selector(b.expression("app", "NotIn", "a b", "x")),
+            b.selector(b.expression("app", "NotIn", "x")),
+            id="NotIn: the other one counts",
+        ),
+    ],
+)
+def test_values_that_no_label_can_have(peer: b.Node, made: b.Node | None) -> None:
+    """A stored selector may name a value that no label can have: it is as if it were not named."""
+    stored = term_of(pod_peer(b.peer(pods=peer, namespaces={})))
+
+    assert stored == (None if made is None else term(b.peer(pods=made, namespaces={})))
+
+
+@pytest.mark.parametrize("name", ["Shop", "a.b", "-a", "", "a" * 64])
+def test_names_that_no_namespace_can_have(name: str) -> None:
+    """A namespace's name is stricter than a label's value."""
+    by_name = b.selector(b.expression(b.NAME_LABEL, "In", name))
+    others = b.selector(b.expression(b.NAME_LABEL, "NotIn", name))
+
+    assert term_of(pod_peer(b.peer(namespaces=by_name))) is None
+    assert term(b.peer(namespaces=others)) == EVERY_POD
+
+
+@given(PEERS, st.sampled_from(ALL_POINTS))
+def test_terms_mean_what_selectors_mean(node: b.Node, point: PodWitness) -> None:
+    """A term admits exactly the pods that its peer matches."""
+    namespace = point.namespace_labels[b.NAME_LABEL]
+    pod = pod_of("peer", namespace, labels=dict(point.pod_labels))
+    peer = pod_peer(node)
+    made = term_of(peer)
+    matched = pod_peer_matches(peer, PodEndpoint(pod=pod, namespace_labels=point.namespace_labels))
+
+    assert matched is (made is not None and holds([made], point))
+
+
+# Differences
+
+
+def assert_right(before: list[Term], after: list[Term], among: Iterable[PodWitness]) -> None:
+    """Compare a difference with trying every representative point, and its witness with what it is to show."""
+    found = difference(before, after)
+    lost = [point for point in among if holds(before, point) and not holds(after, point)]
+
+    assert (found is None) is (not lost)
+    if found is not None:
+        assert holds(before, found)
+        assert not holds(after, found)
+
+
+@given(st.lists(PEERS, min_size=1, max_size=3), st.lists(PEERS, max_size=5))
+def test_differences_of_peers(before: list[b.Node], after: list[b.Node]) -> None:
+    """Something is lost where some representative pod is, and the witness is one that is."""
+    assert_right(terms(before), terms(after), ALL_POINTS)
+
+
+RICH_KEYS: dict[Key, tuple[str | None, ...]] = {(POD, name): (None, "x", FRESH) for name in "abcde"}
+RICH_TERMS = st.dictionaries(
+    st.sampled_from(sorted(RICH_KEYS)),
+    st.sampled_from(
+        [
+            ValueSet(absent=absent, values=frozenset(values), others=others)
+            for absent, values, others in (
+                (False, "x", False),
+                (True, "x", True),
+                (False, "", True),
+                (True, "", False),
+                (False, "x", True),
+            )
+        ]
+    ),
+    min_size=1,
+    max_size=3,
+).map(lambda constraints: tuple(sorted(constraints.items(), key=lambda item: item[0])))
+RICH_POINTS = list(points(RICH_KEYS))
+
+
+@given(st.lists(RICH_TERMS | st.just(EVERY_POD), min_size=1, max_size=2), st.lists(RICH_TERMS, max_size=9))
+def test_differences_under_many_keys(before: list[Term], after: list[Term]) -> None:
+    """The same under five keys, where the search splits, prunes, and solves parts apart."""
+    assert_right(before, after, RICH_POINTS)
+
+
+@given(RICH_TERMS, st.sampled_from(sorted(RICH_KEYS)))
+def test_a_term_and_its_splits(whole: Term, key: Key) -> None:
+    """A term, split by what one more label may be, loses nothing; with one piece missing it does."""
+    assume(key not in dict(whole))
+    pieces = [
+        tuple(sorted([*whole, (key, values)], key=lambda item: item[0]))
+        for values in (
+            ValueSet(absent=True, values=frozenset(), others=False),
+            ValueSet(absent=False, values=frozenset("x"), others=False),
+            ValueSet(absent=False, values=frozenset("x"), others=True),
+        )
+    ]
+
+    assert difference([whole], pieces) is None
+    assert difference(pieces, [whole]) is None
+    for missing in pieces:
+        assert difference([whole], [piece for piece in pieces if piece is not missing]) is not None
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param([], [], id="nobody before"),
+        pytest.param([b.peer(pods={})], [b.peer(namespaces={})], id="everyone afterwards"),
+        pytest.param([b.peer(pods={})], [b.peer(pods={})], id="the same"),
+        pytest.param([b.peer(pods=b.selector(app="x"))], [b.peer(pods={})], id="a wider selector"),
+        pytest.param(
+            [b.peer(namespaces={})],
+            [
+                b.peer(namespaces=b.selector(b.expression("team", "Exists"))),
+                b.peer(namespaces=b.selector(b.expression("team", "DoesNotExist"))),
+            ],
+            id="a tautology of two namespace selectors",
+        ),
+        pytest.param(
+            [b.peer(namespaces={})],
+            [
+                b.peer(namespaces={}, pods=b.selector(app="x")),
+                b.peer(namespaces={}, pods=b.selector(b.expression("app", "NotIn", "x"))),
+            ],
+            id="a tautology of In and NotIn: the missing key is in NotIn",
+        ),
+        pytest.param(
+            [b.peer(namespaces={})],
+            [
+                b.peer(pods={}),
+                b.peer(namespaces=b.selector(b.expression(b.NAME_LABEL, "NotIn", "eem"))),
+            ],
+            id="the own namespace, and all others by name",
+        ),
+    ],
+)
+def test_nothing_is_lost(before: list[b.Node], after: list[b.Node]) -> None:
+    """Every pod admitted before is admitted afterwards."""
+    assert difference(terms(before), terms(after)) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "witness"),
+    [
+        pytest.param(
+            [b.peer(pods={})],
+            [],
+            PodWitness(namespace_labels={b.NAME_LABEL: "eem"}, pod_labels={}),
+            id="nobody afterwards: any pod of the namespace",
+        ),
+        pytest.param(
+            [b.peer(namespaces={})],
+            [b.peer(pods={})],
+            PodWitness(namespace_labels={b.NAME_LABEL: "other"}, pod_labels={}),
+            id="the own namespace afterwards: a pod of another one",
+        ),
+        pytest.param(
+            [b.peer(namespaces={})],
+            [b.peer(namespaces={}, pods=b.selector(b.expression("app", "Exists")))],
+            PodWitness(namespace_labels={}, pod_labels={}),
+            id="a label afterwards: a pod without",
+        ),
+        pytest.param(
+            [b.peer(namespaces={}, pods=b.selector(b.expression("app", "In", "x", "y")))],
+            [b.peer(namespaces={}, pods=b.selector(app="x"))],
+            PodWitness(namespace_labels={}, pod_labels={"app": "y"}),
+            id="one value fewer: a pod with it",
+        ),
+        pytest.param(
+            [b.peer(namespaces={}, pods=b.selector(b.expression("app", "Exists")))],
+            [b.peer(namespaces={}, pods=b.selector(b.expression("app", "In", "other", "other1")))],
+            PodWitness(namespace_labels={}, pod_labels={"app": "other2"}),
+            id="a value that nobody wrote",
+        ),
+        pytest.param(
+            [b.peer(namespaces={}, pods=b.selector(b.expression("app", "Exists"), b.expression("tier", "NotIn", "x")))],
+            [b.peer(namespaces={}, pods=b.selector(tier="y"))],
+            PodWitness(namespace_labels={}, pod_labels={"app": "other"}),
+            id="labels that only the first selector asks for",
+        ),
+    ],
+)
+def test_who_is_lost(before: list[b.Node], after: list[b.Node], witness: PodWitness) -> None:
+    """The witness is a pod that was admitted and is no longer."""
+    assert witness == difference(terms(before), terms(after))
+
+
+def test_a_deep_search_ends() -> None:
+    """As many keys as the bound lets through are searched without exhausting the stack."""
+    after: list[Term] = [
+        (((POD, f"key{index}"), ValueSet(absent=False, values=frozenset({"x"}), others=False)),) for index in range(250)
+    ]
+
+    assert difference([EVERY_POD], after) == PodWitness(namespace_labels={}, pod_labels={})
+
+
+def pigeons(count: int) -> list[Term]:
+    """Return terms that cover everything, as no pigeon has a hole of its own: hard for every search by splitting."""
+    keys: list[Key] = [(POD, f"pigeon{index}") for index in range(count)]
+    holes = [f"hole{index}" for index in range(count - 1)]
+    away: list[Term] = [((key, ValueSet(absent=True, values=frozenset(holes), others=True)),) for key in keys]
+    together: list[Term] = [
+        (
+            (one, ValueSet(absent=False, values=frozenset({hole}), others=False)),
+            (two, ValueSet(absent=False, values=frozenset({hole}), others=False)),
+        )
+        for hole in holes
+        for index, one in enumerate(keys)
+        for two in keys[index + 1 :]
+    ]
+    return [*away, *together]
+
+
+def long_lists(_: int) -> list[Term]:
+    """Return terms that each leave out five hundred values of one key."""
+    return [
+        (((POD, "app"), ValueSet(absent=False, values=frozenset(f"{index}-{n}" for n in range(500)), others=True)),)
+        for index in range(700)
+    ]
+
+
+def chain(count: int) -> list[Term]:
+    """Return terms that each share one key with the next."""
+    return [
+        tuple(
+            ((POD, f"key{number:04}"), ValueSet(absent=False, values=frozenset({"x"}), others=False))
+            for number in (index, index + 1)
+        )
+        for index in range(count)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("make", "size"), [(pigeons, 10), (long_lists, 0), (chain, 3000)], ids=["pigeons", "values", "terms"]
+)
+def test_searches_that_are_given_up(make: Callable[[int], list[Term]], size: int) -> None:
+    """A search that would take too long says so, whichever way it would."""
+    with pytest.raises(BoundReachedError):
+        difference([EVERY_POD], make(size))
+
+
+def test_a_small_hard_search_is_not_given_up() -> None:
+    """Five pigeons in four holes are no bound; one hole more is found."""
+    assert difference([EVERY_POD], pigeons(5)) is None
+    assert difference([EVERY_POD], [term for term in pigeons(5) if "hole3" not in str(term[1:])]) is not None
+
+
+def test_the_bound_is_for_all_terms_together() -> None:
+    """Many terms of the first union share one bound, however cheap each of them is."""
+    exists = ValueSet(absent=False, values=frozenset(), others=True)
+    before: list[Term] = [(((POD, f"app{index}"), exists),) for index in range(400)]
+    cover: list[Term] = [(((POD, f"tier{index}"), exists),) for index in range(120)]
+
+    assert difference(before[:1], [*cover, *pigeons(4)]) is None
+    with pytest.raises(BoundReachedError):
+        difference(before, [*cover, *pigeons(4)])
