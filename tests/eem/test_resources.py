@@ -43,9 +43,10 @@ def test_a_kind_knows_the_api_version_that_objects_write(kind: str, api_version:
 
 
 def test_everything_that_a_decision_rests_on_is_watched() -> None:
-    """Namespaces, policies, both EEM kinds, pods, and every kind of workload that can own a pod."""
+    """Namespaces, policies, both EEM kinds, pods, what can own a pod, and the storage that instances ask for."""
     assert set(BY_KIND) == {
         "Namespace",
+        "StorageClass",
         "NetworkPolicy",
         "EventEndpointManagement",
         "EventGateway",
@@ -57,7 +58,7 @@ def test_everything_that_a_decision_rests_on_is_watched() -> None:
         "CronJob",
         "Pod",
     }
-    assert [kind for kind, resource in BY_KIND.items() if not resource.namespaced] == ["Namespace"]
+    assert [kind for kind, resource in BY_KIND.items() if not resource.namespaced] == ["Namespace", "StorageClass"]
 
 
 def test_only_the_two_eem_kinds_may_be_missing() -> None:

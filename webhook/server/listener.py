@@ -9,13 +9,14 @@ import asyncio
 import logging
 import socket
 import ssl
+from collections import deque
 from contextlib import suppress
 from functools import partial
 
-from webhook.server.connection import CROWDED, Connections
+from webhook.server.connection import CROWDED, Connection, Connections
 
 RETRY_SECONDS = 1.0  # after the system is out of file descriptors or memory; asyncio's own figure
-BATCH = 64  # connections accepted before others have their turn
+BATCH = 64  # connections accepted before others have their turn; some milliseconds of work
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +36,9 @@ class Listener:
         self._limits = connections.limits
         self._metrics = connections.metrics
         self._sockets: tuple[socket.socket, ...] = ()
-        self._tasks: tuple[asyncio.Task[None], ...] = ()
+        self._retries: deque[asyncio.TimerHandle] = deque(maxlen=8)  # more listening sockets than a port has
         self.port = 0  # the one listened on, once it is known
-        self._handshakes: dict[asyncio.Task[None], None] = {}  # the oldest first
+        self._handshakes: dict[asyncio.Task[None], Connection] = {}  # the oldest first
 
     def start(self, host: str, port: int) -> None:
         """
@@ -52,53 +53,68 @@ class Listener:
         """
         self._sockets = open_sockets(host, port, self._limits.backlog)
         self.port = self._sockets[0].getsockname()[1]
-        self._tasks = tuple(asyncio.create_task(self._accept(listening)) for listening in self._sockets)
+        for listening in self._sockets:
+            self._listen(listening)
 
     async def stop(self) -> None:
-        """Stop listening; connections that are made stay."""
-        for task in (*self._tasks, *self._handshakes):
-            task.cancel()
-        await asyncio.gather(*self._tasks, *self._handshakes, return_exceptions=True)
-        for listening in self._sockets:
-            listening.close()
-
-    async def _accept(self, listening: socket.socket) -> None:
+        """Stop listening; connections that are made stay. Once more does no harm."""
         loop = asyncio.get_running_loop()
-        accepted = 0
-        while True:
+        for retry in self._retries:
+            retry.cancel()
+        listened, self._sockets = self._sockets, ()  # stopping twice is no error
+        for listening in listened:
+            loop.remove_reader(listening)
+            listening.close()
+        self._sockets = ()
+        handshakes = tuple(self._handshakes)
+        for task in handshakes:
+            task.cancel()
+        await asyncio.gather(*handshakes, return_exceptions=True)
+
+    def _listen(self, listening: socket.socket) -> None:
+        asyncio.get_running_loop().add_reader(listening, self._accept, listening)
+
+    def _accept(self, listening: socket.socket) -> None:
+        """Accept what waits, but no more than a batch: others have their turn, then this is called again."""
+        loop = asyncio.get_running_loop()
+        for _ in range(BATCH):
             try:
-                connected, _ = await loop.sock_accept(listening)
+                connected = accept(listening)
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
             except OSError as error:
                 log.error("a connection could not be accepted", extra={"fields": {"reason": str(error)}})  # noqa: TRY400
-                await asyncio.sleep(RETRY_SECONDS)
-                continue
+                loop.remove_reader(listening)
+                self._retries.append(loop.call_later(RETRY_SECONDS, self._listen, listening))
+                return
             if self._has_room():
-                task = loop.create_task(self._shake_hands(connected))
-                self._handshakes[task] = None
+                connection = self._connections.new()
+                task = loop.create_task(self._shake_hands(connected, connection))
+                self._handshakes[task] = connection
                 task.add_done_callback(partial(self._handshake_ended, connected))
             else:
                 self._metrics.connection_cut(CROWDED)
                 connected.close()
-            accepted += 1
-            if accepted % BATCH == 0:
-                await asyncio.sleep(0)
 
     def _has_room(self) -> bool:
         """Make room where there is none: by the oldest handshake where they are many, by an idle connection else."""
-        handshakes, most = len(self._handshakes), self._limits.max_connections
-        if handshakes + len(self._connections.open) < most:
+        most = self._limits.max_connections
+        if len(self._handshakes) + len(self._connections.open) < most:
             return True
-        if handshakes * 2 <= most and self._connections.make_room():
+        # A handshake that is complete is among the open connections already, though its task may not have ended.
+        unfinished = [task for task, connection in self._handshakes.items() if connection.wire is None]
+        if len(unfinished) + len(self._connections.open) < most:
             return True
-        oldest = next(iter(self._handshakes), None)
-        if oldest is None:
+        if len(unfinished) * 2 <= most and self._connections.make_room():
+            return True
+        if not unfinished:
             return False
         self._metrics.connection_cut(CROWDED)
-        del self._handshakes[oldest]
-        oldest.cancel()
+        del self._handshakes[unfinished[0]]
+        unfinished[0].cancel()
         return True
 
-    async def _shake_hands(self, connected: socket.socket) -> None:
+    async def _shake_hands(self, connected: socket.socket, connection: Connection) -> None:
         loop = asyncio.get_running_loop()
         timeouts = (
             {}
@@ -109,12 +125,25 @@ class Listener:
             }
         )
         with suppress(OSError):  # SSLError and timeouts too: a peer that fails its handshake is its own concern
-            await loop.connect_accepted_socket(self._connections.new, connected, ssl=self._tls, **timeouts)
+            await loop.connect_accepted_socket(lambda: connection, connected, ssl=self._tls, **timeouts)
 
     def _handshake_ended(self, connected: socket.socket, task: asyncio.Task[None]) -> None:
         self._handshakes.pop(task, None)
         if task.cancelled():
             connected.close()  # a task that was cancelled before it began has told nobody about its socket
+
+
+def accept(listening: socket.socket) -> socket.socket:
+    """
+    Take the next connection.
+
+    Raises:
+        BlockingIOError: none waits.
+        OSError: there is no file descriptor or memory for it.
+    """
+    connected, _ = listening.accept()
+    connected.setblocking(False)  # noqa: FBT003  the standard library's own signature
+    return connected
 
 
 def open_sockets(host: str, port: int, backlog: int) -> tuple[socket.socket, ...]:

@@ -29,8 +29,7 @@ def installed_version(openapi: Mapping[str, Any]) -> Version | None:
     found: list[Version] = []
     for schema in _mapping(_mapping(openapi.get("components")).get("schemas")).values():
         for kind in _kinds(_mapping(schema)):
-            spec = _mapping(_mapping(_mapping(schema).get("properties")).get("spec"))
-            found.extend(row.since for row in FIELDS[kind] if _has(spec, row.path))
+            found.extend(row.since for row in FIELDS[kind] if _has(_mapping(schema), row.path))
     return max(found, default=None)
 
 
@@ -41,7 +40,7 @@ def _kinds(schema: Mapping[str, Any]) -> list[str]:
 
 
 def _has(schema: Mapping[str, Any], path: str) -> bool:
-    """Say whether a definition has the field at *path*, such as `listeners[].groups[].name`."""
+    """Say whether a definition has the field at *path*, such as `spec.listeners[].groups[].name`."""
     for name, is_list in _STEP.findall(path):
         following = _mapping(schema.get("properties")).get(name)
         if not isinstance(following, Mapping):
