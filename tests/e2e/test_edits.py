@@ -155,7 +155,7 @@ def test_delete_all(place: Place) -> None:
 
     first = place.kubectl("delete", "networkpolicies", "--all")
     place.denied(first, "DELETE", "allow-kafka")
-    place.guard.heard(place.name, "DELETE", "default-deny-ingress", "allowed")
+    place.guard.decisions.heard(place.name, "DELETE", "default-deny-ingress", "allowed")
     left = place.policies()
     second = place.kubectl("delete", "networkpolicies", "--all")
     place.passed(second, "DELETE", "allow-kafka")

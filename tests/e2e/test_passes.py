@@ -76,7 +76,7 @@ def test_namespace_deletion_ends(place: Place) -> None:
     answer = place.machine.kubectl("delete", "namespace", place.name, f"--timeout={ENDED_SECONDS}s")
 
     assert answer.stdout == f'namespace "{place.name}" deleted\n'
-    assert place.guard.unheard(place.name) == []
+    assert place.guard.decisions.unheard(place.name) == []
 
 
 def test_namespace_deletion_ends_where_the_service_is_asked(bare_place: Place) -> None:
@@ -85,11 +85,11 @@ def test_namespace_deletion_ends_where_the_service_is_asked(bare_place: Place) -
 
     answer = bare_place.machine.kubectl("delete", "namespace", bare_place.name, f"--timeout={ENDED_SECONDS}s")
     user = "system:serviceaccount:kube-system:namespace-controller"
-    asked = [bare_place.guard.heard(bare_place.name, "DELETE", None, "exempt", user) for _ in range(2)]
+    asked = [bare_place.guard.decisions.heard(bare_place.name, "DELETE", None, "exempt", user) for _ in range(2)]
 
     assert answer.stdout == f'namespace "{bare_place.name}" deleted\n'
     assert len({decision.uid for decision in asked}) == 2
-    assert bare_place.guard.unheard(bare_place.name) == []
+    assert bare_place.guard.decisions.unheard(bare_place.name) == []
 
 
 def owned_allow(place: Place) -> None:
@@ -123,7 +123,7 @@ def test_garbage_collection_ends_where_the_service_is_asked(bare_place: Place) -
 
     collect(bare_place)
     user = "system:serviceaccount:kube-system:generic-garbage-collector"
-    decision = bare_place.guard.heard(bare_place.name, "DELETE", "allow-other", "exempt", user)
+    decision = bare_place.guard.decisions.heard(bare_place.name, "DELETE", "allow-other", "exempt", user)
 
     assert decision.user == user
 

@@ -9,7 +9,7 @@ SERVICE_ACCOUNT = f"system:serviceaccount:{NAMESPACE}:{NAMESPACE}"
 
 def test_rights_are_enough(guard: Guard) -> None:
     """Nothing that the service asks of the API server is forbidden to it."""
-    forbidden = [line for line in guard.raw_lines() if "forbidden" in line.lower()]
+    forbidden = [line for line in guard.decisions.raw_lines() if "forbidden" in line.lower()]
 
     assert forbidden == []
 

@@ -8,13 +8,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from harness.machine import CHECKOUT, Answer, Machine
+from harness.decisions import DecisionLog, complete_lines
+from harness.machine import CHECKOUT, Machine
 from harness.objects import listed, namespace, policy
 from harness.waiting import wait_until
 
@@ -32,25 +31,10 @@ CRDS = CHECKOUT / "tests" / "e2e" / "crds"
 WATCHED = ("networkpolicies", "namespaces", "pods", "eventgateways", "eventendpointmanagements")
 
 ROLLOUT_SECONDS = 90
-HEARD_SECONDS = 10  # the service writes a line as it answers; what is waited for is the file
 ENDED_SECONDS = 60  # above terminationGracePeriodSeconds
 SEEN_SECONDS = 10  # a watch takes milliseconds
 KINDS_SECONDS = 60  # a kind that is not there is looked for again and again, but not all the time
 REGISTERED_SECONDS = 30  # the API server honours a new registration within a second or two
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Decision:
-    """One line of the decision log."""
-
-    uid: str
-    operation: str
-    namespace: str
-    name: str
-    user: str
-    result: str
-    message: str
-    milliseconds: float
 
 
 class Guard:
@@ -59,7 +43,7 @@ class Guard:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self._overlay = machine.folder / "overlay"
-        self._heard: set[str] = set()
+        self.decisions = DecisionLog(machine.logs, f"{NAMESPACE}-*.log")
         self.first_replicas: set[str] = set()
 
     @property
@@ -89,6 +73,7 @@ class Guard:
     def _write_overlay(self, ca: bytes) -> None:
         """Write the kustomization of this cluster: base, static registration, and the two fields that are its own."""
         self._overlay.mkdir()
+        there = self._overlay.resolve()  # kustomize takes bases by relative path only
         bundle = base64.b64encode(ca).decode()
         selector = "/webhooks/0/namespaceSelector/matchExpressions/0/values"
         patch = [
@@ -98,8 +83,8 @@ class Guard:
         kustomization = {
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
             "kind": "Kustomization",
-            "resources": [os.path.relpath(MANIFESTS / "base", self._overlay), "bare.yaml"],
-            "components": [os.path.relpath(REGISTRATION.parent, self._overlay)],
+            "resources": [os.path.relpath(MANIFESTS / "base", there), "bare.yaml"],
+            "components": [os.path.relpath(REGISTRATION.parent, there)],
             "patches": [
                 {
                     "target": {"kind": "ValidatingWebhookConfiguration", "name": "eem-guardrail"},
@@ -126,7 +111,7 @@ class Guard:
         """Send a change that is never made and look whether the service heard of it."""
         harmless = policy(name, "probe", selector={"matchLabels": {"probe": "registration"}})
         self._machine.kubectl("create", "--dry-run=server", "-f", "-", stdin=listed(harmless))
-        return any(decision.namespace == name for decision in self._decisions())
+        return self.decisions.unheard(name) != []
 
     def until_rolled_out(self) -> None:
         """Wait until every replica of the newest generation is ready."""
@@ -140,7 +125,7 @@ class Guard:
 
     def last_words(self) -> str:
         """Give the end of what the service's processes said, for a failure's text."""
-        files = [*self._log_files(), self._machine.logs / "kubelet.jsonl"]
+        files = [*self.decisions.files(), self._machine.logs / "kubelet.jsonl"]
         return "\n".join(f"{path.name}:\n{path.read_text()[-3000:]}" for path in files if path.exists())
 
     def restart(self) -> None:
@@ -163,69 +148,6 @@ class Guard:
         command = ("scale", f"deployment/{NAMESPACE}", f"--namespace={NAMESPACE}", f"--replicas={replicas}")
         self._machine.must(*command)
         self.until_rolled_out()
-
-    def _log_files(self) -> list[Path]:
-        return sorted(self._machine.logs.glob(f"{NAMESPACE}-*.log"))
-
-    def raw_lines(self) -> list[str]:
-        """Every line that any replica has written so far, whatever it is."""
-        return [line for path in self._log_files() for line in path.read_text().splitlines()]
-
-    def lines(self) -> Iterator[dict[str, Any]]:
-        """Yield every JSON line that any replica has written so far."""
-        for line in self.raw_lines():
-            if line.startswith("{"):
-                yield json.loads(line)
-
-    def _decisions(self) -> list[Decision]:
-        fields = Decision.__dataclass_fields__
-        return [
-            Decision(**{name: line.get(name, "") for name in fields})
-            for line in self.lines()
-            if "uid" in line and "result" in line
-        ]
-
-    def unheard(self, namespace: str) -> list[Decision]:
-        """Give the decisions about *namespace* that no assertion has taken yet."""
-        return [one for one in self._decisions() if one.namespace == namespace and one.uid not in self._heard]
-
-    def heard(self, namespace: str, operation: str, name: str | None, result: str, user: str | None = None) -> Decision:
-        """
-        Take the decision about one change out of the log, by its uid: no other assertion can lean on it.
-
-        Raises:
-            TimeoutError: the service was not asked, or decided otherwise; the text has what it did decide.
-        """
-
-        def look() -> Decision | None:
-            for one in self.unheard(namespace):
-                if (one.operation, one.result) != (operation, result):
-                    continue
-                if name in (None, one.name) and user in (None, one.user):
-                    return one
-            return None
-
-        wanted = f"{result} {operation} {namespace}/{name or '*'} by {user or 'anyone'}"
-        try:
-            found = wait_until(look, wanted, seconds=HEARD_SECONDS)
-        except TimeoutError as error:
-            raise TimeoutError(f"{error}; untaken: {self.unheard(namespace)}") from None
-        self._heard.add(found.uid)
-        return found
-
-    def forget(self, namespace: str) -> None:
-        """Take every decision so far: what comes later is what counts."""
-        self._heard.update(one.uid for one in self.unheard(namespace))
-
-    def until_marked(self, namespace: str, name: str) -> Decision:
-        """Wait for the line about a policy *name* that nobody else uses, and take it."""
-
-        def look() -> Decision | None:
-            return next((one for one in self.unheard(namespace) if one.name == name), None)
-
-        marked = wait_until(look, f"the mark {namespace}/{name}", seconds=HEARD_SECONDS)
-        self._heard.add(marked.uid)
-        return marked
 
     def add_kinds(self) -> None:
         """Add the kinds of Event Endpoint Management and wait until every replica reads them."""
@@ -264,7 +186,7 @@ class Guard:
 
         def look() -> dict[str, tuple[int, bool]] | None:
             ended = {}
-            for line in (self._machine.logs / "kubelet.jsonl").read_text().splitlines():
+            for line in complete_lines(self._machine.logs / "kubelet.jsonl"):
                 event = json.loads(line)
                 name = event["pod"].rpartition("/")[2]
                 if event["event"] == "ended" and name in replicas:
@@ -296,11 +218,3 @@ def gauge(metrics: str, name: str) -> float:
     """Read one value from metrics in text form; 0 where it is not there."""
     found = re.search(rf"^{re.escape(name)} (\S+)$", metrics, re.MULTILINE)
     return float(found.group(1)) if found else 0.0
-
-
-def refusal(answer: Answer) -> str:
-    """Give the text of a refusal by the service, as kubectl printed it; "" where it printed something else."""
-    _, found, text = answer.stderr.partition(
-        'admission webhook "networkpolicies.eem-guardrail.io" denied the request: '
-    )
-    return text.strip() if found and answer.status == 1 and "(Forbidden)" in answer.stderr else ""

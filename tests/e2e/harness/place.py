@@ -4,7 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from harness.guard import Decision, Guard, refusal
+from harness.decisions import Decision, complete_lines, refusal
+from harness.guard import Guard
 from harness.machine import Answer, Machine
 from harness.objects import Json, allow, deny_all, gateway, listed, namespace
 from harness.waiting import wait_until
@@ -25,7 +26,7 @@ class Place:
         """Make the namespace with *objects* in it, and wait until every replica has seen them."""
         self.machine.must("apply", "-f", "-", stdin=listed(*namespace(self.name), *objects))
         self.guard.until_seen()
-        self.guard.forget(self.name)
+        self.guard.decisions.forget(self.name)
 
     def set_up_gateway(self, *more: Mapping[str, Any]) -> None:
         """Make the namespace with a gateway that is reached through one allow under a default-deny."""
@@ -65,7 +66,7 @@ class Place:
     def denied(self, answer: Answer, operation: str, name: str | None, user: str | None = None) -> str:
         """Check that this change was refused, by kubectl's text and by the service's own line; return the text."""
         text = refusal(answer)
-        decision = self.guard.heard(self.name, operation, name, "denied", user)
+        decision = self.guard.decisions.heard(self.name, operation, name, "denied", user)
         logged = decision.message.removesuffix("…")  # the log cuts what is long
         if not text or not logged or not text.startswith(logged):
             raise AssertionError(f"kubectl did not print the refusal: {answer}; the log has {decision}")
@@ -75,7 +76,7 @@ class Place:
         """Check that this change went through and that the service was asked, and let every replica see it."""
         if answer.status != 0:
             raise AssertionError(f"kubectl failed: {answer}")
-        decision = self.guard.heard(self.name, operation, name, result)
+        decision = self.guard.decisions.heard(self.name, operation, name, result)
         self.guard.until_seen([POLICIES])
         return decision
 
@@ -86,15 +87,15 @@ class Place:
         A change that it is certainly asked about goes last: when that is in the log, everything before it is.
         """
         self.create(deny_all(self.name, "mark"), flags=("--dry-run=server",))
-        marked = self.guard.until_marked(self.name, "mark")
-        return [one for one in self.guard.unheard(self.name) if one.uid != marked.uid]
+        self.guard.decisions.until_marked(self.name, "mark")
+        return self.guard.decisions.unheard(self.name)
 
     def audited(self, name: str, verb: str) -> dict[str, str]:
         """Read what the service added to the API server's audit log about the last such request."""
 
         def look() -> dict[str, str] | None:
             found = None
-            for line in (self.machine.logs / "audit.jsonl").read_text().splitlines():
+            for line in complete_lines(self.machine.logs / "audit.jsonl"):
                 entry = json.loads(line)
                 asked = entry["objectRef"]
                 if (asked.get("namespace"), asked.get("name"), entry["verb"]) == (self.name, name, verb):

@@ -1,0 +1,105 @@
+"""What the service says that it decided, taken line by line so that no line proves two things."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.machine import Answer
+from harness.waiting import wait_until
+
+HEARD_SECONDS = 10  # the service writes a line as it answers; what is waited for is the file
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decision:
+    """One line of the decision log."""
+
+    uid: str
+    operation: str
+    namespace: str
+    name: str
+    user: str
+    result: str
+    message: str
+    milliseconds: float
+
+
+class DecisionLog:
+    """The logs of all replicas, those that have ended included."""
+
+    def __init__(self, folder: Path, pattern: str) -> None:
+        self._folder = folder
+        self._pattern = pattern
+        self._heard: set[str] = set()
+
+    def files(self) -> list[Path]:
+        """Give the log of each replica there ever was."""
+        return sorted(self._folder.glob(self._pattern))
+
+    def raw_lines(self) -> Iterator[str]:
+        """Yield every line that any replica has written so far, whatever it is."""
+        for path in self.files():
+            yield from complete_lines(path)
+
+    def _decisions(self) -> Iterator[Decision]:
+        names = Decision.__dataclass_fields__
+        for line in self.raw_lines():
+            fields: dict[str, Any] = json.loads(line) if line.startswith("{") else {}
+            if fields.get("event") == "decision":
+                yield Decision(**{name: fields[name] for name in names})
+
+    def unheard(self, namespace: str) -> list[Decision]:
+        """Give the decisions about *namespace* that no assertion has taken yet."""
+        return [one for one in self._decisions() if one.namespace == namespace and one.uid not in self._heard]
+
+    def heard(self, namespace: str, operation: str, name: str | None, result: str, user: str | None = None) -> Decision:
+        """
+        Take the decision about one change out of the log, by its uid: no other assertion can lean on it.
+
+        Raises:
+            TimeoutError: the service was not asked, or decided otherwise; the text has what it did decide.
+        """
+
+        def look() -> Decision | None:
+            for one in self.unheard(namespace):
+                if (one.operation, one.result) != (operation, result):
+                    continue
+                if name in (None, one.name) and user in (None, one.user):
+                    return one
+            return None
+
+        wanted = f"{result} {operation} {namespace}/{name or '*'} by {user or 'anyone'}"
+        try:
+            found = wait_until(look, wanted, seconds=HEARD_SECONDS)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}; untaken: {self.unheard(namespace)}") from None
+        self._heard.add(found.uid)
+        return found
+
+    def forget(self, namespace: str) -> None:
+        """Take every decision so far: what comes later is what counts."""
+        self._heard.update(one.uid for one in self.unheard(namespace))
+
+    def until_marked(self, namespace: str, name: str) -> None:
+        """Wait for the line about a policy *name* that nobody else uses, and take it."""
+
+        def look() -> Decision | None:
+            return next((one for one in self.unheard(namespace) if one.name == name), None)
+
+        self._heard.add(wait_until(look, f"the mark {namespace}/{name}", seconds=HEARD_SECONDS).uid)
+
+
+def complete_lines(path: Path) -> list[str]:
+    """Read the lines of a file that another process is writing, without one that is not finished."""
+    text = path.read_text()
+    return text[: text.rfind("\n") + 1].splitlines()
+
+
+def refusal(answer: Answer) -> str:
+    """Give the text of a refusal by the service, as kubectl printed it; "" where it printed something else."""
+    _, found, text = answer.stderr.partition(
+        'admission webhook "networkpolicies.eem-guardrail.io" denied the request: '
+    )
+    return text.strip() if found and answer.status == 1 and "(Forbidden)" in answer.stderr else ""
