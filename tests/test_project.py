@@ -235,16 +235,23 @@ def test_readme_shows_the_demos_refusal() -> None:
 
 
 def test_readme_lists_every_setting_with_its_default() -> None:
-    """The table of settings has a row for each, and plain defaults are the ones that hold."""
-    rows = re.findall(r"^\| `(--[a-z-]+)` \| (.+?) \| .+ \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    """The table of settings names each flag, in the code's order, and plain defaults are the ones that hold."""
+    rows = re.findall(r"^\| (`--.+?`) \| (.+?) \| .+ \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    flags = [re.findall(r"`(--[a-z-]+)`", row[0]) for row in rows]
+    words = {True: "on", False: "off"}
     plain = {
-        flag_of(setting.name): f"`{str(setting.default).lower()}`"
+        flag_of(setting.name): words.get(setting.default, str(setting.default))
         for setting in fields(Settings)
         if isinstance(setting.default, str | int | float)
     }
+    wrong = [
+        row
+        for row, named in zip(rows, flags, strict=True)
+        if set(named) <= set(plain) and re.findall("`([^`]+)`", row[1]) != [plain[flag] for flag in named]
+    ]
 
-    assert [flag for flag, _ in rows] == [flag_of(setting.name) for setting in fields(Settings)]
-    assert {flag: default for flag, default in rows if flag in plain} == plain
+    assert [flag for named in flags for flag in named] == [flag_of(setting.name) for setting in fields(Settings)]
+    assert wrong == []
 
 
 def test_the_check_command_runs_the_readmes_tests() -> None:
