@@ -41,7 +41,7 @@ async def api(answers: dict[str, Any]) -> AsyncIterator[ApiClient]:
 
 
 def definitions(**fields: Any) -> dict[str, Any]:
-    spec = {"properties": dict.fromkeys(fields, {"type": "string"})}
+    spec = {"properties": {name: {"type": "string"} for name in fields}}
     schema = {"properties": {"spec": spec}, "x-kubernetes-group-version-kind": GATEWAY_NAMES}
     return {"components": {"schemas": {"Gateway": schema}}}
 
