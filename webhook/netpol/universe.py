@@ -33,8 +33,8 @@ def _ranges(*cidrs: str) -> Intervals:
 UNICAST: Mapping[int, Intervals] = {
     # RFC 1122 3.2.1.3 ("this network", loopback), RFC 3927 link-local, RFC 5771 multicast, RFC 1112 reserved, broadcast
     IPV4: subtract(WHOLE[IPV4], _ranges("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4")),
-    # RFC 4291 2.4 with IANA's registry of the IPv6 address space: global unicast, and RFC 4193 unique local. All else is
-    # loopback, link-local, multicast, or reserved
+    # RFC 4291 2.4 and IANA's registry of the IPv6 address space: global unicast, and RFC 4193 unique local. All else
+    # is loopback, link-local, multicast, or reserved
     IPV6: _ranges("2000::/3", "fc00::/7"),
 }
 
