@@ -161,7 +161,7 @@ def after(snapshot: EemSnapshot, happened: Sequence[Pair]) -> EemSnapshot:
     return snapshot
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     change=changes("asked"), admitted=st.tuples(changes("a"), changes("b"), changes("c")), standing=policies("standing")
 )

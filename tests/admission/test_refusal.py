@@ -260,7 +260,7 @@ def test_no_name_breaks_a_line_or_the_length(name: str, mode: Any) -> None:
         assert_presentable(response)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     names=st.lists(st.text(min_size=1, max_size=300), min_size=3, max_size=3),
     count=st.integers(1, 30),

@@ -302,7 +302,7 @@ OPTIONS = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data(), objects=worlds(), options=OPTIONS)
 def test_whoever_applies_the_remedies_first_may_make_the_change(
     data: st.DataObject, objects: list[ApiObject], options: Options

@@ -31,7 +31,7 @@ from webhook.netpol import SpecError
 
 NAMESPACES = ("eem", "other")
 NAMES = ("x", "y")
-KINDS = ("Namespace", "NetworkPolicy", MANAGER_KIND, GATEWAY_KIND, "Deployment", "ReplicaSet", "Pod")
+KINDS = ("Namespace", "NetworkPolicy", MANAGER_KIND, GATEWAY_KIND, "Deployment", "ReplicaSet", "Pod", "StorageClass")
 
 LABELS = st.sampled_from(
     [
@@ -54,13 +54,19 @@ OWNERS = st.sampled_from(
 )
 
 
+def storage_class(name: str | None = "fast", **fields: Any) -> ApiObject:
+    return {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": name}, **fields}
+
+
 @st.composite
-def api_objects(draw: st.DrawFn) -> ApiObject:
+def api_objects(draw: st.DrawFn) -> ApiObject:  # noqa: PLR0911  one return for each kind
     """Draw one object of one of a few names, so that objects replace, own and select each other often."""
     kind = draw(st.sampled_from(KINDS))
     space, name = draw(st.sampled_from(NAMESPACES)), draw(st.sampled_from(NAMES))
     if kind == "Namespace":
         return namespace(space, labels={"team": name})
+    if kind == "StorageClass":
+        return storage_class(name, provisioner=space)
     if kind == "NetworkPolicy":
         chosen = draw(st.sampled_from([{}, selector(**eem_labels("x")), selector(nobody="here")]))
         rules = draw(
@@ -81,7 +87,8 @@ def api_objects(draw: st.DrawFn) -> ApiObject:
         phase = draw(st.sampled_from(["Running", "Failed"]))
         ips = draw(st.sampled_from([None, ["10.0.0.1"], ["10.0.0.1", "fd00::1"]]))
         return pod(name, space, labels=draw(LABELS), owners=draw(OWNERS), phase=phase, ips=ips)
-    if draw(st.booleans()) and kind == "Deployment":
+    is_operator = kind == "Deployment" and draw(st.booleans())
+    if is_operator:
         return operator_deployment("ibm-eem-operator" if name == "x" else name, space)
     return workload(name, space, kind=kind, labels=draw(LABELS), owners=draw(OWNERS))
 
@@ -136,6 +143,8 @@ def described(snapshot: EemSnapshot) -> dict[str, Any]:
         "counts": {kind: snapshot.count(kind) for kind in KINDS},
         "names": {kind: sorted(snapshot.names(kind)) for kind in KINDS},
         "cluster": snapshot.cluster,
+        "storage classes": snapshot.storage_classes,
+        "fleet": snapshot.fleet,
         "addresses": (sorted(snapshot.cluster.pod_addresses()), snapshot.cluster.families()),
         "operators": sorted(snapshot.operators(), key=lambda operator: operator.ref),
         "eem": {
@@ -279,11 +288,32 @@ def test_an_empty_relist_empties_a_kind(kind: str) -> None:
             workload(),
             workload(kind="ReplicaSet"),
             pod(),
+            storage_class(),
         ]
     )
     relisted = snapshot.with_kind(kind, iter(()))
 
     assert {known: relisted.count(known) for known in KINDS} == {known: int(known != kind) for known in KINDS}
+
+
+@pytest.mark.parametrize("listed", [namespace("fast"), storage_class()], ids=["Namespace", "StorageClass"])
+def test_a_relist_of_a_kind_without_namespaces_keeps_what_it_lists(listed: ApiObject) -> None:
+    """Such an object is in no namespace, not in the default one."""
+    relisted = EemSnapshot.from_objects([listed]).with_kind(listed["kind"], [listed])
+
+    assert relisted.names(listed["kind"]) == (("", "fast"),)
+
+
+@pytest.mark.parametrize(
+    "api_object",
+    [
+        pytest.param(storage_class(None), id="no name"),
+        pytest.param(storage_class() | {"apiVersion": "example.com/v1"}, id="another group"),
+    ],
+)
+def test_what_is_no_storage_class_is_not_taken_for_one(api_object: ApiObject) -> None:
+    """By kind, group and name, as any object."""
+    assert EemSnapshot.empty().with_object(api_object).count("StorageClass") == 0
 
 
 def test_a_namespace_object_and_its_absence_keep_what_is_in_it() -> None:
@@ -333,6 +363,8 @@ def test_a_faulty_policy_is_refused_from_files_and_taken_from_the_api_server() -
     [
         (pod("p"), ("eem", "p")),
         (namespace("n"), ("", "n")),
+        (storage_class("s"), ("", "s")),
+        ({"kind": ["Namespace"], "metadata": {"name": "n"}}, ("default", "n")),
         ({"kind": "Pod", "metadata": {"name": "p"}}, ("default", "p")),
         ({"kind": "Pod", "metadata": {"name": None, "namespace": None}}, ("default", "")),
         ({"kind": "Pod", "metadata": None}, ("default", "")),

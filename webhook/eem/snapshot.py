@@ -231,8 +231,9 @@ def name_of(api_object: ApiObject) -> tuple[str, str]:
     """Give (namespace, name) of an API object; a cluster-scoped one has no namespace."""
     metadata = api_object.get("metadata")
     fields: Mapping[str, Any] = metadata if isinstance(metadata, Mapping) else {}
-    namespace = "" if api_object.get("kind") in CLUSTER_SCOPED else str(fields.get("namespace") or "default")
-    return namespace, str(fields.get("name") or "")
+    kind = api_object.get("kind")
+    is_in_none = isinstance(kind, str) and kind in CLUSTER_SCOPED
+    return "" if is_in_none else str(fields.get("namespace") or "default"), str(fields.get("name") or "")
 
 
 def faults_of(api_object: ApiObject) -> tuple[Fault, ...]:

@@ -124,18 +124,6 @@ class EemNamespace:
             found.extend(operator.requirements() if operator.has_policy else ())
         return tuple(found)
 
-    def subjects_of(self, requirement: Requirement) -> tuple[Subject, ...]:
-        """Give the subjects that a requirement speaks of."""
-        return tuple(
-            subject
-            for subject in self.subjects
-            if subject.component is requirement.component and subject.instance == requirement.instance
-        )
-
-    def exempt(self) -> tuple[Instance, ...]:
-        """Give the instances that carry no requirement."""
-        return tuple(instance for instance in self.instances.values() if instance.is_exempt)
-
     def _assumed(self, seen: set[tuple[Component, Any]]) -> Iterator[Subject]:
         for instance in sorted(self.instances.values(), key=lambda instance: instance.ref):
             if (instance.component, instance.ref) not in seen:
