@@ -54,9 +54,9 @@ def _seconds(text: str) -> float:
 
 
 def _switch(text: str) -> bool:
-    if text.lower() not in {"true", "false"}:
-        raise ValueError(f"must be true or false, not {text!r}")
-    return text.lower() == "true"
+    if text.lower() not in {"on", "off", "true", "false"}:
+        raise ValueError(f"must be on or off, not {text!r}")
+    return text.lower() in {"on", "true"}
 
 
 def _cidrs(text: str) -> tuple[str, ...]:
@@ -81,12 +81,6 @@ def _account(text: str) -> str:
 
 def _severities(text: str) -> Mapping[str, Setting]:
     return severities_of(_words(text))
-
-
-def _on_off(text: str) -> bool:
-    if text not in {"on", "off"}:
-        raise ValueError(f"must be on or off, not {text!r}")
-    return text == "on"
 
 
 def _address(text: str) -> str:
@@ -163,7 +157,7 @@ class Settings:
         metavar="ID=deny|warn|off",
     )
     defaults: bool = _setting(
-        _on_off,
+        _switch,
         True,  # noqa: FBT003  a default, not a call
         "fill in documented defaults when an EEM resource is made",
         metavar="on|off",
@@ -287,7 +281,7 @@ def add_flags(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
                 help=f"{text}; may be repeated",
             )
         elif known.name == "strict":
-            parser.add_argument(flag_of(known.name), action="store_const", const="true", dest=known.name, help=text)
+            parser.add_argument(flag_of(known.name), action="store_const", const="on", dest=known.name, help=text)
         else:
             parser.add_argument(flag_of(known.name), dest=known.name, metavar=known.metadata["metavar"], help=text)
 
