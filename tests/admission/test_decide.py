@@ -217,6 +217,14 @@ def test_the_warning_says_what_is_broken_and_by_whom() -> None:
     )
 
 
+def test_a_refusal_warns_of_what_is_broken_besides() -> None:
+    """The manager was cut off already, the gateway would be now."""
+    manager_deny = default_deny("ui", pod_selector=selector(**eem_labels("mgr")))
+    response = judged(world(*EEM, manager_deny), DENY)
+
+    assert (response.allowed, lost_ports(response), len(response.warnings)) == (False, GATEWAY, 2)
+
+
 def test_a_partly_broken_requirement_can_be_broken_further_only_by_a_refusal() -> None:
     """What is left of it counts."""
     pods = narrowed(peer(namespaces={}))

@@ -256,6 +256,25 @@ def test_what_is_not_there_can_go_without_harm(gone: tuple[str, str, str]) -> No
     assert described(snapshot.without_object(*gone)) == described(snapshot)
 
 
+def test_a_pod_that_goes_takes_its_subject_with_it() -> None:
+    """Then nothing is seen any more, and the documented labels are assumed."""
+    snapshot = EemSnapshot.from_objects([instance(), pod("p", labels=eem_labels(a="b"))])
+    (seen,), (assumed,) = snapshot.eem["eem"].subjects, snapshot.without_object("Pod", "eem", "p").eem["eem"].subjects
+
+    assert (seen.assumed, assumed.assumed) == (False, True)
+
+
+def test_a_pod_that_changes_its_labels_belongs_to_whom_they_say() -> None:
+    """To nobody, then to the instance, then to nobody again."""
+    snapshot = EemSnapshot.from_objects([instance()])
+    found = []
+    for labels in ({}, eem_labels(), {}):
+        snapshot = snapshot.with_object(pod("p", labels=labels))
+        found.append([subject.names for subject in snapshot.eem["eem"].subjects])
+
+    assert found == [[()], [("p",)], [()]]
+
+
 def test_kinds_that_do_not_matter_change_nothing() -> None:
     """A ConfigMap is nobody's business here."""
     snapshot = EemSnapshot.from_objects([instance()])
