@@ -279,6 +279,14 @@ def test_whose_address_it_is(pod: b.ApiObject, reason: Reason) -> None:
     assert reason is ask([SERVER, b.pod("third"), pod, policy], "10.244.0.9", "eem/server").ingress.reason
 
 
+def test_an_address_that_two_pods_bear() -> None:
+    """An address that two pods bear, as while one is replaced, is the first of them by name."""
+    pods = [b.pod(name, labels={"app": name}, ips=["10.244.0.9"]) for name in ("y", "x", "z")]
+    policy = b.policy(pod_selector=b.selector(app="server"), ingress=[b.from_(b.peer(pods=b.selector(app="x")))])
+
+    assert ask([SERVER, *pods, policy], "10.244.0.9", "eem/server").allowed
+
+
 # Laws
 
 SELECTORS = st.sampled_from(

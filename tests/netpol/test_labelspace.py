@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import product
+from random import Random
 
 import builders as b
 import pytest
@@ -249,6 +250,68 @@ RICH_POINTS = list(points(RICH_KEYS))
 def test_differences_under_many_keys(before: list[Term], after: list[Term]) -> None:
     """The same under five keys, where the search splits, prunes, and solves parts apart."""
     assert_right(before, after, RICH_POINTS)
+
+
+DENSE_KEYS: dict[Key, tuple[str | None, ...]] = {(POD, name): (None, "x", "y", FRESH) for name in "abcd"}
+DENSE_VALUES = [
+    ValueSet(absent=absent, values=frozenset(values), others=others)
+    for absent, values, others in (
+        (False, "x", False),
+        (True, "x", True),
+        (False, "", True),
+        (True, "", False),
+        (False, "xy", False),
+        (True, "y", True),
+    )
+]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_differences_of_dense_terms(seed: int) -> None:
+    """The same with many terms on few keys, where the search meets again what it has refuted."""
+    rng = Random(seed)
+    among = list(points(DENSE_KEYS))
+    for _ in range(100):
+        after = [
+            tuple(
+                (key, rng.choice(DENSE_VALUES)) for key in sorted(rng.sample(sorted(DENSE_KEYS), rng.choice((2, 2, 3))))
+            )
+            for _ in range(rng.randrange(6, 24))
+        ]
+        assert_right([EVERY_POD], after, among)
+
+
+def exactly(**values: str) -> Term:
+    return tuple(
+        ((POD, key), ValueSet(absent=False, values=frozenset({value}), others=False)) for key, value in values.items()
+    )
+
+
+def other_than(**values: str) -> Term:
+    return tuple(
+        ((POD, key), ValueSet(absent=True, values=frozenset({value}), others=True)) for key, value in values.items()
+    )
+
+
+SQUARE = [
+    exactly(a="x", b="x"),
+    other_than(a="x", b="x"),
+    (*exactly(a="x"), *other_than(b="x")),
+    (*other_than(a="x"), *exactly(b="x")),
+]
+
+
+def test_parts_that_share_no_key() -> None:
+    """Terms on other keys neither hide a gap nor fill it."""
+    apart = [exactly(c="x", d="x"), other_than(c="x", d="x")]
+
+    assert difference([EVERY_POD], [*SQUARE, *apart]) is None
+    for missing in SQUARE:
+        gap = [term for term in SQUARE if term is not missing]
+        found = difference([EVERY_POD], [*gap, *apart])
+        assert found is not None
+        assert admits([missing], {}, found.pod_labels)
+        assert not admits([*gap, *apart], {}, found.pod_labels)
 
 
 @given(RICH_TERMS, st.sampled_from(sorted(RICH_KEYS)))

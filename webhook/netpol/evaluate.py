@@ -202,11 +202,13 @@ def _owner_of(family: int, number: int, snapshot: ClusterSnapshot) -> PodEndpoin
     """Give the pod that bears an address: on the pod network its packets are that pod's."""
     if (family, number) not in snapshot.addresses:
         return None
-    for state in snapshot.namespaces():
-        for pod in state.pods.values():
-            if (family, number) in pod.addresses and not pod.host_network and not pod.finished:
-                return PodEndpoint(pod=pod, namespace_labels=state.namespace.labels)
-    return None
+    bearers = (
+        PodEndpoint(pod=pod, namespace_labels=state.namespace.labels)
+        for state in snapshot.namespaces()
+        for pod in state.pods.values()
+        if (family, number) in pod.addresses and not pod.host_network and not pod.finished
+    )
+    return min(bearers, key=lambda end: (end.pod.namespace, end.pod.name))
 
 
 def _direction(asked: _Question, end: Endpoint, other: Endpoint, policy_type: PolicyType) -> DirectionVerdict:

@@ -115,15 +115,12 @@ def _constrain(constraints: dict[Key, ValueSet], scope: str, selector: LabelSele
 def _values(requirement: LabelSelectorRequirement, key: Key) -> ValueSet:
     legal = _NAMESPACE_NAME if key == NAME_KEY else _LABEL_VALUE
     can_be = frozenset(value for value in requirement.values if legal.fullmatch(value))
-    match requirement.operator:
-        case Operator.IN:
-            return ValueSet(absent=False, values=can_be, others=False)
-        case Operator.NOT_IN:
-            return ValueSet(absent=True, values=can_be, others=True)
-        case Operator.EXISTS:
-            return ValueSet(absent=False, values=frozenset(), others=True)
-        case Operator.DOES_NOT_EXIST:
-            return ValueSet(absent=True, values=frozenset(), others=False)
+    if requirement.operator is Operator.IN:
+        return ValueSet(absent=False, values=can_be, others=False)
+    if requirement.operator is Operator.NOT_IN:
+        return ValueSet(absent=True, values=can_be, others=True)
+    exists = requirement.operator is Operator.EXISTS
+    return ValueSet(absent=not exists, values=frozenset(), others=exists)
 
 
 def admits(terms: Iterable[Term], namespace_labels: Mapping[str, str], pod_labels: Mapping[str, str]) -> bool:
