@@ -3,20 +3,25 @@ Every setting of the service and of the command line: name, default, unit, meani
 
 A setting is a flag; the service also reads it from the environment as EEM_GUARDRAIL_<FLAG>. A flag beats the
 environment, the environment beats the default. Whoever adds a field here gets the flag, the variable and the
-documentation of both.
+documentation of both. What decisions are made of is imported when a setting of theirs is read: a command that decides
+nothing does without.
 """
+
+from __future__ import annotations
 
 import argparse
 import ipaddress
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from webhook.admission.options import Mode, Options
-from webhook.eem.instances import SourcesDemand
-from webhook.eem.rules import NEWEST, Platform, Setting, Version, severities_of
 from webhook.netpol.universe import IPBlockMatchesPods, pod_ranges_of
+
+if TYPE_CHECKING:
+    from webhook.admission.options import Mode, Options
+    from webhook.eem.instances import SourcesDemand
+    from webhook.eem.rules import Platform, Setting, Version
 
 PREFIX = "EEM_GUARDRAIL_"
 LAST_PORT = 65535
@@ -80,7 +85,15 @@ def _account(text: str) -> str:
 
 
 def _severities(text: str) -> Mapping[str, Setting]:
+    from webhook.eem.rules import severities_of  # noqa: PLC0415  see above
+
     return severities_of(_words(text))
+
+
+def _version(text: str) -> Version:
+    from webhook.eem.rules import Version  # noqa: PLC0415  see above
+
+    return Version.parse(text)
 
 
 def _address(text: str) -> str:
@@ -136,10 +149,10 @@ class Settings:
         metavar="NAMESPACE/NAME",
     )
     eem_version: Version | None = _setting(
-        Version.parse,
+        _version,
         None,
         "EEM version that the rules follow where the cluster tells none",
-        shown=f"the newest known, {NEWEST}",
+        shown="the newest known",
         metavar="X.Y.Z",
     )
     platform: Platform | None = _setting(
@@ -198,6 +211,8 @@ class Settings:
 
     def options(self) -> Options:
         """Give what decisions rest on."""
+        from webhook.admission.options import Options  # noqa: PLC0415  see above
+
         return Options(
             mode=self.mode,
             strict=self.strict,
@@ -309,7 +324,7 @@ def settings_from(arguments: argparse.Namespace, environment: Mapping[str, str])
 _NAMES = frozenset(known.name for known in fields(Settings))
 
 
-def _known(names: Iterable[str]) -> list["Field[Any]"]:
+def _known(names: Iterable[str]) -> list[Field[Any]]:
     wanted = set(names)
     return [known for known in fields(Settings) if known.name in wanted]
 

@@ -6,8 +6,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from webhook.cli.state import StateError, add_state_arguments, read_state
 from webhook.netpol import ClusterSnapshot, Connection, SpecError, evaluate, explain
 from webhook.netpol.describe import describe_sources, networks
@@ -49,6 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"eem-guardrail explain: {error}", file=sys.stderr)
         return BAD_USAGE
     if arguments.output == "json":
+        import msgspec  # noqa: PLC0415  text needs none
+
         print(msgspec.json.format(msgspec.json.encode(answer)).decode())
     else:
         print("\n".join(lines))

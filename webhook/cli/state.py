@@ -1,7 +1,6 @@
 """The state that a command works on: from files, or from the cluster."""
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -64,6 +63,8 @@ def tell(found: FileObjects, what: str) -> None:
 
 
 def _read_live(settings: Settings) -> tuple[Mapping[str, Any], ...]:
+    import asyncio  # noqa: PLC0415  slow, as what follows
+
     from webhook.cluster import ApiClient, ClusterError, CredentialsError, Kubeconfig, read_all  # noqa: PLC0415  slow
     from webhook.eem import WATCHED  # noqa: PLC0415
 

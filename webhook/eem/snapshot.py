@@ -15,11 +15,12 @@ from typing import Any
 
 from rpds import HashTrieMap
 
+from webhook.eem.faults import faults_of
 from webhook.eem.instances import EemOperator, Instance, read_instance, read_operator
 from webhook.eem.resources import INSTANCE_KINDS, STORAGE_CLASSES, WATCHED
 from webhook.eem.rules import Neighbourhood
 from webhook.eem.view import EemNamespace, as_pod, survey
-from webhook.netpol.faults import Fault, SpecError
+from webhook.netpol.faults import SpecError
 from webhook.netpol.model import Namespace, NetworkPolicy, Pod, Workload
 from webhook.netpol.reading import Faults
 from webhook.netpol.snapshot import WORKLOAD_KINDS, ApiObject, ClusterSnapshot, Parsed, read_object
@@ -234,15 +235,3 @@ def name_of(api_object: ApiObject) -> tuple[str, str]:
     kind = api_object.get("kind")
     is_in_none = isinstance(kind, str) and kind in CLUSTER_SCOPED
     return "" if is_in_none else str(fields.get("namespace") or "default"), str(fields.get("name") or "")
-
-
-def faults_of(api_object: ApiObject) -> tuple[Fault, ...]:
-    """Give every structural fault of one API object; none for a kind that does not matter."""
-    faults = Faults()
-    instance = read_instance(api_object, faults)
-    if instance is None:
-        return read_object(api_object)[1]
-    if not instance.name:
-        faults.add("metadata.name", "must be set", "Required")
-    owner = f"{instance.namespace}/{instance.name or '(no name)'}"
-    return tuple(replace(fault, kind=instance.kind, name=owner) for fault in faults.found)

@@ -1,0 +1,22 @@
+"""Tell what is wrong with the form of one API object: what a file may not hold, whoever reads it."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from webhook.eem.instances import read_instance
+from webhook.netpol.faults import Fault
+from webhook.netpol.reading import Faults
+from webhook.netpol.snapshot import read_object
+
+
+def faults_of(api_object: Mapping[str, Any]) -> tuple[Fault, ...]:
+    """Give every structural fault of one API object; none for a kind that does not matter."""
+    faults = Faults()
+    instance = read_instance(api_object, faults)
+    if instance is None:
+        return read_object(api_object)[1]
+    if not instance.name:
+        faults.add("metadata.name", "must be set", "Required")
+    owner = f"{instance.namespace}/{instance.name or '(no name)'}"
+    return tuple(replace(fault, kind=instance.kind, name=owner) for fault in faults.found)
