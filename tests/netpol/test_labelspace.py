@@ -333,6 +333,20 @@ def test_a_term_and_its_splits(whole: Term, key: Key) -> None:
         assert difference([whole], [piece for piece in pieces if piece is not missing]) is not None
 
 
+@given(
+    st.lists(RICH_TERMS, min_size=1, max_size=4), st.lists(RICH_TERMS, max_size=9), st.randoms(use_true_random=False)
+)
+def test_the_witness_does_not_depend_on_order(before: list[Term], after: list[Term], random: Random) -> None:
+    """The same pod is found in whatever order the terms come, as they do from a set in another process."""
+    found = difference(before, after)
+    random.shuffle(before)
+    random.shuffle(after)
+    again = difference(before, after)
+
+    assert found == again
+    assert found is None or again is None or list(found.pod_labels) == list(again.pod_labels)
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [

@@ -141,6 +141,8 @@ def difference(before: Iterable[Term], after: Iterable[Term]) -> PodWitness | No
     """
     Find a pod that *before* admits and *after* does not; None where there is none.
 
+    The same pod is found whatever the order of the terms: an answer is the same on every replica and in every run.
+
     Raises:
         BoundReachedError: the search was given up.
     """
@@ -149,20 +151,25 @@ def difference(before: Iterable[Term], after: Iterable[Term]) -> PodWitness | No
         return None
     kept = frozenset(remaining)
     steps = _Steps()
-    for term in dict.fromkeys(before):
-        if term not in kept:
-            found = _Search(term, remaining, steps).run()
-            if found is not None:
-                return _witness(found)
+    for term in sorted((term for term in dict.fromkeys(before) if term not in kept), key=_by_content):
+        found = _Search(term, remaining, steps).run()
+        if found is not None:
+            return _witness(found)
     return None
+
+
+def _by_content(term: Term) -> list[tuple[Key, bool, bool, list[str]]]:
+    return [(key, values.absent, values.others, sorted(values.values)) for key, values in term]
 
 
 def _witness(cells: Mapping[Key, str | None]) -> PodWitness:
     return PodWitness(
         namespace_labels={
-            name: value for (scope, name), value in cells.items() if scope == NAMESPACE and value is not None
+            name: value for (scope, name), value in sorted(cells.items()) if scope == NAMESPACE and value is not None
         },
-        pod_labels={name: value for (scope, name), value in cells.items() if scope == POD and value is not None},
+        pod_labels={
+            name: value for (scope, name), value in sorted(cells.items()) if scope == POD and value is not None
+        },
     )
 
 
@@ -236,7 +243,7 @@ class _Search:
             self.steps.take(len(self.keys_of[index]))
             if not left[index]:
                 return None
-            if len(left[index]) == 1:
+            if len(left[index]) == 1 and (single is None or left[index][0] < single):
                 single = left[index][0]
             for key in left[index]:
                 uses[key] = uses.get(key, 0) | (1 << index)
