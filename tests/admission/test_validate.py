@@ -242,6 +242,20 @@ def test_an_instance_made_where_its_pods_are_isolated_is_told() -> None:
     assert ["TCP/8092 of its pods will not be open: isolated by default-deny"] == clean(found)
 
 
+def test_only_the_instances_own_ports_are_told() -> None:
+    """What another instance of the namespace suffers is not this one's news."""
+    found = judged(world(gateway("other"), default_deny()), gateway())
+
+    assert ["TCP/8092 of its pods will not be open: isolated by default-deny"] == clean(found)
+
+
+def test_an_instance_that_is_going_hears_nothing_of_the_network() -> None:
+    """Nothing of it is needed any more."""
+    found = judged(world(default_deny()), gateway(terminating=True))
+
+    assert [] == clean(found)
+
+
 def test_an_instance_made_where_an_allow_waits_is_not_bothered() -> None:
     """Who applies the allows first hears nothing."""
     open_all = policy("open", ingress=[from_()])

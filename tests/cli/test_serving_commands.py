@@ -19,6 +19,7 @@ from builders import GATEWAY_KIND, body, eem_labels, instance, pod, policy, revi
 
 from certs.cli import main as certs
 from webhook.cli import main
+from webhook.eem.rules import all_rules
 from webhook.version import VERSION
 
 UNUSABLE = 2
@@ -67,6 +68,8 @@ def served(*words: str) -> Iterator[Served]:
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
             yield Served(process)
+            process.send_signal(signal.SIGINT)
+            process.wait(timeout=30)
         finally:
             process.kill()
 
@@ -210,6 +213,16 @@ def test_the_demo_serves_on_and_its_curl_line_works() -> None:
 
     assert not json.loads(answer.stdout)["response"]["allowed"]
     assert status == 130
+
+
+@pytest.mark.parametrize("output", ["text", "json", "markdown"])
+def test_the_rules_are_listed(output: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every rule is there by its id, in each form."""
+    status = main(["rules", "-o", output])
+
+    out = capsys.readouterr().out
+    assert status == 0
+    assert all(rule.id in out for rule in all_rules())
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

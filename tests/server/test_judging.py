@@ -22,12 +22,12 @@ from builders import (
     selector,
 )
 
-from webhook.admission import AdmissionResponse, Options, decode_review
+from webhook.admission import AdmissionResponse, Options, decode_review, validate
 from webhook.admission.inflight import PENDING_SECONDS, SETTLE_SECONDS
 from webhook.cluster.errors import ApiError, UnreachableError
 from webhook.eem import EemSnapshot
 from webhook.server import NotReady
-from webhook.server.judging import PolicyJudge
+from webhook.server.judging import InstanceJudge, PolicyJudge
 
 WORLD = (
     namespace("eem"),
@@ -306,3 +306,18 @@ async def test_pairs_of_racing_edits_never_break_together() -> None:
         broken += first.allowed and second.allowed
 
     assert broken == 0
+
+
+async def test_instances_are_judged_on_what_is_known_now() -> None:
+    """The judge of EEM resources gives no verdict before the cluster is known, and then one."""
+    cluster = Cluster.of()
+    judge = InstanceJudge(cluster, lambda: cluster.options, validate)
+    request = decode_review(body(review(instance("new", kind=GATEWAY_KIND))))
+    cluster.has_synced = False
+
+    with pytest.raises(NotReady):
+        await judge(request)
+    cluster.has_synced = True
+    found = await judge(request)
+
+    assert (False, 422) == (found.allowed, found.code)

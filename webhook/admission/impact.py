@@ -47,9 +47,7 @@ def impact(request: AdmissionRequest, snapshot: EemSnapshot, options: Options) -
 
 
 def _instance(api_object: Mapping[str, Any] | None, namespace: str) -> Instance | None:
-    if api_object is None:
-        return None
-    instance = read_instance(api_object, Faults())
+    instance = read_instance(api_object or {}, Faults())
     return None if instance is None else replace(instance, namespace=namespace)
 
 
