@@ -34,13 +34,11 @@ class Judging:
         """Judge the request."""
         return self._judge(self.changes)
 
-    def with_remedy(self, remedy: NetworkPolicy) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
+    def with_remedy(self, remedy: NetworkPolicy) -> tuple[Finding, ...]:
         """Judge what whoever follows the advice does: apply the remedy, and then make the request again."""
         change = self.changes[0]
-        now = change.view.with_policy(change.name, change.old)
-        first = Change(view=now, name=remedy.name, old=None, new=remedy)
-        view = now.with_policy(remedy.name, remedy)
-        return self._judge((first,)), self._judge(replace(known, view=view) for known in self.changes)
+        view = change.view.with_policy(change.name, change.old).with_policy(remedy.name, remedy)
+        return self._judge(replace(known, view=view) for known in self.changes)
 
     def ports(self, labels: Labels) -> tuple[int, ...]:
         """Give every port that some pod with these labels needs: a policy that selects it takes the others away."""

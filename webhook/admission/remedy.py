@@ -31,8 +31,8 @@ IDENTITY_LABELS = (NAME_LABEL, INSTANCE_LABEL, COMPONENT_LABEL)
 LONGEST_STEM = 58
 """An object's name may be longer, but one of 63 is legal wherever names are used; a number may follow this one."""
 
-Judged = Callable[[NetworkPolicy], tuple[Iterable[Finding], Iterable[Finding]]]
-"""Judge applying one more policy, and then the request with that policy in place."""
+Judged = Callable[[NetworkPolicy], Iterable[Finding]]
+"""Judge the request with one more policy in place."""
 
 
 Judgement = tuple[Requirement, frozenset[tuple[str, str]], tuple[ContainerPort, ...]]
@@ -58,7 +58,7 @@ class Advice:
 
     Args:
         ports: gives every port that pods with some labels need: a remedy must not take away one to give another.
-        judged: judges what whoever follows the advice does.
+        judged: judges what whoever follows the advice asks again.
         taken: names of policies; a remedy that had one of them would replace that policy.
         given: the remedies so far, by name.
     """
@@ -70,7 +70,9 @@ class Advice:
 
     def remedy(self, findings: list[Finding], lost: frozenset[Judgement]) -> Mapping[str, Any] | None:
         """
-        Give the first candidate that takes nothing away itself, and under which *findings* are not lost any more.
+        Give the first candidate under which *findings* are not lost any more.
+
+        It takes nothing away itself: it opens every port that is needed of any pod that it selects, to everyone.
 
         Args:
             findings: the findings of one requirement, all of them losses.
@@ -82,8 +84,7 @@ class Advice:
             policy, faults = read_policy(candidate)
             if faults:  # an instance's name may be longer than a label's value
                 continue
-            first, then = self.judged(policy)
-            if not _lost_in(first) and _lost_in(then) <= allowed:
+            if _lost_in(self.judged(policy)) <= allowed:
                 self.given[candidate["metadata"]["name"]] = candidate
                 return candidate
         return None
