@@ -41,9 +41,10 @@ def _read_json(text: str) -> list[Document]:
     documents: list[Document] = []
     position = _skip(text, 0)
     line = 1 + text.count("\n", 0, position)
+    has_escapes = "\\u" in text  # asked once: to search a long text for each of its documents takes minutes
     while position < len(text):
         value, end = decoder.raw_decode(text, position)
-        faults = tuple(TextFault(line=line, message=message) for message in _faults_of(value, text))
+        faults = tuple(TextFault(line=line, message=message) for message in _faults_of(value, has_escapes=has_escapes))
         documents.append(Document(number=len(documents) + 1, line=line, value=None if faults else value, faults=faults))
         start, position = position, _skip(text, end)
         line += text.count("\n", start, position)
@@ -66,7 +67,7 @@ def _constant(word: str) -> NoReturn:
     raise ValueError(f"{word} is not a value that a Kubernetes object can hold")
 
 
-def _faults_of(value: Any, text: str) -> Iterator[str]:
+def _faults_of(value: Any, *, has_escapes: bool) -> Iterator[str]:
     level, depth = [value], 0
     while level:
         level = [
@@ -79,7 +80,7 @@ def _faults_of(value: Any, text: str) -> Iterator[str]:
         depth += 1
     if depth > MAX_DEPTH:
         yield f"nested more than {MAX_DEPTH} deep"
-    elif "\\u" in text:
+    elif has_escapes:
         try:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError:
