@@ -502,7 +502,7 @@ def test_an_object_that_cannot_be_understood_is_a_status_of_422() -> None:
             "details": {
                 "name": "default-deny",
                 "group": "networking.k8s.io",
-                "kind": "networkpolicies",
+                "kind": "NetworkPolicy",
                 "causes": [
                     {"reason": "FieldValueInvalid", "message": problem, "field": "spec.ingress[0].ports[0].port"}
                 ],

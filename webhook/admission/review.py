@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from webhook.admission.response import AdmissionResponse
+from webhook.admission.response import INVALID, AdmissionResponse
 from webhook.admission.wire import WireRequest, WireReview
 from webhook.netpol.reading import shorten
 
@@ -161,7 +161,8 @@ def encode_review(request: AdmissionRequest, response: AdmissionResponse) -> byt
             "details": {
                 "name": request.name,
                 "group": request.kind.group,
-                "kind": request.resource.resource,
+                # kubectl prints it; errors.NewInvalid of k8s.io/apimachinery names the kind, NewForbidden the resource
+                "kind": request.kind.kind if response.code == INVALID else request.resource.resource,
                 "causes": [
                     {"reason": cause.reason, "message": cause.message, "field": cause.field}
                     for cause in response.causes
