@@ -2,7 +2,7 @@
 
 import time
 
-from harness.guard import CRDS, NAMESPACE, Guard
+from harness.guard import NAMESPACE, Guard
 from harness.machine import Machine
 from harness.objects import allow, deny_all, event_gateway, gateway, manager, operator, service_account
 from harness.place import Place
@@ -20,7 +20,7 @@ def switch(place: Place, *, deploys: bool) -> None:
 
 def test_kinds_that_come_after_the_service(machine: Machine, guard: Guard, place: Place) -> None:
     """Replicas that started before the kinds existed judge by their objects, without having been restarted."""
-    made = machine.must("get", "-f", str(CRDS), "--output=json").json["items"]
+    made = machine.must("get", "-f", str(guard.kinds), "--output=json").json["items"]
     pods = machine.must("get", "pods", f"--namespace={NAMESPACE}", "--output=json").json["items"]
     place.set_up(*gateway(place.name))
 

@@ -9,6 +9,10 @@ from typing import Any
 from harness.machine import Answer
 from harness.waiting import wait_until
 
+POLICIES = "networkpolicies.eem-guardrail.io"
+INSTANCES = "eem.eem-guardrail.io"
+DEFAULTS = "defaults.eem-guardrail.io"
+
 HEARD_SECONDS = 10  # the service writes a line as it answers; what is waited for is the file
 
 
@@ -27,11 +31,12 @@ class Decision:
 
 
 class DecisionLog:
-    """The logs of all replicas, those that have ended included."""
+    """What one webhook decided, in the logs of all replicas, those that have ended included."""
 
-    def __init__(self, folder: Path, pattern: str) -> None:
+    def __init__(self, folder: Path, pattern: str, webhook: str) -> None:
         self._folder = folder
         self._pattern = pattern
+        self._webhook = webhook
         self._heard: set[str] = set()
 
     def files(self) -> list[Path]:
@@ -47,7 +52,7 @@ class DecisionLog:
         names = Decision.__dataclass_fields__
         for line in self.raw_lines():
             fields: dict[str, Any] = json.loads(line) if line.startswith("{") else {}
-            if fields.get("event") == "decision":
+            if (fields.get("event"), fields.get("webhook")) == ("decision", self._webhook):
                 yield Decision(**{name: fields[name] for name in names})
 
     def unheard(self, namespace: str) -> list[Decision]:
@@ -99,7 +104,5 @@ def complete_lines(path: Path) -> list[str]:
 
 def refusal(answer: Answer) -> str:
     """Give the text of a refusal by the service, as kubectl printed it; "" where it printed something else."""
-    _, found, text = answer.stderr.partition(
-        'admission webhook "networkpolicies.eem-guardrail.io" denied the request: '
-    )
+    _, found, text = answer.stderr.partition(f'admission webhook "{POLICIES}" denied the request: ')
     return text.strip() if found and answer.status == 1 and "(Forbidden)" in answer.stderr else ""

@@ -7,27 +7,30 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
+from crds.definitions import definitions
 
-from harness.decisions import DecisionLog, complete_lines
+from harness.decisions import DEFAULTS, INSTANCES, POLICIES, DecisionLog, complete_lines
 from harness.machine import CHECKOUT, Machine
 from harness.objects import listed, namespace, policy
 from harness.waiting import wait_until
+from webhook.eem.rules.version import NEWEST, Version
 
 NAMESPACE = "eem-guardrail"
 MANIFESTS = CHECKOUT / "manifests"
 REGISTRATION = MANIFESTS / "components" / "static-registration" / "validatingwebhookconfiguration.yaml"
 
 # Registered by hand, as static-registration wants it. Each case takes the next one: none sees another's policies.
-GUARDED = tuple(f"eem-{number:02}" for number in range(60))
+GUARDED = tuple(f"eem-{number:02}" for number in range(90))
 # Registered without matchConditions, so that the service itself is asked about what these keep out elsewhere.
 BARE = tuple(f"bare-{number:02}" for number in range(20))
 PROBED = (GUARDED[0], BARE[0])
 
-CRDS = CHECKOUT / "tests" / "e2e" / "crds"
+DEFINITIONS = "/openapi/v3/apis/events.ibm.com/v1beta1"
 WATCHED = ("networkpolicies", "namespaces", "pods", "eventgateways", "eventendpointmanagements")
 
 ROLLOUT_SECONDS = 90
@@ -43,13 +46,21 @@ class Guard:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self._overlay = machine.folder / "overlay"
-        self.decisions = DecisionLog(machine.logs, f"{NAMESPACE}-*.log")
+        logs = f"{NAMESPACE}-*.log"
+        self.decisions = DecisionLog(machine.logs, logs, POLICIES)
+        self.verdicts = DecisionLog(machine.logs, logs, INSTANCES)
+        self.defaults = DecisionLog(machine.logs, logs, DEFAULTS)
         self.first_replicas: set[str] = set()
 
     @property
     def overlay(self) -> Path:
         """The kustomization that was applied."""
         return self._overlay
+
+    @property
+    def kinds(self) -> Path:
+        """The definitions of the kinds of Event Endpoint Management that were applied last."""
+        return self._machine.folder / "kinds.json"
 
     def install(self) -> None:
         """Apply the manifests with a pair of `python -m certs`, and wait until the API server asks the service."""
@@ -76,25 +87,22 @@ class Guard:
         there = self._overlay.resolve()  # kustomize takes bases by relative path only
         bundle = base64.b64encode(ca).decode()
         selector = "/webhooks/0/namespaceSelector/matchExpressions/0/values"
-        patch = [
-            {"op": "replace", "path": selector, "value": list(GUARDED)},
-            {"op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": bundle},
-        ]
+        here = {"op": "replace", "path": selector, "value": list(GUARDED)}
+        trust = [{"op": "add", "path": f"/webhooks/{at}/clientConfig/caBundle", "value": bundle} for at in range(2)]
         kustomization = {
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
             "kind": "Kustomization",
             "resources": [os.path.relpath(MANIFESTS / "base", there), "bare.yaml"],
             "components": [os.path.relpath(REGISTRATION.parent, there)],
             "patches": [
-                {
-                    "target": {"kind": "ValidatingWebhookConfiguration", "name": "eem-guardrail"},
-                    "patch": json.dumps(patch),
-                }
+                patched("ValidatingWebhookConfiguration", [here, *trust]),
+                patched("MutatingWebhookConfiguration", trust[:1]),
             ],
         }
         (self._overlay / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
         bare = yaml.safe_load(REGISTRATION.read_text())
         bare["metadata"]["name"] = "bare"
+        bare["webhooks"] = [webhook for webhook in bare["webhooks"] if webhook["name"] == POLICIES]
         (webhook,) = bare["webhooks"]
         del webhook["matchConditions"]
         webhook["clientConfig"]["caBundle"] = bundle
@@ -154,9 +162,30 @@ class Guard:
         before = self._machine.must("get", "customresourcedefinitions", "--output=name").stdout
         if "events.ibm.com" in before:
             raise AssertionError(f"the kinds were there before the service: {before}")
-        self._machine.must("apply", "-f", str(CRDS))
-        self._machine.must("wait", "--for=condition=Established", f"--timeout={ROLLOUT_SECONDS}s", "-f", str(CRDS))
+        self.set_kinds(NEWEST)
         self.until_seen(seconds=KINDS_SECONDS)
+
+    def set_kinds(self, release: Version) -> None:
+        """Install the definitions of one release, and wait until the API server goes by them."""
+        self.kinds.write_text(listed(*definitions(release)))
+        self._machine.must("apply", "-f", str(self.kinds))
+        established = ("--for=condition=Established", f"--timeout={ROLLOUT_SECONDS}s")
+        self._machine.must("wait", *established, "-f", str(self.kinds))
+        wait_until(lambda: self._are_served(release), f"the definitions of {release}", seconds=REGISTERED_SECONDS)
+
+    def _are_served(self, release: Version) -> bool:
+        """Say whether the API server tells clients of the fields that *release* has."""
+        answer = self._machine.kubectl("get", "--raw", DEFINITIONS)
+        served = answer.json["components"]["schemas"] if answer.status == 0 else {}
+        told = {
+            name["kind"]: spec_of(one)
+            for one in served.values()
+            for name in one.get("x-kubernetes-group-version-kind", ())
+        }
+        return all(
+            told.get(one["spec"]["names"]["kind"]) == spec_of(one["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
+            for one in definitions(release)
+        )
 
     def until_seen(self, resources: Sequence[str] = WATCHED, seconds: float = SEEN_SECONDS) -> None:
         """Wait until every replica holds as many objects of *resources* as there are."""
@@ -212,6 +241,16 @@ class Guard:
         """Name the pods that serve and are not on their way out."""
         pods = self._machine.must("get", "pods", f"--namespace={NAMESPACE}", "--output=json").json["items"]
         return [one["metadata"]["name"] for one in pods if "deletionTimestamp" not in one["metadata"]]
+
+
+def patched(kind: str, operations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Give a kustomization's patch of one of the service's registrations."""
+    return {"target": {"kind": kind, "name": NAMESPACE}, "patch": json.dumps(operations)}
+
+
+def spec_of(schema: Mapping[str, Any]) -> Any:
+    """Give what a kind's definition says of `spec`."""
+    return schema["properties"].get("spec")
 
 
 def gauge(metrics: str, name: str) -> float:

@@ -55,8 +55,9 @@ def pod(namespace: str, name: str, labels: Mapping[str, str], container: str, po
 
 
 def event_gateway(namespace: str, name: str = "gw", **spec: Any) -> Json:
-    """Give an EventGateway."""
-    given = {"license": LICENSE, "gatewayGroupName": "group", "gatewayID": name, **spec}
+    """Give an EventGateway that registers at a manager of its own."""
+    registration = {"endpoint": f"https://eem.{namespace}.example.com/gateway"}
+    given = {"license": LICENSE, "gatewayGroupName": "group", "gatewayID": name, "manager": registration, **spec}
     return {
         "apiVersion": "events.ibm.com/v1beta1",
         "kind": "EventGateway",

@@ -1,0 +1,126 @@
+"""
+Write the definitions of both kinds, as one release of the product would install them.
+
+`PYTHONPATH=.:tests/e2e python -m crds.definitions 11.4.0` prints them. They are made from the tables that the rules
+walk along, less what the documents demand and the product's definitions do not: that is the rules' alone to say.
+"""
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from webhook.eem.resources import EEM_GROUP, EEM_VERSION, WATCHED
+from webhook.eem.rules.fields import CRD, Field
+from webhook.eem.rules.schema import FIELDS
+from webhook.eem.rules.version import Version
+
+Json = dict[str, Any]
+
+RELEASES = tuple(Version.parse(text) for text in ("11.0.4", "11.4.0", "11.7.4", "11.8.1"))
+
+# Required by the documents only: an object without them passes the product's definitions.
+DOCUMENTED = frozenset({"spec", "spec.manager"})
+# What the definitions themselves fill in. Source: CRD of EEM 11.1.2 (replicas) and 11.8.1 (the others).
+FILLED_IN: Mapping[str, int | str] = {
+    "spec.replicas": 1,
+    "spec.listeners[].groups[].type": "EXPLICIT",
+    "spec.listeners[].groups[].maxNumKafkaBrokers": 20,
+    "spec.listeners[].tls.certificateType": "EXPLICIT",
+}
+SHORT_NAMES = {"EventEndpointManagement": "eem", "EventGateway": "egw"}
+
+
+def definitions(version: Version) -> list[Json]:
+    """Give a CustomResourceDefinition for each kind."""
+    return [
+        _definition(one.kind, one.plural, version)
+        for one in WATCHED
+        if (one.group, one.version) == (EEM_GROUP, EEM_VERSION)
+    ]
+
+
+def _definition(kind: str, plural: str, version: Version) -> Json:
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{EEM_GROUP}", "labels": {"app.kubernetes.io/version": str(version)}},
+        "spec": {
+            "group": EEM_GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": kind,
+                "listKind": f"{kind}List",
+                "plural": plural,
+                "singular": kind.lower(),
+                "shortNames": [SHORT_NAMES[kind]],
+            },
+            "versions": [
+                {
+                    "name": EEM_VERSION,
+                    "served": True,
+                    "storage": True,
+                    "subresources": {"status": {}},
+                    "schema": {"openAPIV3Schema": schema(kind, version)},
+                }
+            ],
+        },
+    }
+
+
+def schema(kind: str, version: Version) -> Json:
+    """Give the structural schema of one kind."""
+    rows = {row.path: row for row in FIELDS[kind] if row.since <= version}
+    whole = _object(rows, "", version)
+    whole["properties"]["status"] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    return whole
+
+
+def _object(rows: Mapping[str, Field], path: str, version: Version) -> Json:
+    """Give the fields of the object at *path*, and those that it must have."""
+    below: dict[str, Field] = {}
+    for row in rows.values():
+        parent, _, name = row.path.rpartition(".")
+        if parent == path and not name.endswith("[]"):  # the entries of a list stand in the list's own schema
+            below[name] = row
+    required = [name for name, row in below.items() if _is_required(row, version)]
+    properties = {name: _value(rows, row, version) for name, row in below.items()}
+    return {"type": "object", "properties": properties, **({"required": required} if required else {})}
+
+
+def _is_required(row: Field, version: Version) -> bool:
+    return row.required and row.path not in DOCUMENTED and (row.required_until is None or version <= row.required_until)
+
+
+def _value(rows: Mapping[str, Field], row: Field, version: Version) -> Json:
+    match row.type:
+        case "object":
+            return _object(rows, row.path, version)
+        case "array":
+            entries = _value(rows, rows[f"{row.path}[]"], version)
+            return {"type": "array", "items": entries, **({"minItems": 1, "maxItems": 1} if row.only_item else {})}
+        case "map":
+            return {"type": "object", "additionalProperties": {"type": "string"}}
+        case "opaque":
+            return {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+        case _:
+            return {"type": row.type, **_limits(row, version)}
+
+
+def _limits(row: Field, version: Version) -> Json:
+    """Give what the product's definitions demand of a single value, and what they fill in."""
+    limits: Json = {"default": FILLED_IN[row.path]} if row.path in FILLED_IN else {}
+    if row.source != CRD:
+        return limits
+    if row.choices:
+        limits["enum"] = [choice.value for choice in row.choices if choice.since <= version]
+    if row.minimum is not None:
+        limits["minimum"] = row.minimum
+    if row.maximum is not None:
+        limits["maximum"] = row.maximum
+    return limits
+
+
+if __name__ == "__main__":
+    print(yaml.safe_dump_all(definitions(Version.parse(sys.argv[1])), sort_keys=False))
