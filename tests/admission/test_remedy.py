@@ -202,6 +202,21 @@ def test_a_remedy_is_for_the_deletion_that_an_owner_may_bring_too() -> None:
     assert judged(followed(snapshot, response), new, old).allowed
 
 
+def test_a_remedy_opens_what_pods_need_that_the_change_does_not_touch() -> None:
+    """Its labels say whose pods they are, and select the manager's of the same name, too."""
+    snapshot = world(
+        gateway("x"),
+        manager("x"),
+        pod("x-ibm-egw-gateway-1", labels=eem_labels("x", g="1")),
+        pod("x-ibm-eem-manager-0", labels=eem_labels("x", m="1")),
+    )
+    new = default_deny(pod_selector=selector(g="1"))
+    response = judged(snapshot, new)
+
+    assert [remedy["spec"]["podSelector"] for remedy in remedies(response)] == [selector(**eem_labels("x"))]
+    assert judged(followed(snapshot, response), new).allowed
+
+
 def test_no_remedy_is_offered_that_would_not_do() -> None:
     """Two label sets with nothing in common need two policies: one alone leaves a loss."""
     objects = [gateway(), *(pod(name, labels={name: "1"}, owners=[owned_by(gateway())]) for name in ("a", "b"))]
