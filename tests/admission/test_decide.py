@@ -625,6 +625,16 @@ def test_warn_tells_whoever_asked_and_audit_only_notes_it() -> None:
     assert warned.warnings[0].startswith("would be refused: EventGateway eem/gw: gateway TCP/8092")
 
 
+def test_a_warning_of_a_fault_says_where_it_is() -> None:
+    """What is wrong without the field is a riddle."""
+    faulty = policy(ingress=[from_(ports=[port(0)])])
+    response = judged(world(gateway()), faulty, options=Options(mode="warn"))
+
+    assert response.warnings == (
+        "would be refused: spec.ingress[0].ports[0].port: must be between 1 and 65535, not the number 0",
+    )
+
+
 def test_the_mode_of_another_namespace_is_its_own_affair() -> None:
     """Each namespace has its own."""
     snapshot = world(namespace("other", annotations={"eem-guardrail.io/mode": "audit"}), gateway())

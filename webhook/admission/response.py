@@ -92,7 +92,8 @@ def by_mode(verdict: Verdict, mode: Mode, causes: tuple[Cause, ...], code: int) 
     if mode == "enforce":
         return denied(verdict, code, causes, {"denied": note})
     if mode == "warn":
-        warned = tuple(warning(f"would be refused: {cause.message}") for cause in causes)
+        told = [f"{cause.field}: {cause.message}" if code == INVALID else cause.message for cause in causes]
+        warned = tuple(warning(f"would be refused: {text}") for text in told)
         verdict = replace(verdict, allowed=True, warnings=(*warned, *verdict.warnings))
         return allowed(verdict, "warned", {"would-deny": note})
     return allowed(replace(verdict, allowed=True, warnings=()), "audited", {"would-deny": note})
