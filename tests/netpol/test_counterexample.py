@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from netpol.asking import sources_of
 from webhook.netpol.counterexample import MOST_NAMESPACES, PodExample, smallest_example
-from webhook.netpol.labelspace import POD, PodWitness, Term, ValueSet, admits, difference
+from webhook.netpol.difference import PodWitness, difference
+from webhook.netpol.labelspace import POD, Term, ValueSet, admits
 from webhook.netpol.model import Namespace
 from webhook.netpol.sources import EVERYONE, NOBODY, Sources
 
@@ -125,12 +126,15 @@ def test_examples(
 
 
 def test_a_label_that_can_go_once_another_has() -> None:
-    """Labels are tried again after one has gone: here `a` counts only as long as there is `b`."""
+    """Labels are tried again after one has gone: here each counts only as long as there is the next one."""
     after = sources_of(
-        b.peer(namespaces={}, pods=b.selector(b.expression("b", "Exists"), b.expression("a", "DoesNotExist")))
+        *(
+            b.peer(namespaces={}, pods=b.selector(b.expression(key, "DoesNotExist"), b.expression(following, "Exists")))
+            for key, following in ("ab", "bc", "cd")
+        )
     )
 
-    assert smallest_example(witness({"a": "x", "b": "x"}), EVERYONE, after, []) == example("any-namespace")
+    assert smallest_example(witness(dict.fromkeys("abcd", "x")), EVERYONE, after, []) == example("any-namespace")
 
 
 def test_a_label_that_can_go_where_the_pod_is_moved() -> None:

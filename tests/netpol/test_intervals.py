@@ -4,7 +4,7 @@ import ipaddress
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from webhook.netpol.intervals import (
@@ -38,6 +38,7 @@ def is_canonical(intervals: Intervals) -> bool:
 
 
 @given(PIECES)
+@example([(0, 9), (2, 3)])
 def test_union(pieces: list[Interval]) -> None:
     """A union holds what any piece holds, in the one canonical form."""
     merged = union(pieces)

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netpol.asking import sources_of
+from webhook.netpol.difference import PodWitness
 from webhook.netpol.intervals import address_of, holds, network
-from webhook.netpol.labelspace import EVERY_POD, NAME_KEY, POD, PodWitness, Term, ValueSet, admits
+from webhook.netpol.labelspace import EVERY_POD, NAME_KEY, POD, Term, ValueSet, admits
 from webhook.netpol.loss import (
     BOUND_CLAUSE,
     EXCEPTION_CLAUSE,

@@ -206,6 +206,20 @@ def test_removing_what_is_not_there(kind: str) -> None:
     assert snapshot.without(kind, "shop", "nothing") == snapshot
 
 
+@pytest.mark.parametrize("kind", KIND_GROUPS)
+def test_what_was_added_and_removed_is_gone(kind: str) -> None:
+    """An object of any kind that is added and removed again leaves nothing behind, and nothing else goes with it."""
+    makers = {"Namespace": b.namespace, "Pod": b.pod, "NetworkPolicy": b.policy}
+    api_object = makers[kind]("a") if kind in makers else b.workload("a", kind=kind)
+    namespace = api_object["metadata"].get("namespace", "")
+    others = ClusterSnapshot.from_objects([b.pod("b"), b.policy("b"), b.workload("b", kind="Job"), b.namespace("b")])
+    added = others.with_parsed(parsed(api_object))
+
+    assert (namespace, "a") in added.names(kind)
+    assert added.without(kind, namespace, "a") == others
+    assert ClusterSnapshot().with_parsed(parsed(api_object)).without(kind, namespace, "a") == ClusterSnapshot()
+
+
 def test_a_namespace_that_still_holds_something() -> None:
     """A namespace whose object is gone is implied by what is in it, without its labels."""
     snapshot = ClusterSnapshot.from_objects([b.namespace("shop", labels={"team": "a"}), b.pod("p", "shop")])

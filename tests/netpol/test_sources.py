@@ -189,6 +189,8 @@ def test_unions() -> None:
     assert union_of([]) == NOBODY
     assert union_of([EVERY, unreadable]).unreadable
     assert union_of([unreadable, EVERYONE]) == EVERYONE
+    blocks = [sources_of(b.block("::/0")), sources_of(b.block("10.0.0.0/9")), sources_of(b.block("10.128.0.0/9"))]
+    assert union_of(blocks) == sources_of(b.block("10.0.0.0/8"), b.block("::/0"))
 
 
 def test_the_builders_make_what_they_say() -> None:
