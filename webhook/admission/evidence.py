@@ -11,8 +11,8 @@ from webhook.admission.text import warning
 from webhook.admission.verdict import Lost, PodsSeen
 from webhook.eem.instances import Requirement, SourcesDemand
 from webhook.netpol.counterexample import PodExample, smallest_example
+from webhook.netpol.difference import PodWitness
 from webhook.netpol.evaluate import full_name
-from webhook.netpol.labelspace import PodWitness
 from webhook.netpol.loss import AddressWitness
 from webhook.netpol.model import Labels, Namespace, NetworkPolicy
 from webhook.netpol.reading import shorten

@@ -11,7 +11,8 @@ from functools import partial
 from itertools import islice
 from typing import TypeVar
 
-from webhook.netpol.labelspace import NAMESPACE, POD, Key, PodWitness, admits
+from webhook.netpol.difference import PodWitness
+from webhook.netpol.labelspace import NAMESPACE, POD, Key, admits
 from webhook.netpol.model import NAMESPACE_NAME_LABEL, Labels, Namespace
 from webhook.netpol.sources import Sources
 

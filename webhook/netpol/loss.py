@@ -8,8 +8,9 @@ which addresses are pods'. A loss that is one under every answer is decided; one
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from webhook.netpol.difference import BoundReachedError, PodWitness, difference
 from webhook.netpol.intervals import holds, intersect, largest_network, subtract
-from webhook.netpol.labelspace import EVERY_POD, BoundReachedError, PodWitness, difference
+from webhook.netpol.labelspace import EVERY_POD
 from webhook.netpol.sources import NOBODY, Sources
 from webhook.netpol.universe import UNICAST, Universe
 
