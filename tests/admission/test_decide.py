@@ -770,3 +770,14 @@ def test_nothing_of_the_request_is_changed() -> None:
     decide(request, world(*EEM, gateway_pod(GATEWAY_POD)), Options())
 
     assert repr(request) == before
+
+
+def test_audit_only_notes_what_is_not_decided() -> None:
+    """Where nothing would be refused, audit mode tells whoever asks nothing either: the audit log has it."""
+    to_addresses = allow("allow-clients", block("0.0.0.0/0"))
+    here = world(gateway(), gateway_pod(), default_deny(), allow())
+
+    found = judged(here, to_addresses, allow(), options=Options(mode="audit"))
+
+    assert (True, (), "audited") == (found.allowed, found.warnings, found.result)
+    assert "not decided" in found.audit_annotations["noted"]

@@ -375,3 +375,20 @@ def test_what_was_filled_in_is_judged_as_what_was_written() -> None:
     before, after = judged(world(), bare), judged(world(), filled)
 
     assert before.causes == after.causes
+
+
+def test_audit_only_notes_what_is_doubtful() -> None:
+    """In audit mode whoever asks is told nothing, and the audit log has it."""
+    doubtful = gateway(spec={"maxNumKafkaBrokers": 20})
+
+    found = judged(world(), doubtful, options=Options(mode="audit"))
+
+    assert (True, (), "audited") == (found.allowed, found.warnings, found.result)
+    assert "maxNumKafkaBrokers" in found.audit_annotations["noted"]
+
+
+def test_an_absurd_object_gets_no_absurd_answer() -> None:
+    """The causes of one refusal are bounded."""
+    trusted = [{"secretName": "Not A Name!", "certificate": "/"} for _ in range(200)]
+
+    assert len(judged(world(), gateway(spec={"tls": {"trustedCertificates": trusted}})).causes) == 100

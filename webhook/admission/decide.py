@@ -165,9 +165,12 @@ def _judged(  # noqa: PLR0913, PLR0917  the parts of one decision
     counted = [item for item in lost if item.decided or options.strict]
     if not counted:
         unsure = tuple(warning(f"not decided: {summary(item)}: {item.why_undecided}") for item in lost)
-        verdict = replace(verdict, warnings=(*unsure, *verdict.warnings))
+        notes = (*unsure, *verdict.warnings)
         annotations = {"undecided": one_line("; ".join(unsure), LONGEST_ANNOTATION)} if unsure else {}
-        return allowed(verdict, "warned" if verdict.warnings else "allowed", annotations)
+        if mode == "audit" and notes:
+            noted = {"noted": one_line("; ".join(notes), LONGEST_ANNOTATION), **annotations}
+            return allowed(replace(verdict, warnings=()), "audited", noted)
+        return allowed(replace(verdict, warnings=notes), "warned" if notes else "allowed", annotations)
     message = refusal(request.operation, verdict.resource, counted)
     return by_mode(replace(verdict, allowed=False, message=message), mode, causes_of(counted), FORBIDDEN)
 

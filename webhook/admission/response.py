@@ -6,6 +6,7 @@ A verdict is never an HTTP error: the API server takes an HTTP error for a failu
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 from webhook.admission.options import Mode
@@ -13,6 +14,9 @@ from webhook.admission.text import LONGEST_ANNOTATION, LONGEST_MESSAGE, one_line
 from webhook.admission.verdict import Verdict
 from webhook.netpol.model import no_labels
 from webhook.netpol.reading import shorten
+
+MOST_CAUSES = 100
+"""Causes of one refusal: more than anybody mends at once, and an absurd object gets no absurd answer."""
 
 FORBIDDEN = 403
 INVALID = 422
@@ -78,7 +82,7 @@ def denied(
         code=code,
         reason="Invalid" if code == INVALID else "Forbidden",
         message=verdict.message,
-        causes=tuple(causes),
+        causes=tuple(islice(causes, MOST_CAUSES)),
         warnings=verdict.warnings,
         audit_annotations=audit_annotations,
         verdict=verdict,

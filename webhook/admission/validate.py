@@ -17,7 +17,7 @@ from webhook.admission.refusal import invalid
 from webhook.admission.response import INVALID, AdmissionResponse, Cause, allowed, by_mode
 from webhook.admission.review import AdmissionRequest, ReviewError, metadata_text
 from webhook.admission.scope import mode_of
-from webhook.admission.text import warning
+from webhook.admission.text import LONGEST_ANNOTATION, one_line, warning
 from webhook.admission.verdict import ResourceName, Verdict
 from webhook.eem.resources import EEM_GROUP, EEM_VERSION, INSTANCE_KINDS
 from webhook.eem.rules import NEWEST, Finding, RuleContext, Version, judge
@@ -47,6 +47,10 @@ def validate(request: AdmissionRequest, snapshot: EemSnapshot, options: Options)
     warnings = [warning(f"{finding.field}: {finding.message}") for finding in found if finding.severity == "warn"]
     warnings.extend(warning(text) for text in impact(request, snapshot, options))
     verdict = replace(verdict, faults=_faults(denials), warnings=tuple(dict.fromkeys(warnings)))
+    mode = mode_of(request.namespace, snapshot, options)
+    if not denials and mode == "audit" and verdict.warnings:
+        noted = {"noted": one_line("; ".join(verdict.warnings), LONGEST_ANNOTATION)}
+        return allowed(replace(verdict, warnings=()), "audited", noted)
     if not denials:
         return allowed(verdict, "warned" if verdict.warnings else "allowed", {})
     message = invalid(resource, _faults(denials))
@@ -54,7 +58,7 @@ def validate(request: AdmissionRequest, snapshot: EemSnapshot, options: Options)
         Cause(reason=f"FieldValue{finding.reason}", message=finding.message, field=finding.field) for finding in denials
     )
     refused = replace(verdict, allowed=False, message=message)
-    return by_mode(refused, mode_of(request.namespace, snapshot, options), causes, INVALID)
+    return by_mode(refused, mode, causes, INVALID)
 
 
 def check_is_eem(request: AdmissionRequest) -> None:
