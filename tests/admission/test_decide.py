@@ -781,3 +781,12 @@ def test_audit_only_notes_what_is_not_decided() -> None:
 
     assert (True, (), "audited") == (found.allowed, found.warnings, found.result)
     assert "not decided" in found.audit_annotations["noted"]
+
+
+def test_pod_ranges_of_a_family_that_is_not_in_use_hide_no_loss() -> None:
+    """A `--pod-cidr` of the wrong family is as good as none: pods that lose their access are still found."""
+    to_a_team = allow("allow-clients", peer(namespaces=selector(team="a")), block("0.0.0.0/0", "10.0.0.0/8"))
+    here = world(gateway(), gateway_pod(ips=["10.0.0.5"]), default_deny(), allow())
+    options = Options(pod_cidrs=("fd00::/8",), ip_families=(4,), ipblock_matches_pods="yes")
+
+    assert not judged(here, to_a_team, allow(), options=options).allowed
