@@ -10,6 +10,7 @@ from builders import (
     MANAGER_KIND,
     ApiObject,
     Node,
+    eem_labels,
     from_,
     instance,
     namespace,
@@ -275,8 +276,9 @@ def test_giving_the_network_away_tells_what_goes_with_the_operators_policies() -
     found = judged(snapshot, off, old)
 
     assert found.allowed
-    assert clean(found)
-    assert "once the operator's own policies are gone" in clean(found)[0]
+    assert clean(found) == [
+        "TCP/8092 of gw-ibm-egw-…way-7f9c-x2x will need a policy of your own: isolated by default-deny"
+    ]
 
 
 def test_giving_the_network_away_where_others_open_it_is_fine() -> None:
@@ -293,7 +295,7 @@ def test_taking_the_network_back_tells_what_is_closed_now() -> None:
 
     found = judged(world(old, gateway_pod(), default_deny()), gateway(), old)
 
-    assert "until the operator's own policies are there" in clean(found)[0]
+    assert "is closed until the operator acts: isolated by default-deny" in clean(found)[0]
 
 
 def test_a_listener_moved_away_from_what_is_allowed_is_told() -> None:
@@ -306,6 +308,32 @@ def test_a_listener_moved_away_from_what_is_allowed_is_told() -> None:
 
     assert len(clean(found)) == 1
     assert clean(found)[0].startswith("TCP/9092 of ")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(None, {}, id="made"),
+        pytest.param(None, {"deployNetworkPolicies": False}, id="made without policies"),
+        pytest.param({}, {"deployNetworkPolicies": False}, id="given away"),
+        pytest.param({"deployNetworkPolicies": False}, {}, id="taken back"),
+        pytest.param({"listeners": [{"name": "e", "port": 443}]}, {}, id="moved"),
+    ],
+)
+def test_the_policy_behind_a_closed_port_is_named_however_long_the_names_are(before: Node | None, after: Node) -> None:
+    """Nothing that matters is cut off at the end of a warning."""
+    name = "f" * 60
+    isolating = [default_deny(f"{letter}-{name}") for letter in "abc"]
+    there = gateway_pod(f"gw-ibm-egw-gateway-{name}", labels=eem_labels("gw"))
+    moved = {"listeners": [{"name": "e", "port": 65535}]}
+
+    old = None if before is None else gateway(spec={**moved, **before})
+    found = judged(world(there, *isolating), gateway(spec={**moved, **after}), old)
+
+    (told,) = clean(found)
+    assert told.startswith("TCP/65535 of gw-ibm-egw-")
+    assert ": isolated by a-ffffff" in told
+    assert told.endswith("ffff and 2 more")
 
 
 def test_a_change_of_something_else_says_nothing_about_the_network() -> None:

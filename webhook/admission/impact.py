@@ -25,6 +25,12 @@ from webhook.netpol.sources import EVERYONE
 LONGEST_NAME = 24
 """Characters of one name within a warning of at most 120."""
 
+# What becomes of a port: 33 characters at most, so that the policy behind it is named within those 120, too.
+CLOSED = "will not be open"
+GIVEN_AWAY = "will need a policy of your own"
+TAKEN_BACK = "is closed until the operator acts"
+MOVED = "is closed unless policies follow"
+
 
 def impact(request: AdmissionRequest, snapshot: EemSnapshot, options: Options) -> tuple[str, ...]:
     """Give what the change of an instance means for its network, one sentence for each port of each set of pods."""
@@ -33,16 +39,14 @@ def impact(request: AdmissionRequest, snapshot: EemSnapshot, options: Options) -
     if new is None or new.terminating:
         return ()
     if old is None:
-        said = "" if new.deploy_network_policies else " and nobody else opens it"
-        return tuple(_unmet(new, snapshot, options, said, frozenset()))
+        state = CLOSED if new.deploy_network_policies else GIVEN_AWAY
+        return tuple(_unmet(new, snapshot, options, state, frozenset()))
     if old.deploy_network_policies and not new.deploy_network_policies:
-        return tuple(
-            _unmet(new, snapshot, options, " once the operator's own policies are gone", _owned(new, snapshot))
-        )
+        return tuple(_unmet(new, snapshot, options, GIVEN_AWAY, _owned(new, snapshot)))
     if not old.deploy_network_policies and new.deploy_network_policies:
-        return tuple(_unmet(new, snapshot, options, " until the operator's own policies are there", frozenset()))
+        return tuple(_unmet(new, snapshot, options, TAKEN_BACK, frozenset()))
     if old.listener_port != new.listener_port:
-        return tuple(_unmet(new, snapshot, options, " unless its policies follow", frozenset()))
+        return tuple(_unmet(new, snapshot, options, MOVED, frozenset()))
     return ()
 
 
@@ -64,7 +68,7 @@ def _owned(instance: Instance, snapshot: EemSnapshot) -> frozenset[str]:
 
 
 def _unmet(
-    instance: Instance, snapshot: EemSnapshot, options: Options, when: str, gone: frozenset[str]
+    instance: Instance, snapshot: EemSnapshot, options: Options, state: str, gone: frozenset[str]
 ) -> Iterator[str]:
     """Give a sentence for each requirement that does not hold without the policies that are *gone*."""
     demanding = replace(instance, deploy_network_policies=True)
@@ -82,7 +86,7 @@ def _unmet(
             if loss is not None and loss.decided:
                 by = _isolating(standing.isolating.values())
                 pods = guarded.subject.names[0] if guarded.subject.names else "its pods"
-                yield f"{protocol}/{port} of {shorten(pods, LONGEST_NAME)} will not be open{when}: isolated by {by}"
+                yield f"{protocol}/{port} of {shorten(pods, LONGEST_NAME)} {state}: isolated by {by}"
 
 
 def _isolating(policies: Iterable[NetworkPolicy]) -> str:
