@@ -158,6 +158,41 @@ def test_duplicate_keys_are_last_wins_as_in_the_api_server() -> None:
     assert (found.name, found.object) == ("second", DENY | {"metadata": DENY["metadata"] | {"name": "second"}})
 
 
+def test_what_nobody_looks_at_in_a_policy_is_passed_over() -> None:
+    """Managed fields are most of a review; what a decision rests on is as it was written, null and missing apart."""
+    looked_at = {
+        "name": "deny",
+        "namespace": "eem",
+        "uid": "u",
+        "resourceVersion": "7",
+        "deletionTimestamp": None,
+        "labels": {"a": "b"},
+        "annotations": {"c": "d"},
+        "ownerReferences": [],
+    }
+    spec = {"podSelector": {}, "unknown": [1]}
+    metadata = looked_at | {"managedFields": [{}], "generation": 3}
+    written = DENY | {"metadata": metadata, "spec": spec, "status": {}}
+
+    assert asked(written).object == DENY | {"metadata": looked_at, "spec": spec}
+
+
+@pytest.mark.parametrize("metadata", [None, [], "text"])
+def test_a_policy_with_metadata_of_another_type_is_read_as_it_is(metadata: object) -> None:
+    """It is the decision that says what is wrong with it, with its path."""
+    wire = review(DENY)
+    wire["request"]["object"] = DENY | {"metadata": metadata}
+
+    assert decode_review(body(wire)).object == DENY | {"metadata": metadata}
+
+
+def test_an_object_of_another_kind_is_read_whole() -> None:
+    """The rules for EEM resources look at all of it."""
+    written = gateway() | {"metadata": {"name": "gw", "managedFields": [{}]}, "status": {"phase": "Running"}}
+
+    assert asked(written).object == written
+
+
 def test_fields_that_nobody_knows_are_left_alone() -> None:
     """The API grows."""
     wire = REVIEW | {"future": [1], "request": REVIEW["request"] | {"future": {"a": None}}}

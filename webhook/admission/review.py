@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec.structs import astuple, fields
 
 from webhook.admission.response import INVALID, AdmissionResponse
-from webhook.admission.wire import WireRequest, WireReview
+from webhook.admission.wire import WirePolicy, WirePolicyMetadata, WireRequest, WireReview
+from webhook.eem.resources import NETWORK_POLICIES
 from webhook.netpol.reading import shorten
 
 API_VERSION = "admission.k8s.io/v1"
@@ -20,7 +22,10 @@ KIND = "AdmissionReview"
 OPERATIONS = frozenset({"CREATE", "UPDATE", "DELETE", "CONNECT"})
 BAD_REQUEST = 400
 
-_decoder = msgspec.json.Decoder(WireReview)
+_decoder = msgspec.json.Decoder(WireReview[dict[str, Any]])
+_policy_decoder = msgspec.json.Decoder(WireReview[WirePolicy])
+_METADATA_FIELDS = tuple(known.encode_name for known in fields(WirePolicyMetadata))
+_POLICY_FIELDS = tuple(known.encode_name for known in fields(WirePolicy))
 _encoder = msgspec.json.Encoder()
 
 
@@ -66,7 +71,8 @@ class AdmissionRequest:
 
     Args:
         name: empty for a CREATE with generateName; for a deletecollection it is taken from the old object.
-        object: the object as it will be; None for DELETE.
+        object: the object as it will be; None for DELETE. Of a NetworkPolicy only what is looked at: `spec`, and of
+            `metadata` what WirePolicyMetadata has.
         old_object: the object as it is; None for CREATE.
     """
 
@@ -96,7 +102,7 @@ def decode_review(body: bytes) -> AdmissionRequest:
     if not body.strip():
         raise ReviewError("body", "is empty; an AdmissionReview was expected")
     try:
-        review = _decoder.decode(body)
+        review: WireReview[Any] = _policies(body) or _decoder.decode(body)
     except msgspec.ValidationError as error:
         raise ReviewError(*_place(str(error))) from error
     except RecursionError as error:
@@ -112,18 +118,46 @@ def decode_review(body: bytes) -> AdmissionRequest:
     return _request(review.request)
 
 
+def _policies(body: bytes) -> WireReview[WirePolicy] | None:
+    """Read a review of a NetworkPolicy without what nobody looks at; None where it is no such review."""
+    try:
+        review = _policy_decoder.decode(body)
+    except msgspec.ValidationError:  # it may be one of another kind, or a policy that must be read field by field
+        return None
+    asked = review.request
+    if asked is None or (asked.kind.group, asked.kind.kind) != (NETWORK_POLICIES.group, NETWORK_POLICIES.kind):
+        return None
+    return review
+
+
+def _mapping(api_object: dict[str, Any] | WirePolicy | None) -> dict[str, Any] | None:
+    """Give an object as the mapping that it was on the wire, as far as it was read."""
+    if not isinstance(api_object, WirePolicy):
+        return api_object
+    found = _written(api_object, _POLICY_FIELDS)
+    if "metadata" in found:
+        found["metadata"] = _written(api_object.metadata, _METADATA_FIELDS)
+    return found
+
+
+def _written(struct: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    """Give the fields that were there: null is there, and missing is not."""
+    return {name: value for name, value in zip(names, astuple(struct), strict=True) if value is not msgspec.UNSET}
+
+
 def _place(message: str) -> tuple[str, str]:
     """Turn msgspec's "what - at `$.a.b`" into the field's path and the problem."""
     problem, _, place = message.partition(" - at `$")
     return place.rstrip("`").lstrip(".") or "body", shorten(problem, 200)
 
 
-def _request(wire: WireRequest) -> AdmissionRequest:
+def _request(wire: WireRequest[Any]) -> AdmissionRequest:
     if not wire.uid:
         raise ReviewError("request.uid", "must be set")
     if wire.operation not in OPERATIONS:
         raise ReviewError("request.operation", f"{shorten(repr(wire.operation))} is not an operation")
     user = wire.user_info
+    new, old = _mapping(wire.object), _mapping(wire.old_object)
     return AdmissionRequest(
         uid=wire.uid,
         operation=wire.operation,
@@ -132,12 +166,12 @@ def _request(wire: WireRequest) -> AdmissionRequest:
             group=wire.resource.group, version=wire.resource.version, resource=wire.resource.resource
         ),
         sub_resource=wire.sub_resource or "",
-        name=wire.name or metadata_text(wire.object or wire.old_object, "name"),
+        name=wire.name or metadata_text(new or old, "name"),
         namespace=wire.namespace or "",
         username=user.username if user is not None else "",
         groups=tuple(user.groups or ()) if user is not None else (),
-        object=wire.object,
-        old_object=wire.old_object,
+        object=new,
+        old_object=old,
         dry_run=bool(wire.dry_run),
     )
 

@@ -1,8 +1,11 @@
 """The AdmissionReview as it stands on the wire, in the API's own camelCase. Source: k8s.io/api/admission/v1."""
 
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
+
+ObjectT = TypeVar("ObjectT")
+"""What the objects of a review are read as."""
 
 
 class WireGroupVersionKind(msgspec.Struct):
@@ -28,7 +31,33 @@ class WireUserInfo(msgspec.Struct):
     groups: list[str] | None = None
 
 
-class WireRequest(msgspec.Struct, rename="camel"):
+class WirePolicyMetadata(msgspec.Struct, rename="camel"):
+    """
+    metav1.ObjectMeta of a NetworkPolicy, as far as it is looked at.
+
+    The rest, above all `managedFields`, is most of a review's bytes; to pass over it takes a quarter of the time.
+    """
+
+    name: Any = msgspec.UNSET
+    namespace: Any = msgspec.UNSET
+    uid: Any = msgspec.UNSET
+    resource_version: Any = msgspec.UNSET
+    deletion_timestamp: Any = msgspec.UNSET
+    labels: Any = msgspec.UNSET
+    annotations: Any = msgspec.UNSET
+    owner_references: Any = msgspec.UNSET
+
+
+class WirePolicy(msgspec.Struct, rename="camel"):
+    """networking.k8s.io/v1 NetworkPolicy, as far as it is looked at."""
+
+    api_version: Any = msgspec.UNSET
+    kind: Any = msgspec.UNSET
+    metadata: WirePolicyMetadata | msgspec.UnsetType = msgspec.UNSET
+    spec: Any = msgspec.UNSET
+
+
+class WireRequest(msgspec.Struct, Generic[ObjectT], rename="camel"):
     """admission.k8s.io/v1 AdmissionRequest, as far as it is looked at."""
 
     uid: str
@@ -39,14 +68,14 @@ class WireRequest(msgspec.Struct, rename="camel"):
     name: str | None = None
     namespace: str | None = None
     user_info: WireUserInfo | None = None
-    object: dict[str, Any] | None = None
-    old_object: dict[str, Any] | None = None
+    object: ObjectT | None = None
+    old_object: ObjectT | None = None
     dry_run: bool | None = None
 
 
-class WireReview(msgspec.Struct, rename="camel"):
+class WireReview(msgspec.Struct, Generic[ObjectT], rename="camel"):
     """admission.k8s.io/v1 AdmissionReview, as the API server sends it."""
 
     api_version: str
     kind: str
-    request: WireRequest | None = None
+    request: WireRequest[ObjectT] | None = None
