@@ -394,3 +394,10 @@ def test_a_faulty_policy_is_refused_from_files_and_taken_from_the_api_server() -
 def test_an_object_is_known_by_namespace_and_name(api_object: ApiObject, expected: tuple[str, str]) -> None:
     """Without a namespace it is in default; a Namespace is in none."""
     assert name_of(api_object) == expected
+
+
+def test_a_label_of_an_instance_that_is_no_text_is_a_fault() -> None:
+    """As for every other kind: `on: yes` without quotes is a boolean."""
+    api_object = instance(labels={"true": True})
+
+    assert ["metadata.labels[true]"] == [fault.field for fault in faults_of(api_object)]

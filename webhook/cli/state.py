@@ -51,9 +51,12 @@ def read_paths(paths: Sequence[str]) -> FileObjects:
         StateError: with every fault of every file.
     """
     try:
-        return read_files(paths, sys.stdin.buffer)
+        found = read_files(paths, sys.stdin.buffer)
     except FilesError as error:
         raise StateError(str(error)) from error
+    for note in found.notes:
+        print(f"warning: {note}", file=sys.stderr)
+    return found
 
 
 def tell(found: FileObjects, what: str) -> None:

@@ -98,10 +98,12 @@ class FileObjects:
     Args:
         objects: in the order of the paths, of the files below a folder by path, of the documents, of the items.
         skipped: how many objects of which kind no decision rests on.
+        notes: what is read, but perhaps not as it was meant, in the documents that these objects stand in.
     """
 
     objects: tuple[SourcedObject, ...] = ()
     skipped: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[FileFault, ...] = ()
 
     @property
     def mappings(self) -> tuple[Mapping[str, Any], ...]:
@@ -136,7 +138,7 @@ def read_files(paths: Iterable[str], stdin: BinaryIO) -> FileObjects:
             reader.open(file)
     if reader.faults:
         raise FilesError(reader.faults)
-    return FileObjects(objects=tuple(reader.objects), skipped=dict(reader.skipped))
+    return FileObjects(objects=tuple(reader.objects), skipped=dict(reader.skipped), notes=tuple(reader.notes))
 
 
 def find_files(path: str) -> list[str]:
@@ -176,6 +178,7 @@ class _Reader:
         self.objects: list[SourcedObject] = []
         self.skipped: Counter[str] = Counter()
         self.faults: list[FileFault] = []
+        self.notes: list[FileFault] = []
 
     def fault(self, source: Source, message: str, at: str = "") -> None:
         self.faults.append(FileFault(source=source, field=at, message=message))
@@ -205,8 +208,13 @@ class _Reader:
         source = Source(file=file, document=document.number, line=document.line)
         for fault in document.faults:
             self.fault(Source(file=file, document=document.number, line=fault.line), fault.message)
+        known = len(self.objects)
         if document.value is not None:
             self._take(source, document.value, document.item_lines)
+        if len(self.objects) > known:
+            for note in document.notes:
+                place = Source(file=file, document=document.number, line=note.line)
+                self.notes.append(FileFault(source=place, message=note.message))
 
     def _take(self, source: Source, value: Any, item_lines: tuple[int, ...] = ()) -> None:
         if not isinstance(value, dict):

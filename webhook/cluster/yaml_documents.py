@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import yaml
 
-from webhook.cluster.yaml_scalars import as_key, resolve
+from webhook.cluster.yaml_scalars import as_key, resolve, trap
 
 # The API server's own objects are about 30 deep; what walks an object later may recurse (Python's limit is 1,000
 # frames).
@@ -52,6 +52,7 @@ class Document:
         line: where it begins, from 1.
         value: None when there are faults, or when the document is empty.
         item_lines: where each entry of the top-level list `items` begins, when that is known.
+        notes: what is read, but perhaps not as it was meant.
     """
 
     number: int
@@ -59,6 +60,7 @@ class Document:
     value: Any
     item_lines: tuple[int, ...] = ()
     faults: tuple[TextFault, ...] = ()
+    notes: tuple[TextFault, ...] = ()
 
 
 def read_yaml(text: str) -> Iterator[Document]:
@@ -114,6 +116,7 @@ class _Builder:
             yaml.SequenceEndEvent: self._end,
         }
         self._resolved: dict[str, Any] = {}
+        self._traps: dict[str, str] = {}
         self._number = 0
         self._open = False
         self._clear(line=1)
@@ -128,6 +131,7 @@ class _Builder:
         self._aliased_nodes = 0
         self._item_lines: tuple[int, ...] = ()
         self._faults: list[TextFault] = []
+        self._notes: list[TextFault] = []
 
     def document(self) -> Document:
         """Give the document that has just ended."""
@@ -138,6 +142,7 @@ class _Builder:
             value=None if self._faults else self._value,
             item_lines=self._item_lines,
             faults=tuple(self._faults),
+            notes=tuple(self._notes),
         )
 
     def broken(self, error: yaml.YAMLError, text: str) -> Document:
@@ -171,6 +176,10 @@ class _Builder:
             except KeyError:
                 value = self._resolve(event)
                 self._resolved[text] = value
+                if told := trap(text):
+                    self._traps[text] = told
+            if text in self._traps:
+                self._notes.append(TextFault(line=event.start_mark.line + 1, message=self._traps[text]))
             frame = self._frame
             if text == "<<" and frame is not None and frame.key is _NO_KEY and frame.container.__class__ is dict:
                 value = _MERGE

@@ -16,9 +16,13 @@ _WORDS: dict[str, bool | None] = {
     **dict.fromkeys(("n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"), False),
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
 }
+_TRAPS = frozenset(
+    word for word, value in _WORDS.items() if value is not None and word.lower() not in {"true", "false"}
+)
 _NOT_IN_JSON = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _INTEGER = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F]+|0[oO]?[0-7]+|0[bB][01]+|0|[1-9][0-9]*)")
 _OLD_OCTAL = re.compile(r"[-+]?0[0-7]+")
+_BASE_60 = re.compile(r"[-+]?[0-9]+(?::[0-5]?[0-9])+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _FIRST_OF_NUMBER = frozenset("+-.0123456789")
 
@@ -51,6 +55,25 @@ def _number(text: str) -> str | int | float:
         number = float(digits)
         return number if number not in {float("inf"), float("-inf")} else text
     return text
+
+
+def trap(text: str) -> str:
+    """
+    Say what a plain scalar is taken for where that is seldom what its writer means; empty where it is clear.
+
+    Source: YAML 1.1 bool, int (octal and base 60) and YAML 1.2, which read the same text differently.
+    """
+    if text in _TRAPS:
+        return f"{text} is read as the boolean {str(_WORDS[text]).lower()}: write that, or put a text in quotes"
+    if text[:1] not in _FIRST_OF_NUMBER:
+        return ""
+    if _OLD_OCTAL.fullmatch(text):
+        return f"{text} is read as the octal number {int(text, 8)}: leave out the zero, or put a text in quotes"
+    if _BASE_60.fullmatch(text):
+        return f"{text} is read as a text, and by other readers as a base-60 number: put it in quotes"
+    if "_" in text and isinstance(_number(text), int | float):
+        return f"{text} is read as the number {_number(text)}: leave out the underscores, or put a text in quotes"
+    return ""
 
 
 def as_key(value: object) -> str:

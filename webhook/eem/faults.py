@@ -6,7 +6,7 @@ from typing import Any
 
 from webhook.eem.instances import read_instance
 from webhook.netpol.faults import Fault
-from webhook.netpol.reading import Faults
+from webhook.netpol.reading import Faults, mapping, strings
 from webhook.netpol.snapshot import read_object
 
 
@@ -18,5 +18,8 @@ def faults_of(api_object: Mapping[str, Any]) -> tuple[Fault, ...]:
         return read_object(api_object)[1]
     if not instance.name:
         faults.add("metadata.name", "must be set", "Required")
+    metadata = mapping(api_object.get("metadata"), "metadata", Faults())
+    for key in ("labels", "annotations"):
+        strings(metadata.get(key), f"metadata.{key}", faults)
     owner = f"{instance.namespace}/{instance.name or '(no name)'}"
     return tuple(replace(fault, kind=instance.kind, name=owner) for fault in faults.found)
