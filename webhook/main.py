@@ -29,6 +29,7 @@ from webhook.cluster import (
 )
 from webhook.cluster.file_state import FileState
 from webhook.cluster.surroundings import Surroundings, Survey
+from webhook.collecting import Lists
 from webhook.eem import WATCHED, EemSnapshot
 from webhook.eem.resources import NETWORK_POLICIES
 from webhook.server import (
@@ -131,6 +132,7 @@ async def from_cluster(settings: Settings) -> Service:
     judges = _judges(store, PolicyJudge(store, options, live), now)
     service = _assemble(settings, store, judges, {})
     service.client = client
+    service.background.append(Lists(store).keep_aside)
     service.background.append(Survey(client, found).run)
     service.background.extend(Reflector(resource, client, store).run for resource in WATCHED)
     await _load_certificate(service, settings)
@@ -152,6 +154,7 @@ async def from_files(settings: Settings, paths: Sequence[str]) -> Service:
     judges = _judges(store, PolicyJudge(store, options), lambda: options)
     service = _assemble(settings, store, judges, {"files": lambda: state.problem or None})
     service.background.append(state.run)
+    service.background.append(Lists(store).keep_aside)
     await _load_certificate(service, settings)
     return service
 

@@ -6,6 +6,7 @@ import sys
 
 from webhook import main
 from webhook.cli.running import BAD_USAGE, run_loop, start_logging
+from webhook.collecting import collect_seldom
 from webhook.settings import CONNECTION, DECISION, LOGGING, SERVING, Settings, add_flags, settings_from
 
 
@@ -31,6 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
         print("eem-guardrail serve: --tls-dir must be given where there is no --state", file=sys.stderr)
         return BAD_USAGE
     start_logging(settings)
+    collect_seldom()
     return run_loop("serve", _serve(settings, arguments.state))
 
 
