@@ -20,4 +20,4 @@ def pair(ca: KeyPair, *, names: tuple[str, ...] = NAMES, now: datetime = NOW, da
 
 def openssl(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = ["openssl", *(str(argument) for argument in arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    return subprocess.run(command, capture_output=True, text=True, check=False)
