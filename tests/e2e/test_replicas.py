@@ -1,7 +1,7 @@
 """Replicas come and go: what is judged by whom, and what happens while there is none."""
 
 from harness.guard import Guard
-from harness.objects import allow, deny_all, gateway, listed, namespace
+from harness.objects import LICENSE, allow, deny_all, event_gateway, gateway, listed, namespace
 from harness.place import Place
 
 UNREGISTERED = "shop"
@@ -29,6 +29,7 @@ def test_no_replica_at_all(place: Place, guard: Guard) -> None:
     with guard.absent():
         refused = place.delete("allow-kafka")
         labelled = place.patch("allow-kafka", {"metadata": {"labels": {"team": "kafka"}}}, "merge")
+        instance = place.apply(event_gateway(place.name, "unjudged", license={**LICENSE, "accept": False}))
         elsewhere = place.machine.kubectl(
             "create", "-f", "-", stdin=listed(*namespace(UNREGISTERED), deny_all(UNREGISTERED))
         )
@@ -36,5 +37,6 @@ def test_no_replica_at_all(place: Place, guard: Guard) -> None:
 
     assert "failed calling webhook" in refused.stderr
     assert labelled.status == 0
+    assert (instance.status, instance.stderr) == (0, "")
     assert elsewhere.status == 0
     assert ended.stdout == f'namespace "{place.name}" deleted\n'

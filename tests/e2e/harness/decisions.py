@@ -13,6 +13,7 @@ POLICIES = "networkpolicies.eem-guardrail.io"
 INSTANCES = "eem.eem-guardrail.io"
 DEFAULTS = "defaults.eem-guardrail.io"
 
+WARNING = "Warning: "
 HEARD_SECONDS = 10  # the service writes a line as it answers; what is waited for is the file
 
 
@@ -20,12 +21,15 @@ HEARD_SECONDS = 10  # the service writes a line as it answers; what is waited fo
 class Decision:
     """One line of the decision log."""
 
+    time: str
     uid: str
     operation: str
+    kind: str
     namespace: str
     name: str
     user: str
     result: str
+    code: int
     message: str
     milliseconds: float
 
@@ -94,6 +98,17 @@ class DecisionLog:
             return next((one for one in self.unheard(namespace) if one.name == name), None)
 
         self._heard.add(wait_until(look, f"the mark {namespace}/{name}", seconds=HEARD_SECONDS).uid)
+
+
+def warnings(answer: Answer) -> list[str]:
+    """Give the warnings that kubectl printed, one for each line."""
+    return [line.removeprefix(WARNING) for line in answer.stderr.splitlines() if line.startswith(WARNING)]
+
+
+def faults(answer: Answer) -> dict[str, str]:
+    """Give what kubectl printed of an object that is invalid: what is wrong, by field."""
+    _, _, told = answer.stderr.partition('" is invalid: ')
+    return dict(line.removeprefix("* ").split(": ", 1) for line in told.splitlines() if line)
 
 
 def complete_lines(path: Path) -> list[str]:

@@ -18,6 +18,7 @@ from harness.decisions import DEFAULTS, INSTANCES, POLICIES, DecisionLog, comple
 from harness.machine import CHECKOUT, Machine
 from harness.objects import listed, namespace, policy
 from harness.waiting import wait_until
+from webhook.eem.resources import EEM_GROUP, EEM_VERSION
 from webhook.eem.rules.version import NEWEST, Version
 
 NAMESPACE = "eem-guardrail"
@@ -30,8 +31,13 @@ GUARDED = tuple(f"eem-{number:02}" for number in range(90))
 BARE = tuple(f"bare-{number:02}" for number in range(20))
 PROBED = (GUARDED[0], BARE[0])
 
-DEFINITIONS = "/openapi/v3/apis/events.ibm.com/v1beta1"
-WATCHED = ("networkpolicies", "namespaces", "pods", "eventgateways", "eventendpointmanagements")
+# What the API server tells of its kinds, and where in it: the service reads the first, kubectl the second.
+SCHEMAS = {
+    f"/openapi/v3/apis/{EEM_GROUP}/{EEM_VERSION}": ("components", "schemas"),
+    "/openapi/v2": ("definitions",),
+}
+INSTANCE_KINDS = ("eventgateways", "eventendpointmanagements")
+WATCHED = ("networkpolicies", "namespaces", "pods", *INSTANCE_KINDS)
 
 ROLLOUT_SECONDS = 90
 ENDED_SECONDS = 60  # above terminationGracePeriodSeconds
@@ -174,18 +180,25 @@ class Guard:
         wait_until(lambda: self._are_served(release), f"the definitions of {release}", seconds=REGISTERED_SECONDS)
 
     def _are_served(self, release: Version) -> bool:
-        """Say whether the API server tells clients of the fields that *release* has."""
-        answer = self._machine.kubectl("get", "--raw", DEFINITIONS)
-        served = answer.json["components"]["schemas"] if answer.status == 0 else {}
-        told = {
-            name["kind"]: spec_of(one)
-            for one in served.values()
-            for name in one.get("x-kubernetes-group-version-kind", ())
-        }
-        return all(
-            told.get(one["spec"]["names"]["kind"]) == spec_of(one["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
+        """Say whether both forms of what the API server tells of its kinds have the fields of *release*."""
+        wanted = {
+            one["spec"]["names"]["kind"]: fields_of(one["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
             for one in definitions(release)
-        )
+        }
+        return all(self._told(path, *place) == wanted for path, place in SCHEMAS.items())
+
+    def _told(self, path: str, *place: str) -> dict[str, Any]:
+        """Read the fields of each kind of Event Endpoint Management, as the API server tells them to clients."""
+        answer = self._machine.kubectl("get", "--raw", path)
+        schemas = answer.json if answer.status == 0 else {}
+        for part in place:
+            schemas = schemas.get(part, {})
+        return {
+            name["kind"]: fields_of(one)
+            for one in schemas.values()
+            for name in one.get("x-kubernetes-group-version-kind", ())
+            if name["group"] == EEM_GROUP and "spec" in one.get("properties", ())
+        }
 
     def until_seen(self, resources: Sequence[str] = WATCHED, seconds: float = SEEN_SECONDS) -> None:
         """Wait until every replica holds as many objects of *resources* as there are."""
@@ -248,9 +261,14 @@ def patched(kind: str, operations: Sequence[Mapping[str, Any]]) -> dict[str, Any
     return {"target": {"kind": kind, "name": NAMESPACE}, "patch": json.dumps(operations)}
 
 
-def spec_of(schema: Mapping[str, Any]) -> Any:
-    """Give what a kind's definition says of `spec`."""
-    return schema["properties"].get("spec")
+def fields_of(schema: Mapping[str, Any]) -> Any:
+    """Give the names of the fields of `spec`, and of those below."""
+
+    def below(part: Mapping[str, Any]) -> dict[str, Any]:
+        part = part.get("items", part)
+        return {name: below(one) for name, one in part.get("properties", {}).items()}
+
+    return below(schema["properties"]["spec"])
 
 
 def gauge(metrics: str, name: str) -> float:

@@ -66,6 +66,13 @@ def event_gateway(namespace: str, name: str = "gw", **spec: Any) -> Json:
     }
 
 
+def old_gateway(namespace: str, name: str, **spec: Any) -> Json:
+    """Give an EventGateway that registers as it did before 11.8.0."""
+    instance = event_gateway(namespace, name, managerEndpoint=f"https://mgr-{namespace}.example.com", **spec)
+    del instance["spec"]["manager"]
+    return instance
+
+
 def gateway(namespace: str, name: str = "gw", port: int = 8092, **spec: Any) -> list[Json]:
     """Give an EventGateway and the pod that its operator would run."""
     labels = instance_labels(name, "ibm-egw")
@@ -73,17 +80,35 @@ def gateway(namespace: str, name: str = "gw", port: int = 8092, **spec: Any) -> 
     return [event_gateway(namespace, name, **spec), running]
 
 
-def manager(namespace: str, name: str = "mgr", **spec: Any) -> list[Json]:
-    """Give an EventEndpointManagement and the pod that its operator would run."""
-    managed = {"authConfig": {"authType": "LOCAL"}, "storage": {"type": "ephemeral"}}
-    management = {
+def management(namespace: str, name: str = "mgr", part: Mapping[str, Any] | None = None, **spec: Any) -> Json:
+    """Give an EventEndpointManagement with *part* in `spec.manager`; nothing is wrong or doubtful with it."""
+    hosts = {end: f"{end}.{name}.{namespace}.example.com" for end in ("ui", "gateway", "admin")}
+    hosts["server"] = f"eem.{name}.{namespace}.example.com"
+    managed = {
+        "authConfig": {"authType": "LOCAL"},
+        "storage": {"type": "ephemeral"},
+        "endpoints": [{"name": end, "host": host} for end, host in hosts.items()],
+        **(part or {}),
+    }
+    return {
         "apiVersion": "events.ibm.com/v1beta1",
         "kind": "EventEndpointManagement",
         "metadata": {"namespace": namespace, "name": name},
         "spec": {"license": LICENSE, "manager": managed, **spec},
     }
+
+
+def manager(namespace: str, name: str = "mgr", **spec: Any) -> list[Json]:
+    """Give an EventEndpointManagement and the pod that its operator would run."""
     labels = instance_labels(name, "ibm-eem-manager")
-    return [management, pod(namespace, f"{name}-ibm-eem-manager-0", labels, "manager", [3000, 8081])]
+    running = pod(namespace, f"{name}-ibm-eem-manager-0", labels, "manager", [3000, 8081])
+    return [management(namespace, name, **spec), running]
+
+
+def listener(namespace: str, name: str = "gw", port: int = 8092) -> list[Json]:
+    """Give the listeners of a gateway that clients reach."""
+    exposed = {"name": "clients", "endpoint": {"host": f"kafka.{name}.{namespace}.example.com"}}
+    return [{"name": "external", "port": port, "groups": [exposed]}]
 
 
 def operator(namespace: str) -> Json:

@@ -1,0 +1,266 @@
+"""Instances, edited by kubectl: what is refused, what is warned about, and in which words."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from harness.guard import Guard
+from harness.instances import Instances
+from harness.machine import Machine
+from harness.objects import LICENSE, Json, event_gateway, listed, listener, management, namespace
+from harness.place import Place
+
+FLAGS = {
+    "apply": ("apply",),
+    "create": ("create",),
+    "server-side apply": ("apply", "--server-side", "--field-manager=e2e"),
+    "dry run": ("apply", "--dry-run=server"),
+    "server-side dry run": ("apply", "--server-side", "--dry-run=server"),
+}
+
+
+@pytest.fixture(scope="module")
+def here(machine: Machine, guard: Guard, names: Iterator[str]) -> Instances:
+    """Give one namespace to all cases: each has instances of its own names."""
+    place = Place(next(names), machine, guard)
+    place.set_up()
+    return Instances(place)
+
+
+@pytest.fixture
+def alone(take_place: Callable[[], Place]) -> Instances:
+    """Give a namespace to one case, for what holds in the whole of it."""
+    place = take_place()
+    place.set_up()
+    return Instances(place)
+
+
+def faulty(namespace: str, name: str) -> Json:
+    """Give a manager with a fault of each area."""
+    part = {
+        "storage": {"type": "persistent-claim", "size": "10GiB", "storageClassName": "fast"},
+        "authConfig": {"authType": "OIDC"},
+        "endpoints": [{"name": "server", "host": f"server.{name}.example.com"}, {"name": "web"}],
+        "tls": {"caSecretName": "<secret>"},
+    }
+    return management(namespace, name, part, license=LICENSE | {"accept": False, "use": "Production"})
+
+
+@pytest.mark.parametrize("flags", FLAGS.values(), ids=FLAGS)
+def test_every_fault_in_one_answer(here: Instances, flags: tuple[str, ...]) -> None:
+    """However an instance is made, kubectl prints each fault with its field, and nothing is stored."""
+    instance = faulty(here.name, "faulty")
+    host = '"server.faulty.example.com"'
+
+    answer = here.kubectl(*flags, "-f", "-", stdin=listed(instance))
+    told = here.refused(answer, "CREATE", instance)
+
+    assert told == {
+        "spec.license.accept": "is false: nothing is deployed until the licence is read and this is true",
+        "spec.license.use": told["spec.license.use"],
+        "spec.manager.authConfig.oidcConfig": "must be set: authType is OIDC",
+        "spec.manager.endpoints[0].host": f'{host} must begin "eem.": gateways expect it of the server',
+        "spec.manager.endpoints[1].name": told["spec.manager.endpoints[1].name"],
+        "spec.manager.storage.size": told["spec.manager.storage.size"],
+        "spec.manager.tls.caSecretName": "still has <secret>: put the value in its place",
+    }
+    assert '"Production" is not known' in told["spec.license.use"]
+    assert '"10GiB"' in told["spec.manager.storage.size"]
+    assert '"web"' in told["spec.manager.endpoints[1].name"]
+    assert here.stored(instance) is None
+
+
+def test_one_fault(here: Instances) -> None:
+    """A single fault is printed as the API server prints its own: kind, name, field."""
+    instance = event_gateway(here.name, "single", license=LICENSE | {"accept": False})
+
+    answer = here.apply(instance)
+    here.refused(answer, "CREATE", instance)
+
+    assert answer.stderr.splitlines()[-1] == (
+        'The EventGateway "single" is invalid: spec.license.accept: '
+        "is false: nothing is deployed until the licence is read and this is true"
+    )
+
+
+def test_generated_name(here: Instances) -> None:
+    """An instance whose name the API server makes up is judged like any other."""
+    instance = event_gateway(here.name, "", license=LICENSE | {"accept": False})
+    instance["metadata"] = {"namespace": here.name, "generateName": "gateway-"}
+
+    told = here.refused(here.create(instance), "CREATE", instance)
+
+    assert set(told) == {"spec.license.accept"}
+
+
+def test_good_and_bad_in_one_file(here: Instances) -> None:
+    """Of two instances in one file, the one that can work is stored."""
+    good = management(here.name, "good")
+    bad = management(here.name, "bad", {"authConfig": {"authType": "OIDC"}})
+
+    answer = here.apply(bad, good)
+    here.refused(answer, "CREATE", bad)
+    here.guard.verdicts.heard(here.name, "CREATE", "good", "allowed")
+
+    assert here.stored(good) is not None
+    assert here.stored(bad) is None
+
+
+def test_warnings(here: Instances) -> None:
+    """What is doubtful is stored, and kubectl prints why it is doubtful."""
+    production = LICENSE | {"use": "EventAutomationProduction"}
+    instance = management(here.name, "doubtful", license=production)
+    old = event_gateway(
+        here.name, "old", managerEndpoint="https://old.example.com", listeners=listener(here.name, "old")
+    )
+
+    told = here.passed(here.apply(instance), "CREATE", instance, "warned")
+    deprecated = here.passed(here.apply(old), "CREATE", old, "warned")
+
+    assert len(told) == 1
+    assert told[0].startswith("spec.manager.storage.type: is ephemeral, with the licence for EventAutomationProduction")
+    assert "spec.managerEndpoint: Deprecated since 11.8.0: spec.manager.endpoint takes its place." in deprecated
+    assert here.stored(instance) is not None
+
+
+def test_nothing_to_say(here: Instances) -> None:
+    """An instance that is fine is made without a word."""
+    instances = [management(here.name, "fine"), event_gateway(here.name, "fine", listeners=listener(here.name, "fine"))]
+
+    answer = here.apply(*instances)
+
+    assert answer.stderr == ""
+    assert answer.stdout == (
+        "eventendpointmanagement.events.ibm.com/fine created\neventgateway.events.ibm.com/fine created\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        pytest.param("merge", {"spec": {"license": {"accept": False}}}, id="merge patch"),
+        pytest.param("json", [{"op": "replace", "path": "/spec/license/accept", "value": False}], id="JSON patch"),
+    ],
+)
+def test_patches(here: Instances, kind: str, change: object) -> None:
+    """However an instance is patched, what counts is what comes of it."""
+    instance = management(here.name, f"patched-{kind}")
+    here.passed(here.apply(instance), "CREATE", instance)
+
+    told = here.refused(here.patch(instance, change, kind=kind), "UPDATE", instance)
+
+    assert set(told) == {"spec.license.accept"}
+    assert here.spec(instance)["license"]["accept"] is True
+
+
+@pytest.mark.parametrize("flags", [("apply",), ("apply", "--server-side"), ("replace",)], ids=" ".join)
+def test_changes(here: Instances, flags: tuple[str, ...]) -> None:
+    """Apply, server-side apply and replace of what is there are judged like a patch."""
+    name = "changed" + "".join(flags).replace("apply", "-a")
+    instance = management(here.name, name)
+    here.passed(here.kubectl("apply", *flags[1:], "-f", "-", stdin=listed(instance)), "CREATE", instance)
+
+    instance["spec"]["manager"]["authConfig"] = {"authType": "OIDC"}
+    told = here.refused(here.kubectl(*flags, "-f", "-", stdin=listed(instance)), "UPDATE", instance)
+
+    assert set(told) == {"spec.manager.authConfig.oidcConfig"}
+
+
+def test_only_new_faults_refuse_an_update(alone: Instances) -> None:
+    """Faults that an instance had are warnings, wherever their entries stand now; a new one refuses, and only it."""
+    instance = faulty(alone.name, "inherited")
+    alone.store_anyway(instance)
+    ends = instance["spec"]["manager"]["endpoints"]
+
+    turned = alone.patch(instance, {"spec": {"manager": {"endpoints": ends[::-1], "traceSpec": "all=info"}}})
+    kept = alone.passed(turned, "UPDATE", instance, "warned")
+    worse = alone.patch(instance, {"spec": {"manager": {"apic": {"jwks": {"endpoint": "portal"}}}}})
+    told = alone.refused(worse, "UPDATE", instance)
+    better = alone.patch(instance, {"spec": {"license": LICENSE}})
+    left = alone.passed(better, "UPDATE", instance, "warned")
+
+    assert "spec.manager.authConfig.oidcConfig: must be set: authType is OIDC (as before)" in kept
+    assert any(line.startswith("spec.manager.endpoints[1].host: ") for line in kept)
+    assert set(told) == {"spec.manager.apic.jwks.endpoint"}
+    assert not any(line.startswith("spec.license") for line in left)
+
+
+def test_modes(alone: Instances) -> None:
+    """In a namespace in mode warn, a refusal is a warning for each fault; in mode audit it is silence."""
+    warned, audited = (
+        faulty(alone.name, "warned"),
+        event_gateway(alone.name, "audited", license={**LICENSE, "use": "x"}),
+    )
+
+    alone.set_mode("warn")
+    told = alone.passed(alone.apply(warned), "CREATE", warned, "warned")
+    alone.set_mode("audit")
+    silent = alone.passed(alone.apply(audited), "CREATE", audited, "audited")
+
+    assert sum(line.startswith("would be refused: ") for line in told) == 7
+    assert silent == []
+
+
+def storage(name: str, **settings: str) -> Json:
+    """Give the part of a manager that has a claim."""
+    return {"storage": {"type": "persistent-claim", "storageClassName": name, "size": "1Gi", **settings}}
+
+
+def storage_class(name: str, *, default: bool = False) -> Json:
+    """Give a StorageClass."""
+    annotations = {"storageclass.kubernetes.io/is-default-class": "true"} if default else {}
+    return {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": name, "annotations": annotations},
+        "provisioner": "example.com/none",
+    }
+
+
+def test_what_a_claim_cannot_become(here: Instances) -> None:
+    """Class, selectors and a smaller size of a claim that exists are refused; what only loses data is a warning."""
+    here.place.machine.must("apply", "-f", "-", stdin=listed(storage_class("fast"), storage_class("slow")))
+    here.guard.until_seen(["storageclasses"])
+    instance = management(here.name, "claimed", storage("fast"))
+    here.passed(here.apply(instance), "CREATE", instance)
+
+    moved = management(here.name, "claimed", storage("slow", size="500Mi", selectors={"disk": "ssd"}))
+    told = here.refused(here.apply(moved), "UPDATE", instance)
+    grown = here.passed(here.apply(management(here.name, "claimed", storage("fast", size="2Gi"))), "UPDATE", instance)
+    lost = here.passed(here.apply(management(here.name, "claimed")), "UPDATE", instance, "warned")
+
+    assert told == {
+        "spec.manager.storage.selectors": "cannot change: the claim that exists keeps what it was made with",
+        "spec.manager.storage.size": "cannot shrink from 1Gi to 500Mi: a claim never gives space back",
+        "spec.manager.storage.storageClassName": "cannot change: the claim that exists keeps what it was made with",
+    }
+    assert grown == []
+    assert lost == ["spec.manager.storage.type: changes: what is stored does not move with it and is lost"]
+
+
+def test_default_storage_class(here: Instances) -> None:
+    """A claim without a class is refused while the cluster has no default one, and passes when it has."""
+    instance = management(here.name, "classless", {"storage": {"type": "persistent-claim"}})
+
+    told = here.refused(here.apply(instance), "CREATE", instance)
+    here.place.machine.must("apply", "-f", "-", stdin=listed(storage_class("standard", default=True)))
+    here.guard.until_seen(["storageclasses"])
+    found = here.passed(here.apply(instance), "CREATE", instance)
+    here.place.machine.must("delete", "storageclass", "standard")
+    here.guard.until_seen(["storageclasses"])
+
+    assert set(told) == {"spec.manager.storage.storageClassName"}
+    assert found == []
+
+
+def test_same_gateway_twice(here: Instances, machine: Machine) -> None:
+    """The id of a gateway of one group at one manager cannot be taken again, from whichever namespace."""
+    first = event_gateway(here.name, "first", gatewayID="one")
+    here.passed(here.apply(first), "CREATE", first, "warned")
+    here.until_seen()
+    machine.must("apply", "-f", "-", stdin=listed(*namespace("elsewhere")))
+
+    second = event_gateway("elsewhere", "second", gatewayID="one", manager=first["spec"]["manager"])
+    answer = machine.kubectl("apply", "-f", "-", stdin=listed(second))
+    here.guard.verdicts.heard("elsewhere", "CREATE", "second", "denied")
+
+    assert f'"one" is the id of EventGateway {here.name}/first already, in the group group' in answer.stderr

@@ -1,0 +1,139 @@
+"""What passes at an instance, whatever it says: whose writes, and which."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from harness.guard import Guard
+from harness.instances import Instances
+from harness.machine import Machine
+from harness.objects import LICENSE, Json, event_gateway, listed, management, namespace, operator, service_account
+from harness.place import Place
+
+OPERATOR = "ibm-eem-operator"
+UNACCEPTED: Json = {"spec": {"license": {"accept": False}}}
+
+
+@pytest.fixture(scope="module")
+def here(machine: Machine, guard: Guard, names: Iterator[str]) -> Instances:
+    """Give one namespace to all cases: each has instances of its own names."""
+    place = Place(next(names), machine, guard)
+    place.set_up()
+    return Instances(place)
+
+
+@pytest.fixture(scope="module")
+def installed(here: Instances, machine: Machine) -> Iterator[None]:
+    """Install the operator, with a namesake of its account elsewhere, and let both edit instances."""
+    accounts = [(here.name, OPERATOR), ("pretender", OPERATOR)]
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit-instances"}
+    rights = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "edit-instances"},
+        "rules": [{"apiGroups": ["events.ibm.com"], "resources": ["*"], "verbs": ["*"]}],
+    }
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "edit-instances"},
+        "roleRef": role,
+        "subjects": [{"kind": "ServiceAccount", "namespace": there, "name": name} for there, name in accounts],
+    }
+    named = [service_account(there, name) for there, name in accounts]
+    idle = operator(here.name)
+    idle["spec"]["replicas"] = 0
+    machine.must("apply", "-f", "-", stdin=listed(rights, binding, *namespace("pretender"), *named, idle))
+    here.guard.until_seen(["deployments"])
+    yield
+    machine.must("delete", "deployment", OPERATOR, f"--namespace={here.name}")
+    here.guard.until_seen(["deployments"])
+
+
+@pytest.mark.usefixtures("installed")
+def test_operator_is_never_refused(here: Instances) -> None:
+    """The account that the operator's Deployment names may write what others may not."""
+    instance = management(here.name, "operated")
+    here.passed(here.apply(instance), "CREATE", instance)
+    user = f"system:serviceaccount:{here.name}:{OPERATOR}"
+
+    here.refused(here.patch(instance, UNACCEPTED), "UPDATE", instance)
+    told = here.passed(here.patch(instance, UNACCEPTED, f"--as={user}"), "UPDATE", instance, "exempt", user)
+
+    assert told == []
+    assert here.spec(instance)["license"]["accept"] is False
+
+
+@pytest.mark.usefixtures("installed")
+def test_look_alike_of_the_operator_is_judged(here: Instances) -> None:
+    """An account of the same name in another namespace is judged like anybody."""
+    instance = management(here.name, "pretended")
+    here.passed(here.apply(instance), "CREATE", instance)
+    user = f"system:serviceaccount:pretender:{OPERATOR}"
+
+    told = here.refused(here.patch(instance, UNACCEPTED, f"--as={user}"), "UPDATE", instance, user)
+
+    assert set(told) == {"spec.license.accept"}
+
+
+def test_nothing_but_the_spec_is_asked_about(take_place: Callable[[], Place]) -> None:
+    """Status, labels and finalizers of an instance that has faults are written without a question."""
+    place = take_place()
+    place.set_up()
+    alone = Instances(place)
+    instance = event_gateway(alone.name, "kept", license=LICENSE | {"accept": False})
+    alone.store_anyway(instance)
+
+    answers = [
+        alone.patch(instance, {"status": {"phase": "Failed"}}, "--subresource=status"),
+        alone.patch(instance, {"metadata": {"labels": {"team": "kafka"}}}),
+        alone.patch(instance, {"metadata": {"finalizers": ["example.com/hold"]}}),
+        alone.kubectl("delete", "eventgateway", "kept", "--wait=false"),
+        alone.patch(instance, {"spec": {"license": {"use": "nothing"}}}),
+        alone.patch(instance, {"metadata": {"finalizers": []}}),
+    ]
+
+    assert [(answer.status, answer.stderr) for answer in answers] == [(0, "")] * len(answers)
+    assert alone.unasked() == []
+    assert alone.stored(instance) is None
+
+
+def test_another_kind_of_the_group(here: Instances, machine: Machine) -> None:
+    """Event Processing, which shares the group, is none of the service's business."""
+    kind = {"kind": "EventProcessing", "plural": "eventprocessings", "singular": "eventprocessing"}
+    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1beta1", "served": True, "storage": True, "schema": {"openAPIV3Schema": anything}}
+    definition = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "eventprocessings.events.ibm.com"},
+        "spec": {"group": "events.ibm.com", "scope": "Namespaced", "names": kind, "versions": [version]},
+    }
+    machine.must("apply", "-f", "-", stdin=listed(definition))
+    machine.must("wait", "--for=condition=Established", "crd/eventprocessings.events.ibm.com", "--timeout=30s")
+    processing = {
+        "apiVersion": "events.ibm.com/v1beta1",
+        "kind": "EventProcessing",
+        "metadata": {"namespace": here.name, "name": "flows"},
+        "spec": {"license": {"accept": False}},
+    }
+
+    here.guard.verdicts.forget(here.name)
+    answer = here.apply(processing)
+    asked = here.unasked()
+    machine.must("delete", "crd", "eventprocessings.events.ibm.com")
+
+    assert (answer.status, answer.stdout) == (0, "eventprocessing.events.ibm.com/flows created\n")
+    assert asked == []
+
+
+@pytest.mark.parametrize("there", ["kube-system", "eem-guardrail"])
+def test_namespaces_that_are_left_out(here: Instances, machine: Machine, there: str) -> None:
+    """The service is never asked about its own namespace or about kube-system."""
+    unaccepted = event_gateway(there, "astray", license=LICENSE | {"accept": False})
+
+    answer = machine.kubectl("create", "--dry-run=server", "--output=json", "-f", "-", stdin=listed(unaccepted))
+    here.unasked()
+
+    assert answer.status == 0
+    assert "deployNetworkPolicies" not in answer.json["spec"]
+    assert here.guard.verdicts.unheard(there) == []

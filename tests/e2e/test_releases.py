@@ -1,0 +1,94 @@
+"""The rules follow the release that is installed, where only the definitions of its kinds tell which one it is."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from crds.definitions import RELEASES
+from harness.guard import Guard
+from harness.instances import Instances
+from harness.machine import Machine
+from harness.objects import listener, management, old_gateway
+from harness.place import Place
+
+from webhook.eem.rules.version import NEWEST, Version
+
+KEYCLOAK = {"authConfig": {"authType": "INTEGRATION_KEYCLOAK"}}
+REPLICAS_CAME, KEYCLOAK_CAME = Version(11, 1, 0), Version(11, 2, 1)
+SERVER_CAME, LISTENERS_CAME = Version(11, 5, 0), Version(11, 8, 0)
+
+
+@pytest.fixture(scope="module")
+def here(machine: Machine, guard: Guard, names: Iterator[str]) -> Instances:
+    """Give one namespace to all cases: each has instances of its own names."""
+    place = Place(next(names), machine, guard)
+    place.set_up()
+    return Instances(place)
+
+
+@pytest.fixture(scope="module")
+def install(guard: Guard) -> Iterator[Callable[[Version], None]]:
+    """Hand out a way to another release, and go back to the newest; the service reads definitions when it starts."""
+    installed = [NEWEST]
+
+    def install(release: Version) -> None:
+        guard.set_kinds(release)
+        guard.restart()
+        guard.until_seen()
+        installed.append(release)
+
+    yield install
+    if installed[-1] != NEWEST:
+        install(NEWEST)
+
+
+@pytest.fixture(scope="module", params=RELEASES, ids=str)
+def release(install: Callable[[Version], None], request: pytest.FixtureRequest) -> Version:
+    """Install the definitions of one release after the other."""
+    found: Version = request.param
+    install(found)
+    return found
+
+
+def test_what_the_definitions_refuse_is_not_asked_about(here: Instances, release: Version) -> None:
+    """The API server itself refuses what older definitions do not have, or drops it where it may."""
+    nowhere = old_gateway(here.name, f"nowhere-{release}")
+    del nowhere["spec"]["managerEndpoint"]
+    keycloak = management(here.name, f"keys-{release}", KEYCLOAK)
+    listening = old_gateway(here.name, f"ears-{release}", listeners=listener(here.name))
+
+    loosely = ("--validate=ignore",)
+    unregistered, unknown = here.apply(nowhere, flags=loosely), here.apply(keycloak, flags=loosely)
+    early, pruned = here.apply(listening), here.apply(listening, flags=loosely)
+
+    assert ("spec.managerEndpoint: Required value" in unregistered.stderr) == (release < LISTENERS_CAME)
+    assert ('Unsupported value: "INTEGRATION_KEYCLOAK"' in unknown.stderr) == (release < KEYCLOAK_CAME)
+    assert ('unknown field "listeners"' in early.stderr) == (release < LISTENERS_CAME)
+    assert pruned.status == 0
+    assert ("listeners" in here.spec(listening)) == (release >= LISTENERS_CAME)
+
+
+def test_rules_follow_the_definitions(here: Instances, release: Version) -> None:
+    """A rule of a later release is quiet, and one of an earlier release speaks."""
+    ends = [{"name": "server", "host": f"server.{release}.example.com"}]
+    manager = management(here.name, f"rules-{release}", {"endpoints": ends})
+    gateway = old_gateway(here.name, f"route-{release}")
+
+    answer, told = here.apply(manager), here.passed(here.apply(gateway), "CREATE", gateway, "warned")
+
+    assert any("Deprecated" in line for line in told) == (release >= LISTENERS_CAME)
+    if release < SERVER_CAME:
+        found = here.passed(answer, "CREATE", manager, "warned")
+        assert any("server came with 11.5.0" in line for line in found)
+    else:
+        assert set(here.refused(answer, "CREATE", manager)) == {"spec.manager.endpoints[0].host"}
+
+
+def test_defaults_follow_the_definitions(here: Instances, release: Version) -> None:
+    """Network policies are deployed in every release; replicas came with 11.1.0."""
+    instance = old_gateway(here.name, f"counted-{release}")
+
+    here.passed(here.apply(instance), "CREATE", instance, "warned")
+    spec = here.spec(instance)
+
+    assert spec["deployNetworkPolicies"] is True
+    assert ("replicas" in spec) == (release >= REPLICAS_CAME)
