@@ -85,6 +85,19 @@ async def test_it_looks_again_sooner_after_a_failure() -> None:
     assert [RETRY_SECONDS, LOOK_SECONDS] == waits
 
 
+async def test_an_accident_does_not_end_it() -> None:
+    """Whatever goes wrong here, the service goes on: it is only a hint for some rules."""
+    waits: list[float] = []
+    answers: dict[str, Any] = {}
+    async with api(answers) as client:
+        survey = Survey(client, Surroundings(), sleep=_sleeper(answers, waits))
+        survey._found = None  # type: ignore[assignment]  # noqa: SLF001  an accident that the code does not foresee
+        with pytest.raises(_EnoughError):
+            await survey.run()
+
+    assert [RETRY_SECONDS, RETRY_SECONDS] == waits
+
+
 class _EnoughError(Exception):
     """Ends a loop that never ends by itself."""
 

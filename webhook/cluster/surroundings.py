@@ -58,8 +58,9 @@ class Survey:
         while True:
             try:
                 await self.look()
-            except ClusterError as error:
-                _log.info("what the cluster is could not be found out: %s", error)
+            except Exception as error:  # noqa: BLE001  a hint for some rules must never end the service
+                known = isinstance(error, ClusterError)
+                _log.info("what the cluster is could not be found out: %s", error, exc_info=not known)
                 await self._sleep(RETRY_SECONDS)
             else:
                 await self._sleep(LOOK_SECONDS)
