@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from harness.guard import BARE, GUARDED, PROBED, Guard
+from harness.instances import Instances
 from harness.machine import Machine, NoMachineError, find_binaries
 from harness.place import Place
 
@@ -66,3 +67,11 @@ def place(take_place: Callable[[], Place]) -> Place:
 def bare_place(machine: Machine, guard: Guard, bare_names: Iterator[str]) -> Place:
     """Hand out one namespace where the API server keeps nothing from the service."""
     return Place(next(bare_names), machine, guard)
+
+
+@pytest.fixture(scope="module")
+def here(machine: Machine, guard: Guard, names: Iterator[str]) -> Instances:
+    """Hand out one guarded namespace to all cases of a module that name their instances apart."""
+    place = Place(next(names), machine, guard)
+    place.set_up()
+    return Instances(place)

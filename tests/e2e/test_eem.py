@@ -1,9 +1,8 @@
 """Instances, edited by kubectl: what is refused, what is warned about, and in which words."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-from harness.guard import Guard
 from harness.instances import Instances
 from harness.machine import Machine
 from harness.objects import LICENSE, Json, event_gateway, listed, listener, management, namespace
@@ -16,14 +15,6 @@ FLAGS = {
     "dry run": ("apply", "--dry-run=server"),
     "server-side dry run": ("apply", "--server-side", "--dry-run=server"),
 }
-
-
-@pytest.fixture(scope="module")
-def here(machine: Machine, guard: Guard, names: Iterator[str]) -> Instances:
-    """Give one namespace to all cases: each has instances of its own names."""
-    place = Place(next(names), machine, guard)
-    place.set_up()
-    return Instances(place)
 
 
 @pytest.fixture

@@ -1,28 +1,14 @@
 """What is filled in when an instance is made, and that nothing comes and goes afterwards."""
 
-from collections.abc import Iterator
-
 import pytest
-from harness.guard import Guard
 from harness.instances import Instances
-from harness.machine import Machine
 from harness.objects import Json, event_gateway, listed, listener, management
-from harness.place import Place
 
-APPLIED = ("apply", "-f", "-")
 WAYS = {
     "client-side": (),
     "server-side": ("--server-side", "--field-manager=gitops"),
     "server-side, forced": ("--server-side", "--field-manager=gitops", "--force-conflicts"),
 }
-
-
-@pytest.fixture(scope="module")
-def here(machine: Machine, guard: Guard, names: Iterator[str]) -> Instances:
-    """Give one namespace to all cases: each has instances of its own names."""
-    place = Place(next(names), machine, guard)
-    place.set_up()
-    return Instances(place)
 
 
 def both(namespace: str, name: str, **spec: object) -> list[Json]:

@@ -4,25 +4,15 @@ from collections.abc import Iterator
 
 import pytest
 from harness.decisions import warnings
-from harness.guard import Guard
 from harness.instances import Instances
 from harness.machine import Machine
 from harness.objects import event_gateway, listed, listener, management, old_gateway, operator
-from harness.place import Place
 
 from webhook.eem.rules.version import Version
 
 OPERATOR = "ibm-eem-operator"
 KEYCLOAK = {"authConfig": {"authType": "INTEGRATION_KEYCLOAK"}}
 KEYCLOAK_CAME, REGISTRATION_CHANGED = Version(11, 2, 1), Version(11, 8, 0)
-
-
-@pytest.fixture(scope="module")
-def here(machine: Machine, guard: Guard, names: Iterator[str]) -> Instances:
-    """Give one namespace to all cases: each has instances of its own names."""
-    place = Place(next(names), machine, guard)
-    place.set_up()
-    return Instances(place)
 
 
 @pytest.fixture(scope="module", params=["11.0.4", "11.4.0", "11.8.1"])

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from harness.guard import Guard
 from harness.instances import Instances
 from harness.machine import Machine
 from harness.objects import LICENSE, Json, event_gateway, listed, management, namespace, operator, service_account
@@ -11,14 +10,6 @@ from harness.place import Place
 
 OPERATOR = "ibm-eem-operator"
 UNACCEPTED: Json = {"spec": {"license": {"accept": False}}}
-
-
-@pytest.fixture(scope="module")
-def here(machine: Machine, guard: Guard, names: Iterator[str]) -> Instances:
-    """Give one namespace to all cases: each has instances of its own names."""
-    place = Place(next(names), machine, guard)
-    place.set_up()
-    return Instances(place)
 
 
 @pytest.fixture(scope="module")

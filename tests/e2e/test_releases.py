@@ -6,23 +6,13 @@ import pytest
 from crds.definitions import RELEASES
 from harness.guard import Guard
 from harness.instances import Instances
-from harness.machine import Machine
 from harness.objects import listener, management, old_gateway
-from harness.place import Place
 
 from webhook.eem.rules.version import NEWEST, Version
 
 KEYCLOAK = {"authConfig": {"authType": "INTEGRATION_KEYCLOAK"}}
 REPLICAS_CAME, KEYCLOAK_CAME = Version(11, 1, 0), Version(11, 2, 1)
 SERVER_CAME, LISTENERS_CAME = Version(11, 5, 0), Version(11, 8, 0)
-
-
-@pytest.fixture(scope="module")
-def here(machine: Machine, guard: Guard, names: Iterator[str]) -> Instances:
-    """Give one namespace to all cases: each has instances of its own names."""
-    place = Place(next(names), machine, guard)
-    place.set_up()
-    return Instances(place)
 
 
 @pytest.fixture(scope="module")
