@@ -158,7 +158,8 @@ def _judged(  # noqa: PLR0913, PLR0917  the parts of one decision
             lost = losses_of(judging, found, _namespaces(request.namespace, snapshot))
         if surely:  # One state that may come about and in which something is lost is enough.
             break
-    verdict = replace(verdict, lost=lost, warnings=warnings_of(findings))
+    if findings or lost:
+        verdict = replace(verdict, lost=lost, warnings=warnings_of(findings))
     if not findings and _only_exempt(changes):
         exempt = "deployNetworkPolicies"
         return allowed(replace(verdict, exempt=exempt), "exempt", {"exempt": exempt})
@@ -170,7 +171,9 @@ def _judged(  # noqa: PLR0913, PLR0917  the parts of one decision
         if mode == "audit" and notes:
             noted = {"noted": one_line("; ".join(notes), LONGEST_ANNOTATION), **annotations}
             return allowed(replace(verdict, warnings=()), "audited", noted)
-        return allowed(replace(verdict, warnings=notes), "warned" if notes else "allowed", annotations)
+        if not notes:
+            return allowed(verdict, "allowed", annotations)
+        return allowed(replace(verdict, warnings=notes), "warned", annotations)
     message = refusal(request.operation, verdict.resource, counted)
     return by_mode(replace(verdict, allowed=False, message=message), mode, causes_of(counted), FORBIDDEN)
 

@@ -110,7 +110,9 @@ def _find(  # noqa: PLR0913, PLR0917  the parts of one question
         worlds.append(_without_terminating(change, subject, requirement, standing))
     if demand == "some":
         requirement = replace(requirement, sources="some")
-    found = [_in_world(change, world, requirement, universe) for world in worlds]
+    found = [finding for world in worlds if (finding := _in_world(change, world, requirement, universe)) is not None]
+    if not found:
+        return None
     worst = min(found, key=lambda finding: _badness(finding.loss))
     if worst.loss is None and not worst.broken and not worst.only_pods:
         return None
@@ -141,8 +143,11 @@ def _without_terminating(change: Change, subject: Subject, requirement: Requirem
     return _World(subject=subject, requirement=requirement, others=others, isolated=bool(lasting))
 
 
-def _in_world(change: Change, world: _World, requirement: Requirement, universe: Universe) -> Finding:
-    had, has = world.with_policy(change.old), world.with_policy(change.new)
+def _in_world(change: Change, world: _World, requirement: Requirement, universe: Universe) -> Finding | None:
+    has = world.with_policy(change.new)
+    if has.everyone:
+        return None
+    had = world.with_policy(change.old)
     lost = lost_from_anywhere if requirement.sources == "anywhere" else lost_from_some
     loss = lost(had, has, universe)
     missing = lost(EVERYONE, has, universe) if loss is None else None

@@ -82,7 +82,7 @@ def strange_owners(request: AdmissionRequest, snapshot: EemSnapshot) -> tuple[Ow
 def _owners(api_object: object) -> Iterable[OwnerReference]:
     faults = Faults()
     metadata = mapping(mapping(api_object, "", faults).get("metadata"), "metadata", faults)
-    return read_owners(metadata, faults)
+    return read_owners(metadata, faults) if metadata.get("ownerReferences") else ()
 
 
 def _identity(owner: OwnerReference) -> tuple[str, str, str, str]:

@@ -10,6 +10,7 @@ from typing import Any
 from webhook.netpol.reading import Faults, describe, items, mapping, shorten, string, strings
 from webhook.netpol.selectors import EVERYTHING, LabelSelector, LabelSelectorRequirement, Operator
 
+_OPERATORS = {member.value: member for member in Operator}
 _LABEL_VALUE = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _LABEL_NAME = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _DNS_SUBDOMAIN = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*")
@@ -57,7 +58,7 @@ def _requirement(value: Any, path: str, faults: Faults) -> LabelSelectorRequirem
     values = [
         string(item, item_path, faults) for item_path, item in items(expression.get("values"), f"{path}.values", faults)
     ]
-    operator = next((known for known in Operator if known.value == written), None)
+    operator = _OPERATORS.get(written)
     if operator is None:
         known = ", ".join(member.value for member in Operator)
         faults.mistyped(f"{path}.operator", expression.get("operator"), f"one of {known}")

@@ -5,7 +5,7 @@ JSON null stands for a missing field everywhere, as in the API server's decoder;
 empty value, and a null value of a string map is `""`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,15 +65,14 @@ def mapping(value: object, path: str, faults: Faults) -> Mapping[str, Any]:
     return {}
 
 
-def items(value: object, path: str, faults: Faults) -> Iterator[tuple[str, Any]]:
+def items(value: object, path: str, faults: Faults) -> list[tuple[str, Any]]:
     """Read a list as (path, item); null and missing are the empty one."""
     if value is None:
-        return
+        return []
     if not isinstance(value, (list, tuple)):
         faults.mistyped(path, value, "a list")
-        return
-    for index, item in enumerate(value):
-        yield f"{path}[{index}]", item
+        return []
+    return [(f"{path}[{index}]", item) for index, item in enumerate(value)]
 
 
 def string(value: object, path: str, faults: Faults) -> str:
