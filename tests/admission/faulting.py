@@ -141,6 +141,7 @@ def switched(*modules: str) -> Iterator[tuple[Switchboard, list[ModuleType]]]:
         for name in [name for name in sys.modules if name.startswith(PACKAGES)]:
             del sys.modules[name]
         sys.modules.update(kept)
-        for name, module in kept.items():
+        # Packages are attributes of `webhook`, which stayed; within them a function may bear the name of its module.
+        for name in PACKAGES:
             parent, _, child = name.rpartition(".")
-            setattr(sys.modules[parent], child, module)
+            setattr(sys.modules[parent], child, kept[name])

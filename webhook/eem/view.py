@@ -15,7 +15,6 @@ from typing import Any
 from rpds import HashTrieMap
 
 from webhook.eem.instances import (
-    OPERATOR_NAME,
     Component,
     EemOperator,
     Instance,
@@ -25,7 +24,7 @@ from webhook.eem.instances import (
 )
 from webhook.eem.standing import Port, Standing, standing_of
 from webhook.eem.subjects import Claims, Subject, assumed_pod, claims_of, group
-from webhook.netpol.model import NO_LABELS, ContainerPort, NetworkPolicy, Pod, Workload
+from webhook.netpol.model import ContainerPort, NetworkPolicy, Pod, Workload
 from webhook.netpol.snapshot import NamespaceState
 
 StandingKey = tuple[frozenset[tuple[str, str]], frozenset[ContainerPort], tuple[Port, ...]]
@@ -125,14 +124,11 @@ class EemNamespace:
         return tuple(found)
 
     def _assumed(self, seen: set[tuple[Component, Any]]) -> Iterator[Subject]:
+        """Give what the documentation promises; an operator's Deployment has a template, so nothing of it is assumed."""
         for instance in sorted(self.instances.values(), key=lambda instance: instance.ref):
             if (instance.component, instance.ref) not in seen:
                 pod = assumed_pod(self.name, instance.name, instance.template_labels, instance.name)
                 yield Subject(component=instance.component, instance=instance.ref, pod=pod, assumed=True)
-        for operator in sorted(self.operators.values(), key=lambda operator: operator.ref):
-            if (Component.OPERATOR, operator.ref) not in seen:
-                pod = assumed_pod(self.name, OPERATOR_NAME, NO_LABELS, operator.name)
-                yield Subject(component=Component.OPERATOR, instance=operator.ref, pod=pod, assumed=True)
 
 
 @dataclass(frozen=True, kw_only=True)
