@@ -124,7 +124,7 @@ class EemNamespace:
         return tuple(found)
 
     def _assumed(self, seen: set[tuple[Component, Any]]) -> Iterator[Subject]:
-        """Give what the documentation promises; an operator's Deployment has a template, so nothing of it is assumed."""
+        """Give what the documentation promises; an operator has a Deployment with a template, so nothing is assumed."""
         for instance in sorted(self.instances.values(), key=lambda instance: instance.ref):
             if (instance.component, instance.ref) not in seen:
                 pod = assumed_pod(self.name, instance.name, instance.template_labels, instance.name)
