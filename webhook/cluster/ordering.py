@@ -123,4 +123,4 @@ class Relist:
 
     def gone(self) -> tuple[Name, ...]:
         """Give the names that the list no longer has, once all of it was taken."""
-        return tuple(name for name in self._before if name not in self.listed)
+        return tuple(self._before.keys() - self.listed.keys())

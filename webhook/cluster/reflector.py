@@ -10,10 +10,9 @@ Source: Kubernetes API concepts, "Efficient detection of changes"; client-go too
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from itertools import chain
 from typing import Any, Final, NoReturn, cast
 
 import msgspec
@@ -21,7 +20,7 @@ import msgspec
 from webhook.cluster.client import ApiClient
 from webhook.cluster.errors import ApiError, ClusterError, ForbiddenError, UnreachableError, one_line, status_error
 from webhook.cluster.lines import LineSplitter, LineTooLongError
-from webhook.cluster.listing import complete, decode_items, pages
+from webhook.cluster.listing import Page, complete, decode_items, pages
 from webhook.cluster.ordering import EventType, version_number
 from webhook.cluster.pace import Backoff, Clock, Delays, Turn
 from webhook.cluster.store import Store
@@ -141,8 +140,7 @@ class Reflector:
         resource_version = found[0].resource_version
         number = version_number(resource_version)
         self._believe(number)
-        items = chain.from_iterable(page.items for page in found)
-        await self._store.replace(self.resource.kind, decode_items(self.resource, items), number)
+        await self._store.replace(self.resource.kind, decode_items(self.resource, _drained(found)), number)
         self._misses = 0
         self._status.served = True
         self._newest = number
@@ -248,3 +246,10 @@ class Reflector:
             _log.info("%s: up to date again", self.resource.plural)
         self._status.problem = ""
         self._store.announce()
+
+
+def _drained(found: list[Page]) -> Iterator[msgspec.Raw]:
+    """Give the items of pages, and let go of each page after its last item: all at once would hold the event loop."""
+    found.reverse()
+    while found:
+        yield from found.pop().items

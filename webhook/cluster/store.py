@@ -96,14 +96,17 @@ class Store:
         async with self._replacing:
             ordering = self._orderings[kind]
             relist = ordering.relist()
-            building = self._snapshot
+            before = building = self._snapshot
+            leaving: list[object] = []
             self._journal = []
             try:
                 for mapping in mappings:
                     if relist.take(mapping):
+                        leaving.append(before.cluster.find(kind, *name_of(mapping)))
                         building = building.with_object(mapping)
                     await turn.share()
                 for namespace, name in relist.gone():
+                    leaving.append(before.cluster.find(kind, namespace, name))
                     building = building.without_object(kind, namespace, name)
                     await turn.share()
                 while self._journal:
@@ -120,6 +123,11 @@ class Store:
             status.synced = True
             status.lists += 1
             self.heard(kind)
+        # To free 20,000 pods at once would hold the event loop for 50 ms: the old ones go one after another.
+        del before, building
+        while leaving:
+            leaving.pop()
+            await turn.share()
 
     def all_heard_before(self, kind: str, number: int) -> None:
         """Take note that all news of a kind up to *number* has come, and that the API server spoke."""

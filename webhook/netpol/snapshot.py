@@ -163,6 +163,17 @@ class ClusterSnapshot:
                 found.extend((name, workload) for known, workload in state.workloads if known == kind)
         return tuple(found)
 
+    def find(self, kind: str, namespace: str, name: str) -> Parsed | None:
+        """Give one object; None where there is none, or where its kind does not matter."""
+        state = self.state(name if kind == "Namespace" else namespace)
+        if kind == "Namespace":
+            return state.namespace if state.seen else None
+        if kind == "Pod":
+            return state.pods.get(name)
+        if kind == "NetworkPolicy":
+            return state.policies.get(name)
+        return state.workloads.get((kind, name))
+
     def count(self, kind: str) -> int:
         """Count the objects of one kind."""
         return len(self.names(kind))
