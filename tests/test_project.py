@@ -70,7 +70,7 @@ def run_webhook(*arguments: str) -> subprocess.CompletedProcess[str]:
 def pins(lock: str) -> dict[str, str]:
     """Read the versions of a lock file by normalised name; every one must carry a hash."""
     text = (ROOT / "requirements" / lock).read_text()
-    found = re.findall(r"^([a-z0-9-]+)==(\S+) \\\n    --hash=sha256:[0-9a-f]{64}", text, re.MULTILINE)
+    found = re.findall(r"^([a-z0-9-]+)(?:\[[a-z0-9,-]+\])?==(\S+) \\\n    --hash=sha256:[0-9a-f]{64}", text, re.MULTILINE)
 
     assert len(found) == len(re.findall(r"^[^\s#]", text, re.MULTILINE))
     return dict(found)
