@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
+from docs.pictures import PICTURES
 from webhook.settings import Settings, flag_of
 from webhook.settings.flags import default_of
 from webhook.version import VERSION
@@ -275,3 +276,10 @@ def test_the_image_holds_the_service_alone() -> None:
     ]
     assert re.search(r"^USER 10001:10001$", final, re.MULTILINE)
     assert re.search(r'^ENTRYPOINT \["python", "-m", "webhook"\]$', final, re.MULTILINE)
+
+
+def test_the_pictures_are_what_the_code_draws() -> None:
+    """Each picture of docs/ that a command makes is the one that it makes now."""
+    drawn = {name: draw() for name, draw in PICTURES.items()}
+
+    assert {name: (ROOT / "docs" / name).read_text() for name in drawn} == drawn
