@@ -2,14 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from webhook.admission import AdmissionRequest, AdmissionResponse, decode_review, encode_review
-from webhook.server.bodies import Body, BodyBudget, accounted, read_body, require_plain_json
+from webhook.server.bodies import Body, BodyBudget, read_body, require_plain_json
 from webhook.server.limits import ANSWER_MARGIN_SECONDS, Limits
 from webhook.server.logs import log_decision
 from webhook.server.metrics import Metrics
@@ -37,8 +36,7 @@ class Gate:
         self._most = limits.max_concurrent_reviews
         self.bodies = BodyBudget(limits.max_held_body_bytes)
 
-    @contextmanager
-    def entered(self) -> Iterator[None]:
+    def __enter__(self) -> None:
         """
         Take a place for as long as a review is judged.
 
@@ -48,10 +46,10 @@ class Gate:
         if self._inside >= self._most:
             raise Overloaded(f"{self._inside} reviews are being judged, no more are taken")
         self._inside += 1
-        try:
-            yield
-        finally:
-            self._inside -= 1
+
+    def __exit__(self, *_: object) -> None:
+        """Give the place back."""
+        self._inside -= 1
 
 
 class ReviewHandler:
@@ -67,9 +65,9 @@ class ReviewHandler:
     async def review(self, request: web.Request) -> web.Response:
         """Read the review, have it judged, and answer."""
         started = time.perf_counter()
-        with accounted(self._gate.bodies) as body:
+        with Body(self._gate.bodies) as body:
             asked, deadline = await self._read(request, body)
-            with self._gate.entered():
+            with self._gate:
                 answer = await self._judged(asked, deadline)
             encoded = encode_review(asked, answer)
         self._record(asked, answer, time.perf_counter() - started)
