@@ -12,9 +12,9 @@ from typing import Final
 from webhook.cluster.store import Store
 
 # Objects made and not freed before the collector looks at these, and how many such looks come before a longer one, of
-# which so many come before the longest. A look at 20,000 takes two milliseconds; a review leaves none behind. Python's
+# which so many come before the longest. A look at 10,000 takes a millisecond; a review leaves none behind. Python's
 # own first figure, 700, is met by each review of a large object.
-THRESHOLDS: Final = (5_000, 3, 50)
+THRESHOLDS: Final = (2_000, 5, 50)
 
 
 def collect_seldom() -> None:

@@ -178,6 +178,12 @@ class ClusterSnapshot:
         """Count the objects of one kind."""
         return len(self.names(kind))
 
+    def parts(self) -> Iterator[object]:
+        """Give what a snapshot is made of, in pieces: whoever lets go of a large one can do so bit by bit."""
+        yield self.addresses
+        for state in self.states.values():
+            yield from (state.pods, state.workloads, state.policies)
+
     def _with_state(self, state: NamespaceState) -> ClusterSnapshot:
         return replace(self, states=_put(self.states, state))
 
