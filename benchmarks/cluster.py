@@ -164,7 +164,11 @@ def review(name: str, size: Size) -> bytes:
         "object": new,
         "oldObject": old,
         "dryRun": False,
-        "options": {"kind": "UpdateOptions", "apiVersion": "meta.k8s.io/v1", "fieldManager": "kubectl-client-side-apply"},
+        "options": {
+            "kind": "UpdateOptions",
+            "apiVersion": "meta.k8s.io/v1",
+            "fieldManager": "kubectl-client-side-apply",
+        },
     }
     content = {"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": request}
     return json.dumps(content, separators=(",", ":")).encode()

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from statistics import median
 
-from benchmarks.cluster import EDITED, GATEWAY_PODS, Size, objects, policies, pods, review
+from benchmarks.cluster import EDITED, GATEWAY_PODS, Size, objects, pods, policies, review
 from benchmarks.figures import AFTER_CHANGE, DECISION, OTHER_EVENT, POD_EVENT, Figures
 from webhook.admission import Options, decide, decode_review
 from webhook.eem import EemSnapshot

@@ -119,9 +119,7 @@ class _Load:
         for done in (self._failed, working):
             if done.done():
                 done.result()
-        outcome = Outcome(
-            answered=self._count, seconds=self._last_answer - began, milliseconds=self._milliseconds
-        )
+        outcome = Outcome(answered=self._count, seconds=self._last_answer - began, milliseconds=self._milliseconds)
         for connection in self._idle:
             connection.close()
         return outcome

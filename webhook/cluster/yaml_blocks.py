@@ -14,12 +14,13 @@ from typing import Any, Final, NamedTuple
 from webhook.cluster.document import MAX_DEPTH, Document, TextFault
 from webhook.cluster.yaml_scalars import as_key, resolve, trap
 
-_PLAIN: Final = r"(?:[A-Za-z0-9_/.]|-(?=[0-9]))(?:[-A-Za-z0-9_/.@+=,()]|:(?=[-A-Za-z0-9_/.@+=,()])| +(?=[^ #]))*"
 _LINE: Final = re.compile(
-    r"(?P<indent> *)(?P<dashes>(?:- +)*)"
-    r"(?:(?P<key>[A-Za-z_][-A-Za-z0-9_/.]{0,250}):(?: +|$))?"
-    rf"(?:(?P<empty>\{{\}}|\[\])|\"(?P<double>[ !#-\[\]-~]*)\"|'(?P<single>[ -&(-~]*)'|(?P<plain>{_PLAIN}))? *"
+    r"( *)((?:- +)*)"
+    r"(?:([A-Za-z_][-A-Za-z0-9_/.]{0,250}):(?: +|$))?"
+    r"(?:(\{\}|\[\])|([\"'])([ !#-&(-\[\]-~]*)\5|((?:[A-Za-z0-9_/.]|-[0-9])[-A-Za-z0-9_/.@+=,(): ]*))? *"
 )
+"""Indentation, dashes, a key, and a value: an empty mapping or list, a quoted text, or a plain scalar."""
+
 _BLANK: Final = re.compile(r" *(?:#[ -~]*)?")
 _MARK: Final = re.compile(r"--- *")
 
@@ -69,26 +70,27 @@ def read_blocks(text: str) -> list[Document] | None:
 
 
 def _read_line(text: str) -> _Line:
-    if _BLANK.fullmatch(text):
-        return _Line(says_nothing=True)
-    if _MARK.fullmatch(text):
-        return _Line(says_nothing=True, ends_document=True)
     found = _LINE.fullmatch(text)
-    if found is None:
-        raise _NotPlainError
-    dashes = tuple(found.start("dashes") + match.start() for match in re.finditer("-", found["dashes"]))
-    inner = found.end("dashes")
+    if found is None or found.start(2) == found.end():
+        return _between(text)
+    indent, dashes, name, empty, quote, quoted, plain = found.groups()
     notes: list[str] = []
-    key = ""
-    if found["key"] is not None:
-        key = _resolved_key(found["key"], notes)
-    value, waits = _value(found, notes)
-    if waits and not key:
+    key = _key(name, notes) if name is not None else ""
+    value: Any = None
+    if plain is not None:
+        value = _scalar(plain.rstrip(" "), notes)
+    elif quote is not None:
+        value = quoted
+    elif empty is not None:
+        value = dict if empty == "{}" else list
+    if not key and (not dashes or (value is None and plain is None)):
         raise _NotPlainError
+    waits = value is None and plain is None
+    first = len(indent)
     return _Line(
-        column=dashes[0] if dashes else inner,
-        dashes=dashes,
-        inner=inner,
+        column=first,
+        dashes=tuple(first + place for place, letter in enumerate(dashes) if letter == "-") if dashes else (),
+        inner=first + len(dashes),
         key=key,
         value=value,
         waits=waits,
@@ -97,18 +99,18 @@ def _read_line(text: str) -> _Line:
     )
 
 
-def _value(found: re.Match[str], notes: list[str]) -> tuple[Any, bool]:
-    for form in ("double", "single"):
-        if found[form] is not None:
-            return found[form], False
-    if found["empty"] is not None:
-        return (dict if found["empty"] == "{}" else list), False
-    if found["plain"] is None:
-        return None, True
-    return _resolved(found["plain"].rstrip(" "), notes), False
+def _between(text: str) -> _Line:
+    """Read a line that has no part in a value: blank, a comment, or the end of a document."""
+    if _BLANK.fullmatch(text):
+        return _Line(says_nothing=True)
+    if _MARK.fullmatch(text):
+        return _Line(says_nothing=True, ends_document=True)
+    raise _NotPlainError
 
 
-def _resolved(text: str, notes: list[str]) -> Any:
+def _scalar(text: str, notes: list[str]) -> Any:
+    if ": " in text or text[-1] == ":":
+        raise _NotPlainError
     if told := trap(text):
         notes.append(told)
     try:
@@ -117,9 +119,9 @@ def _resolved(text: str, notes: list[str]) -> Any:
         raise _NotPlainError from error
 
 
-def _resolved_key(text: str, notes: list[str]) -> str:
+def _key(text: str, notes: list[str]) -> str:
     try:
-        return as_key(_resolved(text, notes))
+        return as_key(_scalar(text, notes))
     except ValueError as error:
         raise _NotPlainError from error
 
@@ -173,28 +175,31 @@ class _Builder:
                     level.container[line.key] = line.value
                     level.key = None
                     continue
-            if line.says_nothing:
-                if line.ends_document:
-                    self._end_document()
-                    self._is_due = True
-                continue
-            if not stack:
-                self._begin_document(line, number)
-            level = self._level_at(line)
-            if line.dashes:
-                level = self._open_items(level, line, number)
-            elif level.column != line.column:
-                level = self._open(level, {}, line.column)
-            if line.key:
-                _put(level, line.key, line.value)
-                level.key = line.key if line.waits else None
-            elif level.is_list:
-                level.container.append(_fresh(line.value))
-            for note in line.notes:
-                self._notes.append(TextFault(line=number, message=note))
+            self._take(line, number)
         self._end_document()
         if self._is_due:
             raise _NotPlainError
+
+    def _take(self, line: _Line, number: int) -> None:
+        if line.says_nothing:
+            if line.ends_document:
+                self._end_document()
+                self._is_due = True
+            return
+        if not self._stack:
+            self._begin_document(line, number)
+        level = self._level_at(line)
+        if line.dashes:
+            level = self._open_items(level, line, number)
+        elif level.column != line.column:
+            level = self._open(level, {}, line.column)
+        if line.key:
+            _put(level, line.key, line.value)
+            level.key = line.key if line.waits else None
+        elif level.is_list:
+            level.container.append(_fresh(line.value))
+        for note in line.notes:
+            self._notes.append(TextFault(line=number, message=note))
 
     def _begin_document(self, line: _Line, number: int) -> None:
         if line.column or line.dashes or not line.key:

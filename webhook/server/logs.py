@@ -126,9 +126,7 @@ class TextFormatter(logging.Formatter):
         return _fitting(line)
 
 
-def _add_content(
-    content: dict[str, object], base: logging.Formatter, record: logging.LogRecord, longest: int
-) -> None:
+def _add_content(content: dict[str, object], base: logging.Formatter, record: logging.LogRecord, longest: int) -> None:
     """Add what a record says, with every text cut in proportion to *longest*, the length of a field."""
     content["event"] = _cut(record.getMessage(), longest * (MAX_TEXT // MAX_FIELD))
     fields: Mapping[str, object] = getattr(record, "fields", {})
