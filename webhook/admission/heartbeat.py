@@ -15,9 +15,7 @@ from webhook.admission.verdict import Verdict
 CANARY_NAMESPACE: Final = "eem-guardrail-canary"
 """Where the heartbeat is asked for: a namespace in which nothing runs, and which is always registered."""
 HEARTBEAT_NAME: Final = "eem-guardrail-heartbeat"
-HEARTBEAT_REFUSAL: Final = (
-    "eem-guardrail is awake: this policy asks whether reviews reach it, and is always refused"
-)
+HEARTBEAT_REFUSAL: Final = "eem-guardrail is awake: this policy asks whether reviews reach it, and is always refused"
 
 
 def is_heartbeat(request: AdmissionRequest) -> bool:
