@@ -5,8 +5,8 @@ A bug in the judge is a 500, for which the API server applies the failurePolicy 
 the guard fails open or closed is written there and nowhere else.
 """
 
+import asyncio
 import logging
-import time
 from collections.abc import Mapping
 
 from aiohttp import web
@@ -14,7 +14,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from webhook.admission import ReviewError
 from webhook.server.connection import Connection
-from webhook.server.handlers import ASKED
+from webhook.server.handlers import ASKED, RECEIVED
 from webhook.server.metrics import ERRORED, UNKNOWN, Metrics
 from webhook.server.refusals import NotReady, Overloaded, Refusal, plain
 from webhook.server.serving import Serving
@@ -36,9 +36,8 @@ def answer_everything(serving: Serving, webhooks: Mapping[str, str]) -> Middlewa
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         connection = request.protocol
         guarded = connection if isinstance(connection, Connection) else None
-        if guarded is not None:
-            guarded.request_began()
-        started = time.perf_counter()
+        loop = asyncio.get_running_loop()
+        received = request[RECEIVED] = guarded.request_began() if guarded is not None else loop.time()
         try:
             response = await handler(request)
         except web.HTTPException as error:
@@ -46,7 +45,7 @@ def answer_everything(serving: Serving, webhooks: Mapping[str, str]) -> Middlewa
         except Exception as error:  # the one place
             response = _answer_to(error)
             if request.path in webhooks:
-                _record(request, error, serving.metrics, webhooks[request.path], time.perf_counter() - started)
+                _record(request, error, serving.metrics, webhooks[request.path], loop.time() - received)
             else:
                 log.exception("a page could not be made")
         finally:
