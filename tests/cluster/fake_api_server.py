@@ -4,7 +4,7 @@ import asyncio
 import json
 import ssl
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -77,7 +77,8 @@ class FakeApiServer:
     It numbers every change, as etcd does, and forgets history when it is told to.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *further: ResourceType) -> None:
+        self.further = further
         self.revision = 100
         self.compacted = 0
         self.objects: dict[str, dict[tuple[str, str], dict[str, Any]]] = defaultdict(dict)
@@ -101,7 +102,7 @@ class FakeApiServer:
     async def start(self, ssl_context: ssl.SSLContext | None = None) -> None:
         """Listen; again on the same port after a stop."""
         app = web.Application()
-        for resource in WATCHED:
+        for resource in (*WATCHED, *self.further):
             app.router.add_get(resource.path(), self._handler(resource))
             if resource.namespaced:
                 app.router.add_get(resource.path("{namespace}"), self._handler(resource))
@@ -223,7 +224,8 @@ class FakeApiServer:
         else:
             revision, start = self.revision, 0
             found = self.objects[resource.plural].items()
-            items = [mapping for (where, _), mapping in sorted(found) if namespace in {None, where}]
+            wanted = selected(request)
+            items = [mapping for (where, name), mapping in sorted(found) if namespace in {None, where} and wanted(name)]
             snapshot_id = str(len(self.requests))
             self.snapshots[snapshot_id] = revision, items
         page = items[start : start + limit] if limit else items[start:]
@@ -262,12 +264,14 @@ class FakeApiServer:
     async def _send(self, stream: Stream, resource: ResourceType) -> None:
         ended = asyncio.ensure_future(stream.ended.wait())
         wake: asyncio.Event = stream.request["wake"]
+        wanted = selected(stream.request)
         try:
             while not stream.ended.is_set():
                 for revision, plural, event_type, mapping in list(self.history):
                     if plural == resource.plural and revision > stream.position and not stream.paused:
                         stream.position = revision
-                        await stream.event(event_type, mapping)
+                        if wanted(mapping["metadata"]["name"]):
+                            await stream.event(event_type, mapping)
                 woken = asyncio.ensure_future(wake.wait())
                 await asyncio.wait({woken, ended}, return_when=asyncio.FIRST_COMPLETED)
                 woken.cancel()
@@ -276,10 +280,20 @@ class FakeApiServer:
             ended.cancel()
 
 
+def selected(request: web.Request) -> Callable[[str], bool]:
+    """Say which names a list or a watch is about; only selectors of one name are known."""
+    selector = request.query.get("fieldSelector", "")
+    field_name, _, wanted = selector.partition("=")
+    assert field_name in {"", "metadata.name"}, selector
+    return lambda name: not selector or name == wanted
+
+
 @asynccontextmanager
-async def api_server(ssl_context: ssl.SSLContext | None = None) -> AsyncIterator[FakeApiServer]:
-    """Run a fake API server."""
-    server = FakeApiServer()
+async def api_server(
+    ssl_context: ssl.SSLContext | None = None, *, further: Sequence[ResourceType] = ()
+) -> AsyncIterator[FakeApiServer]:
+    """Run a fake API server; *further* are kinds that it serves besides those that decisions rest on."""
+    server = FakeApiServer(*further)
     await server.start(ssl_context)
     try:
         yield server

@@ -1,5 +1,5 @@
 """
-Keep one kind of the store as it is in the cluster: list, then watch, for ever.
+Keep a store, or whatever else takes in news, as one kind is in the cluster: list, then watch, for ever.
 
 It knows how an API server fails: streams that end, stall, or are cut anywhere; resourceVersions that expired; kinds
 that are not installed yet; rights that are missing. It does not know what an object means.
@@ -10,7 +10,7 @@ Source: Kubernetes API concepts, "Efficient detection of changes"; client-go too
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from itertools import chain
@@ -24,7 +24,7 @@ from webhook.cluster.lines import LineSplitter, LineTooLongError
 from webhook.cluster.listing import complete, decode_items, pages
 from webhook.cluster.ordering import EventType, version_number
 from webhook.cluster.pace import Backoff, Clock, Delays, Turn
-from webhook.cluster.store import Store
+from webhook.cluster.sink import Sink
 from webhook.eem import OPTIONAL_KINDS, ResourceType
 
 _log: Final = logging.getLogger(__name__)
@@ -64,6 +64,28 @@ class Timing:
     short_watch_seconds: float = 1.0
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Selection:
+    """
+    Which objects of a kind are meant; without arguments, all.
+
+    Args:
+        namespace: those of one namespace.
+        name: the one of this name. Rights that `resourceNames` limits cover lists and watches that are asked so.
+    """
+
+    namespace: str | None = None
+    name: str | None = None
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """Give what a list or a watch is asked besides."""
+        return {} if self.name is None else {"fieldSelector": f"metadata.name={self.name}"}
+
+
+EVERYTHING: Final = Selection()
+
+
 class _Event(msgspec.Struct):
     """One line of a watch."""
 
@@ -76,14 +98,15 @@ class _MissingError(ClusterError):
 
 
 class Reflector:
-    """Keeps one kind of a store up to date."""
+    """Keeps one kind of a sink up to date, or a selection of it."""
 
-    def __init__(  # noqa: PLR0913 - what it works on, and the three things that tests replace
+    def __init__(  # noqa: PLR0913 - what it works on, and what tests replace
         self,
         resource: ResourceType,
         client: ApiClient,
-        store: Store,
+        store: Sink,
         *,
+        selection: Selection = EVERYTHING,
         clock: Clock | None = None,
         rng: random.Random | None = None,
         timing: Timing | None = None,
@@ -95,6 +118,8 @@ class Reflector:
         self._clock = clock or Clock()
         self._rng = rng or random.Random()  # noqa: S311 - spreads load, keeps no secret
         self._timing = timing or Timing()
+        self._path = resource.path(selection.namespace)
+        self._query = selection.query
         self._retry = Backoff(self._timing.retry, self._clock, self._rng)
         self._missing = Backoff(self._timing.missing, self._clock, self._rng)
         self._resource_version: str | None = None
@@ -130,7 +155,7 @@ class Reflector:
             await self._clock.sleep(early)
         self._listed_at = self._clock.monotonic()
         try:
-            found = [page async for page in pages(self._client, self.resource.path())]
+            found = [page async for page in pages(self._client, self._path, query=self._query)]
         except ApiError as error:
             if error.status == HTTPStatus.NOT_FOUND and self.resource.kind in OPTIONAL_KINDS:
                 await self._miss()
@@ -180,6 +205,7 @@ class Reflector:
         began = self._clock.monotonic()
         seconds = self._rng.randint(self._timing.watch_min_seconds, self._timing.watch_max_seconds)
         query = {
+            **self._query,
             "watch": "1",
             "allowWatchBookmarks": "true",
             "resourceVersion": version,
@@ -188,7 +214,7 @@ class Reflector:
         try:
             async with (
                 asyncio.timeout(stall_seconds) as deadline,
-                self._client.stream(self.resource.path(), query) as chunks,
+                self._client.stream(self._path, query) as chunks,
             ):
                 self._store.all_heard_before(self.resource.kind, version_number(version))
                 self._store.mark(self.resource.kind, synced=True)
