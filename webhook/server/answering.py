@@ -8,6 +8,7 @@ the guard fails open or closed is written there and nowhere else.
 import asyncio
 import logging
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -16,10 +17,13 @@ from webhook.admission import ReviewError
 from webhook.server.connection import Connection
 from webhook.server.handlers import ASKED, RECEIVED
 from webhook.server.metrics import ERRORED, UNKNOWN, Metrics
-from webhook.server.refusals import NotReady, Overloaded, Refusal, plain
+from webhook.server.refusals import NotReady, Overloaded, Refusal, Stale, plain
 from webhook.server.serving import Serving
 
 INTERNAL_ERROR = 500
+SHED: Mapping[type[Exception], str] = MappingProxyType(
+    {NotReady: "not_ready", Stale: "stale", Overloaded: "overloaded"}
+)  # what the metrics call the reason for which a review is left to another replica
 log = logging.getLogger(__name__)
 
 
@@ -78,8 +82,8 @@ def _answer_to(error: Exception) -> web.StreamResponse:
 
 def _record(request: web.Request, error: Exception, metrics: Metrics, webhook: str, seconds: float) -> None:
     """Count and log a review that has no verdict; only a bug, which nobody expects, comes with its traceback."""
-    if isinstance(error, NotReady | Overloaded):
-        metrics.shed("not_ready" if isinstance(error, NotReady) else "overloaded")
+    if type(error) in SHED:
+        metrics.shed(SHED[type(error)])
         log.info("a review was left to another replica", extra={"fields": {"reason": str(error)}})
         return
     asked = request.get(ASKED)

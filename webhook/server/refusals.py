@@ -45,6 +45,13 @@ class NotReady(Refusal):
     headers = TRY_ELSEWHERE
 
 
+class Stale(Refusal):
+    """Tell that what is known here is too old; another replica may know better and is asked."""
+
+    status = 503
+    headers = TRY_ELSEWHERE
+
+
 class Overloaded(Refusal):
     """
     Tell that this replica has its hands full.
