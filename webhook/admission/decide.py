@@ -27,6 +27,7 @@ from webhook.admission.verdict import Lost, ResourceName, Verdict
 from webhook.eem.resources import NETWORK_POLICIES
 from webhook.eem.snapshot import EemSnapshot
 from webhook.eem.view import EemNamespace
+from webhook.netpol.effort import Effort
 from webhook.netpol.faults import Fault
 from webhook.netpol.model import Namespace, NetworkPolicy
 from webhook.netpol.parse import read_policy
@@ -144,6 +145,7 @@ def _judged(  # noqa: PLR0913, PLR0917  the parts of one decision
     mode = mode_of(request.namespace, snapshot, options)
     demand = demand_of(request.namespace, snapshot, options)
     universe = universe_of(snapshot, options)
+    effort = Effort()
     findings: tuple[Finding, ...] = ()
     lost: tuple[Lost, ...] = ()
     known = changes[0].view
@@ -152,6 +154,7 @@ def _judged(  # noqa: PLR0913, PLR0917  the parts of one decision
             changes=changes if view is known else tuple(replace(change, view=view) for change in changes),
             demand=demand,
             universe=universe,
+            effort=effort,
         )
         found = judging.findings()
         if view is known:
