@@ -46,7 +46,9 @@ class Timing:
     How patient a reflector is; all in seconds.
 
     Args:
-        retry: after failures (client-go's figures).
+        retry: after failures; client-go's figures but for the longest, which is what a verdict may lag behind an API
+            server that has come back.
+        retry_after_seconds: the longest pause that the API server is given where it asks for one.
         missing: between looks at a kind that is not installed.
         list_interval_seconds: between the beginnings of two lists, whatever happens.
         stall_seconds: without a whole line before a stream counts as dead: the API server sends a bookmark each 60.
@@ -55,7 +57,8 @@ class Timing:
         short_watch_seconds: a stream that ended sooner counts as a failure, lest it be opened in a loop.
     """
 
-    retry: Delays = field(default_factory=lambda: Delays(first_seconds=0.8, longest_seconds=30.0))
+    retry: Delays = field(default_factory=lambda: Delays(first_seconds=0.8, longest_seconds=5.0))
+    retry_after_seconds: float = 30.0
     missing: Delays = field(default_factory=lambda: Delays(first_seconds=1.0, longest_seconds=10.0))
     list_interval_seconds: float = 1.0
     stall_seconds: float = 90.0
@@ -114,15 +117,21 @@ class Reflector:
                 await self._clock.sleep(self._missing.next_seconds())
             except ClusterError as error:
                 self._report(error)
-                asked = error.retry_after_seconds if isinstance(error, ApiError) else 0.0
-                longest = self._timing.retry.longest_seconds
-                await self._clock.sleep(max(self._retry.next_seconds(), min(asked, longest)))
+                await self._clock.sleep(self._pause(error))
             except Exception as error:  # noqa: BLE001 - see below
                 # A bug must not leave the cache silently stale: it is told, and the kind is listed again.
                 _log.exception("%s: unexpected", self.resource.plural)
                 self._report(error)
                 self._resource_version = None
                 await self._clock.sleep(self._retry.next_seconds())
+
+    def _pause(self, error: ClusterError) -> float:
+        """Say how long to wait after *error*: not at all where the history is gone, for an API server told us so."""
+        if not isinstance(error, ApiError):
+            return self._retry.next_seconds()
+        if error.status == HTTPStatus.GONE:
+            return 0.0  # the lists' own pace is kept in any case
+        return max(self._retry.next_seconds(), min(error.retry_after_seconds, self._timing.retry_after_seconds))
 
     async def _list(self) -> None:
         early = self._listed_at + self._timing.list_interval_seconds - self._clock.monotonic()

@@ -16,7 +16,7 @@ from crds.definitions import definitions
 
 from harness.decisions import DEFAULTS, INSTANCES, POLICIES, DecisionLog, complete_lines
 from harness.machine import CHECKOUT, Machine
-from harness.objects import listed, namespace, policy
+from harness.objects import Json, listed, namespace, policy
 from harness.waiting import wait_until
 from webhook.eem.resources import EEM_GROUP, EEM_VERSION
 from webhook.eem.rules.version import NEWEST, Version
@@ -264,15 +264,36 @@ class Guard:
         path = f"/api/v1/namespaces/{NAMESPACE}/pods/http:{replica}:8080/proxy/metrics"
         return self._machine.must("get", "--raw", path).stdout
 
+    def _pods(self) -> list[Json]:
+        """Read the pods that are not on their way out."""
+        pods = self._machine.must("get", "pods", f"--namespace={NAMESPACE}", "--output=json").json["items"]
+        return [one for one in pods if "deletionTimestamp" not in one["metadata"]]
+
     def replicas(self) -> list[str]:
         """Name the pods that serve and are not on their way out."""
-        pods = self._machine.must("get", "pods", f"--namespace={NAMESPACE}", "--output=json").json["items"]
-        return [one["metadata"]["name"] for one in pods if "deletionTimestamp" not in one["metadata"]]
+        return [one["metadata"]["name"] for one in self._pods()]
+
+    def ready(self) -> list[str]:
+        """Name those of them that are ready."""
+        return [one["metadata"]["name"] for one in self._pods() if is_ready(one)]
+
+    def until_ready(self, seconds: float = ROLLOUT_SECONDS) -> None:
+        """Wait until every pod that there is is ready."""
+        try:
+            wait_until(lambda: all(map(is_ready, self._pods())), "every replica ready", seconds=seconds)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}\n{self.last_words()}") from None
 
 
 def patched(kind: str, operations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Give a kustomization's patch of one of the service's registrations."""
     return {"target": {"kind": kind, "name": NAMESPACE}, "patch": json.dumps(operations)}
+
+
+def is_ready(pod: Json) -> bool:
+    """Say whether a pod's status calls it ready."""
+    conditions = pod.get("status", {}).get("conditions", ())
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
 def fields_of(schema: Mapping[str, Any]) -> Any:
