@@ -161,16 +161,21 @@ class Guard:
         self._machine.must("rollout", "restart", f"deployment/{NAMESPACE}", f"--namespace={NAMESPACE}")
         self.until_rolled_out()
 
-    @contextlib.contextmanager
-    def absent(self) -> Iterator[None]:
-        """Take every replica away for a while, and have as many again afterwards."""
+    def take_away(self) -> None:
+        """Take every replica away."""
         replicas = set(self.replicas())
         self._scale(0)
         self.exits(replicas)
+
+    @contextlib.contextmanager
+    def absent(self) -> Iterator[None]:
+        """Take every replica away for a while, and have as many again afterwards."""
+        replicas = len(self.replicas())
+        self.take_away()
         try:
             yield
         finally:
-            self._scale(len(replicas))
+            self._scale(replicas)
 
     def _scale(self, replicas: int) -> None:
         command = ("scale", f"deployment/{NAMESPACE}", f"--namespace={NAMESPACE}", f"--replicas={replicas}")
@@ -264,6 +269,11 @@ class Guard:
         path = f"/api/v1/namespaces/{NAMESPACE}/pods/http:{replica}:8080/proxy/metrics"
         return self._machine.must("get", "--raw", path).stdout
 
+    def sum_of(self, replica: str, metric: str) -> float:
+        """Add up the values that one metric of one replica has, whatever its labels say."""
+        found = re.findall(rf"^{re.escape(metric)}(?:\{{.*\}})? (\S+)$", self.metrics(replica), re.MULTILINE)
+        return sum(map(float, found))
+
     def _pods(self) -> list[Json]:
         """Read the pods that are not on their way out."""
         pods = self._machine.must("get", "pods", f"--namespace={NAMESPACE}", "--output=json").json["items"]
@@ -276,6 +286,10 @@ class Guard:
     def ready(self) -> list[str]:
         """Name those of them that are ready."""
         return [one["metadata"]["name"] for one in self._pods() if is_ready(one)]
+
+    def until_unready(self) -> None:
+        """Wait until no pod is ready any more."""
+        wait_until(lambda: not self.ready(), "no replica ready", seconds=SEEN_SECONDS)
 
     def until_ready(self, seconds: float = ROLLOUT_SECONDS) -> None:
         """Wait until every pod that there is is ready."""
