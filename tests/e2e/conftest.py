@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from harness.guard import BARE, GUARDED, PROBED, Guard
 from harness.instances import Instances
-from harness.machine import Machine, NoMachineError, find_binaries
+from harness.machine import Machine
 from harness.place import Place
+from harness.starting import running_machine
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -21,13 +22,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """Start the control plane; where that cannot be, every case fails and says why."""
-    try:
-        started = Machine(tmp_path_factory.mktemp("machine"), find_binaries())
-        started.start()
-    except NoMachineError as error:
-        raise pytest.fail.Exception(f"no control plane to test against: {error}", pytrace=False) from None
-    yield started
-    started.stop()
+    with running_machine(tmp_path_factory.mktemp("machine")) as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """A thin client of the API server, for the stand-in of the kubelet."""
 
+import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -9,6 +10,9 @@ from typing import Any
 import aiohttp
 
 REQUEST_SECONDS = 30  # nothing that is asked here takes the API server a second
+
+RETRY_SECONDS = 0.2
+SERVER_ERRORS = range(500, 600)
 
 MAX_EVENT_BYTES = 4 * 1024 * 1024  # an object is 1.5 MiB at most in etcd; JSON is longer than its protobuf
 
@@ -37,14 +41,17 @@ class ApiClient:
         """Drop the connections."""
         await self._session.close()
 
-    async def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    async def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None, patch: str = PATCH_TYPE) -> Any:
         """
         Send one request and read the JSON of the answer.
+
+        Args:
+            patch: for PATCH, which kind of patch *body* is.
 
         Raises:
             ApiError: the API server refused.
         """
-        kind = PATCH_TYPE if method == "PATCH" else "application/json"
+        kind = patch if method == "PATCH" else "application/json"
         timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
         data = None if body is None else json.dumps(body)
         headers = {"Content-Type": kind}
@@ -61,3 +68,24 @@ class ApiClient:
         async with self._session.get(path, params=query, timeout=timeout) as answer:
             while line := await answer.content.readline(max_line_length=MAX_EVENT_BYTES):
                 yield json.loads(line)
+
+
+class PatientClient(ApiClient):
+    """Ask until there is an answer, as who has nothing else to do: an API server may be down for a while."""
+
+    async def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None, patch: str = PATCH_TYPE) -> Any:
+        """
+        Send one request, again and again while nobody answers it.
+
+        Raises:
+            ApiError: the API server refused.
+        """
+        while True:
+            try:
+                return await super().ask(method, path, body, patch)
+            except ApiError as error:
+                if error.status not in SERVER_ERRORS:
+                    raise
+            except (aiohttp.ClientError, TimeoutError):
+                pass
+            await asyncio.sleep(RETRY_SECONDS)

@@ -47,10 +47,16 @@ REGISTERED_SECONDS = 30  # the API server honours a new registration within a se
 
 
 class Guard:
-    """The installed service."""
+    """
+    The installed service.
 
-    def __init__(self, machine: Machine) -> None:
+    Args:
+        deployment: what is merged into its Deployment.
+    """
+
+    def __init__(self, machine: Machine, deployment: Mapping[str, Any] | None = None) -> None:
         self._machine = machine
+        self._deployment = deployment
         self._overlay = machine.folder / "overlay"
         logs = f"{NAMESPACE}-*.log"
         self.decisions = DecisionLog(machine.logs, logs, POLICIES)
@@ -103,6 +109,7 @@ class Guard:
             "patches": [
                 patched("ValidatingWebhookConfiguration", [here, *trust]),
                 patched("MutatingWebhookConfiguration", trust[:1]),
+                *self._merged(),
             ],
         }
         (self._overlay / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
@@ -114,6 +121,13 @@ class Guard:
         webhook["clientConfig"]["caBundle"] = bundle
         webhook["namespaceSelector"]["matchExpressions"][0]["values"] = list(BARE)
         (self._overlay / "bare.yaml").write_text(yaml.safe_dump(bare))
+
+    def _merged(self) -> list[dict[str, str]]:
+        """Give the patch of the Deployment, where there is one."""
+        if self._deployment is None:
+            return []
+        named = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": NAMESPACE}}
+        return [{"patch": json.dumps({**named, **self._deployment})}]
 
     def _until_registered(self, name: str) -> None:
         try:

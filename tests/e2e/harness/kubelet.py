@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import datetime as dt
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,16 @@ from typing import Any
 import aiohttp
 
 from harness.api import ApiClient, ApiError
-from harness.process import PodProcess
+from harness.process import PodProcess, run
 
 Json = Mapping[str, Any]
 
 NODE = "e2e-node"
 RUN_NAMESPACE = "eem-guardrail"  # whose pods run as processes
 PODS = "/api/v1/pods"
-PROBE_PAUSE_SECONDS = 0.1  # a kubelet probes each second or slower; a test waits for what it shows
+PAUSE_SECONDS = (
+    0.1  # between two looks at a process; a kubelet's are a second apart, and a test waits for what it shows
+)
 RETRY_SECONDS = 0.2
 
 
@@ -38,15 +41,19 @@ class Kubelet:
         self._changed: dict[str, asyncio.Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._addresses = 0
+        self.processes: dict[str, PodProcess] = {}
 
     async def run(self) -> None:
         """List and watch pods, for ever."""
         await self._client.ask("POST", "/api/v1/nodes", {"metadata": {"name": NODE}})
         while True:
             listed = await self._client.ask("GET", PODS)
-            for pod in listed["items"]:
+            there = {pod["metadata"]["uid"]: pod for pod in listed["items"]}
+            for uid in self._pods.keys() - there.keys():  # gone while nobody watched
+                self._note("DELETED", self._pods[uid])
+            for pod in there.values():
                 self._note("MODIFIED", pod)
-            with contextlib.suppress(aiohttp.ClientError):
+            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
                 async for event in self._client.watch(PODS, listed["metadata"]["resourceVersion"]):
                     if event["type"] == "ERROR":
                         break
@@ -120,7 +127,9 @@ class Kubelet:
     async def _run_pod(self, uid: str) -> None:
         """Run a pod's container until it is to go: again when it ends, ready as its probes say."""
         await self._bind(uid)
+        name = self._pods[uid]["metadata"]["name"]
         address = self._next_address(network=0)
+        await run("ip", "address", "add", f"{address}/32", "dev", "lo")
         while not self._leaving(uid):
             pod = self._pods[uid]
             process = PodProcess(pod, address, self._folder, self._environment)
@@ -132,23 +141,30 @@ class Kubelet:
                 await self._until_changed(uid, RETRY_SECONDS)
                 continue
             self._log(path_of(pod), "started", pid=process.pid, address=address)
+            self.processes[name] = process
             await self._follow_process(uid, process, address)
             grace = self._pods.get(uid, pod)["metadata"].get("deletionGracePeriodSeconds", 0)
             status, killed = await process.stop(grace)
             self._log(path_of(pod), "ended", status=status, killed=killed)
             await self._until_changed(uid, RETRY_SECONDS)
+        self.processes.pop(name, None)
+        await run("ip", "address", "delete", f"{address}/32", "dev", "lo")
         await self._remove(uid)
 
     async def _follow_process(self, uid: str, process: PodProcess, address: str) -> None:
-        """Show how the process is until it ends or is to go."""
+        """Show how the process is until it ends or is to go; once ready, it is asked as often as its manifest says."""
         shown: bool | None = None
+        failures, due = 0, 0.0
         async with aiohttp.ClientSession() as session:
             while not self._leaving(uid) and process.running:
-                ready = await process.is_ready(session)
-                if ready != shown:
-                    await self._patch_status(uid, status_of(address, ready=ready))
-                    shown = ready
-                await self._until_changed(uid, PROBE_PAUSE_SECONDS)
+                if time.monotonic() >= due:
+                    ready = await process.is_ready(session)
+                    failures = 0 if ready else failures + 1
+                    if ready != shown and (not shown or failures >= process.failure_threshold):
+                        await self._patch_status(uid, status_of(address, ready=ready))
+                        shown = ready
+                    due = time.monotonic() + (process.probe_period_seconds if shown else 0.0)
+                await self._until_changed(uid, PAUSE_SECONDS)
         if not process.running and not self._leaving(uid):
             await self._patch_status(uid, status_of(address, ready=False))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parents[3]
+MODULES = os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "tests" / "e2e")])  # what a program of the tests imports
 BUILD_SECONDS = 1800  # 5 minutes were seen on 2 cores, downloads included
 START_SECONDS = 90  # above what node.py gives the API server, so that its own words are read
 STOP_SECONDS = 10
@@ -95,11 +96,10 @@ class Machine:
             NoMachineError: it did not start; the text says what was last heard.
         """
         self._flags = isolating_flags()
-        modules = os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "tests" / "e2e")])
         settings = {
             "folder": str(self.folder),
             "binaries": self._binaries,
-            "environment": {"PYTHONPATH": modules, **measuring_variables()},
+            "environment": {"PYTHONPATH": MODULES, **measuring_variables()},
         }
         with (self.folder / "node.log").open("w") as log:
             self._process = subprocess.Popen(
@@ -108,7 +108,7 @@ class Machine:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env=os.environ | {"PYTHONPATH": modules},
+                env=os.environ | {"PYTHONPATH": MODULES},
                 start_new_session=True,  # Ctrl-C is for the tests; this ends when its input does
             )
         if self._process.stdout is None or self._process.stdout.readline() != "ready\n":
@@ -126,15 +126,54 @@ class Machine:
             self._process.communicate()
         shutil.rmtree(self.folder / "etcd", ignore_errors=True)
 
-    def run(self, command: Sequence[str], stdin: str | None = None, seconds: float = KUBECTL_SECONDS) -> Answer:
-        """Run one command on the machine's network."""
+    @property
+    def _node(self) -> subprocess.Popen[str]:
+        """Process 1 of the machine, seen from outside."""
         if self._process is None:
             raise RuntimeError("the machine is not started")
-        enter = ["nsenter", f"--target={self._process.pid}", "--net"]
+        return self._process
+
+    def order(self, what: str, **details: str | float) -> Any:
+        """
+        Have process 1 do something to the machine (`orders` has what), and return what it says.
+
+        Raises:
+            AssertionError: it could not; the text says why.
+        """
+        node = self._node
+        if node.stdin is None or node.stdout is None:
+            raise RuntimeError("the machine was started without pipes")
+        node.stdin.write(json.dumps({"what": what, **details}) + "\n")
+        node.stdin.flush()
+        answer = json.loads(node.stdout.readline() or '{"error": "the machine has ended"}')
+        if "error" in answer:
+            raise AssertionError(f"{what} {details}: {answer['error']}")
+        return answer["done"]
+
+    def _inside(self, command: Sequence[str]) -> list[str]:
+        """Let a command run on the machine's network."""
+        enter = ["nsenter", f"--target={self._node.pid}", "--net"]
         if "--user" in self._flags:
             enter += ["--user", "--preserve-credentials"]
+        return [*enter, "--", *command]
+
+    def start_program(self, module: str, settings: Mapping[str, Any], log: Path) -> subprocess.Popen[str]:
+        """Start a module of the tests on the machine's network; it ends when its standard input does."""
+        command = [sys.executable, "-m", module, json.dumps(settings)]
+        with log.open("w") as written:
+            return subprocess.Popen(
+                self._inside(command),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=written,
+                text=True,
+                env=self._environment() | {"PYTHONPATH": MODULES},
+            )
+
+    def run(self, command: Sequence[str], stdin: str | None = None, seconds: float = KUBECTL_SECONDS) -> Answer:
+        """Run one command on the machine's network."""
         done = subprocess.run(
-            [*enter, "--", *command],
+            self._inside(command),
             input=stdin if stdin is not None else "",
             env=self._environment(),
             capture_output=True,

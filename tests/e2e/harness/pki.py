@@ -52,28 +52,50 @@ def usage(*, signs_certificates: bool) -> x509.KeyUsage:
 
 
 def write_pki(folder: Path, names: list[str], addresses: list[str]) -> None:
-    """Write ca.crt, a serving pair for the API server, and the pair that signs service-account tokens."""
-    ca_key, server_key, token_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
+    """Write an authority, a serving pair for the API server, and the pair that signs service-account tokens."""
+    key = ec.generate_private_key(ec.SECP256R1())
     authority = (
-        start_certificate("e2e-ca", "e2e-ca", ca_key)
+        start_certificate("e2e-ca", "e2e-ca", key)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(usage(signs_certificates=True), critical=True)
-        .sign(ca_key, hashes.SHA256())
+        .sign(key, hashes.SHA256())
     )
+    (folder / "ca.crt").write_bytes(authority.public_bytes(serialization.Encoding.PEM))
+    write_key(key, folder / "ca.key")
     sans = [x509.DNSName(name) for name in names] + [x509.IPAddress(ipaddress.ip_address(a)) for a in addresses]
+    write_serving_pair(folder, x509.SubjectAlternativeName(sans))
+    renew_token_pair(folder)
+
+
+def write_serving_pair(folder: Path, names: x509.SubjectAlternativeName) -> None:
+    """Write apiserver.crt and apiserver.key, by the authority that is in *folder*."""
+    ca_key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), password=None)
+    if not isinstance(ca_key, ec.EllipticCurvePrivateKey):
+        raise TypeError("ca.key is not ours")
+    key = ec.generate_private_key(ec.SECP256R1())
     server = (
-        start_certificate("kube-apiserver", "e2e-ca", server_key)
+        start_certificate("kube-apiserver", "e2e-ca", key)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.SubjectAlternativeName(sans), critical=False)
+        .add_extension(names, critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
         .sign(ca_key, hashes.SHA256())
     )
-    (folder / "ca.crt").write_bytes(authority.public_bytes(serialization.Encoding.PEM))
     (folder / "apiserver.crt").write_bytes(server.public_bytes(serialization.Encoding.PEM))
-    write_key(server_key, folder / "apiserver.key")
-    write_key(token_key, folder / "tokens.key")
+    write_key(key, folder / "apiserver.key")
+
+
+def renew_serving_pair(folder: Path) -> None:
+    """Write another serving pair for the names of the one that is there."""
+    present = x509.load_pem_x509_certificate((folder / "apiserver.crt").read_bytes())
+    write_serving_pair(folder, present.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+
+
+def renew_token_pair(folder: Path) -> None:
+    """Write tokens.key and tokens.pub: what an older pair signed is worth nothing then."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    write_key(key, folder / "tokens.key")
     (folder / "tokens.pub").write_bytes(
-        token_key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     )

@@ -97,7 +97,7 @@ class Place:
             found = None
             for line in complete_lines(self.machine.logs / "audit.jsonl"):
                 entry = json.loads(line)
-                asked = entry["objectRef"]
+                asked = entry.get("objectRef", {})
                 if (asked.get("namespace"), asked.get("name"), entry["verb"]) == (self.name, name, verb):
                     found = {key: text for key, text in entry["annotations"].items() if "eem-guardrail.io" in key}
             return found

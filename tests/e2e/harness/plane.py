@@ -18,6 +18,7 @@ ADMIN_TOKEN = "e2e-admin"
 CONTROLLER_TOKEN = "e2e-controller-manager"
 
 READY_SECONDS = 60  # the API server takes 3 s on an idle machine
+STOP_SECONDS = 5  # the API server would wait a minute for its watches
 PAUSE_SECONDS = 0.1  # between two questions whether it is ready
 GIB = 1024**3
 MIB = 1024**2
@@ -26,6 +27,7 @@ MIB = 1024**2
 CONTROLLERS = (
     "deployment-controller",
     "replicaset-controller",
+    "statefulset-controller",
     "endpointslice-controller",
     "garbage-collector-controller",
     "namespace-controller",
@@ -33,11 +35,14 @@ CONTROLLERS = (
     "root-ca-certificate-publisher-controller",
 )
 
+# What the service asks, to compare with its rights; and what is done to policies, for what the service adds to it.
 AUDIT_POLICY = """\
 apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
 rules:
+  - level: Metadata
+    users: ["system:serviceaccount:eem-guardrail:eem-guardrail"]
   - level: Metadata
     verbs: [create, update, patch, delete, deletecollection]
     resources:
@@ -76,6 +81,7 @@ class Plane:
         self._folder = folder
         self._binaries = binaries
         self._ends: set[asyncio.Task[int]] = set()
+        self.processes: dict[str, asyncio.subprocess.Process] = {}
 
     @property
     def url(self) -> str:
@@ -83,29 +89,59 @@ class Plane:
         return f"https://{HOST}:{PORT}"
 
     @property
+    def pki(self) -> Path:
+        """The folder with the certificates and keys of the control plane."""
+        return self._folder / "pki"
+
+    @property
     def ca(self) -> Path:
         """The file with the certificate that signed the API server's."""
-        return self._folder / "pki" / "ca.crt"
+        return self.pki / "ca.crt"
 
     async def start(self) -> ApiClient:
         """Start it all and return a client of the API server, which is ready then."""
         self._write_files()
-        await self._spawn("etcd", self._etcd_flags())
-        await self._spawn("kube-apiserver", self._apiserver_flags())
+        await self.start_part("etcd")
         client = ApiClient(self.url, self.ca, ADMIN_TOKEN)
         try:
-            await self._until_ready(client)
+            await self.start_part("kube-apiserver", client)
         except PlaneError:
             await client.close()
             raise
-        await self._spawn("kube-controller-manager", self._controller_flags())
+        await self.start_part("kube-controller-manager")
         return client
+
+    async def start_part(self, name: str, client: ApiClient | None = None) -> None:
+        """
+        Start one process; with *client*, wait until the API server is ready.
+
+        Raises:
+            PlaneError: it ended, or was not ready in time.
+        """
+        flags = {
+            "etcd": self._etcd_flags,
+            "kube-apiserver": self._apiserver_flags,
+            "kube-controller-manager": self._controller_flags,
+        }
+        await self._spawn(name, flags[name]())
+        if client is not None:
+            await self._until_ready(client)
+
+    async def stop_part(self, name: str) -> None:
+        """End one process as a node that is shut down does: asked first, then made to."""
+        process = self.processes[name]
+        self._ends = {end for end in self._ends if end.get_name() != name}
+        process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), STOP_SECONDS)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
 
     def _write_files(self) -> None:
         for name in ("pki", "logs", "etcd"):
             (self._folder / name).mkdir()
-        in_cluster = ["kubernetes", "kubernetes.default", "kubernetes.default.svc"]
-        write_pki(self._folder / "pki", names=in_cluster, addresses=[HOST])
+        write_pki(self.pki, names=["kubernetes", "kubernetes.default", "kubernetes.default.svc"], addresses=[HOST])
         (self._folder / "audit-policy.yaml").write_text(AUDIT_POLICY)
         users = [
             f'{ADMIN_TOKEN},platform-admin,platform-admin,"system:masters"',
@@ -128,7 +164,7 @@ class Plane:
         ]
 
     def _apiserver_flags(self) -> list[str]:
-        pki = self._folder / "pki"
+        pki = self.pki
         return [
             "--etcd-servers=http://127.0.0.1:2379",
             f"--bind-address={HOST}",
@@ -170,6 +206,7 @@ class Plane:
                 stderr=log,
                 env={"GOMEMLIMIT": str(limits.memory_bytes), "PATH": os.environ["PATH"]},
             )
+        self.processes[name] = process
         self._ends.add(asyncio.create_task(process.wait(), name=name))
 
     async def _until_ready(self, client: ApiClient) -> None:

@@ -55,9 +55,7 @@ class PodProcess:
         Raises:
             ApiError: with status 404, a volume names what is not there (yet).
         """
-        for volume in self._pod["spec"].get("volumes", ()):
-            await write_volume(client, self._pod, volume, self._volume(volume["name"]))
-        await run("ip", "address", "replace", f"{self._address}/32", "dev", "lo")
+        await self.rewrite_volumes(client)
         spec = self._write_description()
         command = ["unshare", "--mount", sys.executable, "-m", "harness.container", str(spec)]
         limit = f"--as={ADDRESS_SPACE_BYTES}"
@@ -135,6 +133,25 @@ class PodProcess:
                 return False
         return True
 
+    def signal(self, number: int) -> None:
+        """Send the process a signal."""
+        self._started.send_signal(number)
+
+    @property
+    def probe_period_seconds(self) -> float:
+        """How often the manifest has the readiness of a ready container asked."""
+        return float(self._container["readinessProbe"].get("periodSeconds", 10))
+
+    @property
+    def failure_threshold(self) -> int:
+        """How many of these questions in a row must fail until it is not ready."""
+        return int(self._container["readinessProbe"].get("failureThreshold", 3))
+
+    async def rewrite_volumes(self, client: ApiClient) -> None:
+        """Write anew what the volumes hold, as a kubelet does when that changes: tokens above all."""
+        for volume in self._pod["spec"].get("volumes", ()):
+            await write_volume(client, self._pod, volume, self._volume(volume["name"]))
+
     async def stop(self, grace_seconds: float) -> tuple[int, bool]:
         """End it as a kubelet does; return its status and whether it had to be killed."""
         killed = False
@@ -145,9 +162,7 @@ class PodProcess:
             except TimeoutError:
                 killed = True
                 self._started.kill()
-        status = await self._started.wait()
-        await run("ip", "address", "delete", f"{self._address}/32", "dev", "lo")
-        return status, killed
+        return await self._started.wait(), killed
 
 
 async def run(*command: str) -> None:

@@ -40,7 +40,7 @@ async def write_projection(client: ApiClient, pod: Json, source: Json, folder: P
     """Write one source of a projected volume."""
     match source:
         case {"serviceAccountToken": wanted}:
-            (folder / wanted["path"]).write_text(await request_token(client, pod, wanted))
+            replace_file(folder / wanted["path"], (await request_token(client, pod, wanted)).encode())
         case {"downwardAPI": {"items": items}}:
             for item in items:
                 (folder / item["path"]).write_text(field_of(pod, item["fieldRef"]["fieldPath"]))
@@ -68,7 +68,14 @@ async def write_keys(client: ApiClient, path: str, source: Json, folder: Path) -
     contents = dict(decoded(found))
     picked = {item["key"]: item["path"] for item in source.get("items", ())} or {key: key for key in contents}
     for key, name in picked.items():
-        (folder / name).write_bytes(contents[key])
+        replace_file(folder / name, contents[key])
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees the old content or the new one, never a part."""
+    written = path.with_name(f".{path.name}")
+    written.write_bytes(content)
+    written.replace(path)
 
 
 def decoded(found: Json) -> Iterator[tuple[str, bytes]]:

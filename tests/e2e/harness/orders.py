@@ -1,0 +1,77 @@
+"""What the tests may have done to the machine while it runs: stop, start and signal its processes, renew what they trust."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from harness.api import ApiClient, ApiError
+from harness.kubelet import Kubelet
+from harness.pki import renew_serving_pair, renew_token_pair
+from harness.plane import Plane, PlaneError
+
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class Orders:
+    """Do what a line of the tests wants, one at a time."""
+
+    def __init__(self, plane: Plane, kubelet: Kubelet, client: ApiClient) -> None:
+        self._plane = plane
+        self._kubelet = kubelet
+        self._client = client
+
+    async def obey(self, order: dict[str, Any]) -> dict[str, Any]:
+        """Do one order; give `done` with what there is to tell, or `error`."""
+        try:
+            return {"done": await getattr(self, f"_{order.pop('what')}")(**order)}
+        except (ApiError, PlaneError, KeyError, ProcessLookupError) as error:
+            return {"error": repr(error)}
+
+    async def _stop(self, name: str) -> None:
+        """End one process of the control plane."""
+        await self._plane.stop_part(name)
+
+    async def _start(self, name: str) -> None:
+        """Start it again; the API server until it is ready."""
+        await self._plane.start_part(name, self._client if name == "kube-apiserver" else None)
+
+    async def _signal(self, name: str, signal_name: str) -> None:
+        """Send a signal to a process of the control plane or to that of a pod."""
+        number = signal.Signals[signal_name]
+        if name in self._plane.processes:
+            self._plane.processes[name].send_signal(number)
+        else:
+            self._kubelet.processes[name].signal(number)
+
+    async def _renew_serving_pair(self) -> None:
+        """Give the API server's next start a new certificate by the same authority."""
+        renew_serving_pair(self._plane.pki)
+
+    async def _renew_token_key(self) -> None:
+        """Give its next start another key for service accounts' tokens: those that are out count no more."""
+        renew_token_pair(self._plane.pki)
+
+    async def _renew_tokens(self) -> None:
+        """Give every running pod a new token, as a kubelet does in time."""
+        for process in tuple(self._kubelet.processes.values()):
+            await process.rewrite_volumes(self._client)
+
+    async def _usage(self) -> dict[str, dict[str, float]]:
+        """Tell what each process takes: seconds of CPU, bytes of resident memory, file descriptors, threads."""
+        pids = {name: process.pid for name, process in self._plane.processes.items()}
+        pids |= {name: process.pid for name, process in self._kubelet.processes.items() if process.running}
+        return {name: usage_of(pid) for name, pid in pids.items()}
+
+
+def usage_of(pid: int) -> dict[str, float]:
+    """Read what one process takes."""
+    there = Path("/proc") / str(pid)
+    fields = (there / "stat").read_text().rpartition(")")[2].split()
+    return {
+        "cpu_seconds": (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND,
+        "threads": int(fields[17]),
+        "resident_bytes": int(fields[21]) * PAGE_BYTES,
+        "descriptors": len(list((there / "fd").iterdir())),
+    }

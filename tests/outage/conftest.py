@@ -1,0 +1,86 @@
+"""A machine of its own, the service with three replicas on it, and a namespace under load."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from harness.guard import GUARDED, PROBED, Guard
+from harness.loading import Load
+from harness.machine import Machine
+from harness.mix import prepared
+from harness.place import Place
+from harness.starting import running_machine
+
+REPLICAS = 3
+RATE = 40  # a second; what two cores still carry beside a control plane and another suite
+LONG_RATE = 200
+LONG_SECONDS = 3600
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every case here, and give it the time that it takes."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+            seconds = LONG_SECONDS if item.get_closest_marker("long") else 240
+            item.add_marker(pytest.mark.timeout(seconds, func_only=True))
+
+
+@pytest.fixture(scope="session")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """Start a control plane that these cases may stop and start."""
+    with running_machine(tmp_path_factory.mktemp("outage")) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def guard(machine: Machine) -> Guard:
+    """Install the service, and the kinds of Event Endpoint Management after it."""
+    installed = Guard(machine, {"spec": {"replicas": REPLICAS}})
+    installed.install()
+    installed.add_kinds()
+    return installed
+
+
+@pytest.fixture(scope="session")
+def names() -> Iterator[str]:
+    """Name the guarded namespaces that no case has had."""
+    return iter([name for name in GUARDED if name not in PROBED])
+
+
+@pytest.fixture
+def place(machine: Machine, guard: Guard, names: Iterator[str]) -> Place:
+    """Hand out one guarded namespace."""
+    return Place(next(names), machine, guard)
+
+
+@pytest.fixture(scope="session")
+def busy(machine: Machine, guard: Guard, names: Iterator[str]) -> Place:
+    """Prepare the namespace that all loads edit."""
+    made = Place(next(names), machine, guard)
+    made.set_up(*prepared(made.name))
+    return made
+
+
+@pytest.fixture
+def load(machine: Machine, busy: Place, request: pytest.FixtureRequest) -> Callable[..., Load]:
+    """Hand out a load on the prepared namespace, at the rate of the case's form."""
+    rate = LONG_RATE if request.node.get_closest_marker("long") else RATE
+
+    def begin(rate: float = rate, handshakes: float = 0.0) -> Load:
+        return Load(machine, busy.name, rate=rate, handshakes=handshakes)
+
+    return begin
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Callable[[str, object], None]:
+    """Print what was measured, for whoever writes it down (`pytest -rP`, or the file that the variable names)."""
+
+    def say(what: str, found: object) -> None:
+        line = json.dumps({"case": request.node.nodeid, "what": what, "found": found})
+        sys.stdout.write(line + "\n")
+
+    return say
