@@ -108,7 +108,7 @@ def test_a_list_names_what_changed_and_what_is_gone() -> None:
     assert not relist.take(mapping("same", 1))
     assert relist.take(mapping("newer", 8))
     assert relist.take(mapping("same", 1, uid="b", namespace="other"))
-    assert relist.before.keys() - relist.listed.keys() == {("ns", "gone")}
+    assert relist.gone() == (("ns", "gone"),)
 
 
 class Cluster(RuleBasedStateMachine):
@@ -170,7 +170,7 @@ class Cluster(RuleBasedStateMachine):
         for name, (uid, number) in self.truth.items():
             if relist.take(mapping(name, number, uid)):
                 self.cached[name] = number
-        for _, name in relist.before.keys() - relist.listed.keys():
+        for _, name in relist.gone():
             del self.cached[name]
         self.ordering.replace(relist, self.revision)
 

@@ -125,3 +125,7 @@ class Relist:
         name, version = name_of(mapping), version_of(mapping)
         self.listed[name] = version
         return not version.number or self.before.get(name) != version
+
+    def gone(self) -> tuple[Name, ...]:
+        """Give the names that the list no longer has, once all of it was taken."""
+        return tuple(self.before.keys() - self.listed.keys())
