@@ -44,7 +44,16 @@ def objects(size: Size) -> Iterator[ApiObject]:
 
 def _instance(kind: str, name: str) -> ApiObject:
     metadata = {"name": name, "namespace": NAMESPACE, "uid": f"uid-{name}"}
-    spec = {"license": {"accept": True, "license": "L-VTPK-22YZPK", "use": "EventAutomationNonProduction"}}
+    spec = {
+        "license": {
+            "accept": True,
+            "license": "L-VTPK-22YZPK",
+            "use": "EventAutomationNonProduction",
+            "metric": "VIRTUAL_PROCESSOR_CORE",
+        }
+    }
+    if kind == "EventGateway":
+        spec |= {"gatewayGroupName": "group", "gatewayID": name}
     return {"apiVersion": "events.ibm.com/v1beta1", "kind": kind, "metadata": metadata, "spec": spec}
 
 
