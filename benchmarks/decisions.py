@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from statistics import median
 
-from benchmarks.cluster import EDITED, GATEWAY_PODS, Size, objects, pods, policies, review
+from benchmarks.cluster import EDITED, GATEWAY_PODS, ApiObject, Size, objects, pods, policies, review
 from benchmarks.figures import AFTER_CHANGE, DECISION, OTHER_EVENT, POD_EVENT, Figures
 from benchmarks.plan import Plan
 from webhook.admission import Options, decide, decode_review
@@ -33,10 +34,10 @@ def measure(size: Size, plan: Plan, figures: Figures) -> None:
     figures.add(DECISION, size, [_microseconds(decide_all, plan.repeats) / len(requests)])
     figures.add(AFTER_CHANGE, size, [_microseconds(decide_after, plan.repeats)])
     for quantity, pod in ((POD_EVENT, some_pods[0]), (OTHER_EVENT, some_pods[-1])):
-        figures.add(quantity, size, [_microseconds(lambda _, pod=pod: _take(snapshot, pod), plan.repeats)])
+        figures.add(quantity, size, [_microseconds(partial(_take, snapshot, pod), plan.repeats)])
 
 
-def _take(snapshot: EemSnapshot, pod: dict[str, object]) -> None:
+def _take(snapshot: EemSnapshot, pod: ApiObject, _: int) -> None:
     snapshot.with_object(pod)
 
 
