@@ -12,6 +12,7 @@ from itertools import product
 
 from webhook.eem.view import EemNamespace
 from webhook.netpol.model import NetworkPolicy
+from webhook.netpol.sure import SURE
 
 PENDING_SECONDS = 60.0
 """How long an admitted change may take to be seen: the API server gives a request at most 60 s."""
@@ -105,7 +106,7 @@ class InFlight:
             return
         if len(pending) <= MOST_COMBINED:
             for happened in product((False, True), repeat=len(pending)):
-                if any(happened):
+                if SURE[any(happened)]:
                     yield _applied(view, [known for known, has in zip(pending, happened, strict=True) if has])
             return
         yield _applied(view, pending)
