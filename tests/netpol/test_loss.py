@@ -176,6 +176,13 @@ def test_nothing_is_lost(before: Sources, after: Sources, universe: Universe) ->
             sources_of(b.block(PODS_CIDR)), NOBODY, TOLD, perhaps(IPBLOCK_CLAUSE, ANY_POD), id="on a plugin not known"
         ),
         pytest.param(
+            sources_of(ALL_PODS),
+            sources_of(b.block("127.0.0.0/8")),
+            Universe(),
+            sure(ANY_POD),
+            id="no pod has loopback",
+        ),
+        pytest.param(
             sources_of(WEB, b.block(PODS_CIDR)),
             sources_of(b.block(PODS_CIDR)),
             TOLD,

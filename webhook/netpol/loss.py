@@ -175,8 +175,11 @@ def _pods_by_address(
             continue
         seen = universe.seen(family) if now or had else ()
         if by_label != ():
-            possible = possible or subtract(UNICAST[family], now) != ()
-            certain = certain or now == () or SURE[any(not SURE[holds(now, address)] for address in seen)]
+            outside = subtract(UNICAST[family], now)
+            possible = possible or outside != ()
+            certain = (
+                certain or outside == UNICAST[family] or SURE[any(not SURE[holds(now, address)] for address in seen)]
+            )
         if any_other != ():
             no_longer = subtract(intersect(had, UNICAST[family]), now)
             possible = possible or no_longer != ()
