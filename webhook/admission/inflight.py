@@ -169,7 +169,7 @@ class InFlight:
         """
         yield view
         states = self._states(view, name)
-        if not states:
+        if states == {}:
             return
         if prod(len(known) for known in states.values()) > MOST_WORLDS:
             yield _at_worst(view, states)
@@ -178,7 +178,7 @@ class InFlight:
         for chosen in islice(product(*states.values()), 1, None):
             world = view
             for policy_name, policy in zip(states, chosen, strict=True):
-                if policy is not view.policies.get(policy_name):
+                if policy is not states[policy_name][0]:  # the first is as it is known
                     world = world.with_policy(policy_name, policy)
             yield world
 
@@ -187,7 +187,9 @@ class InFlight:
         states: dict[str, States] = {}
         for known in self.pending:
             if known.name != name:
-                found = states.get(known.name) or (view.policies.get(known.name),)
+                # Looked up, not asked for: a call that gives None when it should not would count as "gone".
+                as_known = view.policies[known.name] if known.name in view.policies else None  # noqa: SIM401
+                found = states[known.name] if known.name in states else (as_known,)  # noqa: SIM401
                 for policy in (known.old, known.new):
                     if effect_of(policy) not in map(effect_of, found):
                         found = (*found, policy)
