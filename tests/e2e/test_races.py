@@ -8,7 +8,7 @@ from harness.racing import Racing
 Say = Callable[[str, object], None]
 
 SEED = 20261126
-LAG_SECONDS = 0.1  # well below what a refusal waits for the watch
+LAG_SECONDS = 0.05  # well below what a refusal waits for the watch
 PAIRS = [
     pytest.param(300, id="300"),
     pytest.param(10_000, id="10000", marks=[pytest.mark.long, pytest.mark.timeout(7200)]),

@@ -317,6 +317,26 @@ async def test_a_refusal_is_certain_once_the_watch_shows_the_change_before_it() 
     assert (removal.allowed, "try again" in removal.message) == (False, False)
 
 
+async def test_a_list_that_is_old_by_now_is_not_judged_again() -> None:
+    """The watch shows that the first removal has happened, and then there is no time left to list again."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    judge = cluster.judge()
+
+    async def hang_from_the_second_on() -> None:
+        if cluster.lists > 1:
+            await asyncio.Event().wait()
+
+    cluster.live = hang_from_the_second_on
+    await ask(judge, None, allow("a"))
+    asking = asyncio.create_task(ask(judge, None, allow("b")))
+    await cluster.waiting.wait()
+    cluster.remove("a")
+    cluster.seen()
+
+    assert not (await asking).allowed
+    assert cluster.lists == 2
+
+
 async def test_a_refusal_that_hangs_on_a_change_in_flight_says_so() -> None:
     """Nobody can tell in time whether the first removal happens: the second is refused, and may be tried again."""
     cluster = Cluster.of(DENY, allow("a"), allow("b"))

@@ -32,6 +32,8 @@ How long a refusal may take to be confirmed. The shortest timeout that a webhook
 keeps back half for its answer to arrive.
 """
 
+IN_DOUBT = "(A change of another policy was admitted a moment ago and may still be on its way; try again.)"
+
 ListPolicies = Callable[[str], Awaitable[Iterable[Mapping[str, Any]]]]
 """Read every NetworkPolicy of one namespace from the API server, as it is now; raises ClusterError."""
 
@@ -126,20 +128,20 @@ class PolicyJudge:
 
         It takes at most the time for one live list, whatever happens.
         """
-        listed: Listed | None = None
+        was_listed = False
         try:
             async with asyncio.timeout(self._live_seconds):
                 while True:
                     listed = await self._list(request.namespace, live)
-                    response = self._decide(request, listed)
+                    was_listed, response = True, self._decide(request, listed)
                     if not self._is_in_doubt(request, response, listed):
                         return response
                     await self._known.wait_until(partial(self._has_moved, request.namespace, listed.cached))
         except (ClusterError, TimeoutError) as error:
-            if listed is None:
+            if not was_listed:
                 return self._unconfirmed(response, error)
-        note = "(A change of another policy was admitted a moment ago and may still be on its way; try again.)"
-        return self._noted(self._decide(request, listed), note)
+        # What was listed is old by now and must not be judged again: the refusal stands.
+        return with_note(response, IN_DOUBT)
 
     def _is_in_doubt(self, request: AdmissionRequest, response: AdmissionResponse, listed: Listed) -> bool:
         """Say whether the request is refused only for what may come of changes that were admitted and not seen yet."""
@@ -234,11 +236,9 @@ class PolicyJudge:
     def _unconfirmed(self, response: AdmissionResponse, error: Exception) -> AdmissionResponse:
         reason = "it did not answer in time" if isinstance(error, TimeoutError) else str(error)
         log.warning("a verdict could not be confirmed", extra={"fields": {"reason": reason}})
-        return self._noted(response, f"(The API server could not be asked whether this still is so: {reason[:100]})")
-
-    @staticmethod
-    def _noted(response: AdmissionResponse, note: str) -> AdmissionResponse:
-        return response if response.allowed else with_note(response, note)
+        if response.allowed:
+            return response
+        return with_note(response, f"(The API server could not be asked whether this still is so: {reason[:100]})")
 
 
 def read_listed(

@@ -23,7 +23,7 @@ class ApiError(RuntimeError):
     """Carry the status code with which the API server refused."""
 
     def __init__(self, status: int, text: str) -> None:
-        super().__init__(f"{status}: {text[:500]}")
+        super().__init__(f"{status}: {text[:1500]}")
         self.status = status
 
 
