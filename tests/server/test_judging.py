@@ -27,8 +27,10 @@ from webhook.admission.inflight import MOST_PENDING, PENDING_SECONDS, SETTLE_SEC
 from webhook.cluster.errors import ApiError, UnreachableError
 from webhook.eem import EemSnapshot
 from webhook.server import NotReady
-from webhook.server.judging import InstanceJudge, PolicyJudge
+from webhook.server.judging import LIVE_SECONDS, InstanceJudge, PolicyJudge
+from webhook.server.limits import ANSWER_MARGIN_SECONDS
 from webhook.server.refusals import Overloaded
+from webhook.server.timeouts import MIN_TIMEOUT_SECONDS
 
 WORLD = (
     namespace("eem"),
@@ -466,6 +468,11 @@ async def test_a_live_list_that_hangs_ends_within_its_time() -> None:
 
     assert not removal.allowed
     assert "did not answer in time" in removal.message
+
+
+def test_a_refusal_comes_in_time_for_the_shortest_timeout_of_a_webhook() -> None:
+    """A list that hangs must not end in a call that failed, which nobody would explain."""
+    assert LIVE_SECONDS + ANSWER_MARGIN_SECONDS < MIN_TIMEOUT_SECONDS
 
 
 async def test_what_is_only_warned_about_is_confirmed_too() -> None:

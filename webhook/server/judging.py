@@ -32,6 +32,7 @@ How long a refusal may take to be confirmed. The shortest timeout that a webhook
 keeps back half for its answer to arrive.
 """
 
+LONGEST_REASON = 200  # characters: the path that was asked for has up to 122
 IN_DOUBT = "(A change of another policy was admitted a moment ago and may still be on its way; try again.)"
 
 ListPolicies = Callable[[str], Awaitable[Iterable[Mapping[str, Any]]]]
@@ -238,7 +239,9 @@ class PolicyJudge:
         log.warning("a verdict could not be confirmed", extra={"fields": {"reason": reason}})
         if response.allowed:
             return response
-        return with_note(response, f"(The API server could not be asked whether this still is so: {reason[:100]})")
+        return with_note(
+            response, f"(The API server could not be asked whether this still is so: {reason[:LONGEST_REASON]})"
+        )
 
 
 def read_listed(

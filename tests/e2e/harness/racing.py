@@ -4,6 +4,7 @@ import json
 import subprocess
 from typing import Any, Self
 
+from harness.arena import names
 from harness.machine import MODULES, Machine, measuring_variables
 from harness.waiting import wait_until
 
@@ -21,6 +22,7 @@ class Racing:
             "ca": str(machine.folder / "pki" / "ca.crt"),
             "environment": {"PYTHONPATH": MODULES, **measuring_variables()},
         }
+        self._odd = iter(names("odd"))
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
@@ -52,6 +54,10 @@ class Racing:
         if not answer:
             raise AssertionError((self._folder / "arena.log").read_text())
         return json.loads(answer)
+
+    def next_namespace(self) -> str:
+        """Name a namespace where somebody else is asked beside the service; no case has had it."""
+        return next(self._odd)
 
     def results(self, namespace: str) -> list[tuple[str, str, str]]:
         """Give (operation, name, result) of what the service decided in a namespace, the oldest first."""
