@@ -122,6 +122,13 @@ async def reflecting(
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what the store does not tell."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not condition():  # noqa: ASYNC110 - it has no event of its own
+            await asyncio.sleep(0)
+
+
 def contents(snapshot: EemSnapshot, resource: ResourceType) -> dict[tuple[str, str], str]:
     """Give, for every object of a kind, the revision that the fake API server wrote into its labels."""
     return {name: _revision(snapshot, resource, *name) for name in snapshot.names(resource.kind)}

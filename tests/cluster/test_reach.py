@@ -1,12 +1,11 @@
 """An API server that is gone is looked for once for all, without a flood, and everybody is back soon after it is."""
 
-import asyncio
 import logging
 from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
-from cluster_builders import BY_KIND, NAMESPACES, PATIENCE_SECONDS, PODS, Harness, contents, reflecting, truth
+from cluster_builders import BY_KIND, NAMESPACES, PODS, Harness, contents, reflecting, truth, until
 from fake_api_server import FakeApiServer, answer, api_server, hang_up
 
 from webhook.eem import WATCHED, ResourceType
@@ -29,13 +28,6 @@ def noting(server: FakeApiServer, harness: Harness) -> list[tuple[float, str]]:
     seen: dict[tuple[float, str], None] = {}
     server.on_request = lambda verb, plural: seen.setdefault((harness.time.now, f"{verb} {plural}"))
     return seen  # type: ignore[return-value]
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what the store does not tell."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - it has no event of its own
-            await asyncio.sleep(0)
 
 
 async def all_watched(server: FakeApiServer, *resources: ResourceType) -> None:
