@@ -94,6 +94,8 @@ class FakeApiServer:
         self.snapshots: dict[str, tuple[int, list[dict[str, Any]]]] = {}
         self.list_revision: Callable[[int], int] = lambda revision: revision
         self.bare_items = True
+        self.bodies: list[tuple[str, str, dict[str, Any]]] = []
+        self.patched: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]] = merged
         self.on_request: Callable[[str, str], object] = lambda *_: None
         self.changed = asyncio.Condition()
         self.url = ""
@@ -108,6 +110,10 @@ class FakeApiServer:
             app.router.add_get(resource.path(), self._handler(resource))
             if resource.namespaced:
                 app.router.add_get(resource.path("{namespace}"), self._handler(resource))
+            if resource in self.further:
+                place = resource.path("{namespace}") if resource.namespaced else resource.path()
+                app.router.add_post(place, self._writer(resource))
+                app.router.add_route("*", f"{place}/{{name}}", self._writer(resource))
         app.router.add_get("/readyz", self._readyz)
         self._runner = web.AppRunner(app, shutdown_timeout=0, access_log=None)
         await self._runner.setup()
@@ -227,6 +233,54 @@ class FakeApiServer:
 
         return handle
 
+    async def written_times(self, method: str, resource: ResourceType, times: int) -> None:
+        """Wait until so many writes of a kind were asked for."""
+        async with self.changed:
+            await self.changed.wait_for(lambda: len(self.asked(method, resource.plural)) >= times)
+
+    def _writer(self, resource: ResourceType) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        """Answer what is asked about one object: GET, POST, PUT with a comparison, PATCH."""
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            self.requests.append((request.method, resource.plural, dict(request.query), ""))
+            body = await request.json() if request.can_read_body else {}
+            self.bodies.append((request.method, resource.plural, body))
+            async with self.changed:
+                self.changed.notify_all()
+            queue = self.faults[request.method, resource.plural]
+            fault = queue.pop(0) if queue else self.always.get((request.method, resource.plural))
+            if fault is not None and (response := await fault(request)) is not None:
+                return response
+            namespace = request.match_info.get("namespace", "")
+            name = request.match_info.get("name") or body["metadata"]["name"]
+            existing = self.objects[resource.plural].get((namespace, name))
+            return self._write(request, resource, existing, body)
+
+        return handle
+
+    def _write(
+        self, request: web.Request, resource: ResourceType, existing: dict[str, Any] | None, body: dict[str, Any]
+    ) -> web.StreamResponse:
+        namespace = request.match_info.get("namespace", "")
+        if request.method == "POST" and existing is not None:
+            return web.json_response(status_body(409, "AlreadyExists", "it exists"), status=409)
+        if request.method != "POST" and existing is None:
+            return web.json_response(status_body(404, "NotFound", "it is not there"), status=404)
+        if request.method == "GET":
+            return web.json_response(existing)
+        name = request.match_info.get("name") or body["metadata"]["name"]
+        wanted = body.get("metadata", {})
+        for field_name in ("resourceVersion", "uid"):
+            if (
+                existing
+                and wanted.get(field_name, existing["metadata"][field_name]) != existing["metadata"][field_name]
+            ):
+                return web.json_response(status_body(409, "Conflict", f"{field_name} differs"), status=409)
+        fields = {key: value for key, value in body.items() if key not in {"apiVersion", "kind", "metadata"}}
+        if request.method == "PATCH" and existing is not None:
+            fields = self.patched(existing, body)
+        return web.json_response(self.put(resource, name, namespace, **fields))
+
     def _list(self, request: web.Request, resource: ResourceType) -> web.StreamResponse:
         limit = int(request.query.get("limit", "0"))
         token = request.query.get("continue", "")
@@ -295,6 +349,11 @@ class FakeApiServer:
                 wake.clear()
         finally:
             ended.cancel()
+
+
+def merged(existing: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+    """Apply a patch's top-level fields, as a merge patch of flat objects."""
+    return {key: value for key, value in (existing | patch).items() if key not in {"apiVersion", "kind", "metadata"}}
 
 
 def selected(request: web.Request) -> Callable[[str], bool]:

@@ -40,7 +40,8 @@ class AdmissionResponse:
         code: `status.code`; only sent with a refusal.
         reason: `status.reason`, Forbidden or Invalid.
         patch: RFC 6902 operations that a mutating webhook asks for; empty for none.
-        result: what the metrics count it as: allowed, denied, warned, audited, exempt, bypassed or errored.
+        result: what the metrics count it as: allowed, denied, warned, audited, exempt, bypassed, heartbeat or
+        errored.
         verdict: the evidence, for the log and for tests.
     """
 
@@ -74,7 +75,12 @@ def patched(verdict: Verdict, patch: Iterable[Mapping[str, Any]]) -> AdmissionRe
 
 
 def denied(
-    verdict: Verdict, code: int, causes: Iterable[Cause], audit_annotations: Mapping[str, str]
+    verdict: Verdict,
+    code: int,
+    causes: Iterable[Cause],
+    audit_annotations: Mapping[str, str],
+    *,
+    result: str = "denied",
 ) -> AdmissionResponse:
     """Refuse the change: 403 where it takes something away, 422 where the object itself is wrong."""
     return AdmissionResponse(
@@ -86,7 +92,7 @@ def denied(
         warnings=verdict.warnings,
         audit_annotations=audit_annotations,
         verdict=verdict,
-        result="denied",
+        result=result,
     )
 
 

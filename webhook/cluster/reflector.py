@@ -129,15 +129,22 @@ class Reflector:
                     await self._clock.sleep(self._retry.next_seconds())
             except ClusterError as error:
                 self._report(error)
-                asked = error.retry_after_seconds if isinstance(error, ApiError) else 0.0
-                longest = self._timing.retry.longest_seconds
-                await self._clock.sleep(max(self._retry.next_seconds(), min(asked, longest)))
+                await self._clock.sleep(self._pause(error))
             except Exception as error:  # noqa: BLE001 - see below
                 # A bug must not leave the cache silently stale: it is told, and the kind is listed again.
                 _log.exception("%s: unexpected", self.resource.plural)
                 self._report(error)
                 self._resource_version = None
                 await self._clock.sleep(self._retry.next_seconds())
+
+    def _pause(self, error: ClusterError) -> float:
+        """Say how long to wait after *error*: not at all where the history is gone, for an API server told us so."""
+        if not isinstance(error, ApiError):
+            return self._retry.next_seconds()
+        if error.status == HTTPStatus.GONE:
+            return 0.0  # the lists' own pace is kept in any case
+        longest = self._timing.retry.longest_seconds
+        return max(self._retry.next_seconds(), min(error.retry_after_seconds, longest))
 
     async def _list(self) -> None:
         early = self._listed_at + self._timing.list_interval_seconds - self._clock.monotonic()
