@@ -135,4 +135,4 @@ def test_role_grants_what_is_watched_and_nothing_else() -> None:
         for resource in rule["resources"]
     }
 
-    assert granted == {(one.group, one.plural): {"get", "list", "watch"} for one in WATCHED}
+    assert granted == {(one.group, one.plural): {"list", "watch"} for one in WATCHED}

@@ -1,18 +1,33 @@
-"""Replicas go on purpose, one after the other: nobody whom they serve may notice."""
+"""Replicas go on purpose: nobody whom they serve may notice, however late the news of it is."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
-from harness.guard import Guard
+from harness.decisions import complete_lines
+from harness.guard import NAMESPACE, Guard
 from harness.loading import Load
+from harness.machine import Machine
+from harness.objects import service_account
+from harness.waiting import wait_until
+from harness.witness import uncalled
 
 Say = Callable[[str, object], None]
 
+CONTROLLERS = "kube-controller-manager"
+LATE_SECONDS = 5  # how long the Service goes on leading to a replica that was told to go
+DRAIN = "EEM_GUARDRAIL_DRAIN_SECONDS"
+MOST_RESTARTS = 10  # a restart brings some new connections, and one in four or five goes there
+UNSYNCED = "eem-guardrail-unsynced"
+
 
 @pytest.mark.parametrize("restarts", [pytest.param(2, id="2"), pytest.param(20, id="20", marks=pytest.mark.long)])
-def test_rolling_restarts(guard: Guard, load: Callable[..., Load], figure: Say, restarts: int) -> None:
+def test_rolling_restarts(
+    machine: Machine, guard: Guard, load: Callable[..., Load], figure: Say, restarts: int
+) -> None:
     """While all replicas are replaced, every edit gets its verdict, and each replica ends by itself."""
     gone: dict[str, tuple[int, bool]] = {}
+    counted = uncalled(machine)
     with load(handshakes=2) as pressing:
         pressing.go_on(2)
         for _ in range(restarts):
@@ -24,4 +39,105 @@ def test_rolling_restarts(guard: Guard, load: Callable[..., Load], figure: Say, 
     found = pressing.report
     figure(f"{restarts} rolling restarts", found.summary())
     assert (found.dropped, found.wrong, found.handshake_failures) == ([], [], [])
+    assert uncalled(machine) == counted
     assert set(gone.values()) == {(0, False)}
+
+
+def busiest(guard: Guard, pods: list[str]) -> list[str]:
+    """Order replicas by how much they were asked, the busiest first."""
+    asked = {path.stem: len(complete_lines(path)) for path in guard.decisions.files()}
+    return sorted(pods, key=lambda pod: -asked[pod])
+
+
+def delete_unheard(machine: Machine, guard: Guard, pressing: Load) -> float:
+    """Delete all replicas but the idlest, while nobody takes them out of the Service; give when it was."""
+    pressing.go_on(2)
+    gone = busiest(guard, guard.ready())[:-1]
+    machine.order("signal", name=CONTROLLERS, signal_name="STOP")
+    try:
+        began = time.time()
+        machine.must("delete", "pods", *gone, f"--namespace={NAMESPACE}", "--wait=false")
+        pressing.go_on(LATE_SECONDS)
+    finally:
+        machine.order("signal", name=CONTROLLERS, signal_name="CONT")
+    guard.exits(set(gone))
+    guard.until_rolled_out()
+    return began
+
+
+def test_endpoints_removed_late(machine: Machine, guard: Guard, load: Callable[..., Load], figure: Say) -> None:
+    """Who has not heard that a replica goes, goes on being answered by it."""
+    with load(rate=60, handshakes=4) as pressing:
+        delete_unheard(machine, guard, pressing)
+
+    found = pressing.report
+    figure(f"endpoints removed {LATE_SECONDS} s late", found.summary())
+    assert (found.dropped, found.wrong, found.handshake_failures) == ([], [], [])
+
+
+@pytest.fixture
+def undrained(machine: Machine, guard: Guard) -> Iterator[None]:
+    """Have replicas that end as soon as they are told to, as long as the case lasts."""
+    command = ("set", "env", f"deployment/{NAMESPACE}", f"--namespace={NAMESPACE}")
+    machine.must(*command, f"{DRAIN}=0")
+    guard.until_rolled_out()
+    yield
+    machine.must(*command, f"{DRAIN}-")
+    guard.until_rolled_out()
+
+
+@pytest.mark.usefixtures("undrained")
+def test_without_drain_it_is_noticed(machine: Machine, guard: Guard, load: Callable[..., Load], figure: Say) -> None:
+    """The control of the cases above: replicas that do not wait until all have heard are missed, and that is seen."""
+    with load(rate=60, handshakes=4) as pressing:
+        began = delete_unheard(machine, guard, pressing)
+
+    found = pressing.report
+    figure("the same without drain", found.summary())
+    assert [one for one in found.handshake_failures if one["began"] >= began]
+
+
+@pytest.fixture
+def unsynced(machine: Machine, guard: Guard) -> Iterator[str]:
+    """Have the Service lead to a replica, too, that may read nothing and so never knows what there is."""
+    deployed = machine.must("get", "deployment", NAMESPACE, f"--namespace={NAMESPACE}", "--output=json").json
+    spec = deployed["spec"]["template"]["spec"] | {"serviceAccountName": UNSYNCED}
+    metadata = {"namespace": NAMESPACE, "name": UNSYNCED}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+    machine.apply(service_account(NAMESPACE, UNSYNCED), pod)
+    wait_until(lambda: machine.order("alive").get(UNSYNCED), f"{UNSYNCED} alive:\n{guard.last_words()}", seconds=30)
+    address = machine.must("get", "pod", UNSYNCED, f"--namespace={NAMESPACE}", "--output=jsonpath={.status.podIP}")
+    machine.apply(
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": metadata | {"labels": {"kubernetes.io/service-name": NAMESPACE}},
+            "addressType": "IPv4",
+            "endpoints": [{"addresses": [address.stdout], "conditions": {"ready": True}}],
+            "ports": [{"name": "https", "port": 8443, "protocol": "TCP"}],
+        }
+    )
+    yield UNSYNCED
+    for kind in ("endpointslice", "pod"):
+        machine.must("delete", kind, UNSYNCED, f"--namespace={NAMESPACE}", "--grace-period=1")
+
+
+def test_unsynced_replica_is_passed_over(
+    machine: Machine, guard: Guard, unsynced: str, load: Callable[..., Load], figure: Say
+) -> None:
+    """A replica that cannot know answers 503 with Retry-After: the API server asks another, and nobody sees it."""
+    counted = uncalled(machine)
+    shed = 0.0
+    with load(rate=60) as pressing:
+        for _ in range(MOST_RESTARTS):
+            guard.restart()  # the API server has to make its connections anew, each to any replica
+            pressing.go_on(1)
+            shed = guard.sum_of(unsynced, "eem_guardrail_reviews_shed_total")
+            if shed:
+                break
+
+    found = pressing.report
+    figure("beside a replica that is not synced", [found.summary(), f"{shed:.0f} answers of 503"])
+    assert (found.dropped, found.wrong) == ([], [])
+    assert uncalled(machine) == counted
+    assert shed > 0

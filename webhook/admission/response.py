@@ -114,3 +114,19 @@ def with_note(response: AdmissionResponse, note: str) -> AdmissionResponse:
     message = f"{shorten(response.message, LONGEST_MESSAGE - len(note) - 1)} {note}"
     verdict = None if response.verdict is None else replace(response.verdict, message=message)
     return replace(response, message=message, verdict=verdict)
+
+
+def on_old_knowledge(response: AdmissionResponse, resource: str, seconds: float) -> AdmissionResponse:
+    """
+    Say on how old a view a verdict rests.
+
+    In the audit log always; to whoever asked too, unless the mode is to tell nobody.
+
+    Args:
+        resource: the plural of the kind of which nothing was heard for longest.
+        seconds: for how long.
+    """
+    note = f"judged on a view that is {seconds:.0f} s old: the API server has said nothing of {resource} since"
+    annotated = {**response.audit_annotations, "stale-view": one_line(note, LONGEST_ANNOTATION)}
+    warnings = response.warnings if response.result == "audited" else (*response.warnings, warning(note))
+    return replace(response, warnings=warnings, audit_annotations=annotated)

@@ -102,5 +102,5 @@ class Observed:
     def _heard(self, kind: str) -> None:
         status = self.status[kind]
         status.objects = len(self._ordering)
-        status.last_event_timestamp_seconds = self._clock.wall()
+        status.heard(self._clock)
         self.announce()

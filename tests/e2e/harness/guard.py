@@ -16,7 +16,7 @@ from crds.definitions import definitions
 
 from harness.decisions import DEFAULTS, INSTANCES, POLICIES, DecisionLog, complete_lines
 from harness.machine import CHECKOUT, Machine
-from harness.objects import listed, namespace, policy
+from harness.objects import Json, listed, namespace, policy
 from harness.waiting import wait_until
 from webhook.eem.resources import EEM_GROUP, EEM_VERSION
 from webhook.eem.rules.version import NEWEST, Version
@@ -161,16 +161,21 @@ class Guard:
         self._machine.must("rollout", "restart", f"deployment/{NAMESPACE}", f"--namespace={NAMESPACE}")
         self.until_rolled_out()
 
-    @contextlib.contextmanager
-    def absent(self) -> Iterator[None]:
-        """Take every replica away for a while, and have as many again afterwards."""
+    def take_away(self) -> None:
+        """Take every replica away."""
         replicas = set(self.replicas())
         self._scale(0)
         self.exits(replicas)
+
+    @contextlib.contextmanager
+    def absent(self) -> Iterator[None]:
+        """Take every replica away for a while, and have as many again afterwards."""
+        replicas = len(self.replicas())
+        self.take_away()
         try:
             yield
         finally:
-            self._scale(len(replicas))
+            self._scale(replicas)
 
     def _scale(self, replicas: int) -> None:
         command = ("scale", f"deployment/{NAMESPACE}", f"--namespace={NAMESPACE}", f"--replicas={replicas}")
@@ -247,6 +252,8 @@ class Guard:
                 name = event["pod"].rpartition("/")[2]
                 if event["event"] == "ended" and name in replicas:
                     ended[name] = (event["status"], event["killed"])
+                elif event["event"] == "started":
+                    ended.pop(name, None)  # what ended before was killed, and began again
             return ended if ended.keys() == replicas else None
 
         return wait_until(look, f"the end of {replicas}", seconds=ENDED_SECONDS)
@@ -264,15 +271,45 @@ class Guard:
         path = f"/api/v1/namespaces/{NAMESPACE}/pods/http:{replica}:8080/proxy/metrics"
         return self._machine.must("get", "--raw", path).stdout
 
+    def sum_of(self, replica: str, metric: str) -> float:
+        """Add up the values that one metric of one replica has, whatever its labels say."""
+        found = re.findall(rf"^{re.escape(metric)}(?:\{{.*\}})? (\S+)$", self.metrics(replica), re.MULTILINE)
+        return sum(map(float, found))
+
+    def _pods(self) -> list[Json]:
+        """Read the pods that are not on their way out."""
+        pods = self._machine.must("get", "pods", f"--namespace={NAMESPACE}", "--output=json").json["items"]
+        return [one for one in pods if "deletionTimestamp" not in one["metadata"]]
+
     def replicas(self) -> list[str]:
         """Name the pods that serve and are not on their way out."""
-        pods = self._machine.must("get", "pods", f"--namespace={NAMESPACE}", "--output=json").json["items"]
-        return [one["metadata"]["name"] for one in pods if "deletionTimestamp" not in one["metadata"]]
+        return [one["metadata"]["name"] for one in self._pods()]
+
+    def ready(self) -> list[str]:
+        """Name those of them that are ready."""
+        return [one["metadata"]["name"] for one in self._pods() if is_ready(one)]
+
+    def until_unready(self) -> None:
+        """Wait until no pod is ready any more."""
+        wait_until(lambda: not self.ready(), "no replica ready", seconds=SEEN_SECONDS)
+
+    def until_ready(self, seconds: float = ROLLOUT_SECONDS) -> None:
+        """Wait until every pod that there is is ready."""
+        try:
+            wait_until(lambda: all(map(is_ready, self._pods())), "every replica ready", seconds=seconds)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}\n{self.last_words()}") from None
 
 
 def patched(kind: str, operations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Give a kustomization's patch of one of the service's registrations."""
     return {"target": {"kind": kind, "name": NAMESPACE}, "patch": json.dumps(operations)}
+
+
+def is_ready(pod: Json) -> bool:
+    """Say whether a pod's status calls it ready."""
+    conditions = pod.get("status", {}).get("conditions", ())
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
 def fields_of(schema: Mapping[str, Any]) -> Any:

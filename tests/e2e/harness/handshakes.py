@@ -16,7 +16,8 @@ import aiohttp
 
 NAMESPACE = "eem-guardrail"
 CONFIGURATION = f"/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/{NAMESPACE}"
-ENDPOINTS = f"/apis/discovery.k8s.io/v1/namespaces/{NAMESPACE}/endpointslices?labelSelector=kubernetes.io/service-name={NAMESPACE}"
+ENDPOINTS = f"/apis/discovery.k8s.io/v1/namespaces/{NAMESPACE}/endpointslices"
+OF_THE_SERVICE = {"labelSelector": f"kubernetes.io/service-name={NAMESPACE}"}
 PORT = 8443
 SERVER_NAME = f"{NAMESPACE}.{NAMESPACE}.svc"
 HANDSHAKE_SECONDS = 10.0  # what the API server's own client allows
@@ -32,7 +33,7 @@ class Handshakes:
         self.failures: list[dict[str, Any]] = []
 
     async def run(self, rate: float, stopped: asyncio.Event) -> None:
-        """Look at the registration *rate* times a second (0: never) until *stopped*, and meet every replica each time."""
+        """Look at the registration *rate* times a second (0: never) until *stopped*, and meet every replica then."""
         while rate and not stopped.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopped.wait(), 1 / rate)
@@ -46,7 +47,7 @@ class Handshakes:
         return {entry["clientConfig"].get("caBundle", "") for entry in entries}
 
     async def _addresses(self) -> list[str]:
-        async with self._session.get(ENDPOINTS) as answer:
+        async with self._session.get(ENDPOINTS, params=OF_THE_SERVICE) as answer:
             slices = (await answer.json()).get("items", ())
         ready = [one for part in slices for one in part["endpoints"] or () if one["conditions"]["ready"]]
         return [address for one in ready for address in one["addresses"]]

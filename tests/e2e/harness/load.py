@@ -93,8 +93,8 @@ async def show_progress(asking: Asking, path: Path) -> None:
         await asyncio.sleep(PROGRESS_SECONDS)
 
 
-async def serve(settings: dict[str, Any]) -> None:
-    """Ask until standard input ends, then write what was found."""
+async def serve(settings: dict[str, Any]) -> dict[str, Any]:
+    """Ask until standard input ends, and give what was found."""
     stopped = asyncio.Event()
     context = ssl.create_default_context(cafile=settings["ca"])
     async with aiohttp.ClientSession(
@@ -113,7 +113,7 @@ async def serve(settings: dict[str, Any]) -> None:
         )
         progress.cancel()
     used = os.times()
-    report = {
+    return {
         "requests": asking.requests,
         "failures": asking.failures,
         "lags": asking.lags,
@@ -121,8 +121,14 @@ async def serve(settings: dict[str, Any]) -> None:
         "handshake_failures": handshakes.failures,
         "cpu_seconds": used.user + used.system,
     }
-    Path(settings["report"]).write_text(json.dumps(report))
+
+
+def main() -> None:
+    """Read what to ask from the first argument, and write what was found into the file that it names."""
+    settings = json.loads(sys.argv[1])
+    found = asyncio.run(serve(settings))
+    Path(settings["report"]).write_text(json.dumps(found))
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(json.loads(sys.argv[1])))
+    main()

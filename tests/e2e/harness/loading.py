@@ -47,9 +47,9 @@ class LoadReport:
         """Handshakes with a pair that the registration of that moment does not trust."""
         return [one for one in self.handshake_failures if not one["trusted"]]
 
-    def dropped_since(self, began: float) -> list[float]:
-        """Give how long after *began* each dropped request was sent."""
-        return sorted(one["began"] - began for one in self.dropped if one["began"] >= began)
+    def dropped_between(self, earliest: float, latest: float) -> list[float]:
+        """Give when each dropped request was sent, of those sent between two times."""
+        return sorted(one["began"] for one in self.dropped if earliest <= one["began"] < latest)
 
     def summary(self) -> str:
         """Sum up in one line, for the figures in the documentation."""
@@ -60,7 +60,8 @@ class LoadReport:
         rate = len(taken) / span if span else 0.0
         late = sorted(self.lags)[int(len(self.lags) * 0.99)] if self.lags else 0.0
         return (
-            f"{len(taken)} requests in {span:.0f} s ({rate:.0f}/s), {len(self.dropped)} dropped, {len(self.wrong)} wrong; "
+            f"{len(taken)} requests in {span:.0f} s ({rate:.0f}/s), "
+            f"{len(self.dropped)} dropped, {len(self.wrong)} wrong; "
             f"p50 {cuts[499] * 1000:.0f} ms, p99 {cuts[989] * 1000:.0f} ms, max {max(taken, default=0) * 1000:.0f} ms; "
             f"late p99 {late * 1000:.0f} ms, generator {self.cpu_seconds:.1f} s CPU; "
             f"{self.handshakes} handshakes, {len(self.handshake_failures)} failed, {len(self.distrusted)} distrusted"

@@ -170,6 +170,24 @@ class Machine:
                 env=self._environment() | {"PYTHONPATH": MODULES},
             )
 
+    def run_program(self, module: str, settings: Mapping[str, Any]) -> Any:
+        """Run a module of the tests on the machine's network, and read the JSON that it prints."""
+        known = {"ca": str(self.folder / "pki" / "ca.crt"), **settings}
+        done = subprocess.run(
+            self._inside([sys.executable, "-m", module, json.dumps(known)]),
+            env=self._environment() | {"PYTHONPATH": MODULES},
+            capture_output=True,
+            text=True,
+            timeout=KUBECTL_SECONDS,
+            check=True,
+        )
+        return json.loads(done.stdout)
+
+    def apply(self, *objects: Mapping[str, Any]) -> None:
+        """Apply objects as the cluster's administrator; this has to work."""
+        listed = {"apiVersion": "v1", "kind": "List", "items": objects}
+        self.must("apply", "-f", "-", stdin=json.dumps(listed))
+
     def run(self, command: Sequence[str], stdin: str | None = None, seconds: float = KUBECTL_SECONDS) -> Answer:
         """Run one command on the machine's network."""
         done = subprocess.run(

@@ -1,9 +1,11 @@
-"""What the tests may have done to the machine while it runs: stop, start and signal its processes, renew what they trust."""
+"""What tests may have done to the machine while it runs: processes stopped, started, signalled; keys renewed."""
 
 import os
 import signal
 from pathlib import Path
 from typing import Any
+
+import aiohttp
 
 from harness.api import ApiClient, ApiError
 from harness.kubelet import Kubelet
@@ -39,7 +41,7 @@ class Orders:
 
     async def _signal(self, name: str, signal_name: str) -> None:
         """Send a signal to a process of the control plane or to that of a pod."""
-        number = signal.Signals[signal_name]
+        number = signal.Signals[f"SIG{signal_name}"]
         if name in self._plane.processes:
             self._plane.processes[name].send_signal(number)
         else:
@@ -58,6 +60,12 @@ class Orders:
         for process in tuple(self._kubelet.processes.values()):
             await process.rewrite_volumes(self._client)
 
+    async def _alive(self) -> dict[str, bool]:
+        """Tell of each running pod whether it answers its liveness probe."""
+        processes = dict(self._kubelet.processes)
+        async with aiohttp.ClientSession() as session:
+            return {name: await process.answers(session, "livenessProbe") for name, process in processes.items()}
+
     async def _usage(self) -> dict[str, dict[str, float]]:
         """Tell what each process takes: seconds of CPU, bytes of resident memory, file descriptors, threads."""
         pids = {name: process.pid for name, process in self._plane.processes.items()}
@@ -70,6 +78,7 @@ def usage_of(pid: int) -> dict[str, float]:
     there = Path("/proc") / str(pid)
     fields = (there / "stat").read_text().rpartition(")")[2].split()
     return {
+        "pid": pid,
         "cpu_seconds": (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND,
         "threads": int(fields[17]),
         "resident_bytes": int(fields[21]) * PAGE_BYTES,

@@ -121,17 +121,18 @@ class PodProcess:
 
     async def is_ready(self, session: aiohttp.ClientSession) -> bool:
         """Ask what the container's probes ask: it is ready when all of them are answered with 200."""
+        return await self.answers(session, "livenessProbe") and await self.answers(session, "readinessProbe")
+
+    async def answers(self, session: aiohttp.ClientSession, probe: str) -> bool:
+        """Ask what one probe of the container asks, and say whether it is answered with 200."""
         ports = {port.get("name"): port["containerPort"] for port in self._container.get("ports", ())}
-        for kind in ("livenessProbe", "readinessProbe"):
-            probe = self._container[kind]["httpGet"]
-            url = f"http://{self._address}:{ports.get(probe['port'], probe['port'])}{probe['path']}"
-            try:
-                async with session.get(url, timeout=aiohttp.ClientTimeout(total=PROBE_SECONDS)) as answer:
-                    if answer.status != HTTP_OK:
-                        return False
-            except (aiohttp.ClientError, TimeoutError):
-                return False
-        return True
+        asked = self._container[probe]["httpGet"]
+        url = f"http://{self._address}:{ports.get(asked['port'], asked['port'])}{asked['path']}"
+        try:
+            async with session.get(url, timeout=aiohttp.ClientTimeout(total=PROBE_SECONDS)) as answer:
+                return answer.status == HTTP_OK
+        except (aiohttp.ClientError, TimeoutError):
+            return False
 
     def signal(self, number: int) -> None:
         """Send the process a signal."""

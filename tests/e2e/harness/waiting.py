@@ -8,6 +8,7 @@ from typing import TypeVar
 Found = TypeVar("Found")
 
 PAUSE_SECONDS = 0.05  # between two looks
+HOLD_PAUSE_SECONDS = 0.5  # between two looks at what is to stay as it is
 
 
 def wait_until(look: Callable[[], Found | None], what: str, *, seconds: float) -> Found:
@@ -24,3 +25,18 @@ def wait_until(look: Callable[[], Found | None], what: str, *, seconds: float) -
             raise TimeoutError(f"{what}: not within {seconds:g} s")
         pause.wait(PAUSE_SECONDS)
     return found
+
+
+def hold(look: Callable[[], bool], what: str, *, seconds: float) -> None:
+    """
+    Look for *seconds* whether something stays true.
+
+    Raises:
+        AssertionError: it did not; the text says what was to stay, and for how long it did.
+    """
+    pause = threading.Event()
+    began = time.monotonic()
+    while time.monotonic() < began + seconds:
+        if not look():
+            raise AssertionError(f"{what}: no more after {time.monotonic() - began:.1f} s")
+        pause.wait(HOLD_PAUSE_SECONDS)

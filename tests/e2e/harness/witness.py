@@ -1,0 +1,52 @@
+"""What the API server itself counts and writes about the webhooks: a witness that is not ours."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from harness.decisions import complete_lines
+from harness.machine import Machine
+
+SERVICE_ACCOUNT = "system:serviceaccount:eem-guardrail:eem-guardrail"
+ERRORS = re.compile(
+    r'^apiserver_admission_webhook_rejection_count\{error_type="calling_webhook_error",.*\} (\S+)$', re.MULTILINE
+)
+IGNORED = re.compile(r"^apiserver_admission_webhook_fail_open_count\{.*\} (\S+)$", re.MULTILINE)
+
+
+def uncalled(machine: Machine) -> int:
+    """Give how often, since it started, the API server could not have a webhook's verdict."""
+    metrics = machine.must("get", "--raw", "/metrics").stdout
+    return int(sum(float(count) for pattern in (ERRORS, IGNORED) for count in pattern.findall(metrics)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """One request of the service's account, as the audit log has it; empty where it concerned no resource."""
+
+    verb: str
+    group: str
+    resource: str
+    namespace: str
+    name: str
+    status: int
+    agent: str
+
+
+def asked_by_the_service(machine: Machine) -> Iterator[Asked]:
+    """Yield what was asked with the service's account."""
+    for line in complete_lines(machine.logs / "audit.jsonl"):
+        entry = json.loads(line)
+        if entry["user"]["username"] == SERVICE_ACCOUNT:
+            concerned = entry.get("objectRef", {})
+            resource = "/".join(filter(None, (concerned.get("resource"), concerned.get("subresource"))))
+            yield Asked(
+                verb=entry["verb"],
+                group=concerned.get("apiGroup", ""),
+                resource=resource,
+                namespace=concerned.get("namespace", ""),
+                name=concerned.get("name", ""),
+                status=entry["responseStatus"]["code"],
+                agent=entry.get("userAgent", ""),
+            )

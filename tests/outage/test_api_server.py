@@ -1,0 +1,70 @@
+"""The API server goes and comes back: the service lives on, and soon knows what there is."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+from harness.guard import WATCHED, Guard
+from harness.machine import Machine
+from harness.objects import allow
+from harness.place import Place
+from harness.waiting import hold
+
+Say = Callable[[str, object], None]
+
+EXACT_SECONDS = 10
+DETECTED_SECONDS = 90  # a token is read again each minute, and at once where it is refused
+
+
+def back_and_exact(place: Place, limit: float) -> float:
+    """Change what there is as soon as the API server is back; give how long the service took to know."""
+    began = time.monotonic()
+    place.passed(place.apply(allow(place.name, "second", "gw", [8092])), "CREATE", "second")
+    place.passed(place.delete("allow-kafka"), "DELETE", "allow-kafka")
+    place.guard.until_seen(WATCHED, seconds=limit)
+    return time.monotonic() - began
+
+
+def stay_alive(machine: Machine, seconds: float) -> None:
+    """Leave the API server away for so long, and see that every replica lives."""
+    hold(lambda: all(machine.order("alive").values()), "every replica alive", seconds=seconds)
+
+
+@pytest.mark.parametrize("seconds", [pytest.param(10, id="10s"), pytest.param(300, id="5min", marks=pytest.mark.long)])
+def test_down(machine: Machine, place: Place, guard: Guard, figure: Say, seconds: float) -> None:
+    """While nobody answers, the replicas run on; when somebody does, they know what is there within ten seconds."""
+    place.set_up_gateway()
+    before = machine.order("usage")
+
+    machine.order("stop", name="kube-apiserver")
+    stay_alive(machine, seconds)
+    machine.order("start", name="kube-apiserver")
+    took = back_and_exact(place, EXACT_SECONDS)
+    text = place.denied(place.delete("second"), "DELETE", "second")
+
+    figure(f"API server down for {seconds} s", f"exact after {took:.1f} s")
+    assert "TCP/8092" in text
+    assert took <= EXACT_SECONDS
+    assert {name: machine.order("usage")[name]["pid"] for name in guard.replicas()} == {
+        name: before[name]["pid"] for name in guard.replicas()
+    }
+
+
+def test_trust_renewed(machine: Machine, place: Place, guard: Guard, figure: Say) -> None:
+    """A new certificate of the API server and new tokens are taken up: none that was valid before is needed again."""
+    place.set_up_gateway()
+
+    machine.order("stop", name="kube-apiserver")
+    machine.order("renew_serving_pair")
+    machine.order("renew_token_key")
+    machine.order("start", name="kube-apiserver")
+    for order in ("stop", "start"):  # its tokens are worth nothing any more either
+        machine.order(order, name="kube-controller-manager")
+    machine.order("renew_tokens")
+    took = back_and_exact(place, DETECTED_SECONDS)
+    text = place.denied(place.delete("second"), "DELETE", "second")
+
+    figure("certificate and tokens renewed", f"exact after {took:.1f} s")
+    assert "TCP/8092" in text
+    assert took <= DETECTED_SECONDS
+    assert len(guard.ready()) == len(guard.replicas())

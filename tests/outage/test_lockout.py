@@ -1,0 +1,70 @@
+"""Nobody is there to ask, and the registration says Fail: the cluster still has every way out."""
+
+import json
+import time
+from collections.abc import Callable
+
+from harness.guard import Guard
+from harness.machine import Machine
+from harness.objects import allow, owner
+from harness.place import Place
+from harness.waiting import wait_until
+
+Say = Callable[[str, object], None]
+
+PLANE = ("etcd", "kube-apiserver", "kube-controller-manager")
+COLD_SECONDS = 60
+COLLECTED_SECONDS = 60  # the garbage collector looks for new kinds each 30 s
+FINALIZERS = {"metadata": {"finalizers": ["example.com/hold"]}}
+NO_FINALIZERS = {"metadata": {"finalizers": None}}
+
+
+def test_cold_start(machine: Machine, place: Place, guard: Guard, figure: Say) -> None:
+    """A cluster that lost every process at once starts again by itself with the registration in place."""
+    place.set_up_gateway()
+
+    for name in reversed(PLANE):
+        machine.order("stop", name=name)
+    for replica in machine.order("alive"):
+        machine.order("signal", name=replica, signal_name="KILL")
+    began = time.monotonic()
+    for name in PLANE:
+        machine.order("start", name=name)
+    guard.until_unready()
+    unanswered = place.delete("allow-kafka")
+    guard.until_ready(COLD_SECONDS)
+    took = time.monotonic() - began
+    guard.until_seen()
+    text = place.denied(place.delete("allow-kafka"), "DELETE", "allow-kafka")
+
+    figure("cold start", f"ready {took:.1f} s after the first process of the control plane")
+    assert "failed calling webhook" in unanswered.stderr or "denied the request" in unanswered.stderr
+    assert "TCP/8092" in text
+    assert took <= COLD_SECONDS
+
+
+def test_owned_and_held_objects_go_with_nobody_to_ask(place: Place, guard: Guard) -> None:
+    """With no replica at all, owners are collected and finalizers removed: matchConditions keep these from asking."""
+    place.set_up_gateway(allow(place.name, "owned", "gw", [8092]))
+    uid = place.kubectl("get", "eventgateway", "gw", "--output=jsonpath={.metadata.uid}").stdout
+    owned = {"metadata": {"ownerReferences": [owner("EventGateway", "gw", uid)], **FINALIZERS["metadata"]}}
+    place.passed(place.patch("owned", owned, "merge"), "UPDATE", "owned", "exempt")
+    place.machine.must(
+        "patch", "eventgateway", "gw", f"--namespace={place.name}", "--type=merge", f"--patch={json.dumps(FINALIZERS)}"
+    )
+
+    with guard.absent():
+        place.machine.must("delete", "eventgateway", "gw", f"--namespace={place.name}", "--wait=false")
+        freed = place.kubectl("patch", "eventgateway", "gw", "--type=merge", f"--patch={json.dumps(NO_FINALIZERS)}")
+        wait_until(lambda: is_terminating(place, "owned"), "the garbage collection", seconds=COLLECTED_SECONDS)
+        released = place.patch("owned", NO_FINALIZERS, "merge")
+        wait_until(lambda: "owned" not in place.policies(), "the end of what was held", seconds=COLLECTED_SECONDS)
+
+    assert (freed.status, freed.stderr) == (0, "")
+    assert (released.status, released.stderr) == (0, "")
+
+
+def is_terminating(place: Place, name: str) -> bool:
+    """Say whether a policy is on its way out."""
+    found = place.policy(name)
+    return found is not None and "deletionTimestamp" in found["metadata"]

@@ -1,0 +1,40 @@
+"""What the service asked of the API server, after all that the cases before had it do, beside what it may ask."""
+
+from collections.abc import Iterator
+
+import yaml
+from harness.guard import NAMESPACE, Guard
+from harness.machine import Machine
+from harness.objects import Json
+from harness.witness import asked_by_the_service
+from test_attack import AGENT
+
+FORBIDDEN = 403
+
+
+def granted(manifests: list[Json]) -> Iterator[tuple[str, str, str]]:
+    """Yield each verb, group and resource that the roles of the service grant."""
+    for role in manifests:
+        if role["kind"] in ("Role", "ClusterRole"):
+            for rule in role["rules"]:
+                for verb in rule["verbs"]:
+                    yield from (
+                        (verb, group, resource) for group in rule["apiGroups"] for resource in rule["resources"]
+                    )
+
+
+def test_nothing_was_forbidden(machine: Machine, guard: Guard) -> None:
+    """Nothing that the service asked for was forbidden to it."""
+    asked = [one for one in asked_by_the_service(machine) if one.agent != AGENT]
+
+    assert len(asked) > len(guard.replicas())
+    assert [one for one in asked if one.status == FORBIDDEN] == []
+
+
+def test_everything_granted_was_used(machine: Machine, guard: Guard) -> None:
+    """Each verb that the manifests grant on each resource was used: there is no right too many."""
+    manifests = list(yaml.safe_load_all(machine.must("kustomize", str(guard.overlay)).stdout))
+    used = {(one.verb, one.group, one.resource) for one in asked_by_the_service(machine) if one.agent != AGENT}
+
+    assert set(granted(manifests)) - used == set()
+    assert NAMESPACE in {one["metadata"]["name"] for one in manifests}
