@@ -126,7 +126,8 @@ class Guard:
         """Give the patch of the Deployment, where there is one."""
         if self._deployment is None:
             return []
-        named = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": NAMESPACE}}
+        metadata = {"name": NAMESPACE, "namespace": NAMESPACE}
+        named = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata}
         return [{"patch": json.dumps({**named, **self._deployment})}]
 
     def _until_registered(self, name: str) -> None:
