@@ -39,13 +39,18 @@ class Holding:
         clock = surroundings.clock
         self._out, self._clock, self._lifetimes = surroundings, clock, lifetimes
         self._jitter = surroundings.rng.random()
-        self.wall = WallClock(clock, lifetimes.backdate.total_seconds() / 2)
+        self.wall = WallClock(
+            clock,
+            tolerance_seconds=lifetimes.backdate.total_seconds() / 2,
+            memory_seconds=lifetimes.leaf.total_seconds(),  # by then no leaf is valid, whatever the clock says
+        )
         self.known = False  # whether anything is known of the Secret
         self.secret: Secret | None = None
         self.material: Material | None = None
         self.fault: str | None = None
         self.fault_since = 0.0  # monotonic
         self._serving: Material | None = None
+        self._signed: Signed | None = None  # what is served
         self._refused: Material | None = None
         self._refused_at = 0.0
         self._trusted_since: Mapping[str, float] = {}
@@ -91,7 +96,7 @@ class Holding:
             return
         wanted = frozenset(fingerprint(each) for each in material.bundle)
         self._trusted_since = trusted_since(self._trusted_since, wanted, self._out.published(), self._clock.monotonic())
-        if material is self._serving or self._was_refused(material) or not self._may_serve(material):
+        if material is self._serving or self._was_refused(material) or not self._may_serve():
             return
         try:
             self._out.install(material)
@@ -100,6 +105,8 @@ class Holding:
             log.error("certificates: the pair was not taken", extra={"fields": {"reason": str(error)}})  # noqa: TRY400  the fault is in the pair
             return
         self._serving, self._refused = material, None
+        if self._leaf_authority is not None:
+            self._signed = Signed(leaf=material.leaf.certificate, authority=self._leaf_authority)
 
     def facts(self) -> Facts:
         """Give what the next step depends on besides the material."""
@@ -109,7 +116,7 @@ class Holding:
             steady_now=self.wall.steady_now(),
             trusted_seconds={each: monotonic - since for each, since in self._trusted_since.items()},
             settled_seconds=monotonic - self._settled_since,
-            serving=self._signed(),
+            serving=self._signed,
             requested=requested_rotation(self.secret) if self.secret is not None else None,
             jitter=self._jitter,
         )
@@ -153,14 +160,9 @@ class Holding:
     def _was_refused(self, material: Material) -> bool:
         return material is self._refused and self._clock.monotonic() - self._refused_at < RETRY_SECONDS
 
-    def _signed(self) -> Signed | None:
-        if self._serving is None or (authority := self._serving.leaf_authority) is None:
-            return None
-        return Signed(leaf=self._serving.leaf.certificate, authority=authority)
-
-    def _may_serve(self, material: Material) -> bool:
+    def _may_serve(self) -> bool:
         """Say whether no caller that trusts the pair in use would distrust the new one."""
-        serving, authority = self._signed(), material.leaf_authority
+        serving, authority = self._signed, self._leaf_authority
         if serving is None or authority is None or serving.authority == authority:
             return True
         if _has_ended(serving, self._clock.now()) or self.facts().trusts(authority, self._lifetimes):

@@ -26,6 +26,7 @@ from certs.trust import knows_all, nothing_published
 POLL_SECONDS = 30.0  # the monotonic clock stands still in a suspended machine: renewed within a minute of its waking
 SETTLE_SECONDS = 20.0  # a clock that jumped is often set right within seconds; no certificate rests on it till then
 GRACE_SECONDS = 3.0  # time for a replica that still has the authority in memory to restore it
+LEAST_SECONDS = 0.05  # to wait, so that no rounding of a time makes a loop that never rests
 PAUSE_SECONDS = 1.0  # between two writes, whatever happens to the Secret in between
 
 __all__ = ["ConflictError", "Keeper", "Secret", "Secrets", "StoreError", "Surroundings"]
@@ -117,7 +118,7 @@ class Keeper:
         while True:
             self._wake.clear()
             seconds = await self._turn()
-            await self._wait(min(seconds, POLL_SECONDS))
+            await self._wait(min(max(seconds, LEAST_SECONDS), POLL_SECONDS))
 
     async def _turn(self) -> float:
         """Do what is due, and give the seconds to wait."""
@@ -233,7 +234,7 @@ class Keeper:
 
     async def _wait(self, seconds: float) -> None:
         """Sleep until the time is over or somebody pokes."""
-        sleeping = asyncio.ensure_future(self._clock.sleep(max(seconds, 0.0)))
+        sleeping = asyncio.ensure_future(self._clock.sleep(seconds))
         waking = asyncio.ensure_future(self._wake.wait())
         try:
             await asyncio.wait((sleeping, waking), return_when=asyncio.FIRST_COMPLETED)

@@ -1,8 +1,10 @@
 """Tell the time, wait, and wait longer after each failure. All of it is an argument, so that tests need not wait."""
 
 import asyncio
+import math
 import random
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -56,29 +58,42 @@ class WallClock:
     Args:
         tolerance_seconds: a jump that is smaller does no harm, for certificates are valid some time before they are
             made.
+        memory_seconds: for how long a reading counts against later ones that are further on.
     """
 
-    def __init__(self, clock: Clock, tolerance_seconds: float) -> None:
+    def __init__(self, clock: Clock, *, tolerance_seconds: float, memory_seconds: float) -> None:
         self._clock = clock
-        self._tolerance_seconds = tolerance_seconds
-        self._offset = self._least_offset = self._measure()
+        self._tolerance_seconds, self._memory_seconds = tolerance_seconds, memory_seconds
+        self._offset = self._measure()
         self._jumped_at = float("-inf")
+        # When each offset was last seen, the least first; an offset goes when a smaller one is seen after it.
+        self._offsets: deque[tuple[float, float]] = deque()
+        self.look()
 
     def look(self) -> None:
         """Compare the clocks."""
-        offset = self._measure()
+        monotonic, offset = self._clock.monotonic(), self._measure()
         if abs(offset - self._offset) > self._tolerance_seconds:
-            self._jumped_at = self._clock.monotonic()
+            self._jumped_at = monotonic
         self._offset = offset
-        self._least_offset = min(self._least_offset, offset)
+        while self._offsets and self._offsets[-1][1] >= offset:
+            self._offsets.pop()
+        self._offsets.append((monotonic, offset))
+        while self._offsets[0][0] < monotonic - self._memory_seconds:
+            self._offsets.popleft()
 
     def seconds_since_jump(self) -> float:
         """Say how long ago the wall clock jumped, by the monotonic clock."""
         return self._clock.monotonic() - self._jumped_at
 
     def steady_now(self) -> datetime:
-        """Give the time by the earliest reading so far, carried on by the monotonic clock: jumps do not hurry it."""
-        return datetime.fromtimestamp(self._clock.monotonic() + self._least_offset, UTC)
+        """
+        Give the time by the earliest of the remembered readings, carried on by the monotonic clock.
+
+        A jump forward does not hurry it, before the time to which it jumped would have had to be forgotten.
+        """
+        return datetime.fromtimestamp(self._clock.monotonic() + self._offsets[0][1], UTC)
 
     def _measure(self) -> float:
-        return self._clock.now().timestamp() - self._clock.monotonic()
+        """Give the wall clock's lead over the monotonic one, in whole seconds: smaller steps are no news."""
+        return float(math.floor(self._clock.now().timestamp() - self._clock.monotonic()))

@@ -69,6 +69,7 @@ class Store:
         self.refuses: set[str] = set()  # operations that are forbidden
         self.down = False
         self.latency_seconds = 0.0
+        self._read: tuple[int, Material] | None = None
         self.changed: list[Callable[[], None]] = []
 
     async def enter(self, operation: str) -> None:
@@ -104,7 +105,9 @@ class Store:
 
     def material(self) -> Material:
         assert self.secret is not None
-        return material_of(self.secret)
+        if self._read is None or self._read[0] != self.version:
+            self._read = (self.version, material_of(self.secret))
+        return self._read[1]
 
 
 @dataclass(eq=False)
@@ -126,6 +129,7 @@ class Replica:
     fails_to_install: bool = False
     counted: int = 0
     served: Material | None = None
+    authority: str = ""  # the fingerprint of what signed the pair that is served
     installs: int = 0
     keeper: Keeper = field(init=False)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -184,7 +188,10 @@ class Replica:
 
     async def living(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         with suppress(KilledError):
-            await work()
+            try:
+                await work()
+            except Exception as error:  # noqa: BLE001  a fault in the background fails the test
+                self.world.failures.append(error)
         self.kill()
 
     @property
@@ -203,6 +210,8 @@ class Replica:
             raise ValueError("no such pair")
         self.installs += 1
         self.served = material
+        assert material.leaf_authority is not None
+        self.authority = fingerprint(material.leaf_authority)
         self.world.check()
 
     def count(self) -> None:
@@ -228,6 +237,8 @@ class World:
 
     def __init__(self, *, replicas: int = 1, lifetimes: Lifetimes = FAST, seed: int = 0) -> None:
         self.loop = SimulatedLoop()
+        self.failures: list[BaseException] = []
+        self.loop.set_exception_handler(lambda _loop, told: self.failures.append(told["exception"]))
         self.rng = random.Random(seed)
         self.lifetimes = lifetimes
         self.wall_offset = 0.0  # seconds by which the replicas' clocks are wrong
@@ -250,18 +261,25 @@ class World:
 
     def run(self, seconds: float) -> None:
         self.loop.run_until_complete(asyncio.sleep(seconds))
+        self.raise_failures()
+
+    def raise_failures(self) -> None:
+        for failure in self.failures:
+            raise failure
 
     def run_until(self, holds: Callable[[], object], *, seconds: float = 60.0) -> float:
         """Let time pass until something holds, and give the seconds that took."""
 
         async def wait() -> float:
             began = self.loop.time()
-            while not holds():
+            while not holds() and not self.failures:
                 assert self.loop.time() - began < seconds, "it never came true"
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.1)
             return self.loop.time() - began
 
-        return self.loop.run_until_complete(wait())
+        seconds = self.loop.run_until_complete(wait())
+        self.raise_failures()
+        return seconds
 
     def call(self, work: Callable[[], object]) -> None:
         """Do something inside the loop."""
@@ -270,6 +288,7 @@ class World:
             work()
 
         self.loop.run_until_complete(inside())
+        self.raise_failures()
 
     def start(self, *replicas: Replica) -> None:
         self.call(lambda: [each.start() for each in replicas or self.replicas])
@@ -283,6 +302,12 @@ class World:
 
         self.loop.run_until_complete(end())
         self.loop.close()
+
+    def __enter__(self) -> "World":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
 
     def lead(self, replica: Replica | None) -> None:
         self.leader = replica
@@ -309,10 +334,8 @@ class World:
         for each in self.replicas:
             if each.served is None or self.trust_lost:
                 continue
-            authority = each.served.leaf_authority
-            assert authority is not None
             for bundle in self.entries:
-                assert not bundle or fingerprint(authority) in authorities_in(bundle), (
+                assert not bundle or each.authority in authorities_in(bundle), (
                     f"{each.name} serves what an entry does not trust"
                 )
 

@@ -78,7 +78,9 @@ class Keepers(RuleBasedStateMachine):
     def a_replica_is_killed(self, number: int) -> None:
         victim = self._replica(number)
         if self._secret_is_good() or any(
-            each.lives and each.keeper._holding.material for each in self.world.replicas if each is not victim  # noqa: SLF001  what it remembers decides whether trust can survive
+            each.lives and each.keeper._holding.material
+            for each in self.world.replicas
+            if each is not victim  # noqa: SLF001  what it remembers decides whether trust can survive
         ):
             self.world.call(victim.kill)
 
@@ -118,8 +120,11 @@ class Keepers(RuleBasedStateMachine):
             self.world.check()
 
     def teardown(self) -> None:
-        if not hasattr(self, "world"):
-            return
+        if hasattr(self, "world"):
+            with self.world:
+                self._come_to_rest()
+
+    def _come_to_rest(self) -> None:
         for each in self.world.replicas:
             each.watch_lag = each.view_lag = each.publish_lag = 0.0
             if not each.lives:
@@ -127,7 +132,6 @@ class Keepers(RuleBasedStateMachine):
         self.world.lead(self.world.replicas[-1])
         self.world.run_until(self._all_is_well, seconds=200.0)
         self.world.check()
-        self.world.close()
 
     def _all_is_well(self) -> bool:
         """In the end everyone serves what the Secret holds, and it is valid and needs nothing."""
@@ -139,7 +143,10 @@ class Keepers(RuleBasedStateMachine):
             len(material.bundle) == 1
             and now < material.leaf.certificate.not_valid_after_utc <= now + FAST.leaf + timedelta(seconds=1)
             and all(entry == material.bundle_pem for entry in self.world.entries)
-            and all(each.served and each.served.leaf.certificate == material.leaf.certificate for each in self.world.replicas)
+            and all(
+                each.served and each.served.leaf.certificate == material.leaf.certificate
+                for each in self.world.replicas
+            )
             and all(each.keeper.problem() is None for each in self.world.replicas)
         )
 
