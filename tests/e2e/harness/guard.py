@@ -252,6 +252,8 @@ class Guard:
                 name = event["pod"].rpartition("/")[2]
                 if event["event"] == "ended" and name in replicas:
                     ended[name] = (event["status"], event["killed"])
+                elif event["event"] == "started":
+                    ended.pop(name, None)  # what ended before was killed, and began again
             return ended if ended.keys() == replicas else None
 
         return wait_until(look, f"the end of {replicas}", seconds=ENDED_SECONDS)
