@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
+from docs.pictures import PICTURES
 from webhook.settings import Settings, flag_of
+from webhook.settings.flags import default_of
 from webhook.version import VERSION
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,7 +72,9 @@ def run_webhook(*arguments: str) -> subprocess.CompletedProcess[str]:
 def pins(lock: str) -> dict[str, str]:
     """Read the versions of a lock file by normalised name; every one must carry a hash."""
     text = (ROOT / "requirements" / lock).read_text()
-    found = re.findall(r"^([a-z0-9-]+)==(\S+) \\\n    --hash=sha256:[0-9a-f]{64}", text, re.MULTILINE)
+    found = re.findall(
+        r"^([a-z0-9-]+)(?:\[[a-z0-9,-]+\])?==(\S+) \\\n    --hash=sha256:[0-9a-f]{64}", text, re.MULTILINE
+    )
 
     assert len(found) == len(re.findall(r"^[^\s#]", text, re.MULTILINE))
     return dict(found)
@@ -234,24 +238,23 @@ def test_readme_shows_the_demos_refusal() -> None:
     assert " ".join(shown.split()) in " ".join(demo.stdout.split())
 
 
-def test_readme_lists_every_setting_with_its_default() -> None:
-    """The table of settings names each flag, in the code's order, and plain defaults are the ones that hold."""
-    rows = re.findall(r"^\| (`--.+?`) \| (.+?) \| .+ \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
-    flags = [re.findall(r"`(--[a-z-]+)`", row[0]) for row in rows]
-    words = {True: "on", False: "off"}
-    plain = {
-        flag_of(setting.name): words.get(setting.default, str(setting.default))
-        for setting in fields(Settings)
-        if isinstance(setting.default, str | int | float)
-    }
-    wrong = [
-        row
-        for row, named in zip(rows, flags, strict=True)
-        if set(named) <= set(plain) and re.findall("`([^`]+)`", row[1]) != [plain[flag] for flag in named]
-    ]
+def test_the_settings_page_is_what_the_code_says() -> None:
+    """docs/settings.md is what its command prints, and no setting is missing from it."""
+    command = [sys.executable, "-m", "webhook.settings.document"]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    rows = re.findall(r"^\| `(--[a-z-]+)`", printed, re.MULTILINE)
 
-    assert [flag for named in flags for flag in named] == [flag_of(setting.name) for setting in fields(Settings)]
-    assert wrong == []
+    assert (ROOT / "docs/settings.md").read_text() == printed
+    assert sorted(rows) == sorted(flag_of(setting.name) for setting in fields(Settings))
+
+
+def test_readme_names_flags_that_exist() -> None:
+    """Every flag in the README's table of settings is one that the code has, with the default that holds."""
+    rows = re.findall(r"^\| `(--[a-z-]+)` \| (.+?) \| .+ \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    known = {flag_of(setting.name): default_of(setting) for setting in fields(Settings)}
+
+    assert rows
+    assert [(flag, known.get(flag)) for flag, _ in rows] == [(flag, default.strip("`")) for flag, default in rows]
 
 
 def test_the_check_command_runs_the_readmes_tests() -> None:
@@ -273,3 +276,10 @@ def test_the_image_holds_the_service_alone() -> None:
     ]
     assert re.search(r"^USER 10001:10001$", final, re.MULTILINE)
     assert re.search(r'^ENTRYPOINT \["python", "-m", "webhook"\]$', final, re.MULTILINE)
+
+
+def test_the_pictures_are_what_the_code_draws() -> None:
+    """Each picture of docs/ that a command makes is the one that it makes now."""
+    drawn = {name: draw() for name, draw in PICTURES.items()}
+
+    assert {name: (ROOT / "docs" / name).read_text() for name in drawn} == drawn

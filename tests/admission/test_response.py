@@ -3,7 +3,8 @@
 import pytest
 
 from admission.reviews import default_deny, gateway, judged, verdict_of, world
-from webhook.admission.response import with_note
+from webhook.admission import Options
+from webhook.admission.response import on_old_knowledge, with_note
 
 
 @pytest.mark.parametrize("note", ["(one note)", "n" * 1000], ids=["short", "long"])
@@ -16,3 +17,22 @@ def test_a_note_is_added_within_the_length_of_a_message(note: str) -> None:
     assert len(noted.message) <= 1024
     assert verdict_of(noted).message == noted.message
     assert (noted.causes, noted.code, noted.allowed) == (response.causes, response.code, response.allowed)
+
+
+def test_an_old_view_is_told_and_noted_beside_what_else_is() -> None:
+    """A verdict on an old view keeps all that it said, and says on what it rests."""
+    response = judged(world(gateway()), default_deny())
+    told = on_old_knowledge(response, "networkpolicies", 600.2)
+    note = "judged on a view that is 600 s old: the API server has said nothing of networkpolicies since"
+
+    assert told.warnings == (*response.warnings, note)
+    assert told.audit_annotations == {**response.audit_annotations, "stale-view": note}
+    assert (told.allowed, told.message, told.verdict) == (False, response.message, response.verdict)
+
+
+def test_audit_mode_notes_an_old_view_and_tells_nobody() -> None:
+    """Where nobody is to be told anything, only the audit log hears of it."""
+    told = on_old_knowledge(judged(world(gateway()), default_deny(), options=Options(mode="audit")), "pods", 600)
+
+    assert told.warnings == ()
+    assert "stale-view" in told.audit_annotations

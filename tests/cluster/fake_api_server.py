@@ -4,7 +4,7 @@ import asyncio
 import json
 import ssl
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -77,7 +77,8 @@ class FakeApiServer:
     It numbers every change, as etcd does, and forgets history when it is told to.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *further: ResourceType) -> None:
+        self.further = further
         self.revision = 100
         self.compacted = 0
         self.objects: dict[str, dict[tuple[str, str], dict[str, Any]]] = defaultdict(dict)
@@ -91,6 +92,8 @@ class FakeApiServer:
         self.snapshots: dict[str, tuple[int, list[dict[str, Any]]]] = {}
         self.list_revision: Callable[[int], int] = lambda revision: revision
         self.bare_items = True
+        self.bodies: list[tuple[str, str, dict[str, Any]]] = []
+        self.patched: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]] = merged
         self.on_request: Callable[[str, str], object] = lambda *_: None
         self.changed = asyncio.Condition()
         self.url = ""
@@ -101,10 +104,14 @@ class FakeApiServer:
     async def start(self, ssl_context: ssl.SSLContext | None = None) -> None:
         """Listen; again on the same port after a stop."""
         app = web.Application()
-        for resource in WATCHED:
+        for resource in (*WATCHED, *self.further):
             app.router.add_get(resource.path(), self._handler(resource))
             if resource.namespaced:
                 app.router.add_get(resource.path("{namespace}"), self._handler(resource))
+            if resource in self.further:
+                place = resource.path("{namespace}") if resource.namespaced else resource.path()
+                app.router.add_post(place, self._writer(resource))
+                app.router.add_route("*", f"{place}/{{name}}", self._writer(resource))
         self._runner = web.AppRunner(app, shutdown_timeout=0, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=ssl_context, reuse_address=True)
@@ -209,6 +216,54 @@ class FakeApiServer:
 
         return handle
 
+    async def written_times(self, method: str, resource: ResourceType, times: int) -> None:
+        """Wait until so many writes of a kind were asked for."""
+        async with self.changed:
+            await self.changed.wait_for(lambda: len(self.asked(method, resource.plural)) >= times)
+
+    def _writer(self, resource: ResourceType) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        """Answer what is asked about one object: GET, POST, PUT with a comparison, PATCH."""
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            self.requests.append((request.method, resource.plural, dict(request.query), ""))
+            body = await request.json() if request.can_read_body else {}
+            self.bodies.append((request.method, resource.plural, body))
+            async with self.changed:
+                self.changed.notify_all()
+            queue = self.faults[request.method, resource.plural]
+            fault = queue.pop(0) if queue else self.always.get((request.method, resource.plural))
+            if fault is not None and (response := await fault(request)) is not None:
+                return response
+            namespace = request.match_info.get("namespace", "")
+            name = request.match_info.get("name") or body["metadata"]["name"]
+            existing = self.objects[resource.plural].get((namespace, name))
+            return self._write(request, resource, existing, body)
+
+        return handle
+
+    def _write(
+        self, request: web.Request, resource: ResourceType, existing: dict[str, Any] | None, body: dict[str, Any]
+    ) -> web.StreamResponse:
+        namespace = request.match_info.get("namespace", "")
+        if request.method == "POST" and existing is not None:
+            return web.json_response(status_body(409, "AlreadyExists", "it exists"), status=409)
+        if request.method != "POST" and existing is None:
+            return web.json_response(status_body(404, "NotFound", "it is not there"), status=404)
+        if request.method == "GET":
+            return web.json_response(existing)
+        name = request.match_info.get("name") or body["metadata"]["name"]
+        wanted = body.get("metadata", {})
+        for field_name in ("resourceVersion", "uid"):
+            if (
+                existing
+                and wanted.get(field_name, existing["metadata"][field_name]) != existing["metadata"][field_name]
+            ):
+                return web.json_response(status_body(409, "Conflict", f"{field_name} differs"), status=409)
+        fields = {key: value for key, value in body.items() if key not in {"apiVersion", "kind", "metadata"}}
+        if request.method == "PATCH" and existing is not None:
+            fields = self.patched(existing, body)
+        return web.json_response(self.put(resource, name, namespace, **fields))
+
     def _list(self, request: web.Request, resource: ResourceType) -> web.StreamResponse:
         limit = int(request.query.get("limit", "0"))
         token = request.query.get("continue", "")
@@ -223,7 +278,8 @@ class FakeApiServer:
         else:
             revision, start = self.revision, 0
             found = self.objects[resource.plural].items()
-            items = [mapping for (where, _), mapping in sorted(found) if namespace in {None, where}]
+            wanted = selected(request)
+            items = [mapping for (where, name), mapping in sorted(found) if namespace in {None, where} and wanted(name)]
             snapshot_id = str(len(self.requests))
             self.snapshots[snapshot_id] = revision, items
         page = items[start : start + limit] if limit else items[start:]
@@ -262,12 +318,14 @@ class FakeApiServer:
     async def _send(self, stream: Stream, resource: ResourceType) -> None:
         ended = asyncio.ensure_future(stream.ended.wait())
         wake: asyncio.Event = stream.request["wake"]
+        wanted = selected(stream.request)
         try:
             while not stream.ended.is_set():
                 for revision, plural, event_type, mapping in list(self.history):
                     if plural == resource.plural and revision > stream.position and not stream.paused:
                         stream.position = revision
-                        await stream.event(event_type, mapping)
+                        if wanted(mapping["metadata"]["name"]):
+                            await stream.event(event_type, mapping)
                 woken = asyncio.ensure_future(wake.wait())
                 await asyncio.wait({woken, ended}, return_when=asyncio.FIRST_COMPLETED)
                 woken.cancel()
@@ -276,10 +334,25 @@ class FakeApiServer:
             ended.cancel()
 
 
+def merged(existing: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+    """Apply a patch's top-level fields, as a merge patch of flat objects."""
+    return {key: value for key, value in (existing | patch).items() if key not in {"apiVersion", "kind", "metadata"}}
+
+
+def selected(request: web.Request) -> Callable[[str], bool]:
+    """Say which names a list or a watch is about; only selectors of one name are known."""
+    selector = request.query.get("fieldSelector", "")
+    field_name, _, wanted = selector.partition("=")
+    assert field_name in {"", "metadata.name"}, selector
+    return lambda name: not selector or name == wanted
+
+
 @asynccontextmanager
-async def api_server(ssl_context: ssl.SSLContext | None = None) -> AsyncIterator[FakeApiServer]:
-    """Run a fake API server."""
-    server = FakeApiServer()
+async def api_server(
+    ssl_context: ssl.SSLContext | None = None, *, further: Sequence[ResourceType] = ()
+) -> AsyncIterator[FakeApiServer]:
+    """Run a fake API server; *further* are kinds that it serves besides those that decisions rest on."""
+    server = FakeApiServer(*further)
     await server.start(ssl_context)
     try:
         yield server

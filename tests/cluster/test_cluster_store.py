@@ -1,6 +1,7 @@
 """The store swaps whole snapshots, tells who waits, and never mixes a list with what came before it."""
 
 import asyncio
+import math
 from collections.abc import Iterator
 from itertools import count
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from cluster_builders import NAMESPACES, PODS, FakeTime, contents
 
 from webhook.cluster import Clock, Store
+from webhook.cluster.store import Silence
 from webhook.eem import WATCHED, EemSnapshot
 
 
@@ -142,3 +144,59 @@ async def test_reset_makes_every_kind_known() -> None:
 
     assert store.has_synced
     assert store.status["Pod"].objects == 1
+
+
+async def test_staleness_is_the_time_since_the_api_server_last_spoke() -> None:
+    """A list, an event and a bookmark each begin it anew, for their own kind only; before the first it has no end."""
+    time = FakeTime()
+    store = Store([PODS, NAMESPACES], time.clock())
+    before = store.staleness_seconds("Pod")
+    await store.replace("Pod", [pod("a")])
+    time.now += 70
+    listed = store.staleness_seconds("Pod")
+    store.apply("Pod", "MODIFIED", pod("a", 2))
+    time.now += 5
+    event = store.staleness_seconds("Pod")
+    store.all_heard_before("Pod", 7)
+    bookmark = store.staleness_seconds("Pod")
+
+    assert (before, listed, event, bookmark) == (math.inf, 70, 5, 0)
+    assert store.staleness_seconds("Namespace") == math.inf
+
+
+async def test_the_longest_silence_counts_and_is_told_with_its_reason() -> None:
+    """The kind of which nothing was heard for longest decides, once that is longer than the bound."""
+    time = FakeTime()
+    store = Store([PODS, NAMESPACES], time.clock())
+    await store.replace("Pod", [])
+    time.now += 60
+    await store.replace("Namespace", [])
+    time.now += 240
+    at_the_bound = store.silence(), store.not_ready("Pod")
+    time.now += 1
+    store.status["Pod"].problem = "no connection"
+
+    assert at_the_bound == (None, None)
+    assert store.silence() == Silence(resource="pods", seconds=301)
+    assert store.silence(longer_than_seconds=302) is None
+    assert store.not_ready("Pod") == "the API server has said nothing of it for 301 s: no connection"
+    assert store.not_ready("Namespace") is None
+
+
+async def test_what_was_never_listed_or_is_forbidden_is_not_ready() -> None:
+    """Not known is worse than old, and says why."""
+    store = Store([PODS])
+    before = store.not_ready("Pod")
+    store.status["Pod"].problem = "the account may not list pods"
+
+    assert (before, store.not_ready("Pod")) == ("not listed yet", "the account may not list pods")
+
+
+async def test_files_never_grow_old() -> None:
+    """A cluster that is files is as true in a year as now."""
+    time = FakeTime()
+    store = Store(WATCHED, time.clock())
+    store.reset(EemSnapshot.from_objects([pod("a")]))
+    time.now += 365 * 86_400
+
+    assert (store.silence(), store.staleness_seconds("Pod"), store.not_ready("Pod")) == (None, 0, None)

@@ -95,25 +95,6 @@ async def test_lists_again_when_the_history_is_gone(*, as_event: bool) -> None:
         assert len(server.asked("list", "pods")) == 2
 
 
-async def test_lists_at_once_after_an_outage_that_outlasted_the_history() -> None:
-    """An API server that comes back and says 410 is there: the patience that its absence taught is not kept up."""
-    async with api_server() as server, reflecting(server, PODS) as harness:
-        await harness.same(PODS)
-        stream = await server.stream_of(PODS)
-        server.always["watch", "pods"] = answer(500)
-        stream.cut()
-        await server.asked_times("watch", PODS, 12)
-        server.put(PODS, "new", "ns")
-        harness.time.slept.clear()
-        server.always["watch", "pods"] = answer(410, "Expired", "too old resource version")
-        await server.asked_times("watch", PODS, 13)
-        del server.always["watch", "pods"]
-        await harness.same(PODS)
-
-        assert len(server.asked("list", "pods")) == 2
-        assert 0.0 in harness.time.slept
-
-
 async def test_lists_again_after_any_error_event() -> None:
     """Whatever a stream's ERROR event says, the place in the history is not to be trusted any more."""
     async with api_server() as server, reflecting(server, PODS) as harness:
@@ -297,9 +278,8 @@ async def test_missing_right_is_named_and_waited_for(verb: str, caplog: pytest.L
         server.always[verb, "networkpolicies"] = answer(403, "Forbidden", "not allowed")
         async with reflecting(server, POLICIES) as harness:
             status = harness.store.status["NetworkPolicy"]
-            await harness.until(lambda: bool(status.problem))
+            await harness.until(lambda: bool(status.problem) and not status.synced)
 
-            assert not status.synced
             assert f'apiGroups ["networking.k8s.io"], resources ["networkpolicies"], verbs ["{verb}"]' in status.problem
             assert status.problem in caplog.text
 
@@ -341,7 +321,7 @@ async def test_failures_are_retried_with_patience(verb: str, fault: Mode) -> Non
             lists = sorted(set(lists))
 
         assert all(later - earlier >= 1 for earlier, later in pairwise(lists))
-        assert tries[27] - tries[0] > 15
+        assert tries[27] - tries[0] > 60
         assert max(harness.time.slept) <= 30
 
 
@@ -399,7 +379,7 @@ async def test_streams_that_end_at_once_are_no_loop() -> None:
         async with reflecting(server, PODS) as harness:
             await server.asked_times("watch", PODS, 14)
 
-            assert harness.time.now - 1000 > 10
+            assert harness.time.now - 1000 > 30
             assert len(server.asked("list", "pods")) == 1
 
 

@@ -1,5 +1,7 @@
 """The example of a loss that is shown: as small as it gets, and somewhere that exists where it can be."""
 
+from collections.abc import Iterable
+
 import builders as b
 import pytest
 from hypothesis import assume, given
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from netpol.asking import sources_of
 from webhook.netpol.counterexample import MOST_NAMESPACES, PodExample, smallest_example
 from webhook.netpol.difference import PodWitness, difference
+from webhook.netpol.effort import Effort
 from webhook.netpol.labelspace import POD, Term, ValueSet, admits
 from webhook.netpol.model import Namespace
 from webhook.netpol.sources import EVERYONE, NOBODY, Sources
@@ -32,6 +35,13 @@ def example(namespace: str, labels: dict[str, str] | None = None, **namespace_la
 
 
 NOT_WEB = sources_of(b.peer(namespaces={}, pods=b.selector(b.expression("app", "NotIn", "web"))))
+
+
+def smallest(found: PodWitness, before: Sources, after: Sources, namespaces: Iterable[Namespace]) -> PodExample:
+    """Return the smallest example, found with the effort of one whole decision."""
+    return smallest_example(found, before, after, namespaces, Effort())
+
+
 WITH_TEAM = sources_of(b.peer(namespaces=b.selector(b.expression("team", "Exists"))))
 EXISTING = [space("shop"), space("bank", team="a")]
 
@@ -122,7 +132,7 @@ def test_examples(
     found: PodWitness, before: Sources, after: Sources, namespaces: list[Namespace], shown: PodExample
 ) -> None:
     """This example is shown for this witness."""
-    assert shown == smallest_example(found, before, after, namespaces)
+    assert shown == smallest(found, before, after, namespaces)
 
 
 def test_a_label_that_can_go_once_another_has() -> None:
@@ -134,23 +144,23 @@ def test_a_label_that_can_go_once_another_has() -> None:
         )
     )
 
-    assert smallest_example(witness(dict.fromkeys("abcd", "x")), EVERYONE, after, []) == example("any-namespace")
+    assert smallest(witness(dict.fromkeys("abcd", "x")), EVERYONE, after, []) == example("any-namespace")
 
 
 def test_a_label_that_can_go_where_the_pod_is_moved() -> None:
     """Labels are tried again in the namespace that is shown: there a pod without them is cut off too."""
     after = sources_of(b.peer(namespaces=b.selector(team="a"), pods=b.selector(b.expression("app", "DoesNotExist"))))
 
-    assert smallest_example(witness({"app": "x"}, team="a"), EVERYONE, after, [space("shop")]) == example("shop")
-    assert smallest_example(witness({"app": "x"}, team="a"), EVERYONE, after, []) == example("any-namespace")
+    assert smallest(witness({"app": "x"}, team="a"), EVERYONE, after, [space("shop")]) == example("shop")
+    assert smallest(witness({"app": "x"}, team="a"), EVERYONE, after, []) == example("any-namespace")
 
 
 def test_not_every_namespace_is_tried() -> None:
     """A refusal does not wait for thousands of namespaces."""
     spaces = [*(space(f"n{index}") for index in range(MOST_NAMESPACES)), space("bank", team="a")]
 
-    assert smallest_example(witness(team="a"), WITH_TEAM, NOBODY, spaces) == example("any-namespace", team="a")
-    assert smallest_example(witness(team="a"), WITH_TEAM, NOBODY, spaces[1:]) == example("bank")
+    assert smallest(witness(team="a"), WITH_TEAM, NOBODY, spaces) == example("any-namespace", team="a")
+    assert smallest(witness(team="a"), WITH_TEAM, NOBODY, spaces[1:]) == example("bank")
 
 
 # Laws
@@ -189,10 +199,10 @@ def without(labels: dict[str, str], key: str) -> dict[str, str]:
 @given(UNIONS | st.just(EVERYONE), UNIONS, SPACES)
 def test_an_example_is_cut_off_and_minimal(before: Sources, after: Sources, namespaces: list[Namespace]) -> None:
     """An example was admitted and is no longer, and of its labels not one can be dropped."""
-    found = difference(before.terms, after.terms)
+    found = difference(before.terms, after.terms, Effort())
     assume(found is not None)
     assert found is not None
-    shown = smallest_example(found, before, after, namespaces)
+    shown = smallest(found, before, after, namespaces)
     name = {b.NAME_LABEL: shown.namespace}
     known = [one.labels for one in namespaces if one.name == shown.namespace and not shown.namespace_labels]
     spaces = [labels for labels in known if is_cut_off(before.terms, after.terms, labels, shown.labels)] or [

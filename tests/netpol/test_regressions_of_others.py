@@ -7,6 +7,7 @@ import pytest
 
 from netpol.asking import ask, block_of, faults_of, policy_of, sources_of, word
 from webhook.netpol import ClusterSnapshot, SpecError
+from webhook.netpol.effort import Effort
 from webhook.netpol.evaluate import Outcome, Reason
 from webhook.netpol.intervals import WHOLE, address_of, holds
 from webhook.netpol.loss import lost_from_anywhere
@@ -218,7 +219,9 @@ def test_cilium_30003_one_port_name_in_two_containers(port: int, answer: str) ->
 def test_calico_6634_cilium_9209_blocks_and_pods(setting: IPBlockMatchesPods, answer: str) -> None:
     """projectcalico/calico#6634 and cilium/cilium#9209: an ipBlock matches pods on one plugin, not on the other."""
     policy = b.policy(ingress=[b.from_(b.block("10.244.0.0/16"))])
-    loss = lost_from_anywhere(EVERYONE, sources_of(b.block("0.0.0.0/0")), Universe(ipblock_matches_pods=setting))
+    loss = lost_from_anywhere(
+        EVERYONE, sources_of(b.block("0.0.0.0/0")), Universe(ipblock_matches_pods=setting), Effort()
+    )
 
     assert answer == to_server(policy, ipblock_matches_pods=setting)
     assert {"yes": None, "no": True, "unknown": False}[setting] is (None if loss is None else loss.decided)

@@ -195,12 +195,13 @@ class Running:
 
 
 @asynccontextmanager
-async def running(
+async def running(  # noqa: PLR0913  one argument for each part of a server
     judge: Judge = allow,
     *,
     limits: Limits | None = None,
     judges: Mapping[str, Judge] | None = None,
     checks: Mapping[str, Check] | None = None,
+    notes: Mapping[str, Check] | None = None,
     source: CertificateSource | None = None,
 ) -> AsyncIterator[Running]:
     """Serve on free ports of the loopback until the block ends."""
@@ -212,7 +213,7 @@ async def running(
     servers = Servers(
         serving,
         https=Endpoint(app=app, host=HOST, port=0, tls=source.context),
-        http=Endpoint(app=make_health_app(checks or {}, serving), host=HOST, port=0),
+        http=Endpoint(app=make_health_app(checks or {}, serving, notes or {}), host=HOST, port=0),
     )
     await servers.start()
     built = Running(servers=servers, app=app, serving=serving, source=source)

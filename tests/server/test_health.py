@@ -72,6 +72,7 @@ async def test_metrics_are_prometheus_text() -> None:
         "# TYPE eem_guardrail_cache_synced gauge",
         "# TYPE eem_guardrail_cache_objects gauge",
         "# TYPE eem_guardrail_cache_last_event_timestamp_seconds gauge",
+        "# TYPE eem_guardrail_cache_staleness_seconds gauge",
     ):
         assert name in text
 
@@ -110,3 +111,15 @@ async def test_nothing_else_is_served(method: str, path: str, status: int) -> No
 
     assert answer.status == status
     assert "location" not in answer.headers
+
+
+async def test_notes_are_shown_and_make_nobody_less_ready() -> None:
+    """What people should know is a line of ?verbose; the replica stays ready."""
+    notes = {"api-server": lambda: "does not answer", "drift": lambda: None}
+    async with running(checks={"synced": lambda: None}, notes=notes) as server:
+        short = await server.get("/readyz")
+        long = await server.get("/readyz?verbose")
+
+    assert (short.status, short.body) == (200, b"ok\n")
+    assert long.status == 200
+    assert long.body == b"[+]synced ok\n[+]serving ok\n[!]api-server: does not answer\n[+]drift ok\nok\n"

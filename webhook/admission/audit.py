@@ -12,6 +12,7 @@ from webhook.admission.scope import demand_of, universe_of
 from webhook.eem.instances import Requirement, SourcesDemand
 from webhook.eem.snapshot import EemSnapshot
 from webhook.eem.view import EemNamespace
+from webhook.netpol.effort import Effort
 from webhook.netpol.loss import lost_from_anywhere, lost_from_some
 from webhook.netpol.sources import EVERYONE
 from webhook.netpol.universe import Universe
@@ -37,13 +38,14 @@ def audit(snapshot: EemSnapshot, options: Options) -> Iterator[RequirementState]
 
 def _unmet(view: EemNamespace, demand: SourcesDemand, universe: Universe) -> set[Requirement]:
     found: set[Requirement] = set()
+    effort = Effort()
     for guarded in view.guarded:
         for requirement in guarded.needs:
             standing = view.standings[guarded.key]
             port = standing.ports[requirement.protocol, requirement.port]
             admitted = port.total if len(standing.isolating) else EVERYONE
             some = "some" in {requirement.sources, demand}
-            loss = (lost_from_some if some else lost_from_anywhere)(EVERYONE, admitted, universe)
+            loss = (lost_from_some if some else lost_from_anywhere)(EVERYONE, admitted, universe, effort)
             if loss is not None and loss.decided:
                 found.add(requirement)
     return found

@@ -1,6 +1,7 @@
 """
 Decide a review of a NetworkPolicy.
 
+0. The heartbeat is refused.
 1. What passes unjudged, passes; the audit annotation says why.
 2. A new object that cannot be understood is refused with every fault and its path; faults that the old one had stay.
 3. The change is judged. Refused if and only if something is lost (under --strict also what becomes undecided).
@@ -12,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from webhook.admission.evidence import Judging, losses_of, warnings_of
+from webhook.admission.heartbeat import answer_heartbeat, is_heartbeat
 from webhook.admission.inflight import InFlight, Pending
 from webhook.admission.judge import Change, Finding, as_live
 from webhook.admission.options import Options
@@ -25,6 +27,7 @@ from webhook.admission.verdict import Lost, ResourceName, Verdict
 from webhook.eem.resources import NETWORK_POLICIES
 from webhook.eem.snapshot import EemSnapshot
 from webhook.eem.view import EemNamespace
+from webhook.netpol.effort import Effort
 from webhook.netpol.faults import Fault
 from webhook.netpol.model import Namespace, NetworkPolicy
 from webhook.netpol.parse import read_policy
@@ -52,6 +55,8 @@ def decide(
         request = replace(request, name=metadata_text(request.object or request.old_object, "name"))
     resource = ResourceName(kind="NetworkPolicy", namespace=request.namespace, name=request.name)
     verdict = Verdict(allowed=True, operation=request.operation, resource=resource)
+    if is_heartbeat(request):
+        return answer_heartbeat(verdict)
     passed = unjudged(request, snapshot, options)
     if passed is not None:
         return allowed(replace(verdict, exempt=passed), "exempt", {"exempt": passed})
@@ -140,6 +145,7 @@ def _judged(  # noqa: PLR0913, PLR0917  the parts of one decision
     mode = mode_of(request.namespace, snapshot, options)
     demand = demand_of(request.namespace, snapshot, options)
     universe = universe_of(snapshot, options)
+    effort = Effort()
     findings: tuple[Finding, ...] = ()
     lost: tuple[Lost, ...] = ()
     known = changes[0].view
@@ -148,6 +154,7 @@ def _judged(  # noqa: PLR0913, PLR0917  the parts of one decision
             changes=changes if view is known else tuple(replace(change, view=view) for change in changes),
             demand=demand,
             universe=universe,
+            effort=effort,
         )
         found = judging.findings()
         if view is known:

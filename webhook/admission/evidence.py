@@ -12,11 +12,15 @@ from webhook.admission.verdict import Lost, PodsSeen
 from webhook.eem.instances import Requirement, SourcesDemand
 from webhook.netpol.counterexample import PodExample, smallest_example
 from webhook.netpol.difference import PodWitness
+from webhook.netpol.effort import MOST_STEPS, Effort
 from webhook.netpol.evaluate import full_name
 from webhook.netpol.loss import AddressWitness
 from webhook.netpol.model import Labels, Namespace, NetworkPolicy
 from webhook.netpol.reading import shorten
 from webhook.netpol.universe import Universe
+
+STEPS_FOR_EXAMPLES = MOST_STEPS // 4
+"""Steps for the examples of one refusal, besides those of its judgement: a quarter more."""
 
 LONGEST_SHOWN = 40
 """Characters of a name within a warning."""
@@ -29,6 +33,7 @@ class Judging:
     changes: tuple[Change, ...]
     demand: SourcesDemand
     universe: Universe
+    effort: Effort
 
     def findings(self) -> tuple[Finding, ...]:
         """Judge the request."""
@@ -56,7 +61,9 @@ class Judging:
         return frozenset({*change.view.policies, change.name})
 
     def _judge(self, changes: Iterable[Change]) -> tuple[Finding, ...]:
-        return tuple(finding for change in changes for finding in judge(change, self.demand, self.universe))
+        return tuple(
+            finding for change in changes for finding in judge(change, self.demand, self.universe, self.effort)
+        )
 
 
 def losses_of(judging: Judging, findings: Sequence[Finding], namespaces: Sequence[Namespace]) -> tuple[Lost, ...]:
@@ -67,11 +74,14 @@ def losses_of(judging: Judging, findings: Sequence[Finding], namespaces: Sequenc
             groups.setdefault((finding.requirement, finding.loss.decided), []).append(finding)
     lost = frozenset(judgement(finding) for finding in findings if finding.loss is not None)
     advice = Advice(ports=judging.ports, judged=judging.with_remedy, taken=judging.taken_names())
-    found = [_lost(group, advice.remedy(group, lost), namespaces) for group in groups.values()]
+    effort = Effort(left=STEPS_FOR_EXAMPLES)
+    found = [
+        _lost(group, advice.remedy(group, lost), _example(group[0], namespaces, effort)) for group in groups.values()
+    ]
     return tuple(sorted(found, key=lambda item: (not item.decided, item.pods.assumed, not item.pods.names)))
 
 
-def _lost(group: list[Finding], remedy: Mapping[str, Any] | None, namespaces: Sequence[Namespace]) -> Lost:
+def _lost(group: list[Finding], remedy: Mapping[str, Any] | None, example: PodExample | AddressWitness | None) -> Lost:
     first = group[0]
     requirement, loss = first.requirement, first.loss
     names = sorted({name for finding in group for name in finding.subject.names})
@@ -86,7 +96,7 @@ def _lost(group: list[Finding], remedy: Mapping[str, Any] | None, namespaces: Se
             names=tuple(names),
             assumed=all(finding.subject.assumed for finding in group),
         ),
-        counterexample=_example(first, namespaces),
+        counterexample=example,
         policies=tuple(policies),
         decided=loss is not None and loss.decided,
         why_undecided="" if loss is None else loss.why_undecided,
@@ -98,10 +108,10 @@ def _shown(policy: NetworkPolicy) -> str:
     return full_name(policy) if policy.name else f"{policy.namespace}/{GENERATED_NAME}"
 
 
-def _example(finding: Finding, namespaces: Sequence[Namespace]) -> PodExample | AddressWitness | None:
+def _example(finding: Finding, namespaces: Sequence[Namespace], effort: Effort) -> PodExample | AddressWitness | None:
     witness = None if finding.loss is None else finding.loss.witness
     if isinstance(witness, PodWitness):
-        return smallest_example(witness, finding.before, finding.after, namespaces)
+        return smallest_example(witness, finding.before, finding.after, namespaces, effort)
     return witness
 
 

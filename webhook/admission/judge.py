@@ -18,6 +18,7 @@ from webhook.eem.instances import Component, Requirement, SourcesDemand
 from webhook.eem.standing import Standing
 from webhook.eem.subjects import Subject
 from webhook.eem.view import EemNamespace, Guarded
+from webhook.netpol.effort import Effort
 from webhook.netpol.isolation import selects
 from webhook.netpol.loss import Loss, lost_from_anywhere, lost_from_some, only_pods_left
 from webhook.netpol.model import NetworkPolicy, Pod, PolicyType
@@ -81,10 +82,10 @@ class Finding:
     isolating: Policies
 
 
-def judge(change: Change, demand: SourcesDemand, universe: Universe) -> tuple[Finding, ...]:
+def judge(change: Change, demand: SourcesDemand, universe: Universe, effort: Effort) -> tuple[Finding, ...]:
     """Give a finding for every requirement of every subject that *change* touches and that does not simply hold."""
     findings = (
-        _find(change, guarded.subject, requirement, change.view.standings[guarded.key], demand, universe)
+        _find(change, guarded.subject, requirement, change.view.standings[guarded.key], demand, universe, effort)
         for guarded in change.touched
         for requirement in guarded.needs
     )
@@ -98,6 +99,7 @@ def _find(  # noqa: PLR0913, PLR0917  the parts of one question
     standing: Standing,
     demand: SourcesDemand,
     universe: Universe,
+    effort: Effort,
 ) -> Finding | None:
     port = (requirement.protocol, requirement.port)
     others = standing.ports[port].without(change.name)
@@ -110,7 +112,9 @@ def _find(  # noqa: PLR0913, PLR0917  the parts of one question
         worlds.append(_without_terminating(change, subject, requirement, standing))
     if demand == "some":
         requirement = replace(requirement, sources="some")
-    found = [finding for world in worlds if (finding := _in_world(change, world, requirement, universe)) is not None]
+    found = [
+        finding for world in worlds if (finding := _in_world(change, world, requirement, universe, effort)) is not None
+    ]
     if not found:
         return None
     worst = min(found, key=lambda finding: _badness(finding.loss))
@@ -143,14 +147,16 @@ def _without_terminating(change: Change, subject: Subject, requirement: Requirem
     return _World(subject=subject, requirement=requirement, others=others, isolated=bool(lasting))
 
 
-def _in_world(change: Change, world: _World, requirement: Requirement, universe: Universe) -> Finding | None:
+def _in_world(
+    change: Change, world: _World, requirement: Requirement, universe: Universe, effort: Effort
+) -> Finding | None:
     has = world.with_policy(change.new)
     if has.everyone:
         return None
     had = world.with_policy(change.old)
     lost = lost_from_anywhere if requirement.sources == "anywhere" else lost_from_some
-    loss = lost(had, has, universe)
-    missing = lost(EVERYONE, has, universe) if loss is None else None
+    loss = lost(had, has, universe, effort)
+    missing = lost(EVERYONE, has, universe, effort) if loss is None else None
     return Finding(
         requirement=requirement,
         subject=world.subject,

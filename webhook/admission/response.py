@@ -40,7 +40,8 @@ class AdmissionResponse:
         code: `status.code`; only sent with a refusal.
         reason: `status.reason`, Forbidden or Invalid.
         patch: RFC 6902 operations that a mutating webhook asks for; empty for none.
-        result: what the metrics count it as: allowed, denied, warned, audited, exempt, bypassed or errored.
+        result: what the metrics count it as: allowed, denied, warned, audited, exempt, bypassed, heartbeat or
+        errored.
         verdict: the evidence, for the log and for tests.
     """
 
@@ -74,7 +75,12 @@ def patched(verdict: Verdict, patch: Iterable[Mapping[str, Any]]) -> AdmissionRe
 
 
 def denied(
-    verdict: Verdict, code: int, causes: Iterable[Cause], audit_annotations: Mapping[str, str]
+    verdict: Verdict,
+    code: int,
+    causes: Iterable[Cause],
+    audit_annotations: Mapping[str, str],
+    *,
+    result: str = "denied",
 ) -> AdmissionResponse:
     """Refuse the change: 403 where it takes something away, 422 where the object itself is wrong."""
     return AdmissionResponse(
@@ -86,7 +92,7 @@ def denied(
         warnings=verdict.warnings,
         audit_annotations=audit_annotations,
         verdict=verdict,
-        result="denied",
+        result=result,
     )
 
 
@@ -108,3 +114,19 @@ def with_note(response: AdmissionResponse, note: str) -> AdmissionResponse:
     message = f"{shorten(response.message, LONGEST_MESSAGE - len(note) - 1)} {note}"
     verdict = None if response.verdict is None else replace(response.verdict, message=message)
     return replace(response, message=message, verdict=verdict)
+
+
+def on_old_knowledge(response: AdmissionResponse, resource: str, seconds: float) -> AdmissionResponse:
+    """
+    Say on how old a view a verdict rests.
+
+    In the audit log always; to whoever asked too, unless the mode is to tell nobody.
+
+    Args:
+        resource: the plural of the kind of which nothing was heard for longest.
+        seconds: for how long.
+    """
+    note = f"judged on a view that is {seconds:.0f} s old: the API server has said nothing of {resource} since"
+    annotated = {**response.audit_annotations, "stale-view": one_line(note, LONGEST_ANNOTATION)}
+    warnings = response.warnings if response.result == "audited" else (*response.warnings, warning(note))
+    return replace(response, warnings=warnings, audit_annotations=annotated)

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from webhook.cluster.errors import ApiError, ClusterError, ForbiddenError, UnreachableError
     from webhook.cluster.kubeconfig import Kubeconfig
     from webhook.cluster.listing import read_all, read_cluster
-    from webhook.cluster.pace import Clock, Delays
-    from webhook.cluster.reflector import Reflector, Timing
-    from webhook.cluster.store import KindStatus, Store
+    from webhook.cluster.pace import Clock, Delays, Timing
+    from webhook.cluster.reach import Reachability
+    from webhook.cluster.reflector import Reflector
+    from webhook.cluster.store import KindStatus, Silence, Store
 
 _HOMES = {
     "client": ("ApiClient",),
@@ -31,9 +32,10 @@ _HOMES = {
     "errors": ("ApiError", "ClusterError", "ForbiddenError", "UnreachableError"),
     "kubeconfig": ("Kubeconfig",),
     "listing": ("read_all", "read_cluster"),
-    "pace": ("Clock", "Delays"),
-    "reflector": ("Reflector", "Timing"),
-    "store": ("KindStatus", "Store"),
+    "pace": ("Clock", "Delays", "Timing"),
+    "reach": ("Reachability",),
+    "reflector": ("Reflector",),
+    "store": ("KindStatus", "Silence", "Store"),
 }
 
 __all__ = [
@@ -49,8 +51,10 @@ __all__ = [
     "ForbiddenError",
     "KindStatus",
     "Kubeconfig",
+    "Reachability",
     "Reflector",
     "ServiceAccount",
+    "Silence",
     "Store",
     "Timing",
     "Trust",

@@ -47,6 +47,7 @@ async def pages(
     client: ApiClient,
     path: str,
     *,
+    query: Mapping[str, str] | None = None,
     page_size: int = PAGE_SIZE,
     timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
 ) -> AsyncIterator[Page]:
@@ -55,15 +56,18 @@ async def pages(
 
     Without a resourceVersion, so that it is the latest state, never a lagging cache's (and so that `limit` is heeded).
 
+    Args:
+        query: what is asked besides, a fieldSelector.
+
     Raises:
         ApiError: status 410 when the list took so long that its `continue` token expired: begin again.
         ClusterError: as for any request.
     """
     token, size = "", page_size
     while True:
-        query = {"limit": str(size)} | ({"continue": token} if token else {})
+        asked = {**(query or {}), "limit": str(size)} | ({"continue": token} if token else {})
         try:
-            body = await client.get_bytes(path, query, timeout_seconds)
+            body = await client.get_bytes(path, asked, timeout_seconds)
         except AnswerTooLargeError:
             if size == 1:
                 raise

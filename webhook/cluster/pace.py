@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 # 5 ms of work at a time: an admission review that waits for the event loop then waits less than 10 ms.
@@ -27,6 +27,33 @@ class Delays:
     first_seconds: float
     longest_seconds: float
     reset_seconds: float = 120.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Timing:
+    """
+    How patient a reflector is; all in seconds.
+
+    Args:
+        retry: after failures (client-go's figures).
+        missing: between looks at a kind that is not installed.
+        list_interval_seconds: between the beginnings of two lists, whatever happens.
+        stall_seconds: without a whole line before a stream counts as dead: the API server sends a bookmark each 60.
+        watch_min_seconds: how long the server is asked to keep a stream, at least;
+        watch_max_seconds: and at most. The spread keeps replicas from coming back together.
+        short_watch_seconds: a stream that ended sooner counts as a failure, lest it be opened in a loop.
+        forbidden_seconds: how long a kind that is known may be forbidden before it counts as unknown: an API server
+            that starts forbids everything until it has read the roles.
+    """
+
+    retry: Delays = field(default_factory=lambda: Delays(first_seconds=0.8, longest_seconds=30.0))
+    missing: Delays = field(default_factory=lambda: Delays(first_seconds=1.0, longest_seconds=10.0))
+    list_interval_seconds: float = 1.0
+    stall_seconds: float = 90.0
+    watch_min_seconds: int = 300
+    watch_max_seconds: int = 600
+    short_watch_seconds: float = 1.0
+    forbidden_seconds: float = 30.0
 
 
 class Backoff:

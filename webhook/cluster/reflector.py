@@ -1,5 +1,5 @@
 """
-Keep one kind of the store as it is in the cluster: list, then watch, for ever.
+Keep a store, or whatever else takes in news, as one kind is in the cluster: list, then watch, for ever.
 
 It knows how an API server fails: streams that end, stall, or are cut anywhere; resourceVersions that expired; kinds
 that are not installed yet; rights that are missing. It does not know what an object means.
@@ -10,8 +10,8 @@ Source: Kubernetes API concepts, "Efficient detection of changes"; client-go too
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import chain
 from typing import Any, Final, NoReturn, cast
@@ -23,8 +23,9 @@ from webhook.cluster.errors import ApiError, ClusterError, ForbiddenError, Unrea
 from webhook.cluster.lines import LineSplitter, LineTooLongError
 from webhook.cluster.listing import complete, decode_items, pages
 from webhook.cluster.ordering import EventType, version_number
-from webhook.cluster.pace import Backoff, Clock, Delays, Turn
-from webhook.cluster.store import Store
+from webhook.cluster.pace import Backoff, Clock, Timing, Turn
+from webhook.cluster.reach import Reachability
+from webhook.cluster.sink import Sink
 from webhook.eem import OPTIONAL_KINDS, ResourceType
 
 _log: Final = logging.getLogger(__name__)
@@ -36,35 +37,32 @@ _LISTS_THAT_CONVINCE: Final = 5
 # A kind that vanished while it had objects is believed gone when it was missed twice: an API server that starts may
 # answer 404 before it has read its CustomResourceDefinitions, and an emptied cache would let every change pass.
 _MISSES_THAT_CONVINCE: Final = 2
-_RELIST_STATUSES: Final = frozenset({HTTPStatus.GONE, HTTPStatus.NOT_FOUND})
+_RELIST_STATUSES: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.GONE, HTTPStatus.NOT_FOUND})
+# What an API server says that has not come as far yet as another one had, or never will: a restored backup.
+_TOO_LARGE: Final = "too large resource version"
 _CHANGES: Final = frozenset({"ADDED", "MODIFIED", "DELETED"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Timing:
+class Selection:
     """
-    How patient a reflector is; all in seconds.
+    Which objects of a kind are meant; without arguments, all.
 
     Args:
-        retry: after failures; client-go's figures but for the longest, which is what a verdict may lag behind an API
-            server that has come back.
-        retry_after_seconds: the longest pause that the API server is given where it asks for one.
-        missing: between looks at a kind that is not installed.
-        list_interval_seconds: between the beginnings of two lists, whatever happens.
-        stall_seconds: without a whole line before a stream counts as dead: the API server sends a bookmark each 60.
-        watch_min_seconds: how long the server is asked to keep a stream, at least;
-        watch_max_seconds: and at most. The spread keeps replicas from coming back together.
-        short_watch_seconds: a stream that ended sooner counts as a failure, lest it be opened in a loop.
+        namespace: those of one namespace.
+        name: the one of this name. Rights that `resourceNames` limits cover lists and watches that are asked so.
     """
 
-    retry: Delays = field(default_factory=lambda: Delays(first_seconds=0.8, longest_seconds=5.0))
-    retry_after_seconds: float = 30.0
-    missing: Delays = field(default_factory=lambda: Delays(first_seconds=1.0, longest_seconds=10.0))
-    list_interval_seconds: float = 1.0
-    stall_seconds: float = 90.0
-    watch_min_seconds: int = 300
-    watch_max_seconds: int = 600
-    short_watch_seconds: float = 1.0
+    namespace: str | None = None
+    name: str | None = None
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """Give what a list or a watch is asked besides."""
+        return {} if self.name is None else {"fieldSelector": f"metadata.name={self.name}"}
+
+
+EVERYTHING: Final = Selection()
 
 
 class _Event(msgspec.Struct):
@@ -79,14 +77,16 @@ class _MissingError(ClusterError):
 
 
 class Reflector:
-    """Keeps one kind of a store up to date."""
+    """Keeps one kind of a sink up to date, or a selection of it."""
 
-    def __init__(  # noqa: PLR0913 - what it works on, and the three things that tests replace
+    def __init__(  # noqa: PLR0913 - what it works on, and what tests replace
         self,
         resource: ResourceType,
         client: ApiClient,
-        store: Store,
+        store: Sink,
         *,
+        selection: Selection = EVERYTHING,
+        reach: Reachability | None = None,
         clock: Clock | None = None,
         rng: random.Random | None = None,
         timing: Timing | None = None,
@@ -98,6 +98,9 @@ class Reflector:
         self._clock = clock or Clock()
         self._rng = rng or random.Random()  # noqa: S311 - spreads load, keeps no secret
         self._timing = timing or Timing()
+        self._reach = reach or Reachability(client, clock=self._clock, rng=self._rng)
+        self._path = resource.path(selection.namespace)
+        self._query = selection.query
         self._retry = Backoff(self._timing.retry, self._clock, self._rng)
         self._missing = Backoff(self._timing.missing, self._clock, self._rng)
         self._resource_version: str | None = None
@@ -105,6 +108,10 @@ class Reflector:
         self._listed_at = float("-inf")
         self._refused_lists = 0
         self._misses = 0
+        self._forbidden_at: float | None = None
+        self._spoke = False
+        self._mute = False
+        self._is_told = False
 
     async def run(self) -> None:
         """List and watch until cancelled; nothing that the API server does ends it."""
@@ -115,9 +122,16 @@ class Reflector:
                 await self._watch()
             except _MissingError:
                 await self._clock.sleep(self._missing.next_seconds())
+            except UnreachableError as error:
+                self._fault(error)
+                if not await self._reach.until_answered():
+                    self._tell()
+                    await self._clock.sleep(self._retry.next_seconds())
             except ClusterError as error:
                 self._report(error)
-                await self._clock.sleep(self._pause(error))
+                asked = error.retry_after_seconds if isinstance(error, ApiError) else 0.0
+                longest = self._timing.retry.longest_seconds
+                await self._clock.sleep(max(self._retry.next_seconds(), min(asked, longest)))
             except Exception as error:  # noqa: BLE001 - see below
                 # A bug must not leave the cache silently stale: it is told, and the kind is listed again.
                 _log.exception("%s: unexpected", self.resource.plural)
@@ -125,27 +139,18 @@ class Reflector:
                 self._resource_version = None
                 await self._clock.sleep(self._retry.next_seconds())
 
-    def _pause(self, error: ClusterError) -> float:
-        """Say how long to wait after *error*: not at all where the history is gone, for an API server told us so."""
-        if not isinstance(error, ApiError):
-            return self._retry.next_seconds()
-        if error.status == HTTPStatus.GONE:
-            return 0.0  # the lists' own pace is kept in any case
-        return max(self._retry.next_seconds(), min(error.retry_after_seconds, self._timing.retry_after_seconds))
-
     async def _list(self) -> None:
         early = self._listed_at + self._timing.list_interval_seconds - self._clock.monotonic()
         if early > 0:
             await self._clock.sleep(early)
         self._listed_at = self._clock.monotonic()
         try:
-            found = [page async for page in pages(self._client, self.resource.path())]
+            found = [page async for page in pages(self._client, self._path, query=self._query)]
         except ApiError as error:
             if error.status == HTTPStatus.NOT_FOUND and self.resource.kind in OPTIONAL_KINDS:
                 await self._miss()
             if error.status == HTTPStatus.FORBIDDEN:
-                self._store.mark(self.resource.kind, synced=False)
-                raise ForbiddenError("list", self.resource, error.message) from error
+                raise self._forbidden("list", error) from error
             raise
         resource_version = found[0].resource_version
         number = version_number(resource_version)
@@ -189,6 +194,7 @@ class Reflector:
         began = self._clock.monotonic()
         seconds = self._rng.randint(self._timing.watch_min_seconds, self._timing.watch_max_seconds)
         query = {
+            **self._query,
             "watch": "1",
             "allowWatchBookmarks": "true",
             "resourceVersion": version,
@@ -197,21 +203,24 @@ class Reflector:
         try:
             async with (
                 asyncio.timeout(stall_seconds) as deadline,
-                self._client.stream(self.resource.path(), query) as chunks,
+                self._client.stream(self._path, query) as chunks,
             ):
-                self._store.all_heard_before(self.resource.kind, version_number(version))
+                self._spoke = False
+                # A stream that opens is news of the API server, but not again and again if nothing ever follows.
+                if not self._mute:
+                    self._store.all_heard_before(self.resource.kind, version_number(version))
                 self._store.mark(self.resource.kind, synced=True)
                 self._recovered()
                 await self._follow(chunks, deadline)
         except TimeoutError as error:
+            self._mute = not self._spoke
             raise UnreachableError(f"the watch gave no whole line for {stall_seconds:g} s") from error
         except ApiError as error:
-            if error.status in _RELIST_STATUSES:
+            if error.status in _RELIST_STATUSES or _TOO_LARGE in error.message.lower():
                 self._resource_version = None
                 self._misses += error.status == HTTPStatus.NOT_FOUND
             if error.status == HTTPStatus.FORBIDDEN:
-                self._store.mark(self.resource.kind, synced=False)
-                raise ForbiddenError("watch", self.resource, error.message) from error
+                raise self._forbidden("watch", error) from error
             raise
         except (LineTooLongError, msgspec.MsgspecError) as error:
             # The same line would come again.
@@ -219,6 +228,7 @@ class Reflector:
             raise UnreachableError(f"the watch gave a line that is no event: {error}") from error
         lasted = self._clock.monotonic() - began
         if lasted < self._timing.short_watch_seconds:
+            self._mute = not self._spoke
             raise UnreachableError(f"the watch ended after {lasted:.1f} s")
 
     async def _follow(self, chunks: AsyncIterator[bytes], deadline: asyncio.Timeout) -> None:
@@ -227,6 +237,7 @@ class Reflector:
         async for chunk in chunks:
             for line in splitter.feed(chunk):
                 deadline.reschedule(loop.time() + self._timing.stall_seconds)
+                self._spoke, self._mute = True, False
                 self._take(msgspec.json.decode(line, type=_Event))
                 await turn.share()
 
@@ -245,15 +256,35 @@ class Reflector:
             self._newest = number
             self._resource_version = resource_version
 
+    def _forbidden(self, verb: str, error: ApiError) -> ForbiddenError:
+        """Give the error that names the right; what has been forbidden for long is not known any more."""
+        now = self._clock.monotonic()
+        self._forbidden_at = now if self._forbidden_at is None else self._forbidden_at
+        if now - self._forbidden_at >= self._timing.forbidden_seconds:
+            self._store.mark(self.resource.kind, synced=False)
+        return ForbiddenError(verb, self.resource, error.message)
+
     def _report(self, error: Exception) -> None:
+        self._fault(error)
+        self._tell()
+
+    def _fault(self, error: Exception) -> None:
+        """Take note of what is wrong."""
         problem = one_line(str(error)) or type(error).__name__
-        level = logging.DEBUG if problem == self._status.problem else logging.WARNING
-        _log.log(level, "%s: %s", self.resource.plural, problem)
+        self._is_told = self._is_told and problem == self._status.problem
         self._status.problem = problem
         self._store.announce()
 
+    def _tell(self) -> None:
+        """Log what is wrong, unless that was done."""
+        level = logging.DEBUG if self._is_told else logging.WARNING
+        _log.log(level, "%s: %s", self.resource.plural, self._status.problem)
+        self._is_told = True
+
     def _recovered(self) -> None:
-        if self._status.problem:
+        if self._is_told:
             _log.info("%s: up to date again", self.resource.plural)
+        self._is_told = False
+        self._forbidden_at = None
         self._status.problem = ""
         self._store.announce()

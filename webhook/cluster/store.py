@@ -7,13 +7,22 @@ kinds brought in the meantime is kept in a journal and applied to it first.
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from webhook.cluster.ordering import EventType, Ordering, name_of
 from webhook.cluster.pace import Clock, Turn
 from webhook.eem import WATCHED, EemSnapshot, ResourceType
+
+STALE_SECONDS: Final = 300.0
+"""
+After how long a silence a kind is no longer trusted.
+
+A bookmark comes each minute, and a stream without one is given up after 90 s and opened again: a silence that outlasts
+three such attempts is none of the API server's pauses.
+"""
 
 _Change = Callable[[EemSnapshot], EemSnapshot]
 
@@ -29,8 +38,9 @@ class KindStatus:
         objects: how many there are.
         lists: how many lists were taken in.
         last_event_timestamp_seconds: when the API server last said something of this kind (a list, an event, a
-        bookmark),
-            as seconds since 1970; 0 before the first time.
+            bookmark), as seconds since 1970; 0 before the first time.
+        heard_at_seconds: the same on the monotonic clock; minus infinity before the first time, infinity where it will
+            always be true.
         problem: what is wrong now, in words; empty when nothing is.
     """
 
@@ -40,7 +50,21 @@ class KindStatus:
     objects: int = 0
     lists: int = 0
     last_event_timestamp_seconds: float = 0.0
+    heard_at_seconds: float = -math.inf
     problem: str = ""
+
+    def heard(self, clock: Clock) -> None:
+        """Take note that the API server has just said something of this kind."""
+        self.last_event_timestamp_seconds = clock.wall()
+        self.heard_at_seconds = clock.monotonic()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Silence:
+    """How long the API server has said nothing of one kind, named by its plural."""
+
+    resource: str
+    seconds: float
 
 
 class Store:
@@ -130,8 +154,34 @@ class Store:
         """Take note that the API server has just said something of this kind."""
         status = self.status[kind]
         status.objects = len(self._orderings[kind])
-        status.last_event_timestamp_seconds = self._clock.wall()
+        status.heard(self._clock)
         self.announce()
+
+    def staleness_seconds(self, kind: str) -> float:
+        """
+        Say for how long the API server has said nothing of a kind: so old may be what is known of it.
+
+        Infinity where it never said anything; 0 where the cluster is files.
+        """
+        return max(self._clock.monotonic() - self.status[kind].heard_at_seconds, 0.0)
+
+    def silence(self, longer_than_seconds: float = STALE_SECONDS) -> Silence | None:
+        """Give the longest silence, where it is longer than that; None where all that is known is fresh."""
+        longest = min(self.status.values(), key=lambda status: status.heard_at_seconds)
+        seconds = self.staleness_seconds(longest.resource.kind)
+        if seconds <= longer_than_seconds:
+            return None
+        return Silence(resource=longest.resource.plural, seconds=seconds)
+
+    def not_ready(self, kind: str, stale_seconds: float = STALE_SECONDS) -> str | None:
+        """Say why no verdict should rest on what is known of a kind; None where it may."""
+        status, silent = self.status[kind], self.staleness_seconds(kind)
+        if not status.synced:
+            return status.problem or "not listed yet"
+        if silent <= stale_seconds:
+            return None
+        reason = f": {status.problem}" if status.problem else ""
+        return f"the API server has said nothing of it for {silent:.0f} s{reason}"
 
     def mark(self, kind: str, *, synced: bool) -> None:
         """Say that a kind cannot be kept up to date any more, or that it can again from what is known of it."""
@@ -145,7 +195,8 @@ class Store:
             status.synced = True
             status.objects = snapshot.count(kind)
             status.lists += 1
-            status.last_event_timestamp_seconds = self._clock.wall()
+            status.heard(self._clock)
+            status.heard_at_seconds = math.inf
         self.announce()
 
     async def wait_until(self, condition: Callable[[], bool]) -> None:

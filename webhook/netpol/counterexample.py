@@ -11,12 +11,16 @@ from functools import partial
 from itertools import islice
 from typing import TypeVar
 
-from webhook.netpol.difference import PodWitness
-from webhook.netpol.labelspace import NAMESPACE, POD, Key, admits
+from webhook.netpol.difference import PodWitness, merged
+from webhook.netpol.effort import BoundReachedError, Effort
+from webhook.netpol.labelspace import NAMESPACE, POD, Key, Term, admits
 from webhook.netpol.model import NAMESPACE_NAME_LABEL, Labels, Namespace
 from webhook.netpol.sources import Sources
 
 AnyKey = TypeVar("AnyKey", str, Key)
+
+IsExample = Callable[[Labels, Labels], bool]
+"""Say whether a pod is cut off that has these labels, its namespace's and its own."""
 
 MOST_NAMESPACES = 200
 """Existing namespaces that are tried: an example needs one, and a refusal must not wait for thousands."""
@@ -39,28 +43,60 @@ class PodExample:
 
 
 def smallest_example(
-    witness: PodWitness, before: Sources, after: Sources, namespaces: Iterable[Namespace]
+    witness: PodWitness, before: Sources, after: Sources, namespaces: Iterable[Namespace], effort: Effort
 ) -> PodExample:
-    """Give the smallest example like *witness*, in the first of *namespaces* where one stands."""
+    """
+    Give the smallest example like *witness*, in the first of *namespaces* where one stands.
+
+    Where the effort does not suffice, the example is a true one and may have a label too many.
+    """
     name = witness.namespace_labels.get(NAMESPACE_NAME_LABEL) or _unused_name(before, after)
     spaces: Labels = {**witness.namespace_labels, NAMESPACE_NAME_LABEL: name}
-    by_label = admits(before.terms, spaces, witness.pod_labels)
+    example = PodExample(
+        namespace=name,
+        labels=witness.pod_labels,
+        namespace_labels={key: value for key, value in spaces.items() if key != NAMESPACE_NAME_LABEL},
+    )
+    try:
+        had, has = (
+            _concerned(merged(sources.terms, effort), witness.pod_labels, effort) for sources in (before, after)
+        )
+        by_label = admits(had, spaces, witness.pod_labels)
 
-    def is_cut_off(namespace_labels: Labels, pod_labels: Labels) -> bool:
-        was_admitted = not by_label or admits(before.terms, namespace_labels, pod_labels)
-        return was_admitted and not admits(after.terms, namespace_labels, pod_labels)
+        def is_cut_off(namespace_labels: Labels, pod_labels: Labels) -> bool:
+            effort.take(1 + len(had) + len(has))
+            was_admitted = not by_label or admits(had, namespace_labels, pod_labels)
+            return was_admitted and not admits(has, namespace_labels, pod_labels)
 
-    labels = _fewest(witness.pod_labels, partial(is_cut_off, spaces))
+        return _smallest(example, is_cut_off, namespaces)
+    except BoundReachedError:
+        return example
+
+
+def _concerned(terms: Iterable[Term], pod_labels: Labels, effort: Effort) -> list[Term]:
+    """Give the terms that may hold a pod with some of these labels."""
+    found = []
+    for term in terms:
+        effort.take(1 + len(term))
+        if all(
+            scope == NAMESPACE or values.absent or values.holds(pod_labels.get(name)) for (scope, name), values in term
+        ):
+            found.append(term)
+    return found
+
+
+def _smallest(example: PodExample, is_cut_off: IsExample, namespaces: Iterable[Namespace]) -> PodExample:
+    name = {NAMESPACE_NAME_LABEL: example.namespace}
+    spaces = {**example.namespace_labels, **name}
+    labels = _fewest(example.labels, partial(is_cut_off, spaces))
     for namespace in islice(namespaces, MOST_NAMESPACES):
         if is_cut_off(namespace.labels, labels):
             labels = _fewest(labels, partial(is_cut_off, namespace.labels))
             return PodExample(namespace=namespace.name, labels=labels, namespace_labels={})
-    cells = {(NAMESPACE, key): value for key, value in spaces.items() if key != NAMESPACE_NAME_LABEL}
+    cells = {(NAMESPACE, key): value for key, value in example.namespace_labels.items()}
     cells |= {(POD, key): value for key, value in labels.items()}
-    cells = _fewest(
-        cells, lambda fewer: is_cut_off({**_of(NAMESPACE, fewer), NAMESPACE_NAME_LABEL: name}, _of(POD, fewer))
-    )
-    return PodExample(namespace=name, labels=_of(POD, cells), namespace_labels=_of(NAMESPACE, cells))
+    cells = _fewest(cells, lambda fewer: is_cut_off({**_of(NAMESPACE, fewer), **name}, _of(POD, fewer)))
+    return PodExample(namespace=example.namespace, labels=_of(POD, cells), namespace_labels=_of(NAMESPACE, cells))
 
 
 def _fewest(labels: Mapping[AnyKey, str], is_example: Callable[[dict[AnyKey, str]], bool]) -> dict[AnyKey, str]:

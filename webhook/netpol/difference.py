@@ -1,25 +1,25 @@
 """
 Find the pods, by (namespace labels x pod labels), that one union of terms admits and another does not: exactly.
 
-The space of all pods falls into finitely many cells, and the question is decided by search: split on one key at a time,
-look only at splits that leave the fewest terms, drop what cannot matter any more, solve parts that share no key
-separately, and remember what was already refuted.
+1. Terms that differ in one key are one term: thousands of selectors that name a value each become one with a set.
+2. Each term of the first union is a box. Terms of the second that lie beside it are pruned, and constraints that the
+   whole box fulfils are dropped.
+3. What a label of the box can be falls into finitely many cells; `search.py` looks for a choice of cells that escapes
+   every term.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from webhook.netpol.labelspace import EVERY_POD, NAMESPACE, POD, Key, Term, ValueSet, domain
+from webhook.netpol.effort import BoundReachedError, Effort
+from webhook.netpol.labelspace import EVERY_POD, NAME_KEY, NAMESPACE, POD, Key, Term, ValueSet, domain, union_of_values
+from webhook.netpol.search import Cells, Search
 
-MOST_STEPS = 40_000
-"""
-Steps of one search (a step touches one key's split or one term) before the answer is "undecided". A step costs about
-a microsecond, so the longest search stays below 50 ms.
-"""
+FAST = 32
+"""Values that the interpreter's own sets handle in one step."""
 
-
-class BoundReachedError(Exception):
-    """Tell that a search took more than MOST_STEPS: whoever asked must answer "undecided"."""
+SLOW = 4
+"""Values that are looked at one by one in one step."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,25 +30,66 @@ class PodWitness:
     pod_labels: Mapping[str, str]
 
 
-def difference(before: Iterable[Term], after: Iterable[Term]) -> PodWitness | None:
+def difference(before: Iterable[Term], after: Iterable[Term], effort: Effort) -> PodWitness | None:
     """
     Find a pod that *before* admits and *after* does not; None where there is none.
 
     The same pod is found whatever the order of the terms: an answer is the same on every replica and in every run.
 
     Raises:
-        BoundReachedError: the search was given up.
+        BoundReachedError: the search was given up; asked again within the same effort, it still is.
     """
-    remaining = tuple(dict.fromkeys(after))
-    if EVERY_POD in remaining:
+    had, has = frozenset(before), frozenset(after)
+    if had <= has or EVERY_POD in has:
         return None
-    kept = frozenset(remaining)
-    steps = _Steps()
-    for term in sorted((term for term in dict.fromkeys(before) if term not in kept), key=_by_content):
-        found = _Search(term, remaining, steps).run()
-        if found is not None:
-            return _witness(found)
+    question = had, has
+    if question not in effort.known:
+        effort.known[question] = _found(had, has, effort)
+    answer = effort.known[question]
+    if isinstance(answer, BoundReachedError):
+        raise BoundReachedError
+    witness: PodWitness | None = answer
+    return witness
+
+
+def _found(had: frozenset[Term], has: frozenset[Term], effort: Effort) -> PodWitness | BoundReachedError | None:
+    """Search with half of the effort that is left, so that a hard question does not swallow an easy one."""
+    part = effort.half()
+    try:
+        remaining = merged(has, part)
+        for box in sorted(merged(had - has, part), key=_by_content):
+            cells = _outside(box, remaining, part)
+            if cells is not None:
+                return _witness(cells)
+    except BoundReachedError as given_up:
+        return given_up
+    finally:
+        effort.spend(part)
     return None
+
+
+def merged(terms: Iterable[Term], effort: Effort) -> list[Term]:
+    """
+    Give the same union in fewer terms: those that differ in their first or in their last key alone are one.
+
+    Raises:
+        BoundReachedError: there are too many.
+    """
+    left = list(terms)
+    for position in (-1, 0):
+        groups: dict[tuple[Key, Term], list[ValueSet]] = {}
+        for term in left:
+            if not term:
+                return [EVERY_POD]
+            key, values = term[position]
+            effort.take(1 + len(term) + len(values.values) // FAST)
+            groups.setdefault((key, term[:-1] if position else term[1:]), []).append(values)
+        left = []
+        for (key, rest), sets in groups.items():
+            values = union_of_values(sets)
+            item = () if values == domain(key) else ((key, values),)
+            left.append((*rest, *item) if position else (*item, *rest))
+    return left
 
 
 def _by_content(term: Term) -> list[tuple[Key, bool, bool, list[str]]]:
@@ -66,114 +107,41 @@ def _witness(cells: Mapping[Key, str | None]) -> PodWitness:
     )
 
 
-@dataclass(slots=True)
-class _Steps:
-    taken: int = 0
-
-    def take(self, count: int) -> None:
-        self.taken += count
-        if self.taken > MOST_STEPS:
-            raise BoundReachedError
-
-
-@dataclass(slots=True)
-class _Search:
-    """
-    Look for a cell of *box* that none of *terms* holds.
-
-    Terms are bits of an integer, and a cell of a key is the set of terms that it leaves possible. A cell is refuted
-    with a set of terms; every superset of that set is refuted with it.
-    """
-
-    box: Term
-    terms: tuple[Term, ...]
-    steps: _Steps
-    cells: dict[Key, dict[int, str | None]] = field(default_factory=dict)
-    keys_of: list[tuple[Key, ...]] = field(default_factory=list)
-    refuted: set[tuple[int, frozenset[Key]]] = field(default_factory=set)
-
-    def run(self) -> dict[Key, str | None] | None:
-        """Give the chosen value for each key that matters (None: missing), or None where *terms* cover the box."""
-        inside = dict(self.box)
-        relevant: list[Term] = []
-        for term in self.terms:
-            self.steps.take(1 + _size(term))
-            narrowed = _narrow(term, inside)
-            if narrowed == ():
+def _outside(box: Term, terms: Sequence[Term], effort: Effort) -> dict[Key, str | None] | None:
+    """Give labels in *box* that none of *terms* holds (None: missing); None where they cover it."""
+    inside = dict(box)
+    for term in terms:
+        effort.take(1 + len(term))
+        if len(term) == 1:  # nothing but this key can escape it
+            key, values = term[0]
+            inside[key] = inside.get(key, domain(key)).without(values)
+            if inside[key].is_empty():
                 return None
-            if narrowed is not None:
-                relevant.append(narrowed)
-        self.keys_of = [tuple(key for key, _ in term) for term in relevant]
-        self._split(relevant, inside)
-        chosen = self._solve((1 << len(relevant)) - 1, frozenset(self.cells))
-        if chosen is None:
+    plain = {key: _simplest(values) for key, values in inside.items()}
+    if not any(_holds(term, plain) for term in terms):
+        return plain
+    relevant: set[Term] = set()
+    for term in terms:
+        effort.take(1 + _size(term, FAST))
+        narrowed = _narrow(term, inside)
+        if narrowed == EVERY_POD:
             return None
-        for key, values in inside.items():
-            if key not in chosen:
-                chosen[key] = _simplest(values)
-        return chosen
+        if narrowed is not None:
+            relevant.add(narrowed)
+    uses: dict[Key, list[tuple[int, ValueSet]]] = {}
+    for index, term in enumerate(relevant):
+        effort.take(_size(term, SLOW))
+        for key, values in term:
+            uses.setdefault(key, []).append((1 << index, values))
+    everything = (1 << len(relevant)) - 1
+    domains = {key: _cells(uses[key], inside.get(key, domain(key)), everything) for key in sorted(uses)}
+    chosen = Search(terms=len(relevant), effort=effort).run(domains)
+    return None if chosen is None else plain | chosen
 
-    def _split(self, terms: list[Term], inside: dict[Key, ValueSet]) -> None:
-        by_key: dict[Key, list[tuple[int, ValueSet]]] = {}
-        everything = (1 << len(terms)) - 1
-        for index, term in enumerate(terms):
-            for key, values in term:
-                by_key.setdefault(key, []).append((1 << index, values))
-        self.steps.take(sum(_size(term) for term in terms))
-        for key, uses in by_key.items():
-            self.cells[key] = _cells(uses, inside.get(key, domain(key)), everything)
 
-    def _solve(self, active: int, keys: frozenset[Key]) -> dict[Key, str | None] | None:
-        if not active:
-            return {}
-        if (active, keys) in self.refuted:
-            return None
-        uses: dict[Key, int] = {}
-        left: dict[int, list[Key]] = {}
-        single: Key | None = None
-        for index in _bits(active):
-            left[index] = [key for key in self.keys_of[index] if key in keys]
-            self.steps.take(len(self.keys_of[index]))
-            if not left[index]:
-                return None
-            if len(left[index]) == 1 and (single is None or left[index][0] < single):
-                single = left[index][0]
-            for key in left[index]:
-                uses[key] = uses.get(key, 0) | (1 << index)
-        parts = _parts(active, left, uses) if single is None else [active]
-        if len(parts) > 1:
-            return self._solve_parts(parts, keys)
-        chosen = self._branch(single if single is not None else _busiest(uses), active, keys)
-        if chosen is None:
-            self.refuted.add((active, keys))
-        return chosen
-
-    def _solve_parts(self, parts: list[int], keys: frozenset[Key]) -> dict[Key, str | None] | None:
-        together: dict[Key, str | None] = {}
-        for part in sorted(parts, key=int.bit_count):
-            chosen = self._solve(part, keys)
-            if chosen is None:
-                return None
-            together.update(chosen)
-        return together
-
-    def _branch(self, key: Key, active: int, keys: frozenset[Key]) -> dict[Key, str | None] | None:
-        splits: dict[int, str | None] = {}
-        self.steps.take(len(self.cells[key]))
-        for mask, value in self.cells[key].items():
-            splits.setdefault(mask & active, value)
-        rest = keys - {key}
-        failed: list[int] = []
-        for left in sorted(splits, key=int.bit_count):
-            self.steps.take(1 + len(failed))
-            if any(left & worse == worse for worse in failed):
-                continue
-            chosen = self._solve(left, rest)
-            if chosen is not None:
-                chosen[key] = splits[left]
-                return chosen
-            failed.append(left)
-        return None
+def _holds(term: Term, cells: dict[Key, str | None]) -> bool:
+    """Say whether *term* holds these labels; a key that is not chosen yet gets its simplest label, here and for all."""
+    return all(values.holds(cells.setdefault(key, "other" if key == NAME_KEY else None)) for key, values in term)
 
 
 def _narrow(term: Term, inside: Mapping[Key, ValueSet]) -> Term | None:
@@ -192,7 +160,7 @@ def _narrow(term: Term, inside: Mapping[Key, ValueSet]) -> Term | None:
     return tuple(kept)
 
 
-def _cells(uses: list[tuple[int, ValueSet]], box: ValueSet, everything: int) -> dict[int, str | None]:
+def _cells(uses: list[tuple[int, ValueSet]], box: ValueSet, everything: int) -> Cells:
     """Group everything that a label of the box can be by the terms that hold it: terms -> one example."""
     mentioned: set[str] = set(box.values)
     named = 0
@@ -205,20 +173,26 @@ def _cells(uses: list[tuple[int, ValueSet]], box: ValueSet, everything: int) -> 
             cofinite |= bit
         if not values.absent:
             absent &= ~bit
-    free = everything & ~named
-    holders = dict.fromkeys(mentioned, free | cofinite)
+    others = everything & ~named | cofinite
+    holders = dict.fromkeys(mentioned, others)
     for bit, values in uses:
         for value in values.values:
-            holders[value] = holders[value] & ~bit if values.others else holders[value] | bit
-    cells: dict[int, str | None] = {}
+            holders[value] ^= bit
+    cells: Cells = {}
     if box.absent:
         cells[absent] = None
     if box.others:
-        cells.setdefault(free | cofinite, _fresh(mentioned))
-    for value in sorted(mentioned):
-        if box.holds(value):
-            cells.setdefault(holders[value], value)
-    return cells
+        cells.setdefault(others, _fresh(mentioned))
+    first: dict[int, str] = {}
+    for value in mentioned - box.values if box.others else box.values:
+        held = holders[value]
+        if held not in cells and (held not in first or value < first[held]):
+            first[held] = value
+    return cells | dict(sorted(first.items(), key=_value))
+
+
+def _value(item: tuple[int, str]) -> str:
+    return item[1]
 
 
 def _fresh(mentioned: Iterable[str]) -> str:
@@ -236,33 +210,6 @@ def _simplest(values: ValueSet) -> str | None:
     return _fresh(values.values) if values.others else min(values.values)
 
 
-def _bits(mask: int) -> Iterable[int]:
-    while mask:
-        low = mask & -mask
-        yield low.bit_length() - 1
-        mask ^= low
-
-
-def _busiest(uses: Mapping[Key, int]) -> Key:
-    return max(sorted(uses), key=lambda key: uses[key].bit_count())
-
-
-def _parts(active: int, keys_of: Mapping[int, Iterable[Key]], uses: Mapping[Key, int]) -> list[int]:
-    """Group terms into parts that share no key: each can be solved on its own."""
-    parts: list[int] = []
-    while active:
-        part = reached = active & -active
-        while reached:
-            index = reached.bit_length() - 1
-            reached ^= 1 << index
-            for key in keys_of[index]:
-                reached |= uses[key] & ~part
-                part |= uses[key]
-        parts.append(part)
-        active &= ~part
-    return parts
-
-
-def _size(term: Term) -> int:
-    """Give what a term costs to look at: a step for each key, and one for every eight values."""
-    return sum(1 + len(values.values) // 8 for _, values in term)
+def _size(term: Term, values_per_step: int) -> int:
+    """Give what a term costs to look at: a step for each key, and one for so many of its values."""
+    return sum(1 + len(values.values) // values_per_step for _, values in term)

@@ -6,7 +6,8 @@ Integers make containment and subtraction cheap and exact for any number of CIDR
 """
 
 import ipaddress
-from bisect import bisect_right
+import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 
 Interval = tuple[int, int]
@@ -18,6 +19,7 @@ Intervals = tuple[Interval, ...]
 IPV4 = 4
 IPV6 = 6
 LAST = {IPV4: 2**32 - 1, IPV6: 2**128 - 1}
+_IPV4_CIDR = re.compile(r"0*([0-9]{1,3})\.0*([0-9]{1,3})\.0*([0-9]{1,3})\.0*([0-9]{1,3})/0*([0-9]{1,2})")
 WHOLE: dict[int, Intervals] = {family: ((0, last),) for family, last in LAST.items()}
 
 
@@ -53,18 +55,18 @@ def subtract(left: Intervals, right: Intervals) -> Intervals:
 
 
 def intersect(left: Intervals, right: Intervals) -> Intervals:
-    """Give the addresses that are in both sets."""
+    """Give the addresses that are in both sets: a slice of the longer one for each interval of the shorter."""
+    short, long = (left, right) if len(left) < len(right) else (right, left)
     pieces: list[Interval] = []
-    i = j = 0
-    while i < len(left) and j < len(right):
-        first = max(left[i][0], right[j][0])
-        last = min(left[i][1], right[j][1])
-        if first <= last:
-            pieces.append((first, last))
-        if left[i][1] < right[j][1]:
-            i += 1
-        else:
-            j += 1
+    start = 0
+    for first, last in short:
+        start = bisect_left(long, first, lo=start, key=_last)
+        end = bisect_right(long, last, lo=start, key=_first)
+        inside = list(long[start:end])
+        if inside:
+            inside[0] = max(first, inside[0][0]), inside[0][1]
+            inside[-1] = inside[-1][0], min(last, inside[-1][1])
+            pieces.extend(inside)
     return tuple(pieces)
 
 
@@ -76,6 +78,10 @@ def holds(intervals: Intervals, address: int) -> bool:
 
 def _first(interval: Interval) -> int:
     return interval[0]
+
+
+def _last(interval: Interval) -> int:
+    return interval[1]
 
 
 def network(text: str) -> tuple[int, Interval]:
@@ -90,15 +96,25 @@ def network(text: str) -> tuple[int, Interval]:
 
     Source: k8s.io/utils/net ParseCIDRSloppy; NetworkPolicy validation keeps old values.
     """
+    plain = _IPV4_CIDR.fullmatch(text)
+    if plain is not None:  # half the work of the standard library's reading, for policies of ten thousand blocks
+        one, two, three, four, length = map(int, plain.groups())
+        if max(one, two, three, four) <= 255 and length <= 32:  # noqa: PLR2004  octets and bits
+            return IPV4, _range((one << 24) + (two << 16) + (three << 8) + four, 32 - length)
     address, slash, prefix = text.partition("/")
-    if not slash or "%" in address or not prefix.isascii() or not prefix.isdigit():
+    bits = LAST[IPV6].bit_length()
+    if not slash or "%" in address or not prefix.isascii() or not prefix.isdigit() or int(prefix) > bits:
         raise ValueError(f"{text!r} is not a CIDR")
-    if ":" not in address:
-        address = ".".join(part.lstrip("0") or "0" if part.isdigit() else part for part in address.split("."))
-    parsed = ipaddress.ip_network(f"{address}/{int(prefix)}", strict=False)
-    if isinstance(parsed, ipaddress.IPv6Network) and parsed.network_address.ipv4_mapped is not None:
+    parsed = ipaddress.IPv6Address(address)
+    interval = _range(int(parsed), bits - int(prefix))
+    if ipaddress.IPv6Address(interval[0]).ipv4_mapped is not None:
         raise ValueError(f"{text!r} is an IPv4-mapped IPv6 CIDR, which network plugins read differently")
-    return parsed.version, (int(parsed.network_address), int(parsed.broadcast_address))
+    return IPV6, interval
+
+
+def _range(address: int, host_bits: int) -> Interval:
+    first = address >> host_bits << host_bits
+    return first, first + (1 << host_bits) - 1
 
 
 def address_of(text: str) -> tuple[int, int]:

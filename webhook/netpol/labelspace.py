@@ -7,7 +7,7 @@ or may come. What one union holds and another does not is found in `difference.p
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from webhook.netpol.model import NAMESPACE_NAME_LABEL, PodPeer
@@ -50,6 +50,10 @@ class ValueSet:
             return ValueSet(absent, self.values - other.values, others=False)
         return ValueSet(absent, self.values & other.values, others=False)
 
+    def without(self, other: "ValueSet") -> "ValueSet":
+        """Give what this set holds and the other does not."""
+        return self.intersection(ValueSet(not other.absent, other.values, others=not other.others))
+
     def is_empty(self) -> bool:
         """Say whether no label fits."""
         return not (self.absent or self.others or self.values)
@@ -59,6 +63,18 @@ class ValueSet:
         if value is None:
             return self.absent
         return (value in self.values) is not self.others
+
+
+def union_of_values(sets: Sequence[ValueSet]) -> ValueSet:
+    """Give what any of *sets* holds."""
+    if len(sets) == 1:
+        return sets[0]
+    absent = any(known.absent for known in sets)
+    listed = frozenset[str]().union(*(known.values for known in sets if not known.others))
+    excluded = [known.values for known in sets if known.others]
+    if not excluded:
+        return ValueSet(absent, listed, others=False)
+    return ValueSet(absent, excluded[0].intersection(*excluded[1:]) - listed, others=True)
 
 
 ANY_VALUE = ValueSet(absent=True, values=frozenset(), others=True)
@@ -115,4 +131,12 @@ def _values(requirement: LabelSelectorRequirement, key: Key) -> ValueSet:
 def admits(terms: Iterable[Term], namespace_labels: Mapping[str, str], pod_labels: Mapping[str, str]) -> bool:
     """Say whether a pod with these labels is in the union of *terms*."""
     labels = {NAMESPACE: namespace_labels, POD: pod_labels}
-    return any(all(values.holds(labels[key[0]].get(key[1])) for key, values in term) for term in terms)
+    return any(is_in(term, labels) for term in terms)
+
+
+def is_in(term: Term, labels: Mapping[str, Mapping[str, str]]) -> bool:
+    """Say whether a pod with these labels, its namespace's and its own, is in *term*."""
+    for (scope, name), values in term:  # noqa: SIM110  half the time of all() with a generator
+        if not values.holds(labels[scope].get(name)):
+            return False
+    return True

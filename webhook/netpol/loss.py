@@ -8,7 +8,8 @@ which addresses are pods'. A loss that is one under every answer is decided; one
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from webhook.netpol.difference import BoundReachedError, PodWitness, difference
+from webhook.netpol.difference import PodWitness, difference
+from webhook.netpol.effort import BoundReachedError, Effort
 from webhook.netpol.intervals import holds, intersect, largest_network, subtract
 from webhook.netpol.labelspace import EVERY_POD
 from webhook.netpol.sources import NOBODY, Sources
@@ -44,25 +45,35 @@ BOUND_CLAUSE = "the selectors are too many to decide in time"
 UNREADABLE_CLAUSE = "a stored policy has parts that cannot be read"
 
 
-def lost_from_anywhere(before: Sources, after: Sources, universe: Universe) -> Loss | None:
+def lost_from_anywhere(before: Sources, after: Sources, universe: Universe, effort: Effort) -> Loss | None:
     """
     Find a source of *universe* that *before* admits and *after* does not; None where there is none.
 
-    A decided loss is preferred to an undecided one, and a pod to an address.
+    A decided loss is preferred to an undecided one, and a pod to an address. Where the effort does not suffice, it is
+    not decided whether something is lost.
     """
     if after.everyone or before == after:
         return None
+    # One decision asks the same of many pods, and mostly with the very same sets. They are kept while their ids count.
+    question = id(before), id(after)
+    if question not in effort.known:
+        effort.known[question] = _lost_from_anywhere(before, after, universe, effort), before, after
+    loss: Loss | None = effort.known[question][0]
+    return loss
+
+
+def _lost_from_anywhere(before: Sources, after: Sources, universe: Universe, effort: Effort) -> Loss | None:
     losses = [
         *_unreadable(before, after),
-        *_pods(before, after, universe),
-        *(loss for family in universe.families for loss in _outside(before, after, universe, family)),
+        *_pods(before, after, universe, effort),
+        *_addresses(before, after, universe, effort),
     ]
     if after.unreadable:
         losses = [replace(loss, decided=False, why_undecided=UNREADABLE_CLAUSE) for loss in losses]
     return min(losses, key=lambda loss: not loss.decided, default=None)
 
 
-def lost_from_some(before: Sources, after: Sources, universe: Universe) -> Loss | None:
+def lost_from_some(before: Sources, after: Sources, universe: Universe, effort: Effort) -> Loss | None:
     """Say whether *before* admits somebody and *after* nobody: what a requirement "from some source" can lose."""
     if before == after:
         return None
@@ -71,7 +82,7 @@ def lost_from_some(before: Sources, after: Sources, universe: Universe) -> Loss 
     if had is False or has is True:
         return None
     if had is True and has is False:
-        example = lost_from_anywhere(before, NOBODY, universe)
+        example = lost_from_anywhere(before, NOBODY, universe, effort)
         return Loss(decided=True, witness=example.witness if example else None)
     return Loss(decided=False, witness=None, why_undecided=UNREADABLE_CLAUSE if after.unreadable else IPBLOCK_CLAUSE)
 
@@ -85,6 +96,15 @@ def only_pods_left(before: Sources, after: Sources) -> bool:
 def _unreadable(before: Sources, after: Sources) -> Iterable[Loss]:
     if before.unreadable and not after.unreadable:
         yield Loss(decided=False, witness=None, why_undecided=UNREADABLE_CLAUSE)
+
+
+def _addresses(before: Sources, after: Sources, universe: Universe, effort: Effort) -> Iterable[Loss]:
+    try:
+        for family in universe.families:
+            effort.take(len(before.block(family)) + len(after.block(family)))
+            yield from _outside(before, after, universe, family)
+    except BoundReachedError:
+        yield Loss(decided=False, witness=None, why_undecided=BOUND_CLAUSE)
 
 
 def _outside(before: Sources, after: Sources, universe: Universe, family: int) -> Iterable[Loss]:
@@ -101,10 +121,10 @@ def _outside(before: Sources, after: Sources, universe: Universe, family: int) -
         yield Loss(decided=False, witness=witness, why_undecided=EXCEPTION_CLAUSE)
 
 
-def _pods(before: Sources, after: Sources, universe: Universe) -> Iterable[Loss]:
+def _pods(before: Sources, after: Sources, universe: Universe, effort: Effort) -> Iterable[Loss]:
     try:
-        by_label = difference(before.terms, after.terms)
-        any_other = difference(frozenset({EVERY_POD}), after.terms) if before.blocks else None
+        by_label = difference(before.terms, after.terms, effort)
+        any_other = difference(frozenset({EVERY_POD}), after.terms, effort) if before.blocks else None
     except BoundReachedError:
         yield Loss(decided=False, witness=None, why_undecided=BOUND_CLAUSE)
         return
@@ -144,12 +164,12 @@ def _pods_by_address(
             lost = (by_label is not None and bool(outside)) or (any_other is not None and bool(no_longer))
             certain, possible = certain or lost, possible or lost
             continue
-        outside, no_longer = subtract(UNICAST[family], now), subtract(intersect(had, UNICAST[family]), now)
         seen = universe.seen(family) if now or had else ()
         if by_label is not None:
-            possible = possible or bool(outside)
+            possible = possible or bool(subtract(UNICAST[family], now))
             certain = certain or not now or any(not holds(now, address) for address in seen)
         if any_other is not None:
+            no_longer = subtract(intersect(had, UNICAST[family]), now)
             possible = possible or bool(no_longer)
             certain = certain or no_longer == UNICAST[family] or any(holds(no_longer, address) for address in seen)
     if certain or possible:

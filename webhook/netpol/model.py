@@ -9,9 +9,13 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from webhook.netpol.intervals import Interval
 from webhook.netpol.selectors import EVERYTHING, LabelSelector
+
+if TYPE_CHECKING:
+    from webhook.netpol.sources import Sources
 
 Labels = Mapping[str, str]
 NO_LABELS: Labels = MappingProxyType({})
@@ -120,10 +124,12 @@ class PolicyRule:
     Args:
         peers: None stands for anyone; the written list is ORed.
         ports: None stands for every port of every protocol; the written list is ORed.
+        sources: whom the peers admit, once somebody has asked (`sources.py`); the same for every pod and port.
     """
 
     peers: tuple[NetworkPolicyPeer, ...] | None = None
     ports: tuple[NetworkPolicyPort, ...] | None = None
+    sources: "Sources | None" = field(default=None, init=False, compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

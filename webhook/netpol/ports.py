@@ -41,7 +41,10 @@ def rule_covers(
         return True
     unsure = False
     for entry in rule.ports:
-        if isinstance(entry, Unreadable):
+        if isinstance(entry, PortRange):  # written out: a rule may list thousands of them
+            if entry.first <= port <= entry.last and entry.protocol is protocol:
+                return True
+        elif isinstance(entry, Unreadable):
             unsure = True
         elif covers(entry, container_ports, protocol, port):
             return True

@@ -6,12 +6,21 @@ it speaks of every pod that exists or may come, and of every address.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from webhook.netpol.intervals import IPV4, IPV6, Interval, Intervals, subtract, union
 from webhook.netpol.isolation import selecting
 from webhook.netpol.labelspace import EVERY_POD, Term, term_of
-from webhook.netpol.model import IPBlock, NetworkPolicy, Pod, PodPeer, PolicyRule, PolicyType, Protocol
+from webhook.netpol.model import (
+    IPBlock,
+    NetworkPolicy,
+    NetworkPolicyPeer,
+    Pod,
+    PodPeer,
+    PolicyRule,
+    PolicyType,
+    Protocol,
+)
 from webhook.netpol.ports import rule_covers
 
 
@@ -71,22 +80,37 @@ def admitted(policies: Iterable[NetworkPolicy], pod: Pod, protocol: Protocol, po
 
 def of_rules(rules: Iterable[PolicyRule], *, unreadable: bool = False) -> Sources:
     """Give the union of what *rules* admit, their ports aside."""
+    together = union_of(of_rule(rule) for rule in rules)
+    return replace(together, unreadable=True) if unreadable and not together.everyone else together
+
+
+def of_rule(rule: PolicyRule) -> Sources:
+    """Give what one rule admits, its ports aside; found once, for it is asked about every pod and port."""
+    known = rule.sources
+    if known is None:
+        known = EVERYONE if rule.peers is None else _of_peers(rule.peers)
+        object.__setattr__(rule, "sources", known)
+    return known
+
+
+def _of_peers(peers: Iterable[NetworkPolicyPeer]) -> Sources:
     terms: set[Term] = set()
     blocks: dict[int, list[Interval]] = {IPV4: [], IPV6: []}
     exceptions: list[tuple[int, Interval]] = []
-    for rule in rules:
-        if rule.peers is None:
-            return EVERYONE
-        for peer in rule.peers:
-            if isinstance(peer, PodPeer):
-                term = term_of(peer)
-                if term is not None:
-                    terms.add(term)
-            elif isinstance(peer, IPBlock):
+    unreadable = False
+    for peer in peers:
+        if isinstance(peer, PodPeer):
+            term = term_of(peer)
+            if term is not None:
+                terms.add(term)
+        elif isinstance(peer, IPBlock):
+            if peer.except_:
                 blocks[peer.family].extend(subtract((peer.cidr,), union(peer.except_)))
                 exceptions.extend((peer.family, interval) for interval in peer.except_)
             else:
-                unreadable = True
+                blocks[peer.family].append(peer.cidr)
+        else:
+            unreadable = True
     return Sources(
         terms=frozenset(terms),
         blocks=tuple((family, union(pieces)) for family, pieces in blocks.items() if pieces),
@@ -97,11 +121,13 @@ def of_rules(rules: Iterable[PolicyRule], *, unreadable: bool = False) -> Source
 
 def union_of(parts: Iterable[Sources]) -> Sources:
     """Give what any of *parts* holds."""
-    known = list(parts)
+    known = [part for part in parts if part != NOBODY]
     if len(known) == 1:
         return known[0]
     if any(part.everyone for part in known):
         return EVERYONE
+    if not known:
+        return NOBODY
     pieces: dict[int, list[Interval]] = {}
     for part in known:
         for family, intervals in part.blocks:

@@ -8,6 +8,7 @@ link-local, multicast, unspecified and reserved ranges are no source of a connec
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from webhook.netpol.intervals import (
@@ -47,7 +48,7 @@ surely has addresses that are not pods'.
 _UNIQUE_LOCAL = network("fc00::/7")[1]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Universe:
     """
     All sources that a requirement "from anywhere" speaks of.
@@ -70,8 +71,15 @@ class Universe:
         return subtract(UNICAST[family], pods)
 
     def seen(self, family: int) -> tuple[int, ...]:
-        """Give the pod addresses of one family that were seen."""
-        return tuple(address for known, address in self.pod_addresses if known == family)
+        """Give the pod addresses of one family that were seen, in order."""
+        return self._seen.get(family, ())
+
+    @cached_property
+    def _seen(self) -> Mapping[int, tuple[int, ...]]:
+        found: dict[int, list[int]] = {}
+        for family, address in self.pod_addresses:
+            found.setdefault(family, []).append(address)
+        return {family: tuple(sorted(addresses)) for family, addresses in found.items()}
 
     def perhaps_pods(self, family: int, exceptions: Iterable[tuple[int, Interval]]) -> Intervals:
         """
@@ -81,15 +89,16 @@ class Universe:
         """
         if self.pod_ranges is not None:
             return ()
-        candidates = [
+        seen = self.seen(family)
+        if not seen:
+            return ()
+        return union(
             (first, last)
             for known, (first, last) in exceptions
-            if known == family and _may_be_pods_only(family, first, last)
-        ]
-        if not candidates:
-            return ()
-        seen = sorted(self.seen(family))
-        return union((first, last) for first, last in candidates if bisect_right(seen, last) > bisect_left(seen, first))
+            if known == family
+            and bisect_right(seen, last) > bisect_left(seen, first)
+            and _may_be_pods_only(family, first, last)
+        )
 
 
 def _may_be_pods_only(family: int, first: int, last: int) -> bool:

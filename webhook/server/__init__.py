@@ -8,6 +8,7 @@ does an outcome become an HTTP status.
 from webhook.server.app import MUTATE_EEM, VALIDATE_EEM, VALIDATE_NETWORK_POLICY, WEBHOOKS, make_app
 from webhook.server.handlers import Judge
 from webhook.server.health import Check, make_health_app
+from webhook.server.last_resort import LastResort
 from webhook.server.lifecycle import Endpoint, Servers, StopSignals, stop_signals
 from webhook.server.limits import Limits
 from webhook.server.metrics import Metrics
@@ -25,6 +26,7 @@ __all__ = [
     "Drain",
     "Endpoint",
     "Judge",
+    "LastResort",
     "Limits",
     "Metrics",
     "NotReady",

@@ -5,21 +5,25 @@ A bug in the judge is a 500, for which the API server applies the failurePolicy 
 the guard fails open or closed is written there and nowhere else.
 """
 
+import asyncio
 import logging
-import time
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from webhook.admission import ReviewError
 from webhook.server.connection import Connection
-from webhook.server.handlers import ASKED
+from webhook.server.handlers import ASKED, RECEIVED
 from webhook.server.metrics import ERRORED, UNKNOWN, Metrics
-from webhook.server.refusals import NotReady, Overloaded, Refusal, plain
+from webhook.server.refusals import NotReady, Overloaded, Refusal, Stale, plain
 from webhook.server.serving import Serving
 
 INTERNAL_ERROR = 500
+SHED: Mapping[type[Exception], str] = MappingProxyType(
+    {NotReady: "not_ready", Stale: "stale", Overloaded: "overloaded"}
+)  # what the metrics call the reason for which a review is left to another replica
 log = logging.getLogger(__name__)
 
 
@@ -36,9 +40,8 @@ def answer_everything(serving: Serving, webhooks: Mapping[str, str]) -> Middlewa
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         connection = request.protocol
         guarded = connection if isinstance(connection, Connection) else None
-        if guarded is not None:
-            guarded.request_began()
-        started = time.perf_counter()
+        loop = asyncio.get_running_loop()
+        received = request[RECEIVED] = guarded.request_began() if guarded is not None else loop.time()
         try:
             response = await handler(request)
         except web.HTTPException as error:
@@ -46,7 +49,7 @@ def answer_everything(serving: Serving, webhooks: Mapping[str, str]) -> Middlewa
         except Exception as error:  # the one place
             response = _answer_to(error)
             if request.path in webhooks:
-                _record(request, error, serving.metrics, webhooks[request.path], time.perf_counter() - started)
+                _record(request, error, serving.metrics, webhooks[request.path], loop.time() - received)
             else:
                 log.exception("a page could not be made")
         finally:
@@ -79,8 +82,8 @@ def _answer_to(error: Exception) -> web.StreamResponse:
 
 def _record(request: web.Request, error: Exception, metrics: Metrics, webhook: str, seconds: float) -> None:
     """Count and log a review that has no verdict; only a bug, which nobody expects, comes with its traceback."""
-    if isinstance(error, NotReady | Overloaded):
-        metrics.shed("not_ready" if isinstance(error, NotReady) else "overloaded")
+    if type(error) in SHED:
+        metrics.shed(SHED[type(error)])
         log.info("a review was left to another replica", extra={"fields": {"reason": str(error)}})
         return
     asked = request.get(ASKED)

@@ -10,7 +10,8 @@ from types import MappingProxyType
 from aiohttp import web
 
 from webhook.server.answering import answer_everything
-from webhook.server.handlers import Gate, Judge, ReviewHandler
+from webhook.server.gate import Gate
+from webhook.server.handlers import Judge, ReviewHandler
 from webhook.server.serving import Serving
 
 VALIDATE_NETWORK_POLICY = "/validate-networkpolicy"

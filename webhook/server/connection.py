@@ -25,14 +25,23 @@ _INTERNAL_ERROR = 500
 class Connection(web.RequestHandler):
     """One connection from its first byte to its last."""
 
-    __slots__ = ("_busy", "_connections", "_header_due", "_receiving", "_write_due", "idle_since", "wire")
+    __slots__ = (
+        "_busy",
+        "_connections",
+        "_header_due",
+        "_received_at",
+        "_receiving",
+        "_write_due",
+        "idle_since",
+        "wire",
+    )
 
     def __init__(self, connections: "Connections", server: web.Server, **settings: Any) -> None:
         super().__init__(server, **settings)
         self._connections = connections
         self._busy = False
         self._receiving = False
-        self.idle_since = self._loop.time()
+        self.idle_since = self._received_at = self._loop.time()
         self._header_due: float | None = self.idle_since + connections.limits.header_seconds
         self._write_due: float | None = None
         self.wire: asyncio.Transport | None = None  # aiohttp forgets its own before the close is complete
@@ -47,11 +56,13 @@ class Connection(web.RequestHandler):
         """Whether nothing has come since the last answer: nobody waits for anything."""
         return not self._busy and not self._receiving
 
-    def request_began(self) -> None:
-        """Note that a header is complete."""
+    def request_began(self) -> float:
+        """Note that a header is complete, and give the loop's time at which its first byte was there."""
+        received = self._received_at if self._receiving else self._loop.time()
         self._busy = True
         self._receiving = False
         self._header_due = None
+        return received
 
     def request_ended(self) -> None:
         """Note that an answer is ready."""
@@ -86,6 +97,8 @@ class Connection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         """Start the clock for a header where none runs, then read on."""
         if data and not self._busy:  # aiohttp calls this without data to go on parsing
+            if not self._receiving:
+                self._received_at = self._loop.time()
             self._receiving = True
             if self._header_due is None:
                 self._header_due = self._loop.time() + self._connections.limits.header_seconds

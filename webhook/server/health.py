@@ -6,6 +6,7 @@ that a truthful verdict is possible and that this replica is not on its way out.
 """
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from aiohttp import web
 
@@ -18,13 +19,16 @@ READY, NOT_READY = 200, 503
 _DRAIN_CHECK = "serving"
 
 
-def make_health_app(checks: Mapping[str, Check], serving: Serving) -> web.Application:
+def make_health_app(
+    checks: Mapping[str, Check], serving: Serving, notes: Mapping[str, Check] = MappingProxyType({})
+) -> web.Application:
     """
     Make the application for probes and Prometheus.
 
     Args:
         checks: what must be well for this replica to be ready, by name; draining is checked in any case.
         serving: the metrics to show, and whether this replica drains.
+        notes: what people should know and what makes nobody less ready, by name; only `?verbose` shows it.
     """
 
     async def livez(_request: web.Request) -> web.Response:
@@ -36,6 +40,9 @@ def make_health_app(checks: Mapping[str, Check], serving: Serving) -> web.Applic
         ready = not any(found.values())
         lines = [f"[-]{name}: {problem}" if problem else f"[+]{name} ok" for name, problem in found.items()]
         verbose = "verbose" in request.query or not ready
+        if verbose:
+            said = {name: note() for name, note in notes.items()}
+            lines += [f"[!]{name}: {problem}" if problem else f"[+]{name} ok" for name, problem in said.items()]
         summary = "ok" if ready else "not ready"
         return plain(READY if ready else NOT_READY, "\n".join([*lines, summary]) if verbose else summary)
 

@@ -25,6 +25,9 @@ TLS_CLOSE_SECONDS = 5.0  # waiting for the peer's own close_notify
 KEEPALIVE_SECONDS = 120.0  # above the client's 90 s: who closes first is never in doubt, and no POST meets a close
 DEFAULT_TIMEOUT_SECONDS = 10.0  # a webhook's timeout where the configuration names none
 MAX_TIMEOUT_SECONDS = 30.0  # the largest that the API server allows
+WAITING_SHARE = 0.6  # of the caller's timeout may pass before judging begins; who would wait longer is sent elsewhere
+MAX_SENT_ELSEWHERE_PER_SECOND = 50  # a handshake costs as much as a verdict: 5 % of a core; more are told to wait
+TURN_SECONDS = 0.005  # of judging at a time while others wait for the event loop: handshakes, watches, probes
 ANSWER_MARGIN_SECONDS = 0.5  # kept back from the caller's timeout, for the answer to arrive in time
 
 DRAIN_SECONDS = 12.0  # until every proxy and API server has heard that this replica goes
@@ -41,7 +44,9 @@ class Limits:
     max_header_bytes: int = MAX_HEADER_BYTES
     max_connections: int = MAX_CONNECTIONS
     max_concurrent_reviews: int = MAX_CONCURRENT_REVIEWS
+    max_sent_elsewhere_per_second: int = MAX_SENT_ELSEWHERE_PER_SECOND
     backlog: int = BACKLOG
+    turn_seconds: float = TURN_SECONDS
     handshake_seconds: float = HANDSHAKE_SECONDS
     header_seconds: float = HEADER_SECONDS
     sweep_seconds: float = SWEEP_SECONDS

@@ -61,6 +61,12 @@ class Metrics:
             ("resource",),
             registry=self.registry,
         )
+        self.cache_staleness = Gauge(
+            f"{PREFIX}_cache_staleness_seconds",
+            "For how long the API server has said nothing of a resource: so old may be what is known of it.",
+            ("resource",),
+            registry=self.registry,
+        )
         self.certificate_not_after = Gauge(
             f"{PREFIX}_certificate_not_after_timestamp_seconds",
             "When a certificate in use expires.",

@@ -27,6 +27,9 @@ _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 TRY_ELSEWHERE: Mapping[str, str] = MappingProxyType({"Retry-After": "0"})
 
 
+TRY_LATER: Mapping[str, str] = MappingProxyType({"Retry-After": "1"})  # the API server takes whole seconds only
+
+
 class Refusal(Exception):  # noqa: N818  the word says what it is, and not every refusal is anyone's error
     """Tell that a request gets no verdict, and with which HTTP answer."""
 
@@ -42,11 +45,30 @@ class NotReady(Refusal):
     headers = TRY_ELSEWHERE
 
 
-class Overloaded(Refusal):
-    """Tell that this replica has its hands full; another one is asked."""
+class Stale(Refusal):
+    """Tell that what is known here is too old; another replica may know better and is asked."""
 
     status = 503
     headers = TRY_ELSEWHERE
+
+
+class Overloaded(Refusal):
+    """
+    Tell that this replica has its hands full.
+
+    Another one is asked at once, over a connection of its own. In a flood that would make things worse: ten repetitions
+    are used up within milliseconds, each with a handshake that costs what a verdict costs. So then the caller is told
+    to wait, and keeps its connection.
+    """
+
+    status = 503
+    headers = TRY_ELSEWHERE
+
+    def __init__(self, problem: str, *, flooded: bool = False) -> None:
+        super().__init__(problem)
+        if flooded:
+            self.headers = TRY_LATER
+            self.closes = False
 
 
 class BodyTooLarge(Refusal):

@@ -41,14 +41,17 @@ class ApiClient:
         """Drop the connections."""
         await self._session.close()
 
-    async def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    async def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None, patch: str = PATCH_TYPE) -> Any:
         """
         Send one request and read the JSON of the answer.
+
+        Args:
+            patch: for PATCH, which kind of patch *body* is.
 
         Raises:
             ApiError: the API server refused.
         """
-        kind = PATCH_TYPE if method == "PATCH" else "application/json"
+        kind = patch if method == "PATCH" else "application/json"
         timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
         data = None if body is None else json.dumps(body)
         headers = {"Content-Type": kind}
@@ -70,7 +73,7 @@ class ApiClient:
 class PatientClient(ApiClient):
     """Ask until there is an answer, as who has nothing else to do: an API server may be down for a while."""
 
-    async def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    async def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None, patch: str = PATCH_TYPE) -> Any:
         """
         Send one request, again and again while nobody answers it.
 
@@ -79,7 +82,7 @@ class PatientClient(ApiClient):
         """
         while True:
             try:
-                return await super().ask(method, path, body)
+                return await super().ask(method, path, body, patch)
             except ApiError as error:
                 if error.status not in SERVER_ERRORS:
                     raise

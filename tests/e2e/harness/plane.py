@@ -27,6 +27,7 @@ MIB = 1024**2
 CONTROLLERS = (
     "deployment-controller",
     "replicaset-controller",
+    "statefulset-controller",
     "endpointslice-controller",
     "garbage-collector-controller",
     "namespace-controller",

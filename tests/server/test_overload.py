@@ -1,0 +1,56 @@
+"""More reviews than can be judged: some are sent away early, the probes are answered, and then all is well again."""
+
+import asyncio
+import time
+
+from server_builders import PATH, Answer, Running, post, review, running, until
+
+from webhook.admission import AdmissionRequest, AdmissionResponse
+
+CALLERS = 120
+COST_SECONDS = 0.02
+ASK = post(review(), path=f"{PATH}?timeout=1s")
+
+
+async def slow(_request: AdmissionRequest) -> AdmissionResponse:
+    """Compute, as a judge does: nothing else can run meanwhile."""
+    end = time.thread_time() + COST_SECONDS
+    while time.thread_time() < end:
+        pass
+    return AdmissionResponse(allowed=True)
+
+
+async def test_a_flood_is_cut_early_and_leaves_nothing_behind() -> None:
+    """
+    Of reviews for 2.4 s of computing whose callers wait for 1 s, some are answered and the others sent away.
+
+    Who is sent away hears so before those who are judged are through, nobody is left without an answer, and the
+    probes' port answers in the midst of it.
+    """
+    answers: list[int] = []
+
+    async def one(server: Running) -> Answer:
+        connected = await server.connect()
+        await at_once.wait()
+        answer = await connected.ask(ASK)
+        answers.append(answer.status)
+        return answer
+
+    at_once = asyncio.Barrier(CALLERS)
+    async with running(slow) as server:
+        await asyncio.gather(*(server.ask(ASK) for _ in range(20)))
+        flood = [asyncio.create_task(one(server)) for _ in range(CALLERS)]
+        await until(lambda: bool(answers))
+        alive = await server.get("/livez")
+        seen = len(answers)
+        found = await asyncio.gather(*flood)
+        after = await server.ask(ASK)
+        shed = await server.metric('eem_guardrail_reviews_shed_total{reason="overloaded"}')
+
+    sent_away = [answer for answer in found if answer.status == 503]
+    assert (alive.status, after.status) == (200, 200)
+    assert seen < CALLERS
+    assert {answer.headers["retry-after"] for answer in sent_away} <= {"0", "1"}
+    assert (bool(sent_away), shed) == (True, len(sent_away))
+    assert answers.count(200) > 0
+    assert answers.index(503) < len(answers) - 1 - answers[::-1].index(200)

@@ -1,0 +1,30 @@
+"""Say what a reflector fills: the store, or one observed object."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from webhook.cluster.ordering import EventType
+from webhook.cluster.store import KindStatus
+
+
+class Sink(Protocol):
+    """Takes in news of one kind or more; a Store is one, and its methods say what these mean."""
+
+    @property
+    def status(self) -> Mapping[str, KindStatus]:
+        """Give how well each kind is known."""
+
+    def apply(self, kind: str, event_type: EventType, mapping: Mapping[str, Any]) -> object:
+        """Take in one event."""
+
+    async def replace(self, kind: str, mappings: Iterable[Mapping[str, Any]], number: int = 0) -> None:
+        """Take in a list as all that there is."""
+
+    def all_heard_before(self, kind: str, number: int) -> None:
+        """Take note that all news up to *number* has come."""
+
+    def mark(self, kind: str, *, synced: bool) -> None:
+        """Say whether a kind can be kept up to date."""
+
+    def announce(self) -> None:
+        """Let everybody who waits look again."""
