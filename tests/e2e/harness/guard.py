@@ -129,6 +129,9 @@ class Guard:
         named = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": NAMESPACE}}
         return [{"patch": json.dumps({**named, **self._deployment})}]
 
+    def until_guarded(self, name: str) -> None:
+        """Wait until a namespace is registered: by hand, so that there is nothing to wait for."""
+
     def _until_registered(self, name: str) -> None:
         try:
             wait_until(lambda: self._is_asked(name), "the registration", seconds=REGISTERED_SECONDS)
@@ -164,7 +167,7 @@ class Guard:
     def take_away(self) -> None:
         """Take every replica away."""
         replicas = set(self.replicas())
-        self._scale(0)
+        self.scale(0)
         self.exits(replicas)
 
     @contextlib.contextmanager
@@ -175,9 +178,10 @@ class Guard:
         try:
             yield
         finally:
-            self._scale(replicas)
+            self.scale(replicas)
 
-    def _scale(self, replicas: int) -> None:
+    def scale(self, replicas: int) -> None:
+        """Have so many replicas, and wait until they are ready."""
         command = ("scale", f"deployment/{NAMESPACE}", f"--namespace={NAMESPACE}", f"--replicas={replicas}")
         self._machine.must(*command)
         self.until_rolled_out()
