@@ -66,7 +66,7 @@ async def test_a_list_is_taken_in_at_once_and_keeps_what_others_bring() -> None:
         sizes.add(store.snapshot.count("Pod"))
         await asyncio.sleep(0)
 
-    assert sizes == {1}
+    assert sizes <= {1, 500}
     assert number > 90
     assert store.snapshot.count("Pod") == 500
     assert contents(store.snapshot, NAMESPACES)["", "busy"] == str(number)

@@ -95,6 +95,25 @@ async def test_lists_again_when_the_history_is_gone(*, as_event: bool) -> None:
         assert len(server.asked("list", "pods")) == 2
 
 
+async def test_lists_at_once_after_an_outage_that_outlasted_the_history() -> None:
+    """An API server that comes back and says 410 is there: the patience that its absence taught is not kept up."""
+    async with api_server() as server, reflecting(server, PODS) as harness:
+        await harness.same(PODS)
+        stream = await server.stream_of(PODS)
+        server.always["watch", "pods"] = answer(500)
+        stream.cut()
+        await server.asked_times("watch", PODS, 12)
+        server.put(PODS, "new", "ns")
+        harness.time.slept.clear()
+        server.always["watch", "pods"] = answer(410, "Expired", "too old resource version")
+        await server.asked_times("watch", PODS, 13)
+        del server.always["watch", "pods"]
+        await harness.same(PODS)
+
+        assert len(server.asked("list", "pods")) == 2
+        assert 0.0 in harness.time.slept
+
+
 async def test_lists_again_after_any_error_event() -> None:
     """Whatever a stream's ERROR event says, the place in the history is not to be trusted any more."""
     async with api_server() as server, reflecting(server, PODS) as harness:

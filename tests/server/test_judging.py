@@ -23,11 +23,12 @@ from builders import (
 )
 
 from webhook.admission import AdmissionResponse, Options, decode_review, validate
-from webhook.admission.inflight import PENDING_SECONDS, SETTLE_SECONDS
+from webhook.admission.inflight import MOST_PENDING, PENDING_SECONDS, SETTLE_SECONDS
 from webhook.cluster.errors import ApiError, UnreachableError
 from webhook.eem import EemSnapshot
 from webhook.server import NotReady
 from webhook.server.judging import InstanceJudge, PolicyJudge
+from webhook.server.refusals import Overloaded
 
 WORLD = (
     namespace("eem"),
@@ -38,16 +39,18 @@ WORLD = (
 DENY = policy("default-deny", policy_types=["Ingress"], resource_version="1")
 
 
-def allow(name: str = "allow", version: str = "1") -> ApiObject:
+def allow(name: str = "allow", version: str = "1", uid: str = "first", **meta: Any) -> ApiObject:
     rule = from_(ports=[port(8092, "TCP")])
-    return policy(name, pod_selector=selector(**eem_labels("gw")), ingress=[rule], resource_version=version)
+    chosen = selector(**eem_labels("gw"))
+    return policy(name, pod_selector=chosen, ingress=[rule], resource_version=version, uid=uid, **meta)
 
 
-def narrow(name: str = "allow", version: str = "2") -> ApiObject:
+def narrow(name: str = "allow", version: str = "2", uid: str = "first") -> ApiObject:
     """Return the allow policy with its clients narrowed to one namespace."""
     only = {"namespaceSelector": selector(team="shop")}
     rule = from_(only, ports=[port(8092, "TCP")])
-    return policy(name, pod_selector=selector(**eem_labels("gw")), ingress=[rule], resource_version=version)
+    chosen = selector(**eem_labels("gw"))
+    return policy(name, pod_selector=chosen, ingress=[rule], resource_version=version, uid=uid)
 
 
 @dataclass
@@ -78,14 +81,18 @@ class Cluster:
     async def listed(self, namespace_name: str) -> Iterable[Mapping[str, Any]]:
         assert namespace_name == "eem"
         self.lists += 1
+        found = list(self.stored.values())
         if self.live is not None:
             await self.live()
         if self.failure is not None:
             raise self.failure
-        return list(self.stored.values())
+        return found
 
     def store(self, change: ApiObject) -> None:
         self.stored[change["metadata"]["name"]] = change
+
+    def remove(self, name: str) -> None:
+        del self.stored[name]
 
     def seen(self) -> None:
         """Let the watch bring the cache to what is stored."""
@@ -194,6 +201,122 @@ async def test_a_delete_on_its_way_is_not_forgotten() -> None:
     assert not removal.allowed
 
 
+async def test_a_refused_edit_is_refused_again_before_the_watch_has_caught_up() -> None:
+    """What a live list has shown to be gone is not there again for the next edit, though the cache still has it."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    judge = cluster.judge()
+
+    await ask(judge, None, allow("a"))
+    cluster.remove("a")
+    cluster.now += SETTLE_SECONDS + 0.1
+    removals = [(await ask(judge, None, allow("b"))).allowed for _ in range(2)]
+
+    assert removals == [False, False]
+
+
+async def test_a_policy_that_is_made_anew_and_narrower_counts_as_narrow() -> None:
+    """A deletion and a creation of the same name: the cache still has the old one, on which nothing can rest."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    judge = cluster.judge()
+
+    deletion = await ask(judge, None, allow("a"))
+    creation = await ask(judge, narrow("a", version="", uid="second"))
+    removal = await ask(judge, None, allow("b"))
+
+    assert (deletion.allowed, creation.allowed, removal.allowed) == (True, True, False)
+
+
+async def test_a_removal_counts_though_the_cache_lags_behind_its_old_object() -> None:
+    """The removed policy was annotated a moment before: the cache has an earlier version, and nobody has seen it go."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    judge = cluster.judge()
+
+    cluster.store(allow("a", version="2", annotations={"note": "old"}))
+    first = await ask(judge, None, cluster.stored["a"])
+    second = await ask(judge, None, allow("b"))
+
+    assert (first.allowed, second.allowed) == (True, False)
+
+
+async def test_of_two_changes_of_one_version_either_may_happen() -> None:
+    """A removal is not taken back by an edit of the same version, which may be the one that fails."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    judge = cluster.judge()
+
+    opened = allow("a", version="2")
+    opened["spec"]["ingress"] = [{}]
+
+    deletion = await ask(judge, None, allow("a"))
+    opening = await ask(judge, opened, allow("a"))
+    removal = await ask(judge, None, allow("b"))
+
+    assert (deletion.allowed, opening.allowed, removal.allowed) == (True, True, False)
+
+
+async def test_a_list_that_the_watch_has_overtaken_is_asked_for_again() -> None:
+    """What is gone while a list is on its way is not taken for there because that list still has it."""
+    cluster = Cluster.of(DENY, allow("a"))
+    cluster.store(allow("b"))
+
+    async def overtake() -> None:
+        if cluster.lists == 1:
+            cluster.remove("b")
+            cluster.seen()
+
+    cluster.live = overtake
+    removal = await ask(cluster.judge(), None, allow("a"))
+
+    assert (removal.allowed, cluster.lists) == (False, 2)
+
+
+async def test_a_creation_whose_name_is_taken_is_in_nobodys_way() -> None:
+    """The API server asks before it looks: a creation that will meet AlreadyExists changes nothing."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    judge = cluster.judge()
+
+    creation = await ask(judge, narrow("a", version="", uid="second"))
+    removal = await ask(judge, None, allow("b"))
+
+    assert (creation.allowed, removal.allowed) == (True, True)
+
+
+async def test_a_namespace_with_too_much_in_flight_gives_no_verdict_until_it_has_failed() -> None:
+    """Creations that a quota turns away one after another cannot make the decisions of everybody slow."""
+    cluster = Cluster.of(DENY, allow("a"))
+    judge = cluster.judge()
+    for number in range(MOST_PENDING):
+        await ask(judge, allow(f"more-{number}", version="", uid=f"{number}"))
+
+    with pytest.raises(Overloaded):
+        await ask(judge, allow("one-too-many"))
+    cluster.failure = UnreachableError("connection refused")
+    with pytest.raises(Overloaded):
+        await ask(judge, allow("one-too-many"))
+    cluster.failure = None
+    cluster.now += SETTLE_SECONDS + 0.1
+    later = await ask(judge, allow("one-too-many"))
+
+    assert later.allowed
+
+
+async def test_what_is_in_flight_in_another_namespace_is_of_no_concern() -> None:
+    """A policy speaks of its own namespace; and what is too old is forgotten though nobody asks there any more."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    elsewhere = [instance("gw", kind=GATEWAY_KIND, namespace="other"), allow("a", namespace="other")]
+    for known in elsewhere:
+        cluster.snapshot = cluster.snapshot.with_object(known)
+    judge = cluster.judge()
+
+    first = await ask(judge, None, allow("a", namespace="other"))
+    second = await ask(judge, None, allow("b"))
+    both = judge.in_flight
+    cluster.now += PENDING_SECONDS + 1
+    third = await ask(judge, allow("c"))
+
+    assert (first.allowed, second.allowed, third.allowed) == (True, True, True)
+    assert (cluster.lists, both, judge.in_flight) == (0, 2, 1)
+
+
 async def test_a_change_that_was_seen_is_in_flight_no_more() -> None:
     """Once the watch shows a narrowing undone, the narrowing does not count any more."""
     cluster = Cluster.of(DENY, allow("a"), allow("b"))
@@ -299,7 +422,7 @@ async def test_pairs_of_racing_edits_never_break_together() -> None:
         first = await ask(judge, None, allow("a"))
         cluster.now += rng.uniform(0, 0.05)
         if rng.random() < 0.5:
-            del cluster.stored["a"]
+            cluster.remove("a")
         if rng.random() < 0.5:
             cluster.seen()
         second = await ask(judge, *rng.choice([(None, allow("b")), (narrow("b"), allow("b"))]))

@@ -45,7 +45,8 @@ def decide(
         request: what is asked.
         snapshot: the cluster as it is known.
         options: how decisions are made.
-        in_flight: changes that were admitted and not seen yet: the verdict holds whatever becomes of them.
+        in_flight: changes of the namespace that were admitted and not seen yet: the verdict holds whatever becomes of
+            them.
 
     Raises:
         ReviewError: the request is about something else, or lacks the object that its operation has.
@@ -100,12 +101,12 @@ def _old(request: AdmissionRequest, snapshot: EemSnapshot) -> tuple[NetworkPolic
     if request.operation == "CREATE":
         return None, ()
     cached = snapshot.cluster.state(request.namespace).policies.get(request.name)
-    if request.old_object is None or (cached is not None and _is_version(cached, request.old_object)):
+    if request.old_object is None or (cached is not None and is_version_of(cached, request.old_object)):
         return cached, ()
     return read_policy(request.old_object, request.namespace)
 
 
-def _is_version(policy: NetworkPolicy, api_object: Mapping[str, Any]) -> bool:
+def is_version_of(policy: NetworkPolicy, api_object: Mapping[str, Any]) -> bool:
     """Say whether *policy* was read from this very version of the object: then it need not be read again."""
     version = metadata_text(api_object, "resourceVersion")
     same = version == policy.resource_version and metadata_text(api_object, "uid") == policy.uid
@@ -193,7 +194,8 @@ def pending_change(request: AdmissionRequest, snapshot: EemSnapshot, now: float)
     new, old = _read(request.object, request)[0], _old(request, snapshot)[0]
     if not name or (old is not None and new is not None and spec_is_unchanged(request)):
         return None
-    return Pending(namespace=request.namespace, name=name, old=old, new=new, admitted_at=now)
+    known = snapshot.cluster.state(request.namespace).policies.get(name)
+    return Pending(name=name, old=old, new=new, known=known, admitted_at=now)
 
 
 def _only_exempt(changes: tuple[Change, ...]) -> bool:

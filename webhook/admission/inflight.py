@@ -4,17 +4,28 @@ Changes that were admitted and that nobody has seen happen yet.
 Between the verdict and the watch event an admitted change may have happened, may happen, or may have failed elsewhere
 (another webhook, a quota, a conflict). So a later change must be acceptable either way: what was admitted to be taken
 away counts as gone at once, and what was admitted to be added counts only when it is seen.
+
+Every verdict is bound to the version of the policy that it was given about: should the policy have another version by
+the time that it is stored, the API server asks again. So a change is settled once a later version than its old one is
+known, and only then: a cache that lags may well know an earlier one.
+
+Source: k8s.io/apiserver registry/generic/registry/store.go (Create, Update, Delete), storage/etcd3/store.go.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import islice, product
+from math import prod
 
 from webhook.eem.view import EemNamespace
-from webhook.netpol.model import NetworkPolicy
+from webhook.netpol.model import NetworkPolicy, PolicyRule, PolicyType
+from webhook.netpol.selectors import LabelSelector
 
-PENDING_SECONDS = 60.0
-"""How long an admitted change may take to be seen: the API server gives a request at most 60 s."""
+PENDING_SECONDS = 180.0
+"""
+How long an admitted change may take to be seen: the API server gives a request 60 s, a watch that has silently died is
+given up after 90 s, and a new list takes the rest.
+"""
 
 SETTLE_SECONDS = 2.0
 """
@@ -22,8 +33,15 @@ How long after the verdict a change may still be on its way to the store: a list
 that it failed. The API server stores within milliseconds; slow webhooks that are asked beside us are what takes longer.
 """
 
-MOST_COMBINED = 4
-"""Pending changes of one namespace of which every combination is judged; of more only none, all, and the worst."""
+MOST_WORLDS = 16
+"""States of one namespace that are judged one by one; where there are more, two that are worse than all of them."""
+
+MOST_PENDING = 128
+"""Changes of one namespace that are kept; each costs every later decision there some microseconds."""
+
+Policies = Mapping[str, NetworkPolicy]
+States = tuple[NetworkPolicy | None, ...]
+Effect = tuple[LabelSelector, bool, tuple[PolicyRule, ...], bool]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,96 +52,192 @@ class Pending:
     Args:
         old: the policy before; None for CREATE.
         new: the policy afterwards; None for DELETE.
+        known: the policy as the cache had it when the change was admitted, which may be an earlier version than *old*.
         admitted_at: when, in seconds of a clock that never goes back.
     """
 
-    namespace: str
     name: str
     old: NetworkPolicy | None
     new: NetworkPolicy | None
+    known: NetworkPolicy | None = None
     admitted_at: float
 
-    def is_seen(self, current: NetworkPolicy | None) -> bool:
-        """Say whether the policy is no longer what it was before the change: then it is known what became of it."""
-        if self.old is None or current is None:
-            return (self.old is None) is not (current is None)
-        same = (self.old.uid, self.old.resource_version) == (current.uid, current.resource_version)
-        return not same or self.old.terminating is not current.terminating
+    def is_settled_by(self, current: NetworkPolicy | None) -> bool:
+        """Say whether *current*, which may be older than the verdict, shows what became of the change."""
+        if current is None:
+            # Gone, if it was there: a cache that has not even seen it come knows as little.
+            return self.old is not None and self.known is not None and self.known.uid == self.old.uid
+        if self.old is None:
+            return self._made(current)
+        return is_later(current, self.old)
+
+    def is_shown_by(self, listed: NetworkPolicy | None) -> bool:
+        """Say whether *listed*, which is not older than the verdict, shows that the policy has changed."""
+        if self.old is None:
+            return listed is not None and self._made(listed)
+        return listed is None or (listed.uid, listed.resource_version) != (self.old.uid, self.old.resource_version)
+
+    def _made(self, current: NetworkPolicy) -> bool:
+        """Say whether *current* is what a CREATE made: its uid is given before anybody is asked."""
+        return self.new is not None and current.uid == self.new.uid
+
+    def is_over(self, now: float) -> bool:
+        """Say whether the change is too old to happen any more, and must have been seen if it has."""
+        return now - self.admitted_at > PENDING_SECONDS
+
+    def has_failed_by(self, listed_at: float) -> bool:
+        """Say whether a list begun at *listed_at* would show the change, had it happened."""
+        return listed_at - self.admitted_at > SETTLE_SECONDS
+
+    def repeats(self, other: "Pending") -> bool:
+        """Say whether both do the same to the same version."""
+        same = _version(self.old) == _version(other.old) and effect_of(self.new) == effect_of(other.new)
+        return same and self.name == other.name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InFlight:
-    """All admitted changes of which nothing has been seen yet, the oldest first."""
+    """The admitted changes of one namespace of which nothing has been seen yet, the oldest first."""
 
     pending: tuple[Pending, ...] = ()
 
     def with_admitted(self, change: Pending) -> "InFlight":
-        """Add a change; an earlier one of the same policy is settled by it, for its old object has shown it."""
-        kept = (known for known in self.pending if (known.namespace, known.name) != (change.namespace, change.name))
-        return InFlight(pending=(*kept, change))
+        """
+        Add a change.
 
-    def without_seen(self, policies_of: Mapping[str, Mapping[str, NetworkPolicy]], now: float) -> "InFlight":
+        It settles an earlier one of the same policy if its old object is a later version than the earlier one's; about
+        the same version, either may be the one that happens.
+        """
+        return InFlight(pending=(*(known for known in self.pending if not _replaced(known, change)), change))
+
+    def is_over(self, now: float) -> bool:
+        """Say whether everything is too old to happen any more."""
+        return all(known.is_over(now) for known in self.pending)
+
+    def without_seen(self, policies: Policies, now: float) -> "InFlight":
         """
         Drop what was seen to have happened or is too old to happen any more.
 
         Args:
-            policies_of: the policies by namespace and name, for every namespace with pending changes.
+            policies: the namespace's policies by name, as the cache has them.
             now: seconds of the same clock as `admitted_at`.
         """
-        if not self.pending:
-            return self
-        return InFlight(
-            pending=tuple(
-                known
-                for known in self.pending
-                if now - known.admitted_at <= PENDING_SECONDS
-                and not known.is_seen(policies_of[known.namespace].get(known.name))
-            )
+        return self._where(lambda known: not known.is_over(now) and not known.is_settled_by(policies.get(known.name)))
+
+    def without_shown(self, policies: Policies, listed_at: float) -> "InFlight":
+        """
+        Drop what a live list settles, for judging what is on that list.
+
+        Args:
+            policies: the namespace's policies by name, as they were listed.
+            listed_at: when the list began.
+        """
+        going = {known.name for known in self.pending if known.new is None}
+
+        def is_open(known: Pending) -> bool:
+            listed = policies.get(known.name)
+            if listed_at < known.admitted_at:
+                return not known.is_settled_by(listed)
+            # A name that is taken lets no CREATE happen, unless its owner is about to go.
+            taken = known.old is None and listed is not None and known.name not in going
+            return not (taken or known.is_shown_by(listed) or known.has_failed_by(listed_at))
+
+        return self._where(is_open)
+
+    def without_failed(self, policies: Policies, listed_at: float) -> "InFlight":
+        """Drop what a list would have shown, had it happened; what it shows counts until the cache has it, too."""
+        return self._where(
+            lambda known: not known.has_failed_by(listed_at) or known.is_shown_by(policies.get(known.name))
         )
 
-    def without_failed(self, namespace: str, listed_at: float) -> "InFlight":
-        """Drop what a list begun at *listed_at* would have shown, had it happened."""
-        return InFlight(
-            pending=tuple(
-                known
-                for known in self.pending
-                if known.namespace != namespace or listed_at - known.admitted_at <= SETTLE_SECONDS
-            )
-        )
+    def _where(self, is_open: Callable[[Pending], bool]) -> "InFlight":
+        if not self.pending:
+            return self
+        return InFlight(pending=tuple(known for known in self.pending if is_open(known)))
 
     def worlds(self, view: EemNamespace, name: str) -> Iterator[EemNamespace]:
         """
         Give the namespace in every state that the pending changes may leave it in; as it is known comes first.
+
+        Where there are too many, two states stand for all of them: in one, every policy in doubt isolates whom it may
+        isolate and admits nobody; in the other, those that may isolate nobody are not there. Whatever is lost in some
+        state is lost in one of these; the reverse may not hold, and then a change has to wait for the others.
 
         Args:
             view: the namespace as it is known.
             name: the policy that is asked about now: its own state is in the request.
         """
         yield view
-        pending = [known for known in self.pending if known.namespace == view.name and known.name != name]
-        if not pending:
+        states = self._states(view, name)
+        if not states:
             return
-        if len(pending) <= MOST_COMBINED:
-            for happened in product((False, True), repeat=len(pending)):
-                if any(happened):
-                    yield _applied(view, [known for known, has in zip(pending, happened, strict=True) if has])
+        if prod(len(known) for known in states.values()) > MOST_WORLDS:
+            yield _at_worst(view, states)
+            yield _at_least(view, states)
             return
-        yield _applied(view, pending)
-        yield _at_worst(view, pending)
+        for chosen in islice(product(*states.values()), 1, None):
+            world = view
+            for policy_name, policy in zip(states, chosen, strict=True):
+                if policy is not view.policies.get(policy_name):
+                    world = world.with_policy(policy_name, policy)
+            yield world
+
+    def _states(self, view: EemNamespace, name: str) -> dict[str, States]:
+        """Give what each policy in doubt may be, as it is known first; None is gone."""
+        states: dict[str, States] = {}
+        for known in self.pending:
+            if known.name != name:
+                found = states.get(known.name) or (view.policies.get(known.name),)
+                for policy in (known.old, known.new):
+                    if effect_of(policy) not in map(effect_of, found):
+                        found = (*found, policy)
+                states[known.name] = found
+        return {policy_name: found for policy_name, found in states.items() if len(found) > 1}
 
 
-def _applied(view: EemNamespace, pending: Iterable[Pending]) -> EemNamespace:
-    for known in pending:
-        view = view.with_policy(known.name, known.new)
+def is_later(policy: NetworkPolicy, than: NetworkPolicy) -> bool:
+    """
+    Say whether one state of a policy, or of its successor by name, is surely later than another.
+
+    Source: Kubernetes API concepts, "Resource versions": they are numbers that can be compared, within one kind.
+    """
+    versions = (policy.resource_version, than.resource_version)
+    return all(text.isascii() and text.isdecimal() for text in versions) and int(versions[0]) > int(versions[1])
+
+
+def effect_of(policy: NetworkPolicy | None) -> Effect | None:
+    """Give what a policy does to those who want to reach pods: two states of a policy that do the same are one."""
+    if policy is None:
+        return None
+    isolates = PolicyType.INGRESS in policy.policy_types
+    return policy.pod_selector, isolates, policy.rules(PolicyType.INGRESS), policy.terminating
+
+
+def _version(policy: NetworkPolicy | None) -> tuple[str, str] | None:
+    return None if policy is None else (policy.uid, policy.resource_version)
+
+
+def _replaced(known: Pending, change: Pending) -> bool:
+    """Say whether a newly admitted change makes an earlier one superfluous."""
+    if known.name != change.name:
+        return False
+    return change.repeats(known) or (change.old is not None and known.is_settled_by(change.old))
+
+
+def _at_worst(view: EemNamespace, states: Mapping[str, States]) -> EemNamespace:
+    """Let every policy in doubt isolate whom it may isolate, and admit nobody."""
+    for name, policies in states.items():
+        view = view.with_policy(name, None)
+        for number, policy in enumerate(policies):
+            if policy is not None:
+                view = view.with_policy(f"{name} ({number})", replace(policy, ingress=()))
     return view
 
 
-def _at_worst(view: EemNamespace, pending: Iterable[Pending]) -> EemNamespace:
-    """Let every pending policy isolate whom it may isolate, and admit nobody."""
-    for known in pending:
-        for version, policy in (("old", known.old), ("new", known.new)):
-            if policy is not None:
-                stub = replace(policy, ingress=())
-                view = view.with_policy(f"{known.name} ({version})", stub)
-        view = view.with_policy(known.name, None)
+def _at_least(view: EemNamespace, states: Mapping[str, States]) -> EemNamespace:
+    """Leave out every policy in doubt that may isolate others than it does, or nobody."""
+    for name, policies in states.items():
+        isolated = {None if policy is None else (policy.pod_selector, policy.policy_types) for policy in policies}
+        if len(isolated) > 1:
+            view = view.with_policy(name, None)
     return view

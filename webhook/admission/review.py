@@ -7,6 +7,7 @@ Source: k8s.io/api/admission/v1 and the API server's webhook/request/admissionre
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -161,10 +162,8 @@ def _request(wire: WireRequest[Any]) -> AdmissionRequest:
     return AdmissionRequest(
         uid=wire.uid,
         operation=wire.operation,
-        kind=GroupVersionKind(group=wire.kind.group, version=wire.kind.version, kind=wire.kind.kind),
-        resource=GroupVersionResource(
-            group=wire.resource.group, version=wire.resource.version, resource=wire.resource.resource
-        ),
+        kind=_kind(wire.kind.group, wire.kind.version, wire.kind.kind),
+        resource=_resource(wire.resource.group, wire.resource.version, wire.resource.resource),
         sub_resource=wire.sub_resource or "",
         name=wire.name or metadata_text(new or old, "name"),
         namespace=wire.namespace or "",
@@ -174,6 +173,16 @@ def _request(wire: WireRequest[Any]) -> AdmissionRequest:
         old_object=old,
         dry_run=bool(wire.dry_run),
     )
+
+
+@lru_cache(maxsize=64)  # the API server asks about a handful of kinds; strangers cannot make it grow
+def _kind(group: str, version: str, kind: str) -> GroupVersionKind:
+    return GroupVersionKind(group=group, version=version, kind=kind)
+
+
+@lru_cache(maxsize=64)
+def _resource(group: str, version: str, resource: str) -> GroupVersionResource:
+    return GroupVersionResource(group=group, version=version, resource=resource)
 
 
 def metadata_text(api_object: Mapping[str, Any] | None, key: str) -> str:

@@ -21,7 +21,7 @@ from webhook.admission import (
     verdict_json,
 )
 from webhook.admission.verdict import ResourceName
-from webhook.cli.state import StateError, add_state_arguments, read_paths, read_state, tell
+from webhook.cli.state import ReadObject, StateError, add_state_arguments, read_paths, read_state, tell
 from webhook.eem import WATCHED, EemSnapshot, ResourceType
 from webhook.eem.snapshot import name_of
 from webhook.settings import DECISION, add_flags, settings_from
@@ -103,10 +103,10 @@ class Rehearsal:
         options: how decisions are made.
     """
 
-    def __init__(self, objects: Sequence[Mapping[str, Any]], options: Options) -> None:
+    def __init__(self, objects: Sequence[ReadObject], options: Options) -> None:
         self._options = replace(options, offline=True)
-        self._snapshot = EemSnapshot.from_objects(objects)
-        self._objects = {_identity(api_object): api_object for api_object in objects}
+        self._snapshot = EemSnapshot.from_read(objects)
+        self._objects = {_identity(api_object): api_object for api_object, _ in objects}
 
     def find(self, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
         """Give one object as it is now; *kind* may be written as kubectl takes it."""

@@ -22,7 +22,7 @@ from webhook.cli.check import Rehearsal
 from webhook.cli.example import CLUSTER, DEFAULT_DENY, NAMESPACE
 from webhook.cli.running import run_loop, start_logging
 from webhook.cluster import Store
-from webhook.eem import EemSnapshot
+from webhook.eem import EemSnapshot, read
 from webhook.server import VALIDATE_NETWORK_POLICY, WEBHOOKS, stop_signals
 from webhook.settings import LOGGING, Settings, add_flags, settings_from
 
@@ -109,7 +109,8 @@ async def _apply(session: aiohttp.ClientSession, url: str, policy: Mapping[str, 
 
 def _remedies() -> list[Mapping[str, Any]]:
     """Give the policies that the verdict about the lock-down names."""
-    verdict = Rehearsal(CLUSTER, Options()).judge(DEFAULT_DENY)
+    objects = [(api_object, read(api_object)[0]) for api_object in CLUSTER]
+    verdict = Rehearsal(objects, Options()).judge(DEFAULT_DENY)
     return list({lost.remedy["metadata"]["name"]: lost.remedy for lost in verdict.lost if lost.remedy}.values())
 
 

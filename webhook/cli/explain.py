@@ -12,6 +12,7 @@ from webhook.netpol.describe import describe_sources, networks
 from webhook.netpol.evaluate import DirectionVerdict, Verdict
 from webhook.netpol.intervals import network
 from webhook.netpol.reach import who_may_connect
+from webhook.netpol.snapshot import Parsed
 from webhook.settings import Settings, add_flags, settings_from
 
 DENIED = 1
@@ -41,7 +42,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Answer, with exit status 1 where the connection is not surely allowed."""
     settings = settings_from(arguments, os.environ)
     try:
-        snapshot = ClusterSnapshot.from_objects(read_state(arguments, settings))
+        found = read_state(arguments, settings)
+        snapshot = ClusterSnapshot.from_parsed(parsed for _, parsed in found if isinstance(parsed, Parsed))
         allowed, lines, answer = _answer(arguments, settings, snapshot)
     except (StateError, SpecError, ValueError) as error:
         print(f"eem-guardrail explain: {error}", file=sys.stderr)

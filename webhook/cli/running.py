@@ -9,15 +9,16 @@ from typing import Any
 
 from webhook.cluster import CredentialsError
 from webhook.cluster.files import FilesError
-from webhook.server.logs import formatter
+from webhook.server.logs import LineHandler, formatter
 from webhook.settings import Settings
 
 BAD_USAGE = 2
+STANDARD_ERROR = 2  # its file descriptor
 
 
 def start_logging(settings: Settings) -> None:
     """Send the log to standard error in the form that was asked for."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = LineHandler(STANDARD_ERROR)
     handler.setFormatter(formatter(settings.log_format))
     # No line shows who wrote it, in which thread and process: to find that out takes half the time of a line.
     logging._srcfile = None  # noqa: SLF001  as the library's own HOWTO advises

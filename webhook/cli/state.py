@@ -6,7 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from webhook.cluster.files import FileObjects, FilesError, read_files
+from webhook.eem import read
+from webhook.eem.instances import Instance
+from webhook.netpol import SpecError
+from webhook.netpol.snapshot import Parsed
 from webhook.settings import CONNECTION, Settings, add_flags
+
+ReadObject = tuple[Mapping[str, Any], Parsed | Instance | None]
+"""An API object, and what was read of it; None for a kind of which nothing is read."""
 
 
 class StateError(Exception):
@@ -28,9 +35,9 @@ def add_state_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-v", "--verbose", action="store_true", help="say what was read, and what was skipped")
 
 
-def read_state(arguments: argparse.Namespace, settings: Settings) -> tuple[Mapping[str, Any], ...]:
+def read_state(arguments: argparse.Namespace, settings: Settings) -> tuple[ReadObject, ...]:
     """
-    Give the objects of the state.
+    Give the objects of the state, each with what was read of it.
 
     Raises:
         StateError: files that cannot be understood, or a cluster that cannot be reached.
@@ -40,7 +47,7 @@ def read_state(arguments: argparse.Namespace, settings: Settings) -> tuple[Mappi
     found = read_paths(arguments.state)
     if arguments.verbose:
         tell(found, "state")
-    return found.mappings
+    return found.read
 
 
 def read_paths(paths: Sequence[str]) -> FileObjects:
@@ -65,18 +72,23 @@ def tell(found: FileObjects, what: str) -> None:
     print(f"{what}: {len(found.objects)} objects; skipped: {skipped}", file=sys.stderr)
 
 
-def _read_live(settings: Settings) -> tuple[Mapping[str, Any], ...]:
+def _read_live(settings: Settings) -> tuple[ReadObject, ...]:
     import asyncio  # noqa: PLC0415  slow, as what follows
 
     from webhook.cluster import ApiClient, ClusterError, CredentialsError, Kubeconfig, read_all  # noqa: PLC0415  slow
     from webhook.eem import WATCHED  # noqa: PLC0415
 
-    async def read() -> tuple[Mapping[str, Any], ...]:
+    async def ask() -> tuple[Mapping[str, Any], ...]:
         async with ApiClient(Kubeconfig(settings.kubeconfig, settings.context)) as client:
             lists = [await read_all(client, resource) for resource in WATCHED]
             return tuple(api_object for objects in lists for api_object in objects)
 
     try:
-        return asyncio.run(read())
+        found = asyncio.run(ask())
     except (ClusterError, CredentialsError) as error:
         raise StateError(str(error)) from error
+    known = [(api_object, *read(api_object)) for api_object in found]
+    faults = [fault for _, _, faults in known for fault in faults]
+    if faults:
+        raise StateError(str(SpecError(faults)))
+    return tuple((api_object, parsed) for api_object, parsed, _ in known)

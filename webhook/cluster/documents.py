@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final, NoReturn
 
-from webhook.cluster.yaml_documents import MAX_DEPTH, Document, TextFault, read_yaml
+from webhook.cluster.document import MAX_DEPTH, Document, TextFault
+from webhook.cluster.yaml_blocks import read_blocks
 
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 
@@ -22,18 +23,27 @@ def read_documents(text: str, *, json_only: bool) -> Iterator[Document]:
     *json_only*. Several JSON documents may follow one another, as kubectl allows.
     """
     if not json_only and not text.lstrip().startswith("{"):
-        return read_yaml(text)
+        return _read_yaml(text)
     try:
         return iter(_read_json(text))
     except _DuplicateKeyError:
-        return read_yaml(text)
+        return _read_yaml(text)
     except json.JSONDecodeError as error:
         if not json_only:
-            return read_yaml(text)
+            return _read_yaml(text)
         fault = TextFault(line=error.lineno, message=f"not JSON: {error.msg}")
     except (ValueError, RecursionError) as error:
         fault = TextFault(line=1, message=f"not JSON: {error}")
     return iter((Document(number=1, line=fault.line, value=None, faults=(fault,)),))
+
+
+def _read_yaml(text: str) -> Iterator[Document]:
+    plain = read_blocks(text)
+    if plain is not None:
+        return iter(plain)
+    from webhook.cluster.yaml_documents import read_yaml  # noqa: PLC0415  slow, and seldom needed
+
+    return read_yaml(text)
 
 
 def _read_json(text: str) -> list[Document]:

@@ -104,4 +104,4 @@ class FileState:
         if self._piped is None and STDIN in self._paths:
             self._piped = self._stdin.read()
         found = read_files(self._paths, BytesIO(self._piped or b""))
-        return found, EemSnapshot.from_objects(found.mappings)
+        return found, EemSnapshot.from_read(found.read)

@@ -109,18 +109,23 @@ class Ordering:
 
 
 class Relist:
-    """A list while it is compared, object by object, with what was known before it."""
+    """
+    A list while it is compared, object by object, with what was known before it.
 
-    def __init__(self, known: Mapping[Name, Version]) -> None:
-        self._before = known
+    Args:
+        before: what was known; what is not in `listed` in the end is gone.
+    """
+
+    def __init__(self, before: dict[Name, Version]) -> None:
+        self.before = before
         self.listed: dict[Name, Version] = {}
 
     def take(self, mapping: Mapping[str, Any]) -> bool:
         """Take one object of the list; say whether it differs from what was known."""
         name, version = name_of(mapping), version_of(mapping)
         self.listed[name] = version
-        return not version.number or self._before.get(name) != version
+        return not version.number or self.before.get(name) != version
 
     def gone(self) -> tuple[Name, ...]:
         """Give the names that the list no longer has, once all of it was taken."""
-        return tuple(name for name in self._before if name not in self.listed)
+        return tuple(self.before.keys() - self.listed.keys())

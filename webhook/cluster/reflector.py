@@ -10,10 +10,9 @@ Source: Kubernetes API concepts, "Efficient detection of changes"; client-go too
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from itertools import chain
 from typing import Any, Final, NoReturn, cast
 
 import msgspec
@@ -21,7 +20,7 @@ import msgspec
 from webhook.cluster.client import ApiClient
 from webhook.cluster.errors import ApiError, ClusterError, ForbiddenError, UnreachableError, one_line, status_error
 from webhook.cluster.lines import LineSplitter, LineTooLongError
-from webhook.cluster.listing import complete, decode_items, pages
+from webhook.cluster.listing import Page, complete, decode_items, pages
 from webhook.cluster.ordering import EventType, version_number
 from webhook.cluster.pace import Backoff, Clock, Timing, Turn
 from webhook.cluster.reach import Reachability
@@ -129,15 +128,22 @@ class Reflector:
                     await self._clock.sleep(self._retry.next_seconds())
             except ClusterError as error:
                 self._report(error)
-                asked = error.retry_after_seconds if isinstance(error, ApiError) else 0.0
-                longest = self._timing.retry.longest_seconds
-                await self._clock.sleep(max(self._retry.next_seconds(), min(asked, longest)))
+                await self._clock.sleep(self._pause(error))
             except Exception as error:  # noqa: BLE001 - see below
                 # A bug must not leave the cache silently stale: it is told, and the kind is listed again.
                 _log.exception("%s: unexpected", self.resource.plural)
                 self._report(error)
                 self._resource_version = None
                 await self._clock.sleep(self._retry.next_seconds())
+
+    def _pause(self, error: ClusterError) -> float:
+        """Say how long to wait after *error*: not at all where the history is gone, for an API server told us so."""
+        if not isinstance(error, ApiError):
+            return self._retry.next_seconds()
+        if error.status == HTTPStatus.GONE:
+            return 0.0  # the lists' own pace is kept in any case
+        longest = self._timing.retry.longest_seconds
+        return max(self._retry.next_seconds(), min(error.retry_after_seconds, longest))
 
     async def _list(self) -> None:
         early = self._listed_at + self._timing.list_interval_seconds - self._clock.monotonic()
@@ -155,8 +161,7 @@ class Reflector:
         resource_version = found[0].resource_version
         number = version_number(resource_version)
         self._believe(number)
-        items = chain.from_iterable(page.items for page in found)
-        await self._store.replace(self.resource.kind, decode_items(self.resource, items), number)
+        await self._store.replace(self.resource.kind, decode_items(self.resource, _drained(found)), number)
         self._misses = 0
         self._status.served = True
         self._newest = number
@@ -288,3 +293,10 @@ class Reflector:
         self._forbidden_at = None
         self._status.problem = ""
         self._store.announce()
+
+
+def _drained(found: list[Page]) -> Iterator[msgspec.Raw]:
+    """Give the items of pages, and let go of each page after its last item: all at once would hold the event loop."""
+    found.reverse()
+    while found:
+        yield from found.pop().items

@@ -120,16 +120,22 @@ class Store:
         async with self._replacing:
             ordering = self._orderings[kind]
             relist = ordering.relist()
-            building = self._snapshot
+            before = building = self._snapshot
+            leaving: list[object] = []
             self._journal = []
             try:
                 for mapping in mappings:
                     if relist.take(mapping):
+                        leaving.append(before.cluster.find(kind, *name_of(mapping)))
                         building = building.with_object(mapping)
                     await turn.share()
-                for namespace, name in relist.gone():
-                    building = building.without_object(kind, namespace, name)
+                for name in relist.before:
+                    if name not in relist.listed:
+                        leaving.append(before.cluster.find(kind, *name))
+                        building = building.without_object(kind, *name)
                     await turn.share()
+                if all(status.synced for known, status in self.status.items() if known != kind):
+                    await _prepare(building, turn)
                 while self._journal:
                     changes, self._journal = self._journal, []
                     for change in changes:
@@ -144,6 +150,15 @@ class Store:
             status.synced = True
             status.lists += 1
             self.heard(kind)
+        # To free 20,000 pods at once would hold the event loop for 50 ms: what is old goes piece after piece.
+        leaving.extend(before.cluster.parts())
+        del before, building
+        while leaving:
+            leaving.pop()
+            await turn.share()
+        while relist.before:
+            relist.before.popitem()
+            await turn.share()
 
     def all_heard_before(self, kind: str, number: int) -> None:
         """Take note that all news of a kind up to *number* has come, and that the API server spoke."""
@@ -225,3 +240,10 @@ class Store:
         self._snapshot = change(self._snapshot)
         if self._journal is not None:
             self._journal.append(change)
+
+
+async def _prepare(snapshot: EemSnapshot, turn: Turn) -> None:
+    """Find out before it is in use what the first review would have to wait for."""
+    for known in snapshot.eem.values():
+        known.prepare()
+        await turn.share()

@@ -7,16 +7,13 @@ knows Kubernetes.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 import yaml
 
+from webhook.cluster.document import MAX_DEPTH, Document, TextFault
 from webhook.cluster.yaml_scalars import as_key, resolve, trap
 
-# The API server's own objects are about 30 deep; what walks an object later may recurse (Python's limit is 1,000
-# frames).
-MAX_DEPTH: Final = 200
 # Nodes that aliases may add to one document: the largest object that etcd takes (1.5 MiB) has fewer values than this.
 MAX_ALIASED_NODES: Final = 100_000
 
@@ -32,35 +29,6 @@ _MAPPING_TAGS: Final = frozenset({None, "!", f"{_TAG}map"})
 _SEQUENCE_TAGS: Final = frozenset({None, "!", f"{_TAG}seq"})
 _NO_KEY: Final = object()
 _MERGE: Final = object()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TextFault:
-    """One thing that is wrong with a text, and the line (from 1) where it is."""
-
-    line: int
-    message: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Document:
-    """
-    One document of a file.
-
-    Args:
-        number: its place in the file, from 1; empty documents count.
-        line: where it begins, from 1.
-        value: None when there are faults, or when the document is empty.
-        item_lines: where each entry of the top-level list `items` begins, when that is known.
-        notes: what is read, but perhaps not as it was meant.
-    """
-
-    number: int
-    line: int
-    value: Any
-    item_lines: tuple[int, ...] = ()
-    faults: tuple[TextFault, ...] = ()
-    notes: tuple[TextFault, ...] = ()
 
 
 def read_yaml(text: str) -> Iterator[Document]:

@@ -7,13 +7,13 @@ with all rules behind it, is imported when it is asked for: who only reads files
 
 from typing import TYPE_CHECKING
 
-from webhook.eem.faults import faults_of
+from webhook.eem.faults import faults_of, read
 from webhook.eem.resources import OPTIONAL_KINDS, WATCHED, ResourceType
 
 if TYPE_CHECKING:
     from webhook.eem.snapshot import EemSnapshot
 
-__all__ = ["OPTIONAL_KINDS", "WATCHED", "EemSnapshot", "ResourceType", "faults_of"]
+__all__ = ["OPTIONAL_KINDS", "WATCHED", "EemSnapshot", "ResourceType", "faults_of", "read"]
 
 
 def __getattr__(name: str) -> object:

@@ -15,7 +15,7 @@ from typing import Any
 
 from rpds import HashTrieMap
 
-from webhook.eem.faults import faults_of
+from webhook.eem.faults import read
 from webhook.eem.instances import EemOperator, Instance, read_instance, read_operator
 from webhook.eem.resources import INSTANCE_KINDS, STORAGE_CLASSES, WATCHED
 from webhook.eem.rules import Neighbourhood
@@ -84,13 +84,23 @@ class EemSnapshot:
         Raises:
             SpecError: with every fault of every object.
         """
-        known = list(objects)
-        faults = [fault for api_object in known for fault in faults_of(api_object)]
+        known = [(api_object, *read(api_object)) for api_object in objects]
+        faults = [fault for _, _, found in known for fault in found]
         if faults:
             raise SpecError(faults)
+        return cls.from_read((api_object, found) for api_object, found, _ in known)
+
+    @classmethod
+    def from_read(cls, objects: Iterable[tuple[ApiObject, Parsed | Instance | None]]) -> EemSnapshot:
+        """Build a snapshot from API objects and what was read of each."""
         snapshot = cls()
-        for api_object in known:
-            snapshot = snapshot.with_object(api_object)
+        for api_object, found in objects:
+            if isinstance(found, Instance):
+                snapshot = snapshot.with_instance(found)
+            elif found is not None:
+                snapshot = snapshot.with_parsed(found)
+            else:
+                snapshot = snapshot.with_object(api_object)
         return snapshot
 
     def with_object(self, api_object: ApiObject) -> EemSnapshot:

@@ -81,6 +81,10 @@ class Standing:
     terminating: int = 0
     ports: HashTrieMap[Port, PortStanding] = HashTrieMap()
 
+    def prepare(self) -> tuple[Sources, ...]:
+        """Give what all policies together admit to each port, and keep it."""
+        return tuple(port.total for port in self.ports.values())
+
     def with_policy(self, name: str, policy: NetworkPolicy | None) -> Standing:
         """Take in that a policy has come, has changed, or (None) has gone."""
         known = self.isolating.get(name)

@@ -53,7 +53,7 @@ class EemNamespace:
     pods: HashTrieMap[str, Pod]
     workloads: Mapping[tuple[str, str], Workload]
     policies: HashTrieMap[str, NetworkPolicy] = HashTrieMap()
-    carried: Mapping[StandingKey, Standing] = field(default_factory=dict)
+    carried: Mapping[StandingKey, Standing] = field(default_factory=dict, compare=False)
 
     @cached_property
     def guarded(self) -> tuple[Guarded, ...]:
@@ -71,6 +71,11 @@ class EemNamespace:
                     guarded.subject.pod, guarded.ports, self.policies.values()
                 )
         return found
+
+    def prepare(self) -> None:
+        """Find out how every subject stands, which a decision would else do when it first needs it."""
+        for standing in self.standings.values():
+            standing.prepare()
 
     def with_policy(self, name: str, policy: NetworkPolicy | None) -> EemNamespace:
         """Put a policy in the place of the one of that name; None takes it away."""

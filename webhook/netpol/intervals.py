@@ -105,7 +105,10 @@ def network(text: str) -> tuple[int, Interval]:
     bits = LAST[IPV6].bit_length()
     if not slash or "%" in address or not prefix.isascii() or not prefix.isdigit() or int(prefix) > bits:
         raise ValueError(f"{text!r} is not a CIDR")
-    parsed = ipaddress.IPv6Address(address)
+    try:
+        parsed = ipaddress.IPv6Address(address)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not a CIDR") from error
     interval = _range(int(parsed), bits - int(prefix))
     if ipaddress.IPv6Address(interval[0]).ipv4_mapped is not None:
         raise ValueError(f"{text!r} is an IPv4-mapped IPv6 CIDR, which network plugins read differently")

@@ -47,6 +47,7 @@ LAST_PORT = 65535
 # Looked up in the API's own words: to go through an enumeration takes as long as to read the rest of a port.
 _PROTOCOLS: Mapping[object, Protocol] = {member.value: member for member in Protocol}
 _POLICY_TYPES = {member.value: member for member in PolicyType}
+INGRESS_ONLY = frozenset({PolicyType.INGRESS})
 _PORT_NAME = re.compile(r"(?=.*[a-z])(?!.*--)[a-z0-9](?:[-a-z0-9]{0,13}[a-z0-9])?")  # RFC 6335 5.1
 
 
@@ -107,6 +108,8 @@ def _is_misread(faults: Iterable[Fault]) -> bool:
 
 
 def _policy_types(spec: Mapping[str, Any], faults: Faults) -> frozenset[PolicyType]:
+    if spec.get("policyTypes") == [PolicyType.INGRESS]:  # what nearly all policies have
+        return INGRESS_ONLY
     written: set[PolicyType] = set()
     entries = items(spec.get("policyTypes"), "spec.policyTypes", faults)
     for path, item in entries:
@@ -120,7 +123,7 @@ def _policy_types(spec: Mapping[str, Any], faults: Faults) -> frozenset[PolicyTy
     if entries:
         return frozenset(written)
     has_egress = isinstance(spec.get("egress"), (list, tuple)) and len(spec["egress"]) > 0
-    return frozenset(PolicyType) if has_egress else frozenset({PolicyType.INGRESS})
+    return frozenset(PolicyType) if has_egress else INGRESS_ONLY
 
 
 def _rules(value: object, path: str, peers_field: str, namespace: str, faults: Faults) -> tuple[PolicyRule, ...]:
@@ -233,15 +236,16 @@ def _ports(value: object, path: str, faults: Faults) -> tuple[NetworkPolicyPort,
 def _port(value: object, path: str, faults: Faults) -> NetworkPolicyPort:
     before = len(faults.found)
     entry = mapping(value, path, faults)
-    protocol = _protocol(entry.get("protocol"), f"{path}.protocol", faults)
-    port, end = entry.get("port"), integer(entry.get("endPort"), f"{path}.endPort", faults)
+    protocol = _protocol(entry.get("protocol"), path, faults)
+    port, last = entry.get("port"), entry.get("endPort")
+    end = None if last is None else integer(last, f"{path}.endPort", faults)
     if isinstance(port, str):
         if not _PORT_NAME.fullmatch(port):
             faults.add(f"{path}.port", f"{describe(port)} is not a port name (RFC 6335: 1-15 of a-z, 0-9, -)")
         if end is not None:
             faults.add(f"{path}.endPort", "may not be set where port is a name", "Forbidden")
         return NamedPort(protocol=protocol, name=port) if len(faults.found) == before else Unreadable(field=path)
-    number = integer(port, f"{path}.port", faults)
+    number = port if type(port) is int else integer(port, f"{path}.port", faults)
     if number is None and end is not None:
         faults.add(f"{path}.endPort", "may not be set where port is not", "Forbidden")
     _check_range(number, end, path, faults)
@@ -264,5 +268,5 @@ def _protocol(value: object, path: str, faults: Faults) -> Protocol:
         return Protocol.TCP
     if isinstance(value, str) and value in _PROTOCOLS:
         return _PROTOCOLS[value]
-    faults.add(path, f"must be TCP, UDP or SCTP, not {describe(value)}", "NotSupported")
+    faults.add(f"{path}.protocol", f"must be TCP, UDP or SCTP, not {describe(value)}", "NotSupported")
     return Protocol.TCP

@@ -5,6 +5,7 @@ Source: apimachinery pkg/apis/meta/v1/validation, ValidateLabelSelector; IsQuali
 """
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from webhook.netpol.reading import Faults, describe, items, mapping, shorten, string, strings
@@ -17,6 +18,7 @@ _DNS_SUBDOMAIN = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a
 _LONGEST_SUBDOMAIN = 253  # RFC 1123, as IsDNS1123Subdomain has it
 
 
+@lru_cache(maxsize=1024)  # a cluster has some dozens; strangers cannot make it grow
 def is_label_key(text: str) -> bool:
     """Say whether *text* can be a label's key: a name of at most 63 characters, perhaps after a DNS prefix and `/`."""
     prefix, slash, name = text.rpartition("/")
@@ -35,10 +37,14 @@ def read_selector(value: object, path: str, faults: Faults) -> LabelSelector:
     if value is None:
         return EVERYTHING
     selector = mapping(value, path, faults)
+    if not selector:
+        return EVERYTHING
     requirements: list[LabelSelectorRequirement] = []
     for key, text in strings(selector.get("matchLabels"), f"{path}.matchLabels", faults).items():
-        _check_key(key, f"{path}.matchLabels", faults)
-        _check_value(text, f"{path}.matchLabels[{key}]", faults)
+        if not is_label_key(key):
+            _bad_key(key, f"{path}.matchLabels", faults)
+        if not is_label_value(text):
+            _bad_value(text, f"{path}.matchLabels[{key}]", faults)
         requirements.append(LabelSelectorRequirement(key=key, operator=Operator.IN, values=frozenset({text})))
     for item_path, item in items(selector.get("matchExpressions"), f"{path}.matchExpressions", faults):
         requirement = _requirement(item, item_path, faults)
@@ -53,7 +59,8 @@ def _requirement(value: Any, path: str, faults: Faults) -> LabelSelectorRequirem
     if len(faults.found) > before:
         return None
     key = string(expression.get("key"), f"{path}.key", faults)
-    _check_key(key, f"{path}.key", faults)
+    if not is_label_key(key):
+        _bad_key(key, f"{path}.key", faults)
     written = string(expression.get("operator"), f"{path}.operator", faults)
     values = [
         string(item, item_path, faults) for item_path, item in items(expression.get("values"), f"{path}.values", faults)
@@ -67,20 +74,19 @@ def _requirement(value: Any, path: str, faults: Faults) -> LabelSelectorRequirem
         if not values:
             faults.add(f"{path}.values", f"must not be empty where operator is {operator.value}", "Required")
         for index, text in enumerate(values):
-            _check_value(text, f"{path}.values[{index}]", faults)
+            if not is_label_value(text):
+                _bad_value(text, f"{path}.values[{index}]", faults)
     elif values:
         faults.add(f"{path}.values", f"must be empty where operator is {operator.value}", "Forbidden")
     return LabelSelectorRequirement(key=key, operator=operator, values=frozenset(values))
 
 
-def _check_key(key: str, path: str, faults: Faults) -> None:
-    if not is_label_key(key):
-        faults.add(
-            path,
-            f"{shorten(repr(key))} is not a label key (at most 63 of A-Z a-z 0-9 - _ ., after a prefix/)",
-        )
+def _bad_key(key: str, path: str, faults: Faults) -> None:
+    faults.add(
+        path,
+        f"{shorten(repr(key))} is not a label key (at most 63 of A-Z a-z 0-9 - _ ., after a prefix/)",
+    )
 
 
-def _check_value(text: str, path: str, faults: Faults) -> None:
-    if not is_label_value(text):
-        faults.add(path, f"{describe(text)} is not a label value (at most 63 of A-Z a-z 0-9 - _ .)")
+def _bad_value(text: str, path: str, faults: Faults) -> None:
+    faults.add(path, f"{describe(text)} is not a label value (at most 63 of A-Z a-z 0-9 - _ .)")

@@ -109,7 +109,7 @@ def strings(value: object, path: str, faults: Faults) -> dict[str, str]:
     untrusted: Mapping[Any, Any] = mapping(value, path, faults)
     for key, item in untrusted.items():
         if isinstance(key, str):
-            found[key] = string(item, f"{path}[{key}]", faults)
+            found[key] = item if isinstance(item, str) else string(item, f"{path}[{key}]", faults)
         else:
             faults.mistyped(path, key, "an object whose keys are strings")
     return found

@@ -7,6 +7,7 @@ and not a copy of the cluster, and a decision that runs on the old one is not di
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -94,16 +95,44 @@ class ClusterSnapshot:
         Raises:
             SpecError: with every fault of every object.
         """
-        snapshot = cls()
-        faults: list[Fault] = []
-        for api_object in objects:
-            parsed, found = read_object(api_object)
-            faults.extend(found)
-            if parsed is not None:
-                snapshot = snapshot.with_parsed(parsed)
+        known = [read_object(api_object) for api_object in objects]
+        faults = [fault for _, found in known for fault in found]
         if faults:
             raise SpecError(faults)
-        return snapshot
+        return cls.from_parsed(parsed for parsed, _ in known if parsed is not None)
+
+    @classmethod
+    def from_parsed(cls, objects: Iterable[Parsed]) -> ClusterSnapshot:
+        """Build a snapshot from objects that were read already: of several of one name the last counts."""
+        namespaces: dict[str, Namespace] = {}
+        pods: dict[str, dict[str, Pod]] = {}
+        workloads: dict[str, dict[tuple[str, str], Workload]] = {}
+        policies: dict[str, dict[str, NetworkPolicy]] = {}
+        for parsed in objects:
+            if isinstance(parsed, Pod):
+                pods.setdefault(parsed.namespace, {})[parsed.name] = parsed
+            elif isinstance(parsed, NetworkPolicy):
+                policies.setdefault(parsed.namespace, {})[parsed.name] = parsed
+            elif isinstance(parsed, Workload):
+                workloads.setdefault(parsed.namespace, {})[parsed.kind, parsed.name] = parsed
+            else:
+                namespaces[parsed.name] = _named(parsed)
+        states = {
+            name: NamespaceState(
+                namespace=namespaces.get(name) or implied(name),
+                seen=name in namespaces,
+                pods=HashTrieMap(pods.get(name, {})),
+                workloads=HashTrieMap(workloads.get(name, {})),
+                policies=HashTrieMap(policies.get(name, {})),
+            )
+            for name in (namespaces | pods | workloads | policies)
+        }
+        addresses = Counter(address for known in pods.values() for pod in known.values() for address in _counted(pod))
+        return cls(
+            states=HashTrieMap(states),
+            addresses=HashTrieMap(addresses),
+            ipv6_addresses=sum(count for (family, _), count in addresses.items() if family == IPV6),
+        )
 
     def state(self, namespace: str) -> NamespaceState:
         """Give one namespace's state; an unknown namespace is an empty one."""
@@ -163,9 +192,26 @@ class ClusterSnapshot:
                 found.extend((name, workload) for known, workload in state.workloads if known == kind)
         return tuple(found)
 
+    def find(self, kind: str, namespace: str, name: str) -> Parsed | None:
+        """Give one object; None where there is none, or where its kind does not matter."""
+        state = self.state(name if kind == "Namespace" else namespace)
+        if kind == "Namespace":
+            return state.namespace if state.seen else None
+        if kind == "Pod":
+            return state.pods.get(name)
+        if kind == "NetworkPolicy":
+            return state.policies.get(name)
+        return state.workloads.get((kind, name))
+
     def count(self, kind: str) -> int:
         """Count the objects of one kind."""
         return len(self.names(kind))
+
+    def parts(self) -> Iterator[object]:
+        """Give what a snapshot is made of, in pieces: whoever lets go of a large one can do so bit by bit."""
+        yield self.addresses
+        for state in self.states.values():
+            yield from (state.pods, state.workloads, state.policies)
 
     def _with_state(self, state: NamespaceState) -> ClusterSnapshot:
         return replace(self, states=_put(self.states, state))

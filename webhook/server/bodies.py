@@ -6,8 +6,7 @@ nothing from the others.
 """
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Self
 
 from aiohttp import web
 
@@ -48,7 +47,7 @@ class BodyBudget:
 
 
 class Body:
-    """The bytes of one body as they come in, and their share of the budget."""
+    """The bytes of one body as they come in, and their share of the budget, which it gives back when its block ends."""
 
     __slots__ = ("_budget", "_chunks", "size")
 
@@ -67,19 +66,13 @@ class Body:
         """Give the whole body; most come in one chunk and are not copied."""
         return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
 
-    def release(self) -> None:
+    def __enter__(self) -> Self:
+        """Hold nothing yet."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """Give the share back."""
         self._budget.give_back(self.size)
-
-
-@contextmanager
-def accounted(budget: BodyBudget) -> Iterator[Body]:
-    """Keep a body's share of the budget until the review is answered."""
-    body = Body(budget)
-    try:
-        yield body
-    finally:
-        body.release()
 
 
 def require_plain_json(request: web.Request) -> None:

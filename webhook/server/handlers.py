@@ -7,7 +7,7 @@ from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from webhook.admission import AdmissionRequest, AdmissionResponse, decode_review, encode_review
-from webhook.server.bodies import Body, accounted, read_body, require_plain_json
+from webhook.server.bodies import Body, read_body, require_plain_json
 from webhook.server.gate import Gate
 from webhook.server.limits import ANSWER_MARGIN_SECONDS, WAITING_SHARE, Limits
 from webhook.server.logs import log_decision
@@ -38,7 +38,7 @@ class ReviewHandler:
         loop, received = asyncio.get_running_loop(), request[RECEIVED]
         timeout = timeout_of(request.raw_path)
         deadline = received + timeout - ANSWER_MARGIN_SECONDS
-        with accounted(self._gate.bodies) as body:
+        with Body(self._gate.bodies) as body:
             content = await self._read(request, body, timeout)
             await self._gate.turn(received + timeout * WAITING_SHARE - loop.time())
             if loop.time() >= deadline:

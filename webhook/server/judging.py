@@ -10,16 +10,20 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from webhook.admission import AdmissionRequest, AdmissionResponse, Options, decide
-from webhook.admission.decide import pending_change
-from webhook.admission.inflight import InFlight
+from webhook.admission.decide import NOTHING_IN_FLIGHT, is_version_of, pending_change
+from webhook.admission.inflight import MOST_PENDING, InFlight
 from webhook.admission.response import with_note
+from webhook.admission.review import metadata_text
 from webhook.cluster.errors import ClusterError
 from webhook.eem import EemSnapshot
 from webhook.eem.resources import NETWORK_POLICIES
-from webhook.server.refusals import NotReady
+from webhook.netpol.model import NetworkPolicy
+from webhook.netpol.parse import read_policy
+from webhook.server.refusals import NotReady, Overloaded
 
 LIVE_SECONDS = 0.5
 """How long a live list may take: a refusal must come well within the webhook's timeout of 5 s."""
@@ -40,6 +44,20 @@ class Known(Protocol):
     @property
     def has_synced(self) -> bool:
         """Say whether every kind is known."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listed:
+    """
+    The policies of one namespace as the API server lists them.
+
+    Args:
+        policies: by name.
+        began: when it was asked, in seconds of the judge's clock: they are as they were then, or later.
+    """
+
+    policies: Mapping[str, NetworkPolicy]
+    began: float
 
 
 class PolicyJudge:
@@ -67,41 +85,99 @@ class PolicyJudge:
         self._live = live
         self._monotonic = monotonic
         self._live_seconds = live_seconds
-        self._in_flight = InFlight()
+        self._in_flight: dict[str, InFlight] = {}  # by namespace
+
+    @property
+    def in_flight(self) -> int:
+        """Count the changes that were admitted and that nobody has seen yet."""
+        return sum(len(known.pending) for known in self._in_flight.values())
 
     async def __call__(self, request: AdmissionRequest) -> AdmissionResponse:
         """Judge one review."""
         if not self._known.has_synced:
             raise NotReady("the cluster is not known yet")
-        response = self._decide(request, self._known.snapshot)
-        if response.verdict is None or not response.verdict.lost or self._live is None:
-            return response
-        began = self._monotonic()
-        try:
-            async with asyncio.timeout(self._live_seconds):
-                listed = await self._live(request.namespace)
-        except (ClusterError, TimeoutError) as error:
-            return self._unconfirmed(response, error)
-        self._in_flight = self._in_flight.without_failed(request.namespace, began)
-        return self._decide(request, with_policies(self._known.snapshot, request.namespace, listed))
-
-    def _decide(self, request: AdmissionRequest, snapshot: EemSnapshot) -> AdmissionResponse:
-        """Decide, and remember at once what was admitted: nothing else runs in between."""
         if self._live is None:
             # Files do not change by what is asked: nothing is ever in flight.
-            return decide(request, snapshot, self._options)
-        now = self._monotonic()
-        concerned = {
-            pending.namespace: snapshot.cluster.state(pending.namespace) for pending in self._in_flight.pending
-        }
-        policies = {name: state.policies for name, state in concerned.items()}
-        self._in_flight = self._in_flight.without_seen(policies, now)
-        response = decide(request, snapshot, self._options, self._in_flight)
+            return decide(request, self._known.snapshot, self._options)
+        await self._make_room(request.namespace, self._live)
+        response = self._decide(request)
+        if response.verdict is None or not response.verdict.lost:
+            return response
+        try:
+            listed = await self._list(request.namespace, self._live)
+        except (ClusterError, TimeoutError) as error:
+            return self._unconfirmed(response, error)
+        return self._decide(request, listed)
+
+    async def _list(self, namespace: str, live: ListPolicies) -> Listed:
+        """
+        Ask the API server, and again if the watch has brought something meanwhile.
+
+        Else what is listed could be older than what is known: what has gone since would count as there.
+        """
+        async with asyncio.timeout(self._live_seconds):
+            while True:
+                began, before = self._monotonic(), self._cached(namespace)
+                listed = read_listed(namespace, await live(namespace), before)
+                if self._cached(namespace) is before:
+                    return Listed(policies=listed, began=began)
+
+    def _decide(self, request: AdmissionRequest, listed: Listed | None = None) -> AdmissionResponse:
+        """Decide, and remember at once what was admitted: nothing else runs in between."""
+        now, namespace, snapshot = self._monotonic(), request.namespace, self._known.snapshot
+        in_flight = self._unseen(namespace, now)
+        doubtful = in_flight
+        if listed is not None:
+            in_flight = self._keep(namespace, in_flight.without_failed(listed.policies, listed.began))
+            doubtful = in_flight.without_shown(listed.policies, listed.began)
+            snapshot = with_policies(snapshot, namespace, listed.policies)
+        response = decide(request, snapshot, self._options, doubtful)
         if response.allowed:
-            pending = pending_change(request, snapshot, now)
+            pending = pending_change(request, self._known.snapshot, now)
             if pending is not None:
-                self._in_flight = self._in_flight.with_admitted(pending)
+                self._forget_old(now)
+                self._keep(namespace, in_flight.with_admitted(pending))
         return response
+
+    async def _make_room(self, namespace: str, live: ListPolicies) -> None:
+        """
+        Make sure that so much is in flight in one namespace only that deciding there keeps nobody else waiting.
+
+        Raises:
+            Overloaded: it is too much, and nobody can say yet what has failed of it.
+        """
+        if len(self._in_flight.get(namespace, NOTHING_IN_FLIGHT).pending) < MOST_PENDING:
+            return
+        try:
+            listed = await self._list(namespace, live)
+        except (ClusterError, TimeoutError) as error:
+            raise Overloaded("too much is in flight in one namespace, and what of it cannot be asked") from error
+        unseen = self._unseen(namespace, self._monotonic())
+        if len(self._keep(namespace, unseen.without_failed(listed.policies, listed.began)).pending) >= MOST_PENDING:
+            raise Overloaded("too much is in flight in one namespace")
+
+    def _unseen(self, namespace: str, now: float) -> InFlight:
+        """Give what is in flight in a namespace, without what the cache has seen."""
+        in_flight = self._in_flight.get(namespace)
+        if in_flight is None:
+            return NOTHING_IN_FLIGHT
+        return self._keep(namespace, in_flight.without_seen(self._cached(namespace), now))
+
+    def _keep(self, namespace: str, in_flight: InFlight) -> InFlight:
+        if in_flight.pending:
+            self._in_flight[namespace] = in_flight
+        else:
+            self._in_flight.pop(namespace, None)
+        return in_flight
+
+    def _forget_old(self, now: float) -> None:
+        """Forget what is too old to happen, in namespaces, too, about which nobody asks any more."""
+        for namespace in [name for name, known in self._in_flight.items() if known.is_over(now)]:
+            del self._in_flight[namespace]
+
+    def _cached(self, namespace: str) -> Mapping[str, NetworkPolicy]:
+        """Give the policies as the watch has brought them; while it brings nothing, this is one and the same object."""
+        return self._known.snapshot.cluster.state(namespace).policies
 
     def _unconfirmed(self, response: AdmissionResponse, error: Exception) -> AdmissionResponse:
         reason = "it did not answer in time" if isinstance(error, TimeoutError) else str(error)
@@ -111,13 +187,27 @@ class PolicyJudge:
         return with_note(response, f"(The API server could not be asked whether this still is so: {reason[:100]})")
 
 
-def with_policies(snapshot: EemSnapshot, namespace: str, listed: Iterable[Mapping[str, Any]]) -> EemSnapshot:
-    """Give the snapshot with the policies of one namespace replaced by those of a list."""
-    gone = set(snapshot.cluster.state(namespace).policies)
+def read_listed(
+    namespace: str, listed: Iterable[Mapping[str, Any]], cached: Mapping[str, NetworkPolicy]
+) -> Mapping[str, NetworkPolicy]:
+    """Read what was listed; what is cached in the same version need not be read again."""
+    found: dict[str, NetworkPolicy] = {}
     for mapping in listed:
-        snapshot = snapshot.with_object(mapping)
-        gone.discard(mapping["metadata"]["name"])
-    for name in gone:
+        name = metadata_text(mapping, "name")
+        known = cached.get(name)
+        if known is None or not is_version_of(known, mapping):
+            known, _ = read_policy(mapping, namespace)
+        found[name] = known
+    return found
+
+
+def with_policies(snapshot: EemSnapshot, namespace: str, listed: Mapping[str, NetworkPolicy]) -> EemSnapshot:
+    """Give the snapshot with the policies of one namespace replaced by those of a list."""
+    cached = snapshot.cluster.state(namespace).policies
+    for name, policy in listed.items():
+        if cached.get(name) is not policy:
+            snapshot = snapshot.with_parsed(policy)
+    for name in cached.keys() - listed.keys():
         snapshot = snapshot.without_object(NETWORK_POLICIES.kind, namespace, name)
     return snapshot
 

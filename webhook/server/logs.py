@@ -8,6 +8,7 @@ their objects never floods the log. Objects themselves are never logged.
 
 import json
 import logging
+import os
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -46,7 +47,39 @@ def log_decision(webhook: str, request: AdmissionRequest, response: AdmissionRes
             "milliseconds": round(milliseconds, 3),
             "message": response.message,
         }
-        DECISIONS.info("decision", extra={"fields": fields})
+        DECISIONS.handle(_Decision(fields))
+
+
+class _Decision(logging.LogRecord):
+    """The record of a decision: made in a third of the time by leaving out to look where in the code it comes from."""
+
+    _ALIKE = logging.LogRecord(DECISIONS.name, logging.INFO, __file__, 0, "decision", (), None).__dict__
+
+    def __init__(self, fields: Mapping[str, object]) -> None:
+        now = time.time()
+        self.__dict__.update(self._ALIKE, created=now, msecs=now % 1 * 1000 // 1, fields=fields)
+
+
+class LineHandler(logging.Handler):
+    """
+    Write each line with one call of the system: it is out before its review is answered.
+
+    Args:
+        descriptor: of the file, pipe or terminal that takes the lines.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line; where it cannot be written, the service goes on."""
+        try:
+            line = self.format(record).encode("ascii") + b"\n"
+            while line:
+                line = line[os.write(self._descriptor, line) :]
+        except Exception:  # noqa: BLE001  as every handler of the library
+            self.handleError(record)
 
 
 def formatter(log_format: str) -> logging.Formatter:
@@ -68,8 +101,13 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Give the line, without its end."""
-        head = {"time": _time(record), "level": record.levelname, "logger": record.name}
-        return _fitting(lambda longest: _json(head | _content(self, record, longest)))
+
+        def line(longest: int) -> str:
+            content: dict[str, object] = {"time": _time(record), "level": record.levelname, "logger": record.name}
+            _add_content(content, self, record, longest)
+            return _json(content)
+
+        return _fitting(line)
 
 
 class TextFormatter(logging.Formatter):
@@ -80,23 +118,23 @@ class TextFormatter(logging.Formatter):
         head = f"{_time(record)} {record.levelname} {record.name}"
 
         def line(longest: int) -> str:
-            content = _content(self, record, longest)
+            content: dict[str, object] = {}
+            _add_content(content, self, record, longest)
             event = _escaped(str(content.pop("event")))
             return " ".join((head, event, *(f"{key}={_word(value)}" for key, value in content.items())))
 
         return _fitting(line)
 
 
-def _content(base: logging.Formatter, record: logging.LogRecord, longest: int) -> dict[str, object]:
-    """Give what a record says, with every text cut in proportion to *longest*, the length of a field."""
-    content: dict[str, object] = {"event": _cut(record.getMessage(), longest * (MAX_TEXT // MAX_FIELD))}
+def _add_content(content: dict[str, object], base: logging.Formatter, record: logging.LogRecord, longest: int) -> None:
+    """Add what a record says, with every text cut in proportion to *longest*, the length of a field."""
+    content["event"] = _cut(record.getMessage(), longest * (MAX_TEXT // MAX_FIELD))
     fields: Mapping[str, object] = getattr(record, "fields", {})
     for key, value in fields.items():
-        content[key] = _cut(value, longest) if isinstance(value, str) else value
+        content[key] = _cut(value, longest) if isinstance(value, str) and len(value) > longest else value
     if record.exc_info:
         traceback = base.formatException(record.exc_info)
         content["traceback"] = traceback[-longest * (MAX_TRACEBACK // MAX_FIELD) :]
-    return content
 
 
 def _fitting(write: Callable[[int], str]) -> str:

@@ -1,0 +1,63 @@
+"""Measure commands as people wait for them: the whole process, on a repository of YAML files."""
+
+import subprocess
+import sys
+import time
+from copy import deepcopy
+from pathlib import Path
+
+import yaml
+
+from benchmarks.cluster import NAMESPACE, REPOSITORY, ApiObject, objects, policies
+from benchmarks.figures import CHECK, EXPLAIN, Figures
+from benchmarks.reviews import ROOT
+
+OBJECTS_PER_FILE = 100
+_SERVER_SIDE = ("uid", "resourceVersion")
+
+
+def write_repository(folder: Path) -> Path:
+    """Write 500 policies and 2,000 pods as a repository has them: YAML, some objects in each file."""
+    repository = folder / "repository"
+    repository.mkdir()
+    found = [_written(api_object) for api_object in objects(REPOSITORY)]
+    for number in range(0, len(found), OBJECTS_PER_FILE):
+        text = yaml.dump_all(found[number : number + OBJECTS_PER_FILE], Dumper=yaml.CSafeDumper, sort_keys=False)
+        (repository / f"{number:05}.yaml").write_text(text, encoding="utf-8")
+    return repository
+
+
+def measure(folder: Path, runs: int, figures: Figures) -> None:
+    """Measure `check` of one change and `explain` of one connection."""
+    repository = write_repository(folder)
+    change = folder / "change.yaml"
+    change.write_text(yaml.safe_dump(_edited()), encoding="utf-8")
+    pod = f"{NAMESPACE}/gateway-ibm-egw-gateway-6d5f7c-0"
+    check = ["check", "--state", str(repository), "--apply", str(change)]
+    explain = ["explain", "--state", str(repository), "--to", pod, "--port", "8092", "--from", "203.0.113.7"]
+    for quantity, arguments in ((CHECK, check), (EXPLAIN, explain)):
+        figures.add(quantity, REPOSITORY, [_seconds(arguments) for _ in range(runs)])
+
+
+def _edited() -> ApiObject:
+    edited = next(policy for policy in policies(3) if policy["metadata"]["name"] == "allow-gateway")
+    edited["spec"]["ingress"].append({"ports": [{"port": 9999}]})
+    return edited
+
+
+def _written(api_object: ApiObject) -> ApiObject:
+    written = deepcopy(api_object)
+    for key in _SERVER_SIDE:
+        written["metadata"].pop(key, None)
+    return written
+
+
+def _seconds(arguments: list[str]) -> float:
+    began = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "webhook", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    took = time.perf_counter() - began
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(arguments)}: {done.stderr or done.stdout}")
+    return took

@@ -1,0 +1,66 @@
+"""What is measured, in which unit, and what is to be reached."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from statistics import median
+
+from benchmarks.cluster import Size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantity:
+    """
+    One quantity.
+
+    Args:
+        target: the value to reach; None where none was set.
+        more_is_better: whether a larger value than the target reaches it.
+        places: digits shown after the point.
+    """
+
+    name: str
+    unit: str
+    target: float | None = None
+    more_is_better: bool = False
+    places: int = 0
+
+    def reached(self, value: float) -> bool | None:
+        """Say whether a value reaches the target; None where there is none."""
+        if self.target is None:
+            return None
+        return value >= self.target if self.more_is_better else value <= self.target
+
+    def shown(self, value: float) -> str:
+        """Give a value with its digits."""
+        return f"{value:,.{self.places}f}"
+
+
+CPU = Quantity(name="processor time of a review, over TLS", unit="ms", target=0.15, places=3)
+REVIEWS = Quantity(name="reviews on one core", unit="per second", target=6_600, more_is_better=True)
+MIDDLE = Quantity(name="answer at 200 reviews per second, median", unit="ms", places=2)
+SLOW = Quantity(name="answer at 200 reviews per second, 99th percentile", unit="ms", target=1.5, places=2)
+DECISION = Quantity(name="decision alone, warm", unit="µs", target=60)
+AFTER_CHANGE = Quantity(name="decision just after a change of policies, with that change", unit="µs", target=1_000)
+POD_EVENT = Quantity(name="event of a pod of EEM", unit="µs", target=50)
+OTHER_EVENT = Quantity(name="event of another pod", unit="µs", target=50)
+MEMORY = Quantity(name="memory, fed by an API server", unit="MiB", target=128)
+SYNCED = Quantity(name="from start to ready, fed by an API server", unit="s", target=5.0, places=1)
+HOLD = Quantity(name="longest hold of the event loop while a list comes again", unit="ms", target=10, places=1)
+READY = Quantity(name="from start to ready, on files", unit="s", target=0.4, places=2)
+CHECK = Quantity(name="`check` of a repository", unit="s", target=1.0, places=2)
+EXPLAIN = Quantity(name="`explain` in a repository", unit="s", target=0.23, places=2)
+
+
+@dataclass(kw_only=True)
+class Figures:
+    """What was measured: the values of each quantity, by size; a quantity of one size has one entry."""
+
+    values: dict[Quantity, dict[Size, float]] = field(default_factory=dict)
+
+    def add(self, quantity: Quantity, size: Size, samples: Iterable[float]) -> None:
+        """Keep the median of some samples."""
+        self.values.setdefault(quantity, {})[size] = median(samples)
+
+    def of(self, quantity: Quantity) -> Mapping[Size, float]:
+        """Give the values of one quantity."""
+        return self.values.get(quantity, {})

@@ -1,0 +1,85 @@
+"""Measure reviews over TLS, as the API server sends them, against the service as it runs on files."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import quantiles
+
+import msgspec
+
+from benchmarks.cluster import EDITED, SMALL, Size, objects, review
+from benchmarks.figures import CPU, MIDDLE, READY, REVIEWS, SLOW, Figures
+from benchmarks.load import Job, Outcome
+from benchmarks.service import Pair, Service, served
+
+ROOT = Path(__file__).resolve().parent.parent
+CLOSED_CONNECTIONS = 8  # enough that the server never waits for the generator
+OPEN_CONNECTIONS = 25  # idle connections that the API server keeps to one webhook
+RATE_PER_SECOND = 200.0
+WARM_SECONDS = 0.5  # for the first reviews, which find nothing kept yet
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """How long is measured: seconds of each load, and how often what is short is repeated."""
+
+    closed_seconds: float
+    open_seconds: float
+    runs: int
+
+
+def write_state(size: Size, folder: Path) -> Path:
+    """Write a cluster as JSON documents: the form that is read fastest."""
+    path = folder / f"state-{size.policies}-{size.pods}.json"
+    path.write_text("\n".join(json.dumps(api_object) for api_object in objects(size)), encoding="utf-8")
+    return path
+
+
+def measure(size: Size, pair: Pair, folder: Path, effort: Effort, figures: Figures) -> None:
+    """Measure one size of cluster."""
+    state = write_state(size, folder)
+    bodies = [review(name, size) for name in EDITED]
+    with served(["--state", str(state)], pair, folder / "serve.log") as service:
+        send(service, pair, bodies, CLOSED_CONNECTIONS, WARM_SECONDS)
+        costs: list[float] = []
+        rates: list[float] = []
+        for _ in range(effort.runs):
+            before = service.cpu_seconds()
+            outcome = send(service, pair, bodies, CLOSED_CONNECTIONS, effort.closed_seconds / effort.runs)
+            costs.append((service.cpu_seconds() - before) / outcome.answered * 1000)
+            rates.append(1000 / costs[-1])
+        figures.add(CPU, size, costs)
+        figures.add(REVIEWS, size, rates)
+        outcome = send(service, pair, bodies, OPEN_CONNECTIONS, effort.open_seconds, RATE_PER_SECOND)
+    percentiles = quantiles(outcome.milliseconds, n=100)
+    figures.add(MIDDLE, size, [percentiles[49]])
+    figures.add(SLOW, size, [percentiles[98]])
+
+
+def measure_start(pair: Pair, folder: Path, effort: Effort, figures: Figures) -> None:
+    """Measure how soon the service is ready on a small cluster's files."""
+    state = write_state(SMALL, folder)
+    seconds: list[float] = []
+    for _ in range(effort.runs):
+        with served(["--state", str(state)], pair, folder / "serve.log") as service:
+            seconds.append(service.ready_seconds)
+    figures.add(READY, SMALL, seconds)
+
+
+def send(  # noqa: PLR0913, PLR0917  one load
+    service: Service, pair: Pair, bodies: list[bytes], connections: int, seconds: float, rate: float = 0.0
+) -> Outcome:
+    """Send reviews from a process of its own: closed loop without a rate, open loop with one."""
+    job = Job(
+        port=service.https_port,
+        ca_file=pair.ca_file,
+        bodies=bodies,
+        connections=connections,
+        seconds=seconds,
+        rate=rate,
+    )
+    command = [sys.executable, "-m", "benchmarks.load"]
+    done = subprocess.run(command, input=msgspec.json.encode(job), stdout=subprocess.PIPE, check=True, cwd=ROOT)
+    return msgspec.json.decode(done.stdout, type=Outcome)
