@@ -56,14 +56,7 @@ def growth(samples: list[tuple[float, Usage]], replica: str, what: str) -> float
 
 
 @pytest.mark.long
-<<<<<<< HEAD
 def test_soak(machine: Machine, guard: Guard, place: Place, load: Callable[..., Load], figure: Say) -> None:
-=======
-@pytest.mark.parametrize("seconds", [pytest.param(1800, id="30min")])
-def test_soak(  # noqa: PLR0913, PLR0917 - one fixture for each part of the scene
-    machine: Machine, guard: Guard, place: Place, load: Callable[..., Load], figure: Say, seconds: float
-) -> None:
->>>>>>> main
     """Memory, descriptors and threads stay flat, every edit gets its verdict, and the cache is what etcd has."""
     place.set_up()
     samples: list[tuple[float, Usage]] = []

@@ -122,12 +122,14 @@ class Guard:
         webhook["namespaceSelector"]["matchExpressions"][0]["values"] = list(BARE)
         (self._overlay / "bare.yaml").write_text(yaml.safe_dump(bare))
 
-    def _merged(self) -> list[dict[str, str]]:
+    def _merged(self) -> list[dict[str, Any]]:
         """Give the patch of the Deployment, where there is one."""
         if self._deployment is None:
             return []
         named = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": NAMESPACE}}
-        return [{"patch": json.dumps({**named, **self._deployment})}]
+        return [
+            {"target": {"kind": "Deployment", "name": NAMESPACE}, "patch": json.dumps({**named, **self._deployment})}
+        ]
 
     def until_guarded(self, name: str) -> None:
         """Wait until a namespace is registered: by hand, so that there is nothing to wait for."""
