@@ -15,8 +15,9 @@ from harness.place import Place
 from harness.starting import running_machine
 
 REPLICAS = 3
-RATE = 40  # a second; what two cores still carry beside a control plane and another suite
-LONG_RATE = float(os.environ.get("OUTAGE_RATE", "200"))  # what the figures are for, where the machine is ours
+# Questions a second: what two cores still carry beside a control plane and another suite, and what the figures are for.
+RATE = float(os.environ.get("OUTAGE_RATE", "40"))
+LONG_RATE = float(os.environ.get("OUTAGE_RATE", "200"))
 LONG_SECONDS = 3600
 
 

@@ -16,7 +16,7 @@ from harness.witness import asked_by_the_service, uncalled
 
 Say = Callable[[str, object], None]
 
-ROTATION_SECONDS = 120  # 3 s until it is trusted, 20 s of the last leaf, 15 s for the Lease of who was killed
+ROTATION_SECONDS = 150  # 3 s until it is trusted, a minute of the last leaf, 17 s each time for the Lease of the killed
 REPAIRED_SECONDS = 30
 KILLED_AT = (Phase.TRUSTED, Phase.SIGNING, Phase.RESTING)
 WIPED_EACH_SECONDS = 5
@@ -44,26 +44,26 @@ def unverified(found: LoadReport) -> list[str]:
     return texts + [one["text"] for one in found.distrusted]
 
 
-def rotate(guard: RegisteringGuard, kept: Kept) -> Iterator[Phase]:
+def rotate(kept: Kept) -> Iterator[Phase]:
     """Have the authority replaced, and yield each step when it is seen."""
     before = kept.authorities()
     kept.ask_for_rotation()
     for phase in KILLED_AT:
         wait_until(
             lambda phase=phase: kept.phase() is phase and kept.authorities() != before,
-            f"{phase}; {guard.last_words()[-2000:]}",
+            f"a rotation to come so far: {phase}",
             seconds=ROTATION_SECONDS,
         )
         yield phase
 
 
-@pytest.mark.parametrize("rotations", [pytest.param(2, id="2"), pytest.param(20, id="20", marks=pytest.mark.long)])
+@pytest.mark.parametrize("rotations", [pytest.param(1, id="1"), pytest.param(20, id="20", marks=pytest.mark.long)])
 def test_rotations(guard: RegisteringGuard, kept: Kept, load: Callable[..., Load], figure: Say, rotations: int) -> None:
     """The authority is replaced again and again under load: every handshake of every moment is trusted."""
     seen = [kept.authorities()]
     with load(handshakes=4) as pressing:
         for _ in range(rotations):
-            list(rotate(guard, kept))
+            list(rotate(kept))
             guard.until_registered()
             seen.append(kept.authorities())
         pressing.go_on(1)
@@ -74,23 +74,22 @@ def test_rotations(guard: RegisteringGuard, kept: Kept, load: Callable[..., Load
     assert (found.dropped, found.wrong, found.handshake_failures) == ([], [], [])
 
 
-@pytest.mark.parametrize("rotations", [pytest.param(3, id="3"), pytest.param(20, id="20", marks=pytest.mark.long)])
-def test_rotations_whose_rotator_is_killed(
+@pytest.mark.parametrize("rotations", [pytest.param(1, id="1"), pytest.param(7, id="7", marks=pytest.mark.long)])
+def test_rotator_is_killed(
     guard: RegisteringGuard, kept: Kept, load: Callable[..., Load], figure: Say, rotations: int
 ) -> None:
     """Whoever rotates is killed after each of its steps in turn: another goes on from there, and trust never breaks."""
     kills: list[float] = []
     with load(handshakes=4) as pressing:
-        for number in range(rotations):
-            last = KILLED_AT[number % len(KILLED_AT)]
-            kills += [guard.kill_leader() for phase in rotate(guard, kept) if phase is last]
+        for _ in range(rotations):
+            kills += [guard.kill_leader() for _ in rotate(kept)]
             guard.until_ready()
             guard.until_registered()
         pressing.go_on(1)
 
     found = pressing.report
     figure(f"{rotations} rotations, rotator killed", [found.summary(), f"{len(kills)} kills"])
-    assert len(kills) == rotations
+    assert len(kills) == rotations * len(KILLED_AT)
     assert (unverified(found), found.wrong) == ([], [])
     assert after_kills(found, kills, seconds=5) == []
 
