@@ -265,12 +265,13 @@ class ApiClient:
 
 
 def _said(error: Exception) -> str:
-    """Give what went wrong in the words of the system; aiohttp's own hold addresses of objects."""
+    """Give what went wrong, and with whom, in the words of the system; aiohttp's own hold addresses of objects."""
+    whom = ""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        error = error.certificate_error
+        whom, error = f"{error.host}:{error.port}: ", error.certificate_error
     elif isinstance(error, aiohttp.ClientConnectorError):
-        error = error.os_error
-    return one_line(str(error)) or type(error).__name__
+        whom, error = f"{error.host}:{error.port}: ", error.os_error
+    return whom + (one_line(str(error)) or type(error).__name__)
 
 
 async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
