@@ -18,8 +18,8 @@ from harness.waiting import wait_until
 CONFIGURATIONS = ("validatingwebhookconfiguration", "mutatingwebhookconfiguration")
 LEASE_SECONDS = 40  # a replica that was killed holds the Lease for 15 s; then another looks each 2 s
 
-# A third of a leaf's life is left when it is renewed. That must be more than the 17 s which pass until another may
-# write in the place of one that was killed. An authority is not replaced while a case runs, but where it asks for that.
+# A third of a leaf's life is left when it is renewed: that must be more than the 17 s which pass until another replica
+# may write in place of one that was killed. An authority is not replaced while a case runs, but where it asks for that.
 LIVES = {
     "EEM_GUARDRAIL_LEAF_SECONDS": "60",
     "EEM_GUARDRAIL_PROPAGATION_SECONDS": "3",
