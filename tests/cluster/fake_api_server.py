@@ -276,6 +276,8 @@ class FakeApiServer:
                 and wanted.get(field_name, existing["metadata"][field_name]) != existing["metadata"][field_name]
             ):
                 return web.json_response(status_body(409, "Conflict", f"{field_name} differs"), status=409)
+        if request.query.get("dryRun") == "All":
+            return web.json_response(body)
         fields = {key: value for key, value in body.items() if key not in {"apiVersion", "kind", "metadata"}}
         if request.method == "PATCH" and existing is not None:
             fields = self.patched(existing, body)
