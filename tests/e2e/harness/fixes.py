@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.api import ApiClient
-from harness.edits import DENY, A, B, OddAnswerError, Policies, Step, is_open
+from harness.edits import DENY, A, B, OddAnswerError, Policies, Step, is_open, is_unsure
 from harness.pairs import MOST_TOLD
 
 Repair = tuple[Step, Step]
@@ -25,7 +25,7 @@ class Fixes:
         self._admin = admin
         self._places = [Policies(name) for name in namespaces]
         self._rng = random.Random(seed)
-        self._left = 0
+        self._left = self._unsure = 0
         self._fixed_by: Counter[str] = Counter()
         self._wrong: dict[str, list[str]] = {kind: [] for kind in ("refused", "broken", "odd")}
 
@@ -35,6 +35,7 @@ class Fixes:
         self._left = count
         await asyncio.gather(*(self._work_in(place) for place in self._places))
         return {
+            "unsure": self._unsure,
             "fixed_by": dict(self._fixed_by),
             "wrong": {kind: len(found) for kind, found in self._wrong.items() if found},
             "told": {kind: found[:MOST_TOLD] for kind, found in self._wrong.items() if found},
@@ -55,16 +56,21 @@ class Fixes:
     async def _are_admitted(self, place: Policies, repair: Repair) -> bool:
         """Have the fix judged by one replica, and the edit by the other as soon as the fix is answered."""
         order = self._rng.sample(list(self._users), len(repair))
-        self._fixed_by[order[0]] += 1
+        unsure = 0
         for user, step in zip(order, repair, strict=True):
             what = f"{step.method} {place.namespace}/{step.name} by {user}"
             try:
-                if refusal := await place.refusal(self._users[user], step):
-                    self._wrong["refused"].append(f"{what}: {refusal}")
-                    return False
+                while refusal := await place.refusal(self._users[user], step):
+                    if not is_unsure(refusal):
+                        self._wrong["refused"].append(f"{what}: {refusal}")
+                        return False
+                    unsure += 1
             except OddAnswerError as error:
                 self._wrong["odd"].append(f"{what}: {error}")
                 return False
+        self._unsure += unsure
+        self._left += unsure > 0  # what had to be tried again does not count
+        self._fixed_by[order[0]] += not unsure
         return True
 
     async def _reset(self, place: Policies) -> None:

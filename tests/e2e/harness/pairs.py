@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.api import ApiClient
-from harness.edits import DENY, A, B, OddAnswerError, Policies, Step, is_open
+from harness.edits import DENY, A, B, OddAnswerError, Policies, Step, is_open, is_unsure
 from harness.objects import Json
 
 GAP_SECONDS = 0.05  # between the beginnings of two edits, at most
@@ -27,7 +27,7 @@ class Pairs:
         self._rng = random.Random(seed)
         self._left = 0
         self._kinds: Counter[str] = Counter()
-        self._overlapping = 0
+        self._overlapping = self._unsure = 0
         self._wrong: dict[str, list[str]] = {kind: [] for kind in ("both", "neither", "broken", "refused", "odd")}
 
     async def run(self, count: int) -> dict[str, Any]:
@@ -38,6 +38,7 @@ class Pairs:
         return {
             "kinds": dict(self._kinds),
             "overlapping": self._overlapping,
+            "unsure": self._unsure,
             "wrong": {kind: len(found) for kind, found in self._wrong.items() if found},
             "told": {kind: found[:MOST_TOLD] for kind, found in self._wrong.items() if found},
             "seconds": round(time.monotonic() - began, 1),
@@ -47,20 +48,26 @@ class Pairs:
         while self._left > 0:
             self._left -= 1
             kind = self._rng.choice(list(KINDS))
-            self._kinds[kind] += 1
             try:
                 await self._prepare(place, KINDS[kind].base(place))
-                await self._race(place, kind)
+                counts = await self._race(place, kind)
             except OddAnswerError as error:
                 self._wrong["odd"].append(f"{kind}: {error}")
+                continue
+            self._kinds[kind] += counts
+            self._left += not counts
 
     async def _prepare(self, place: Policies, base: dict[str, Json]) -> None:
         """Bring the namespace to where the pair begins: these are edits, too, and each is fine after those before."""
         for step in place.steps_to(base, await place.listed(self._client)):
-            if refusal := await place.refusal(self._client, step):
-                self._wrong["refused"].append(refusal)
+            while refusal := await place.refusal(self._client, step):
+                if not is_unsure(refusal):
+                    self._wrong["refused"].append(refusal)
+                    return
+                self._unsure += 1
 
-    async def _race(self, place: Policies, kind: str) -> None:
+    async def _race(self, place: Policies, kind: str) -> bool:
+        """Race one pair; say whether it counts: whoever was refused knows why."""
         pair = list(KINDS[kind].edits(place))
         self._rng.shuffle(pair)
         first = asyncio.create_task(place.refusal(self._client, *pair[0]))
@@ -69,13 +76,16 @@ class Pairs:
         second = asyncio.create_task(place.refusal(self._client, *pair[1]))
         refusals = [await first, await second]
         where = f"{kind} in {place.namespace}"
+        unsure = any(is_unsure(refusal) for refusal in refusals)
+        self._unsure += unsure
         if not any(refusals):
             self._wrong["both"].append(where)
-        if all(refusals):
+        if all(refusals) and not unsure:
             self._wrong["neither"].append(f"{where}: {refusals}")
         found = await place.listed(self._client)
         if not is_open(found):
             self._wrong["broken"].append(f"{where}: {sorted(found)}")
+        return not unsure
 
 
 class Kind:
