@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from certs.authority import CertificateError, fingerprint
 
 MAX_BUNDLE_BYTES = 64 * 1024  # some eighty P-256 authorities; parsing hostile PEM is quadratic in some libraries
+_BEGIN = b"-----BEGIN"
 
 
 def make_bundle(certificates: Iterable[x509.Certificate], *, now: datetime) -> tuple[x509.Certificate, ...]:
@@ -48,6 +49,19 @@ def bundle_from_pem(pem: bytes) -> tuple[x509.Certificate, ...]:
     if len(pem) > MAX_BUNDLE_BYTES:
         raise CertificateError(f"the bundle has {len(pem)} bytes, at most {MAX_BUNDLE_BYTES} are read")
     try:
-        return tuple(x509.load_pem_x509_certificates(pem))
+        return certificates_in(pem)
     except ValueError as error:
         raise CertificateError(f"the bundle cannot be read: {error}") from error
+
+
+def certificates_in(pem: bytes) -> tuple[x509.Certificate, ...]:
+    """
+    Read every certificate of PEM text.
+
+    Raises:
+        ValueError: there is none, one cannot be read, or one is cut off, which the parser alone would pass over.
+    """
+    found = tuple(x509.load_pem_x509_certificates(pem))
+    if len(found) != pem.count(_BEGIN):
+        raise ValueError("a certificate is cut off")
+    return found

@@ -69,6 +69,7 @@ class Keeper:
         self._confirmed = False  # whether the Secret was read since this replica leads
         self._read_at = 0.0  # monotonic
         self._resume_at = float("-inf")  # monotonic; nothing is asked or written before
+        self._tried_at = float("-inf")  # monotonic
         self._failure = ""
 
     @property
@@ -106,6 +107,8 @@ class Keeper:
             self._must_read = True
         else:
             self._holding.take(secret)
+        # The API server speaks again: one attempt now, however long the next one would have had to wait.
+        self._resume_at = min(self._resume_at, self._tried_at + PAUSE_SECONDS)
         self.poke()
 
     def poke(self) -> None:
@@ -126,6 +129,7 @@ class Keeper:
         remaining = self._resume_at - self._clock.monotonic()
         if remaining > 0:
             return remaining
+        self._tried_at = self._clock.monotonic()
         try:
             return await self._act()
         except ConflictError:

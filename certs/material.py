@@ -24,7 +24,7 @@ from certs.authority import (
     make_authority,
     names_of,
 )
-from certs.bundle import bundle_to_pem, newest_first
+from certs.bundle import bundle_to_pem, certificates_in, newest_first
 from certs.renewal import Lifetimes
 
 CA_CERTIFICATE = "ca.crt"
@@ -176,7 +176,7 @@ def _require_authority(entry: str, certificate: x509.Certificate) -> None:
 
 
 def _certificates(entry: str, pem: bytes) -> tuple[x509.Certificate, ...]:
-    return tuple(_reading(entry, lambda: x509.load_pem_x509_certificates(pem)))
+    return _reading(entry, lambda: certificates_in(pem))
 
 
 def _reading(entry: str, read: Callable[[], _Read]) -> _Read:

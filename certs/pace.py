@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 FIRST_SECONDS = 1.0  # after the first failure; the API server may only be restarting
-LONGEST_SECONDS = 60.0  # a right that is missing today is perhaps given within the hour; asking costs one request
+LONGEST_SECONDS = 30.0  # client-go's; a right that is missing is perhaps given today, and asking costs one request
 
 
 def _now() -> datetime:

@@ -46,9 +46,10 @@ class Keepers(RuleBasedStateMachine):
     @initialize(replicas=st.integers(min_value=1, max_value=3), seed=st.integers(min_value=0, max_value=999))
     def begin(self, replicas: int, seed: int) -> None:
         self.world = World(replicas=replicas, seed=seed)
+        self.jumped_ahead = False
         self.world.store.latency_seconds = 0.05
         self.world.start()
-        self.world.run_until(lambda: all(each.served for each in self.world.replicas))
+        self.world.run_until(lambda: all(each.served for each in self.world.replicas) and all(self.world.entries))
 
     @rule(seconds=st.sampled_from([0.01, 0.3, 1.0, 3.0, 7.0, 21.0, 60.0]))
     def time_passes(self, seconds: float) -> None:
@@ -87,6 +88,7 @@ class Keepers(RuleBasedStateMachine):
     @rule(number=NUMBERS)
     def a_replica_starts(self, number: int) -> None:
         if not self._replica(number).lives:
+            self.world.run_until(self._secret_is_good)
             self.world.start(self._replica(number))
 
     @precondition(lambda self: any(each.served for each in self.world.replicas))
@@ -102,6 +104,7 @@ class Keepers(RuleBasedStateMachine):
             damage(secret["data"])
             self.world.call(lambda: self.world.store.put(secret, "damage"))
 
+    @precondition(lambda self: self._secret_is_good())
     @rule()
     def the_api_server_is_away(self) -> None:
         self.world.store.down = True
@@ -112,6 +115,13 @@ class Keepers(RuleBasedStateMachine):
     def the_clocks_jump_back(self, offset: float) -> None:
         self.world.wall_offset = offset
         self.world.run(5.0)
+        self.world.wall_offset = 0.0
+
+    @rule(offset=st.sampled_from([30.0, 3600.0, 86_400.0 * 3650]), seconds=st.sampled_from([2.0, 10.0]))
+    def the_clocks_jump_ahead(self, offset: float, seconds: float) -> None:
+        self.jumped_ahead = True
+        self.world.wall_offset = offset
+        self.world.run(seconds)
         self.world.wall_offset = 0.0
 
     @invariant()
@@ -130,6 +140,9 @@ class Keepers(RuleBasedStateMachine):
             if not each.lives:
                 self.world.start(each)
         self.world.lead(self.world.replicas[-1])
+        self.world.run_until(self._secret_is_good)
+        if self.jumped_ahead:  # an authority from the future is not replaced unasked
+            self.rotation_is_asked_for()
         self.world.run_until(self._all_is_well, seconds=200.0)
         self.world.check()
 
@@ -139,14 +152,13 @@ class Keepers(RuleBasedStateMachine):
             return False
         material = self.world.store.material()
         now = self.world.true_now()
+        leaf = material.leaf.certificate
+        fresh = leaf.not_valid_after_utc <= now + FAST.leaf + timedelta(seconds=1) and len(material.bundle) == 1
         return (
-            len(material.bundle) == 1
-            and now < material.leaf.certificate.not_valid_after_utc <= now + FAST.leaf + timedelta(seconds=1)
+            (fresh or self.jumped_ahead)  # what was made in the future is trusted till it ends
+            and leaf.not_valid_before_utc <= now < leaf.not_valid_after_utc
             and all(entry == material.bundle_pem for entry in self.world.entries)
-            and all(
-                each.served and each.served.leaf.certificate == material.leaf.certificate
-                for each in self.world.replicas
-            )
+            and all(each.served and each.served.leaf.certificate == leaf for each in self.world.replicas)
             and all(each.keeper.problem() is None for each in self.world.replicas)
         )
 
