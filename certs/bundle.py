@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 
-from certs.authority import CertificateError
+from certs.authority import CertificateError, fingerprint
 
 MAX_BUNDLE_BYTES = 64 * 1024  # some eighty P-256 authorities; parsing hostile PEM is quadratic in some libraries
 
@@ -22,11 +22,15 @@ def make_bundle(certificates: Iterable[x509.Certificate], *, now: datetime) -> t
 
     One that is not valid yet stays: the clock that says so may be the one that is wrong.
     """
-    distinct = {certificate.fingerprint(hashes.SHA256()): certificate for certificate in certificates}
-    alive = [item for item in distinct.items() if item[1].not_valid_after_utc > now]
-    alive.sort(key=lambda item: item[0])  # decides between two authorities made in the same second
-    alive.sort(key=lambda item: item[1].not_valid_before_utc, reverse=True)
-    return tuple(certificate for _, certificate in alive)
+    return tuple(each for each in newest_first(certificates) if each.not_valid_after_utc > now)
+
+
+def newest_first(certificates: Iterable[x509.Certificate]) -> tuple[x509.Certificate, ...]:
+    """Give each certificate once, in the one order of a bundle, expired or not."""
+    distinct = list({fingerprint(certificate): certificate for certificate in certificates}.items())
+    distinct.sort(key=lambda item: item[0])  # decides between two authorities made in the same second
+    distinct.sort(key=lambda item: item[1].not_valid_before_utc, reverse=True)
+    return tuple(certificate for _, certificate in distinct)
 
 
 def bundle_to_pem(bundle: Iterable[x509.Certificate]) -> bytes:

@@ -126,10 +126,9 @@ class Guard:
         """Give the patch of the Deployment, where there is one."""
         if self._deployment is None:
             return []
-        named = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": NAMESPACE}}
-        return [
-            {"target": {"kind": "Deployment", "name": NAMESPACE}, "patch": json.dumps({**named, **self._deployment})}
-        ]
+        metadata = {"name": NAMESPACE, "namespace": NAMESPACE}
+        named = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata}
+        return [{"patch": json.dumps({**named, **self._deployment})}]
 
     def until_guarded(self, name: str) -> None:
         """Wait until a namespace is registered: by hand, so that there is nothing to wait for."""
