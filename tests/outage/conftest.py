@@ -12,6 +12,7 @@ from harness.loading import Load
 from harness.machine import Machine
 from harness.mix import prepared
 from harness.place import Place
+from harness.registering import RegisteringGuard
 from harness.starting import running_machine
 
 REPLICAS = 3
@@ -38,9 +39,9 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 
 @pytest.fixture(scope="session")
-def guard(machine: Machine) -> Guard:
-    """Install the service, and the kinds of Event Endpoint Management after it."""
-    installed = Guard(machine, {"spec": {"replicas": REPLICAS}})
+def guard(machine: Machine) -> RegisteringGuard:
+    """Install the service as it is shipped, and the kinds of Event Endpoint Management after it."""
+    installed = RegisteringGuard(machine, REPLICAS)
     installed.install()
     installed.add_kinds()
     return installed
