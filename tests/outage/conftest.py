@@ -39,8 +39,8 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 
 @pytest.fixture(scope="session")
-def guard(machine: Machine) -> Guard:
-    """Install the service, and the kinds of Event Endpoint Management after it."""
+def guard(machine: Machine) -> RegisteringGuard:
+    """Install the service as it is shipped, and the kinds of Event Endpoint Management after it."""
     installed = RegisteringGuard(machine, REPLICAS)
     installed.install()
     installed.add_kinds()
