@@ -8,7 +8,7 @@ verdict is how guards are bypassed.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations, product
 from typing import Any
@@ -309,13 +309,13 @@ def returns_none(*_: Any, **__: Any) -> None:
 class Decision:
     """The decision with switches, from the bytes of a review to the bytes of its answer."""
 
-    def __init__(self, board: Switchboard, admission: Any, eem: Any, decide: Any, in_flight: Any, options: Any) -> None:
+    def __init__(self, board: Switchboard, modules: Mapping[str, Any]) -> None:
         self.board = board
-        self._admission = admission
-        self._eem = eem
-        self._pending = decide.pending_change
-        self._in_flight = in_flight.InFlight
-        self._forget = options.pod_ranges.cache_clear
+        self._admission = modules["webhook.admission"]
+        self._eem = modules["webhook.eem"]
+        self._pending = modules["webhook.admission.decide"].pending_change
+        self._in_flight = modules["webhook.admission.inflight"].InFlight
+        self._forget = modules["webhook.admission.options"].pod_ranges.cache_clear
 
     def ready(self, case: Case) -> Callable[[], bool]:
         """Give what judges a case once: on a snapshot of its own, so that nothing is known from before."""
@@ -350,7 +350,7 @@ def decision() -> Iterator[Decision]:
     parts = ("decide", "inflight", "options")
     names = ("webhook.admission", "webhook.eem", *(f"webhook.admission.{part}" for part in parts))
     with switched(*names) as (board, modules):
-        yield Decision(board, *modules)
+        yield Decision(board, dict(zip(names, modules, strict=True)))
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -100,6 +100,8 @@ class Mutation:
             items = [session.items[index] for index in order if (mutant.path, mutant.line) in calls[index]]
             noticed = _noticed(mutant, items, session)
             self.done += 1
+            if self.done % 50 == 0:
+                say(f"{self.done} tried, {len(self.survived)} not noticed")
             if not noticed:
                 self.survived.append(mutant)
                 say(f"{self.done}: not noticed: {mutant.path}:{mutant.line} {mutant.what} ({len(items)} tests)")
@@ -202,7 +204,7 @@ def main() -> int:
     if 0 < asked.sample < len(known):
         chosen = Random(asked.seed).sample(known, asked.sample)  # repeatable on purpose, nothing secret
     say(f"{len(known)} changes, {len(chosen)} of them tried")
-    run = Mutation(sorted(chosen, key=lambda mutant: (mutant.path, mutant.number)), asked.reached)
+    run = Mutation(chosen, asked.reached)
     arguments = ["-p", "no:cacheprovider", "-p", "no:xdist", "-o", "addopts=-q --strict-markers", "-k", LEFT_OUT, "-x"]
     pytest.main([*arguments, *TESTS], plugins=[run])
     noticed = run.done - len(run.survived)
