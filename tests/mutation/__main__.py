@@ -98,6 +98,9 @@ class Mutation:
         order = sorted(range(len(session.items)), key=lambda index: seconds[index])
         for mutant in self.chosen:
             items = [session.items[index] for index in order if (mutant.path, mutant.line) in calls[index]]
+            if not items:  # a line within a statement has no event of its own
+                lines = {(mutant.path, line) for line in mutant.lines}
+                items = [session.items[index] for index in order if lines & calls[index]]
             noticed = _noticed(mutant, items, session)
             self.done += 1
             if self.done % 50 == 0:

@@ -46,6 +46,7 @@ class Mutant:
         path: of the module, from the root of the repository.
         function: the outermost function that holds it, with its class.
         number: which of the changes of that module this is.
+        lines: those of the function.
         what: the change in words.
     """
 
@@ -53,6 +54,7 @@ class Mutant:
     function: str
     number: int
     line: int
+    lines: range
     what: str
 
     @property
@@ -65,9 +67,10 @@ def mutants_of(root: Path, path: str) -> list[Mutant]:
     """Give every change of one module."""
     tree = ast.parse((root / path).read_text(encoding="utf-8"))
     found = []
+    spans = _spans(tree)
     for number, (function, node, what) in enumerate(_changes(tree)):
-        line = getattr(node, "lineno", 0)
-        found.append(Mutant(path=path, function=function, number=number, line=line, what=what))
+        line = node.target.lineno if isinstance(node, ast.comprehension) else getattr(node, "lineno", 0)
+        found.append(Mutant(path=path, function=function, number=number, line=line, lines=spans[function], what=what))
     return found
 
 
@@ -79,6 +82,17 @@ def mutated(root: Path, mutant: Mutant) -> ast.Module:
             _apply(node, what)
             return ast.fix_missing_locations(tree)
     raise LookupError(mutant)
+
+
+def _spans(tree: ast.Module) -> dict[str, range]:
+    found = {}
+    for node in tree.body:
+        inner = node.body if isinstance(node, ast.ClassDef) else [node]
+        prefix = f"{node.name}." if isinstance(node, ast.ClassDef) else ""
+        for part in inner:
+            if isinstance(part, ast.FunctionDef):
+                found[prefix + part.name] = range(part.body[0].lineno, (part.end_lineno or 0) + 1)
+    return found
 
 
 def _changes(tree: ast.Module) -> Iterator[tuple[str, ast.AST, str]]:
