@@ -7,8 +7,10 @@ it is cut short and returns None. What may come out is a refusal, or an exceptio
 verdict is how guards are bypassed.
 """
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import combinations, product
 from typing import Any
 
 import pytest
@@ -65,6 +67,8 @@ WITH_APP = selector(expression("app", "Exists"))
 NARROW = {"ipblock_matches_pods": "no"}
 TOLD = {"pod_cidrs": ("10.244.0.0/16", "fd00::/64"), "ip_families": (4, 6)}
 VERSIONED = allow("allow-gw", resource_version="7", uid="u")
+BAD = from_(block("300.0.0.0/8"), ports=[port(0), port(8092)])
+PIGEONS, HOLES = "abcd", ("h0", "h1", "h2")
 STRANGER = owner("Deployment", "gone")
 
 
@@ -172,6 +176,109 @@ CASES = {
     "an owner that is none": Case(
         objects=[*HERE, *OPEN], edit=({**OPEN[1], "metadata": metadata("allow-gw", "eem", owners=[STRANGER])}, OPEN[1])
     ),
+    "an allow that is made without a name": Case(
+        objects=HERE, edit=(allow(None, OFFICE), None), options={"operator_service_account": "a/b"}
+    ),
+    "a narrowing beside others that are narrow": Case(
+        objects=[
+            namespace("eem", annotations={"eem-guardrail.io/mode": "enforce", "eem-guardrail.io/sources": "anywhere"}),
+            *HERE[1:],
+            *OPEN,
+            allow("allow-others", peer(namespaces=selector(team="b")), peer(namespaces=selector(team="c")), OFFICE),
+            allow("allow-more", peer(pods=selector(expression("app", "NotIn", "a"))), EVERY_IPV6),
+        ],
+        edit=(allow("allow-gw", peer(pods=selector(expression("app", "NotIn", "b", "c")))), OPEN[1]),
+    ),
+    "two choices apart that must be made": narrowed(
+        *(
+            peer(
+                namespaces={},
+                pods=selector(
+                    *(expression(key, "In" if x else "NotIn", "x") for key, x in zip(keys, bits, strict=True))
+                ),
+            )
+            for keys in ("abc", "def")
+            for bits in product((False, True), repeat=3)
+            if sum(bits) % 2 == 0
+        ),
+        EVERY_ADDRESS,
+        **NARROW,
+    ),
+    "a choice of which most fail": narrowed(
+        *(peer(namespaces={}, pods=selector(expression(key, "NotIn", *HOLES))) for key in PIGEONS),
+        *(
+            peer(namespaces={}, pods=selector(**{one: hole, two: hole}))
+            for hole in HOLES
+            for one, two in combinations(PIGEONS, 2)
+            if (hole, one, two) != ("h2", "c", "d")
+        ),
+        EVERY_ADDRESS,
+        **NARROW,
+    ),
+    "what cannot be read before, strictly": Case(
+        objects=[*HERE, OPEN[0], OPEN[2]],
+        edit=(allow("allow-gw", OFFICE), allow("allow-gw", OFFICE, {"podSelector": "x"})),
+        options={"strict": True},
+    ),
+    "what cannot be read afterwards, strictly": Case(
+        objects=[*HERE, OPEN[0], OPEN[2]],
+        edit=(
+            policy("p", ingress=[BAD], policy_types=["Ingress"]),
+            policy("p", ingress=[BAD, {}], policy_types=["Ingress"]),
+        ),
+        options={"strict": True},
+    ),
+    "no types, and an egress section": Case(
+        objects=HERE,
+        edit=(policy("new", egress=[{}], ingress=[from_(ports=[{"protocol": "UDP"}, port("x" * 15)])]), None),
+    ),
+    "a policy with a fault at every turn": Case(
+        objects=HERE,
+        edit=(
+            policy(
+                "bad",
+                pod_selector=selector(
+                    expression("a b", "Exists", "x"),
+                    expression("a", "In"),
+                    expression("a", "Near"),
+                    {"operator": 1},
+                    7,
+                    a="b c",
+                ),
+                policy_types=["Ingress", "Egress", "Sideways", 7],
+                ingress=[
+                    7,
+                    {"from": 7, "ports": 7},
+                    {
+                        "from": [
+                            7,
+                            {},
+                            {"ipBlock": 7},
+                            {"ipBlock": {"cidr": "x"}},
+                            {"ipBlock": {"cidr": None}},
+                            {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["11.0.0.0/8", "::/0", 7]}},
+                            {"ipBlock": {"cidr": "::ffff:10.0.0.0/104"}},
+                            {"ipBlock": {"cidr": "10.0.0.0/8"}, "podSelector": {}},
+                            {"podSelector": {"matchLabels": {"a": True}}},
+                        ],
+                        "ports": [
+                            7,
+                            {"protocol": "ICMP"},
+                            {"port": "-"},
+                            {"port": "web", "endPort": 7},
+                            {"endPort": 7},
+                            {"port": 10, "endPort": 7},
+                            {"port": 10**6},
+                            {"port": 1.5},
+                            {"port": True},
+                            {"endPort": {}},
+                        ],
+                    },
+                ],
+            ),
+            None,
+        ),
+    ),
     "the last of some sources": fewer([OFFICE], [block("127.0.0.0/8")], sources="some"),
     "the last of some pods": fewer([peer(pods={})], [block("127.0.0.0/8")], sources="some"),
     "the operator's port": Case(
@@ -202,17 +309,19 @@ def returns_none(*_: Any, **__: Any) -> None:
 class Decision:
     """The decision with switches, from the bytes of a review to the bytes of its answer."""
 
-    def __init__(self, board: Switchboard, admission: Any, eem: Any, decide: Any, in_flight: Any) -> None:
+    def __init__(self, board: Switchboard, modules: Mapping[str, Any]) -> None:
         self.board = board
-        self._admission = admission
-        self._eem = eem
-        self._pending = decide.pending_change
-        self._in_flight = in_flight.InFlight
+        self._admission = modules["webhook.admission"]
+        self._eem = modules["webhook.eem"]
+        self._pending = modules["webhook.admission.decide"].pending_change
+        self._in_flight = modules["webhook.admission.inflight"].InFlight
+        self._forget = modules["webhook.admission.options"].pod_ranges.cache_clear
 
     def ready(self, case: Case) -> Callable[[], bool]:
         """Give what judges a case once: on a snapshot of its own, so that nothing is known from before."""
         snapshot = self._eem.EemSnapshot.from_objects(case.objects)
         options = self._admission.Options(**case.options)
+        self._forget()
         in_flight = self._in_flight()
         for new, old in case.earlier:
             request = self._admission.decode_review(body(review(new, old)))
@@ -238,9 +347,10 @@ class Decision:
 
 @pytest.fixture(scope="module")
 def decision() -> Iterator[Decision]:
-    names = ("webhook.admission", "webhook.eem", "webhook.admission.decide", "webhook.admission.inflight")
+    parts = ("decide", "inflight", "options")
+    names = ("webhook.admission", "webhook.eem", *(f"webhook.admission.{part}" for part in parts))
     with switched(*names) as (board, modules):
-        yield Decision(board, *modules)
+        yield Decision(board, dict(zip(names, modules, strict=True)))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -260,4 +370,93 @@ def test_no_call_that_fails_turns_a_deny_into_an_allow(name: str, decision: Deci
 
     assert turned == []
     assert len(reached) > 100
-    assert reached <= decision.board.sites
+    assert reached <= decision.board.sites.keys()
+
+
+BEFOREHAND = ("eem.snapshot", "eem.instances", "netpol.snapshot")
+"""Modules that make the snapshot: nothing is asked yet, and a fault there is an error of the watch or of the files."""
+
+UNTRIED: dict[str, dict[str, int]] = {
+    "makes the snapshot": {
+        "eem.subjects._direct_owner": 1,
+        "eem.subjects._named": 1,
+        "eem.subjects.claims_of": 6,
+        "eem.view.changed": 2,
+        "eem.view.survey": 13,
+        "netpol.parse.parse_policy": 1,
+        "netpol.universe._ranges": 2,
+    },
+    "only a change that is let through gets there": {
+        "admission.decide._judged": 15,
+        "admission.decide._only_exempt": 1,
+        "admission.decide.decide": 3,
+        "admission.evidence._warnings": 4,
+        "admission.judge._in_world": 2,
+        "admission.refusal.summary": 1,
+        "admission.response.allowed": 1,
+        "admission.response.by_mode": 6,
+        "admission.response.patched": 2,
+        "admission.review.encode_review": 3,
+        "admission.text.warning": 1,
+        "netpol.loss.only_pods_left": 2,
+    },
+    "what the service does before and after a decision": {
+        "admission.decide.pending_change": 5,
+        "admission.inflight.with_admitted": 1,
+        "admission.inflight.without_failed": 2,
+        "admission.inflight.without_seen": 4,
+        "admission.response.with_note": 4,
+    },
+    "on the way to an error, and to no verdict": {
+        "admission.decide._check": 1,
+        "admission.review.__init__": 1,
+        "admission.review._place": 3,
+        "admission.review.decode_review": 1,
+    },
+    "tells about pods, and decides nothing here": {
+        "netpol.intervals.address_of": 2,
+        "netpol.isolation.is_isolated": 2,
+        "netpol.ports.unresolved_names": 2,
+    },
+    "adds one more fault to those of an object, or words to a refusal": {
+        "admission.refusal._pods": 1,
+        "admission.text.one_line": 2,
+        "netpol.parse._rules": 3,
+        "netpol.reading.boolean": 1,
+        "netpol.reading.items": 1,
+        "netpol.reading.shorten": 1,
+        "netpol.reading.strings": 1,
+    },
+    "a bound, a rare form, or what is remembered: no case here needs it": {
+        "admission.inflight._at_worst": 3,
+        "admission.inflight.worlds": 1,
+        "admission.passes.strange_owners": 1,
+        "eem.subjects.of_pod": 3,
+        "netpol.loss._addresses": 1,
+        "netpol.loss._pods": 1,
+        "netpol.loss._pods_by_address": 1,
+        "netpol.loss.lost_from_some": 1,
+        "netpol.search._solve": 1,
+        "netpol.search._split": 2,
+        "netpol.sources.of_rules": 1,
+        "netpol.universe._may_be_pods_only": 1,
+    },
+}
+
+
+def test_no_call_is_new_and_untried(decision: Decision) -> None:
+    """Every call in a module that decides is reached by a case, or its function is listed with how many are not."""
+    reached: set[Site] = set()
+    for case in CASES.values():
+        judge = decision.ready(case)
+        with decision.board.recording() as met:
+            judge()
+        reached |= met
+    deciding = {module for module, _, _ in reached} - {f"webhook.{name}" for name in BEFOREHAND}
+    untried = Counter(
+        f"{site[0].removeprefix('webhook.')}.{function}"
+        for site, function in decision.board.sites.items()
+        if site[0] in deciding and site not in reached
+    )
+
+    assert {name: count for listed in UNTRIED.values() for name, count in listed.items()} == dict(untried)

@@ -24,7 +24,7 @@ from webhook.netpol.model import (
     Unreadable,
 )
 from webhook.netpol.ports import rule_covers
-from webhook.netpol.sure import Answer
+from webhook.netpol.sure import SURE, Answer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,7 +134,7 @@ def union_of(parts: Iterable[Sources]) -> Sources:
     known = [part for part in parts if part != NOBODY]
     if len(known) == 1:
         return known[0]
-    if any(part.everyone for part in known):
+    if SURE[any(part.everyone for part in known)]:
         return EVERYONE
     if not known:
         return NOBODY
