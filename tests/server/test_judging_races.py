@@ -27,7 +27,7 @@ WORLD = (
     pod("gw-ibm-egw-gateway-7f9c-x2x", labels=eem_labels("gw")),
 )
 NAMES = ("a", "b", "deny")
-RUNS = 60  # for each seed
+RUNS = 25  # for each seed
 FAILING = 0.2  # of what is admitted
 WATCHING = 0.3  # of what happens while the watch has something to bring
 WIDE, NARROW, DENY = "wide", "narrow", "deny"

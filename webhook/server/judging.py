@@ -2,8 +2,8 @@
 Judge NetworkPolicies while the cluster changes underneath.
 
 A verdict rests on the cache, and the cache is always a little behind. So whatever was admitted and not seen yet is
-judged as both done and not done; and before a refusal the API server is asked once, live, whether it must be: somebody
-may have repaired things on another replica a moment ago.
+judged as both done and not done; and before a refusal the API server is asked, live, whether it must be: somebody may
+have repaired things on another replica a moment ago.
 """
 
 import asyncio
