@@ -9,7 +9,7 @@ import asyncio
 import copy
 import random
 import selectors
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -161,7 +161,10 @@ class Replica:
         await asyncio.sleep(0)
 
     async def sleep(self, seconds: float) -> None:
-        self.world.passed(self, "sleep")
+        try:
+            self.world.passed(self, "sleep")
+        except KilledError:  # a keeper sleeps in a task of its own
+            self.kill()
         await asyncio.sleep(seconds)
 
     # its life
@@ -229,7 +232,7 @@ class Replica:
                     await self.point("publish")
                     await asyncio.sleep(self.publish_lag)
                     self.world.publish(number, bundle)
-            await asyncio.sleep(0.25)
+            await asyncio.sleep(self.world.register_seconds)
 
 
 class World:
@@ -241,6 +244,7 @@ class World:
         self.loop.set_exception_handler(lambda _loop, told: self.failures.append(told["exception"]))
         self.rng = random.Random(seed)
         self.lifetimes = lifetimes
+        self.register_seconds = 0.25  # between two looks of the registrar
         self.wall_offset = 0.0  # seconds by which the replicas' clocks are wrong
         self.store = Store(self.loop, self.rng)
         self.store.changed.append(self._notify)
@@ -358,6 +362,3 @@ def _if_alive(replica: Replica, work: Callable[[], object]) -> Callable[[], None
 
 def authority_names(bundle: tuple[x509.Certificate, ...]) -> list[str]:
     return [fingerprint(each)[:8] for each in bundle]
-
-
-Waiting = Awaitable[None]
