@@ -13,6 +13,7 @@ import yaml
 
 from harness.guard import CHECKOUT, MANIFESTS, NAMESPACE, Guard
 from harness.machine import Machine
+from harness.objects import listed
 from harness.plane import HOST, PORT
 from harness.waiting import wait_until
 
@@ -50,19 +51,30 @@ class BareGuard(Guard):
         """Apply the manifests, once more perhaps."""
         self._machine.must("apply", *flags, "-k", str(self._overlay))
 
+    def apply_registration(self, *flags: str) -> None:
+        """Apply of the manifests the two configurations alone."""
+        objects = yaml.safe_load_all(self._machine.must("kustomize", str(self._overlay)).stdout)
+        shipped = [one for one in objects if one["kind"].lower() in CONFIGURATIONS]
+        self._machine.must("apply", *flags, "-f", "-", stdin=listed(*shipped))
+
     def configuration(self, kind: str = CONFIGURATIONS[0]) -> dict[str, Any] | None:
         """Give one configuration with its managed fields; None where it is not there."""
-        flags = ("--output=json", "--show-managed-fields", "--ignore-not-found")
-        answer = self._machine.must("get", kind, NAMESPACE, *flags)
-        found: dict[str, Any] | None = answer.json if answer.stdout else None
-        return found
+        return next(iter(self._configurations(kind)), None)
 
-    def owned(self, kind: str = CONFIGURATIONS[0]) -> dict[str, Any]:
-        """Give what the service keeps of one configuration: its own entry whole, the bundle of the shipped one."""
-        entries = (self.configuration(kind) or {}).get("webhooks") or ()
+    def _configurations(self, *kinds: str) -> list[dict[str, Any]]:
+        flags = ("--output=json", "--show-managed-fields", "--ignore-not-found")
+        answer = self._machine.must("get", *(f"{kind}/{NAMESPACE}" for kind in kinds), *flags)
+        found: dict[str, Any] = answer.json if answer.stdout else {"items": []}
+        items: list[dict[str, Any]] = found.get("items", [found])
+        return items
+
+    def owned(self, *kinds: str) -> dict[str, Any]:
+        """Give what the service keeps of configurations: its own entry whole, the bundle of the shipped ones."""
+        found = self._configurations(*(kinds or CONFIGURATIONS[:1]))
         return {
             one["name"]: one if one["name"].startswith("networkpolicies") else one["clientConfig"].get("caBundle")
-            for one in entries
+            for configuration in found
+            for one in configuration.get("webhooks") or ()
         }
 
     def bundle(self) -> str:
