@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from server_builders import PATH, Answer, Running, post, review, running, until
+from server_builders import PATH, Answer, Running, logged, post, review, running, until
 
 from webhook.admission import AdmissionRequest, AdmissionResponse
 from webhook.server.app import GATE
@@ -76,3 +76,19 @@ async def test_callers_that_left_are_not_judged() -> None:
 
     assert (after.status, judged[-1]) == (200, "after")
     assert len(judged) < CALLERS
+
+
+async def test_a_review_is_as_old_as_its_first_byte() -> None:
+    """What passes before the header is complete counts as waiting, for the caller has waited."""
+    whole = post(review(), path=PATH)
+    async with running() as server:
+        slow_caller = await server.connect()
+        await slow_caller.send(whole[:20])
+        await server.ask(post(review()))
+        began = time.monotonic()
+        await server.ask(post(review()))
+        waited = time.monotonic() - began
+        with logged("webhook.decision") as log:
+            await slow_caller.ask(whole[20:])
+
+    assert log.fields()[0]["milliseconds"] >= waited * 1000
