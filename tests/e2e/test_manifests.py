@@ -1,5 +1,7 @@
 """The manifests, as a real API server reads them."""
 
+import os
+
 import pytest
 import yaml
 from crds.definitions import RELEASES, definitions
@@ -23,8 +25,11 @@ def read(path: str) -> Json:
 
 def registered() -> dict[str, Json]:
     """Give what static-registration registers, by the webhooks' names."""
-    kinds = ("validating", "mutating")
-    files = [read(f"components/static-registration/{kind}webhookconfiguration.yaml") for kind in kinds]
+    files = [
+        read("components/static-registration/validatingwebhookconfiguration.yaml"),
+        read("base/validatingwebhookconfiguration.yaml"),
+        read("base/mutatingwebhookconfiguration.yaml"),
+    ]
     return {webhook["name"]: webhook for configuration in files for webhook in configuration["webhooks"]}
 
 
@@ -101,8 +106,10 @@ def test_overlay_is_accepted_strictly(machine: Machine, guard: Guard) -> None:
 def test_base_is_accepted_strictly_on_its_own(machine: Machine) -> None:
     """The base needs no component to be applied."""
     answer = machine.kubectl("apply", "--dry-run=server", "--validate=strict", "-k", str(MANIFESTS / "base"))
+    # kubectl has a default order, and says that it heeds the one of the manifests.
+    told = [line for line in answer.stderr.splitlines() if "Using the kustomization file" not in line]
 
-    assert (answer.status, answer.stderr) == (0, "")
+    assert (answer.status, told) == (0, [])
 
 
 @pytest.mark.usefixtures("guard")
@@ -121,7 +128,7 @@ def test_pods_run_under_the_restricted_standard(machine: Machine, guard: Guard) 
     enforced = machine.must("get", "namespace", NAMESPACE, "--output=json").json["metadata"]["labels"]
 
     assert enforced["pod-security.kubernetes.io/enforce"] == "restricted"
-    assert len(guard.replicas()) == 2
+    assert len(guard.replicas()) == 3
 
 
 def test_role_grants_what_is_watched_and_nothing_else() -> None:
@@ -136,3 +143,136 @@ def test_role_grants_what_is_watched_and_nothing_else() -> None:
     }
 
     assert granted == {(one.group, one.plural): {"list", "watch"} for one in WATCHED}
+
+
+def built(machine: Machine, *components: str) -> list[Json]:
+    """Build the base with components, in the order in which it is applied and deleted."""
+    folder = machine.folder / "-".join(["built", *components])
+    folder.mkdir()
+    there = folder.resolve()
+    kustomization = {
+        "sortOptions": {"order": "fifo"},
+        "resources": [os.path.relpath(MANIFESTS / "base", there)],
+        "components": [os.path.relpath(MANIFESTS / "components" / name, there) for name in components],
+    }
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    return list(yaml.safe_load_all(machine.must("kustomize", str(folder)).stdout))
+
+
+def named(objects: list[Json], kind: str) -> list[Json]:
+    """Give the objects of one kind that are called as the service is."""
+    return [one for one in objects if one["kind"] == kind and one["metadata"]["name"] == NAMESPACE]
+
+
+CONFIGURATIONS = ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
+BROUGHT = ("cert-manager", "openshift-service-ca")
+
+
+def test_configurations_come_first_and_bare(machine: Machine) -> None:
+    """They are applied, and deleted, before everything else; they ship no caBundle and no entry for NetworkPolicies."""
+    objects = list(yaml.safe_load_all(machine.must("kustomize", str(MANIFESTS / "base")).stdout))
+    entries = [entry for one in objects if one["kind"] in CONFIGURATIONS for entry in one["webhooks"]]
+
+    assert [one["kind"] for one in objects[:4]] == [*CONFIGURATIONS, "Namespace", "Namespace"]
+    assert {entry["name"] for entry in entries} == {INSTANCES, DEFAULTS}
+    assert [entry["clientConfig"].keys() for entry in entries] == [{"service"}] * 2
+
+
+def test_every_object_says_where_it_is(machine: Machine) -> None:
+    """What is in a namespace names it: the service's own, the canary's, or `default` for Events."""
+    objects = list(yaml.safe_load_all(machine.must("kustomize", str(MANIFESTS / "base")).stdout))
+    places = {
+        (one["kind"], one["metadata"].get("namespace"))
+        for one in objects
+        if one["kind"] not in {*CONFIGURATIONS, "Namespace", "ClusterRole", "ClusterRoleBinding"}
+    }
+
+    assert {place for _, place in places} == {NAMESPACE, "eem-guardrail-canary", "default"}
+    assert {kind for kind, place in places if place != NAMESPACE} == {"Role", "RoleBinding"}
+
+
+@pytest.mark.parametrize("component", [*BROUGHT, "static-registration"])
+def test_certificates_of_others_are_mounted_and_no_secret_is_read(machine: Machine, component: str) -> None:
+    """With certificates that somebody else makes, the service takes files and has no right to any Secret."""
+    objects = built(machine, component)
+    (deployment,) = named(objects, "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    environment = {one["name"]: one["value"] for one in container["env"]}
+    (mount,) = container["volumeMounts"]
+    granted = {
+        resource
+        for one in objects
+        if one["kind"] in {"Role", "ClusterRole"}
+        for rule in one["rules"]
+        for resource in rule["resources"]
+    }
+
+    assert environment["EEM_GUARDRAIL_TLS_DIR"] == mount["mountPath"]
+    assert "secrets" not in granted
+    assert objects[0]["kind"] == "ValidatingWebhookConfiguration"
+
+
+@pytest.mark.parametrize(
+    ("component", "key", "value"),
+    [
+        ("cert-manager", "cert-manager.io/inject-ca-from", f"{NAMESPACE}/{NAMESPACE}"),
+        ("openshift-service-ca", "service.beta.openshift.io/inject-cabundle", "true"),
+    ],
+)
+def test_injectors_are_told_of_both_configurations(machine: Machine, component: str, key: str, value: str) -> None:
+    """Whoever makes the certificates is asked to write the caBundle, and the entry that the service makes is not."""
+    objects = built(machine, component, "static-registration")
+    found = [one for one in objects if one["kind"] in CONFIGURATIONS]
+
+    assert [one["metadata"]["annotations"][key] for one in found] == [value, value]
+
+
+def test_static_registration_takes_every_right_to_write(machine: Machine) -> None:
+    """Registered by hand, the service keeps its rights to read, and no others."""
+    objects = built(machine, "static-registration", "cert-manager")
+    verbs = {
+        verb
+        for one in objects
+        if one["kind"] in {"Role", "ClusterRole"}
+        for rule in one["rules"]
+        for verb in rule["verbs"]
+    }
+    (deployment,) = named(objects, "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    environment = {one["name"]: one["value"] for one in container["env"]}
+
+    assert verbs == {"list", "watch"}
+    assert environment["EEM_GUARDRAIL_REGISTER"] == "off"
+
+
+GRANTED = {
+    (None, "admissionregistration.k8s.io", "validatingwebhookconfigurations", NAMESPACE): "list watch patch",
+    (None, "admissionregistration.k8s.io", "mutatingwebhookconfigurations", NAMESPACE): "list watch patch",
+    (NAMESPACE, "", "secrets", "eem-guardrail-tls"): "get list watch update",
+    (NAMESPACE, "", "secrets", ""): "create",
+    (NAMESPACE, "coordination.k8s.io", "leases", NAMESPACE): "get update",
+    (NAMESPACE, "coordination.k8s.io", "leases", ""): "create",
+    (NAMESPACE, "", "events", ""): "create patch",
+    ("default", "", "events", ""): "create patch",
+    ("eem-guardrail-canary", "networking.k8s.io", "networkpolicies", ""): "create",
+}
+
+
+def test_rights_to_write_are_these_and_no_others() -> None:
+    """Every right besides the reading of what is judged, one by one."""
+    roles = [
+        one
+        for name in ("registration-role", "certificates-role")
+        for one in yaml.safe_load_all((MANIFESTS / "base" / f"{name}.yaml").read_text())
+        if one["kind"] in {"Role", "ClusterRole"}
+    ]
+    granted = {
+        (role["metadata"].get("namespace"), group, resource, name): " ".join(rule["verbs"])
+        for role in roles
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for name in rule.get("resourceNames", [""])
+    }
+
+    assert granted == GRANTED

@@ -1,0 +1,341 @@
+"""
+Say what the webhook configurations should hold.
+
+The manifests ship, and own, the entries for EEM resources; the caBundle in them may be the service's. The entry for
+NetworkPolicies is the service's as a whole. Every field is written out, those with a default too: so what the API
+server shows can be compared as it is, and each field has an owner.
+
+Source: admissionregistration.k8s.io/v1 ValidatingWebhook, MutatingWebhook; Server-Side Apply, "Merge strategy": the
+list `webhooks` has the key `name`, `matchConditions` too; a LabelSelector and the list `rules` are one value each.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final, Literal
+
+from webhook.admission.heartbeat import CANARY_NAMESPACE
+from webhook.admission.passes import GARBAGE_COLLECTOR, NAMESPACE_CONTROLLER
+from webhook.eem.resources import EEM_GROUP, EEM_VERSION, GATEWAYS, MANAGERS, NETWORK_POLICIES, ResourceType
+
+Json = Mapping[str, Any]
+FailurePolicy = Literal["Fail", "Ignore"]
+
+NAME: Final = "eem-guardrail"
+"""Of both configurations, of the Service, and of the field manager."""
+NAMESPACE: Final = "eem-guardrail"
+_GROUP: Final = "admissionregistration.k8s.io"
+VALIDATING: Final = ResourceType(
+    group=_GROUP,
+    version="v1",
+    plural="validatingwebhookconfigurations",
+    kind="ValidatingWebhookConfiguration",
+    namespaced=False,
+)
+MUTATING: Final = ResourceType(
+    group=_GROUP,
+    version="v1",
+    plural="mutatingwebhookconfigurations",
+    kind="MutatingWebhookConfiguration",
+    namespaced=False,
+)
+
+POLICIES: Final = "networkpolicies.eem-guardrail.io"
+INSTANCES: Final = "eem.eem-guardrail.io"
+DEFAULTS: Final = "defaults.eem-guardrail.io"
+# A guard that is asked about these could keep itself, or the cluster, from coming back.
+NEVER_MATCHED: Final = frozenset({NAMESPACE, "kube-system"})
+_NAMESPACE_LABEL: Final = "kubernetes.io/metadata.name"
+_TIMEOUT_SECONDS: Final = 5  # a verdict takes milliseconds; a caller's own budget is 30 s and more
+_LONGEST_SHOWN: Final = 120
+
+
+def _entry(name: str, path: str, rule: Json, selector: Json, **fields: Any) -> Json:
+    service = {"namespace": NAMESPACE, "name": NAME, "port": 443, "path": path}
+    return MappingProxyType(
+        {
+            "name": name,
+            "clientConfig": {"service": service},
+            "rules": [{**rule, "scope": "Namespaced"}],
+            "namespaceSelector": {"matchExpressions": [{"key": _NAMESPACE_LABEL, **selector}]},
+            "objectSelector": {},
+            "matchPolicy": "Equivalent",
+            "timeoutSeconds": _TIMEOUT_SECONDS,
+            "sideEffects": "None",
+            "admissionReviewVersions": ["v1"],
+            **fields,
+        }
+    )
+
+
+def _eem_rule(*operations: str) -> Json:
+    return {
+        "apiGroups": [EEM_GROUP],
+        "apiVersions": [EEM_VERSION],
+        "resources": [MANAGERS.plural, GATEWAYS.plural],
+        "operations": list(operations),
+    }
+
+
+_ANYWHERE_ELSE: Final = {"operator": "NotIn", "values": sorted(NEVER_MATCHED)}
+
+# Decided in the API server, and so also while no pod of the service runs: a namespace can end, owners can be
+# collected, and finalizers, labels and annotations can be edited.
+_POLICY_CONDITIONS: Final = (
+    {"name": "not-the-garbage-collector", "expression": f'request.userInfo.username != "{GARBAGE_COLLECTOR}"'},
+    {"name": "not-the-namespace-controller", "expression": f'request.userInfo.username != "{NAMESPACE_CONTROLLER}"'},
+    {
+        "name": "spec-or-owners-change",
+        "expression": 'request.operation != "UPDATE" || object.?spec != oldObject.?spec'
+        " || object.metadata.?ownerReferences != oldObject.metadata.?ownerReferences",
+    },
+)
+_POLICY_CONDITION_NAMES: Final = frozenset(condition["name"] for condition in _POLICY_CONDITIONS)
+_EEM_CONDITIONS: Final = (
+    {"name": "not-terminating", "expression": "!has(object.metadata.deletionTimestamp)"},
+    {"name": "spec-changes", "expression": 'request.operation != "UPDATE" || object.?spec != oldObject.?spec'},
+)
+
+SHIPPED: Final[Mapping[str, tuple[Json, ...]]] = MappingProxyType(
+    {
+        VALIDATING.kind: (
+            _entry(
+                INSTANCES,
+                "/validate-eem",
+                _eem_rule("CREATE", "UPDATE"),
+                _ANYWHERE_ELSE,
+                matchConditions=list(_EEM_CONDITIONS),
+                failurePolicy="Ignore",
+            ),
+        ),
+        MUTATING.kind: (
+            _entry(
+                DEFAULTS,
+                "/mutate-eem",
+                _eem_rule("CREATE"),
+                _ANYWHERE_ELSE,
+                reinvocationPolicy="Never",
+                failurePolicy="Ignore",
+            ),
+        ),
+    }
+)
+"""What the manifests ship, by the configuration's kind, without a caBundle."""
+
+_OWN_NAMES: Final = frozenset({POLICIES, INSTANCES, DEFAULTS})
+
+
+def policy_entry(namespaces: Iterable[str], ca_bundle: bytes, failure_policy: FailurePolicy) -> dict[str, Any]:
+    """Give the whole entry for NetworkPolicies of *namespaces*, and of the canary's."""
+    rule = {
+        "apiGroups": [NETWORK_POLICIES.group],
+        "apiVersions": [NETWORK_POLICIES.version],
+        "resources": [NETWORK_POLICIES.plural],
+        "operations": ["CREATE", "UPDATE", "DELETE"],
+    }
+    entry = _entry(
+        POLICIES,
+        "/validate-networkpolicy",
+        rule,
+        {"operator": "In", "values": sorted({CANARY_NAMESPACE, *namespaces} - NEVER_MATCHED)},
+        matchConditions=list(_POLICY_CONDITIONS),
+        failurePolicy=failure_policy,
+    )
+    return {**entry, "clientConfig": {**entry["clientConfig"], **_trust(ca_bundle)}}
+
+
+def bundle_entries(configuration: Json, ca_bundle: bytes) -> list[dict[str, Any]]:
+    """Give what the service owns of the shipped entries that are there: their caBundle."""
+    shipped = [entry["name"] for entry in SHIPPED[configuration["kind"]]]
+    return [
+        {"name": name, "clientConfig": _trust(ca_bundle)}
+        for name in shipped
+        if find_entry(configuration, name) is not None
+    ]
+
+
+def apply_body(configuration: Json, entries: Sequence[Json]) -> dict[str, Any]:
+    """
+    Give the body of a server-side apply: all that the service owns in a configuration that is there.
+
+    With its uid, so that a deleted one stays deleted, and its resourceVersion, so that nothing is undone that was not
+    seen. What is left out is given up: always say everything.
+    """
+    metadata = configuration["metadata"]
+    identity = {"name": metadata["name"], "uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}
+    return {
+        "apiVersion": configuration["apiVersion"],
+        "kind": configuration["kind"],
+        "metadata": identity,
+        "webhooks": [dict(entry) for entry in entries],
+    }
+
+
+def is_written(configuration: Json, entries: Iterable[Json]) -> bool:
+    """
+    Say whether the configuration holds *entries*, each as far as it goes.
+
+    Fields that are not in them are not looked at: *entries* have every field of today's API, and a later one may add
+    some with a default.
+    """
+    return all(_holds(find_entry(configuration, entry["name"]), entry) for entry in entries)
+
+
+def has_strays(configuration: Json) -> bool:
+    """Say whether the entry for NetworkPolicies has conditions of others: an apply alone would leave them."""
+    entry = find_entry(configuration, POLICIES) or {}
+    return not {one.get("name") for one in entry.get("matchConditions") or ()} <= _POLICY_CONDITION_NAMES
+
+
+def find_entry(configuration: Json | None, name: str) -> Json | None:
+    """Give one entry of a configuration, or None where either is not there."""
+    entries = (configuration or {}).get("webhooks") or ()
+    return next((entry for entry in entries if entry.get("name") == name), None)
+
+
+def registered_namespaces(configuration: Json | None) -> frozenset[str] | None:
+    """Give the namespaces whose NetworkPolicies are asked about; None where there is no such entry."""
+    entry = find_entry(configuration, POLICIES)
+    if entry is None:
+        return None
+    expressions = (entry.get("namespaceSelector") or {}).get("matchExpressions") or ()
+    return frozenset(
+        value
+        for one in expressions
+        if (one.get("key"), one.get("operator")) == (_NAMESPACE_LABEL, "In")
+        for value in one.get("values") or ()
+    )
+
+
+def wanted_namespaces(
+    registered: frozenset[str] | None, eem: frozenset[str] | None, *, proven: bool
+) -> frozenset[str] | None:
+    """
+    Give the namespaces to register; None: none yet, not even the canary's.
+
+    What is registered is not given up for want of a proof, and nothing is added without one: a chain that does not
+    work must not be put in front of anybody.
+
+    Args:
+        registered: as the configuration has it; None where the entry is not there.
+        eem: where EEM runs; None while that is not known.
+        proven: the last heartbeat was refused.
+    """
+    if eem is None:
+        return registered
+    if proven:
+        return eem
+    return eem & (registered or frozenset())
+
+
+def bundle_of(configuration: Json | None, name: str) -> bytes:
+    """Give the caBundle of one entry; empty where it has none, or none that is base64."""
+    entry = find_entry(configuration, name)
+    try:
+        return base64.b64decode(_client_config(entry or {}).get("caBundle") or "", validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def bundles(configuration: Json) -> tuple[bytes, ...]:
+    """Give the caBundle of each entry that is ours by name."""
+    found = (entry.get("name") for entry in configuration.get("webhooks") or ())
+    return tuple(bundle_of(configuration, name) for name in found if name in _OWN_NAMES)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Drift:
+    """
+    One difference between what the manifests ship and what the API server has.
+
+    Args:
+        field: `validatingwebhookconfigurations.webhooks[eem.eem-guardrail.io].failurePolicy`; one of few, for a
+            metric's label.
+        found: as JSON, shortened; `nothing` where there is nothing.
+        expected: the same, of the manifests.
+    """
+
+    field: str
+    found: str
+    expected: str
+
+    def __str__(self) -> str:
+        """Give one sentence."""
+        return f"{self.field} is {self.found}, not {self.expected}"
+
+
+def drift(observed: Json | None, resource: ResourceType) -> tuple[Drift, ...]:
+    """
+    Compare a configuration with what the manifests ship of it; the caBundle, and what others added, count for nothing.
+
+    Args:
+        observed: None where it is not there.
+    """
+    if observed is None:
+        return (Drift(field=resource.plural, found=_NOTHING, expected="there"),)
+    found: list[Drift] = []
+    for expected in SHIPPED[resource.kind]:
+        path = f"{resource.plural}.webhooks[{expected['name']}]"
+        entry = find_entry(observed, expected["name"])
+        if entry is None:
+            found.append(Drift(field=path, found=_NOTHING, expected="there"))
+            continue
+        has, ought = _without_trust(entry), _without_trust(expected)
+        # Only fields that the API knows: what a later version of it adds, with whatever default, is not drift.
+        found.extend(
+            Drift(field=f"{path}.{field}", found=_shown(has.get(field)), expected=_shown(ought.get(field)))
+            for field in sorted(ought.keys() | (has.keys() & _FURTHER_FIELDS))
+            if has.get(field) != ought.get(field)
+        )
+    return tuple(found)
+
+
+_NOTHING: Final = "nothing"
+_FURTHER_FIELDS: Final = frozenset({"matchConditions"})
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return _NOTHING
+    text = json.dumps(value, sort_keys=True)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 3]}..."
+
+
+def _without_trust(entry: Json) -> dict[str, Any]:
+    trustless = {key: value for key, value in _client_config(entry).items() if key != "caBundle"}
+    return {**entry, "clientConfig": trustless}
+
+
+def _client_config(entry: Json) -> Json:
+    config = entry.get("clientConfig")
+    return config if isinstance(config, Mapping) else {}
+
+
+def _trust(ca_bundle: bytes) -> dict[str, str]:
+    return {"caBundle": base64.b64encode(ca_bundle).decode()}
+
+
+def _holds(found: Json | None, wanted: Json) -> bool:
+    if found is None:
+        return False
+    trust, wanted_trust = _client_config(found), wanted["clientConfig"]
+    return all(trust.get(key) == value for key, value in wanted_trust.items()) and all(
+        _by_name(found.get(key)) == value if key == "matchConditions" else found.get(key) == value
+        for key, value in _compared(wanted).items()
+    )
+
+
+def _compared(wanted: Json) -> dict[str, Any]:
+    fields = {key: value for key, value in wanted.items() if key != "clientConfig"}
+    if "matchConditions" in fields:
+        fields["matchConditions"] = _by_name(fields["matchConditions"])
+    return fields
+
+
+def _by_name(conditions: object) -> dict[str, object]:
+    """Give conditions by name: all must hold, in whatever order they stand."""
+    known = conditions if isinstance(conditions, list) else []
+    return {str(one.get("name")): one.get("expression") for one in known}

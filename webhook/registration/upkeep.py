@@ -1,0 +1,116 @@
+"""
+Keep what is the service's own in one webhook configuration, by server-side apply.
+
+It writes only what is not there, never makes a configuration, and touches nothing that is another's.
+
+Source: Kubernetes documentation, "Server-Side Apply": fieldManager, force, resourceVersion and uid as preconditions.
+"""
+
+import json
+import logging
+import random
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+from webhook.cluster.client import ApiClient
+from webhook.cluster.errors import ApiError, ClusterError
+from webhook.cluster.observed import Observed
+from webhook.cluster.pace import Backoff, Clock, Delays
+from webhook.registration.entries import NAME, POLICIES, apply_body, find_entry, has_strays, is_written
+from webhook.registration.pace import Pace
+
+_log: Final = logging.getLogger(__name__)
+
+APPLY_PATCH: Final = "application/apply-patch+yaml"  # JSON is YAML
+_QUERY: Final = {"fieldManager": NAME, "force": "true"}
+# Who writes must have stopped before another may lead: see the election.
+_REQUEST_SECONDS: Final = 4.0
+_RETRY: Final = Delays(first_seconds=0.5, longest_seconds=30.0)
+# After a conflict the news comes through the watch; where it does not, it is tried again after this.
+_CONFLICT_SECONDS: Final = 1.0
+
+
+class Upkeep:
+    """
+    Writes to one configuration.
+
+    Args:
+        observed: the configuration as it is seen; the answer to a write is put into it.
+    """
+
+    def __init__(self, client: ApiClient, observed: Observed, *, clock: Clock, rng: random.Random) -> None:
+        self.observed = observed
+        self.problem: str | None = None
+        self.writes = 0
+        self._client = client
+        self._clock = clock
+        self._backoff = Backoff(_RETRY, clock, rng)
+        self._pace = Pace()
+        self._retry_at = float("-inf")
+        self._conflict_at: str | None = None
+
+    @property
+    def fighting(self) -> bool:
+        """Say whether somebody undoes what is written again and again."""
+        return self._pace.fighting
+
+    async def keep(self, entries: Sequence[Mapping[str, Any]]) -> None:
+        """Write *entries*, which are all that is the service's own, where they are not there and it is time to."""
+        configuration = self.observed.current
+        if configuration is None or not entries:
+            return
+        now = self._clock.monotonic()
+        strays = has_strays(configuration)
+        if is_written(configuration, entries) and not strays:
+            self._pace.kept(now)
+            self.problem = None
+            return
+        content = json.dumps(entries, sort_keys=True)
+        waits = self._pace.due_seconds(content, now)
+        if waits > 0:
+            self.problem = f"somebody undoes what is written, again and again; written again in {waits:.0f} s"
+            return
+        version = configuration["metadata"]["resourceVersion"]
+        if now < self._retry_at and self._conflict_at in {None, version}:
+            return
+        try:
+            if strays:
+                # What others put into the own entry is taken over first; what is then left out, goes.
+                found = find_entry(configuration, POLICIES)
+                own = [found if found and entry["name"] == POLICIES else entry for entry in entries]
+                configuration = await self._apply(configuration, own)
+            await self._apply(configuration, entries)
+        except ClusterError as error:
+            self._failed(error, version)
+            return
+        self._pace.wrote(content, self._clock.monotonic())
+        self._retry_at = float("-inf")
+        self.problem = None
+
+    async def _apply(self, configuration: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        answer: dict[str, Any] = await self._client.request(
+            "PATCH",
+            self.observed.path,
+            query=_QUERY,
+            body=apply_body(configuration, entries),
+            content_type=APPLY_PATCH,
+            timeout_seconds=_REQUEST_SECONDS,
+        )
+        self.writes += 1
+        resource = self.observed.resource
+        _log.info("%s written", resource.plural)
+        self.observed.apply(resource.kind, "MODIFIED", answer)
+        return answer
+
+    def _failed(self, error: ClusterError, version: str) -> None:
+        now = self._clock.monotonic()
+        if isinstance(error, ApiError) and error.status in {HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND}:
+            # Somebody was quicker, or deleted it: what came of that is about to be seen.
+            self._conflict_at, self._retry_at = version, now + _CONFLICT_SECONDS
+            _log.debug("%s: %s", self.observed.resource.plural, error)
+            return
+        self._conflict_at, self._retry_at = None, now + self._backoff.next_seconds()
+        level = logging.DEBUG if self.problem == str(error) else logging.WARNING
+        self.problem = str(error)
+        _log.log(level, "%s cannot be written: %s", self.observed.resource.plural, error)
