@@ -20,7 +20,7 @@ Source: networking.k8s.io/v1 types.go, defaults.go and the validation of the API
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from webhook.netpol.faults import Fault, SpecError
@@ -106,9 +106,9 @@ def read_policy(api_object: Mapping[str, Any], namespace: str | None = None) -> 
     return policy, tuple(faults.found)
 
 
-def _is_misread(faults: Collection[Fault]) -> bool:
+def _is_misread(faults: Iterable[Fault]) -> bool:
     """Say whether more is wrong than one value's form: then what was read may be wider than what is written."""
-    return bool(faults) and any(fault.reason not in {"Invalid", "TooMany"} for fault in faults)
+    return any(fault.reason not in {"Invalid", "TooMany"} for fault in faults)
 
 
 def _policy_types(spec: Mapping[str, Any], faults: Faults) -> frozenset[PolicyType]:
@@ -177,15 +177,13 @@ def _peer(  # noqa: PLR0911  one return for each form of a peer
     if pods is None and namespaces is None:
         faults.add(path, "must name a peer: ipBlock, podSelector or namespaceSelector", "Required")
         return Unreadable(field=path)
-    pod_selector = EVERYTHING if pods is None else read_selector(pods, f"{path}.podSelector", faults)
-    if namespaces is None:
-        found = PodPeer(namespace=namespace, pod_selector=pod_selector)
-    else:
-        namespace_selector = read_selector(namespaces, f"{path}.namespaceSelector", faults)
-        found = PodPeer(namespace_selector=namespace_selector, pod_selector=pod_selector)
-    if len(faults.found) > before and _is_misread(faults.found[before:]):
+    pod_selector = read_selector(pods, f"{path}.podSelector", faults)
+    namespace_selector = read_selector(namespaces, f"{path}.namespaceSelector", faults)
+    if _is_misread(faults.found[before:]):
         return Unreadable(field=path)
-    return found
+    if namespaces is None:
+        return PodPeer(namespace=namespace, pod_selector=pod_selector)
+    return PodPeer(namespace_selector=namespace_selector, pod_selector=pod_selector)
 
 
 def _ip_block(value: object, path: str, faults: Faults) -> IPBlock | Unreadable:
