@@ -118,7 +118,9 @@ def test_the_signer_is_found_in_a_bundle(tmp_path: Path) -> None:
     write(tmp_path, ca, pair(ca, now=now))
     (tmp_path / "ca.crt").write_bytes(other.certificate_pem() + ca.certificate_pem())
 
-    assert Directory(path=tmp_path).authority().certificate == ca.certificate
+    signer = Directory(path=tmp_path).material().signer
+    assert signer is not None
+    assert signer.certificate == ca.certificate
     assert main(["renew", "--out", str(tmp_path), "--force"]) == 0
 
 
@@ -128,7 +130,7 @@ def test_the_signer_is_found_in_a_bundle(tmp_path: Path) -> None:
         ("ca.crt", None, "ca.crt: No such file"),
         ("tls.key", None, "tls.key: No such file"),
         ("tls.crt", b"nonsense", "cannot be read"),
-        ("ca.key", b"nonsense", "belongs to no certificate"),
+        ("ca.key", b"nonsense", "ca.key cannot be read"),
         ("tls.crt", b"x" * 65_537, "more than 65536 bytes"),
     ],
 )
