@@ -1,16 +1,19 @@
 """
 Stand in for an API server that the service lists from and watches: `python -m benchmarks.apiserver`, its own process.
 
-It knows two states of one cluster; in the second every pod has changed. `POST /expire` goes from the first to the
-second and tells who watches pods that their resourceVersion is too old, so that they list all pods again.
+`POST /expire` changes every pod and tells who watches them that their resourceVersion is too old, so that they list
+all pods again.
 """
 
 import argparse
 import asyncio
+import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from benchmarks.cluster import Size, as_listed, objects
 from benchmarks.service import Pair
@@ -23,23 +26,19 @@ EXPIRED = {
 """What the API server says to a watch whose resourceVersion it has forgotten."""
 
 PAGE_SIZE = 500
-FIRST, SECOND = "100000", "200000"
-"""The resourceVersions of the two states."""
+FIRST = 100_000
+"""The resourceVersion of every object in the beginning."""
 
 
 class ApiServer:
-    """The two states, encoded once: what it costs to answer must not count."""
+    """Every page of every list, encoded beforehand: what it costs to answer must not count."""
 
     def __init__(self, size: Size) -> None:
         found: dict[str, list[dict[str, object]]] = {resource.kind: [] for resource in WATCHED}
         for api_object in objects(size):
             found[api_object["kind"]].append(as_listed(api_object) if api_object["kind"] == "Pod" else api_object)
-        self._pages = {
-            (resource.kind, version): _pages(resource, found[resource.kind], version)
-            for resource in WATCHED
-            for version in ((FIRST, SECOND) if resource.kind == "Pod" else (FIRST,))
-        }
-        self._pods = FIRST
+        self._pages = {resource.kind: _pages(resource, found[resource.kind]) for resource in WATCHED}
+        self._version = FIRST
         self._expired = asyncio.Event()
 
     def app(self) -> web.Application:
@@ -50,49 +49,54 @@ class ApiServer:
         app.router.add_post("/expire", self._expire)
         return app
 
-    def _handler(self, resource: ResourceType):  # noqa: ANN202  aiohttp's own type of handler
+    def _handler(self, resource: ResourceType) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
             if "watch" in request.query:
                 return await self._watch(request, resource)
-            version = self._pods if resource.kind == "Pod" else FIRST
             page = int(request.query.get("continue", "0"))
-            return web.Response(body=self._pages[resource.kind, version][page], content_type="application/json")
+            return web.Response(body=self._pages[resource.kind][page], content_type="application/json")
 
         return handle
 
     async def _watch(self, request: web.Request, resource: ResourceType) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
-        if resource.kind != "Pod" or self._pods == SECOND:
-            await asyncio.Event().wait()  # nothing ever happens; who watches goes away
-        await self._expired.wait()
+        expired = self._expired if resource.kind == "Pod" else asyncio.Event()  # nothing ever happens to the others
+        await expired.wait()
         await response.write(msgspec.json.encode(EXPIRED) + b"\n")
         return response
 
     async def _expire(self, _: web.Request) -> web.Response:
-        self._pods = SECOND
+        before, self._version = self._version, self._version + 1
+        old, new = _written(before), _written(self._version)
+        self._pages["Pod"] = [page.replace(old, new) for page in self._pages["Pod"]]
         self._expired.set()
+        self._expired = asyncio.Event()
         return web.Response()
 
 
-def _pages(resource: ResourceType, found: list[dict[str, object]], version: str) -> list[bytes]:
+def _written(version: int) -> bytes:
+    return b'"resourceVersion":"%d"' % version
+
+
+def _pages(resource: ResourceType, found: list[dict[str, object]]) -> list[bytes]:
     pages = [found[first : first + PAGE_SIZE] for first in range(0, len(found), PAGE_SIZE)] or [[]]
     written = []
     for number, page in enumerate(pages):
-        metadata = {"resourceVersion": version}
+        metadata = {"resourceVersion": str(FIRST)}
         if number + 1 < len(pages):
             metadata["continue"] = str(number + 1)
-        items = [_item(api_object, version) for api_object in page]
+        items = [_item(api_object) for api_object in page]
         content = {"kind": f"{resource.kind}List", "apiVersion": resource.api_version, "metadata": metadata}
         written.append(msgspec.json.encode({**content, "items": items}))
     return written
 
 
-def _item(api_object: dict[str, object], version: str) -> dict[str, object]:
+def _item(api_object: dict[str, Any]) -> dict[str, object]:
     """Give an object as it stands in a list: without its kind, at the list's version."""
     metadata = api_object["metadata"]
     bare = {key: value for key, value in api_object.items() if key not in {"kind", "apiVersion"}}
-    return {**bare, "metadata": {**metadata, "resourceVersion": version}}  # type: ignore[dict-item]
+    return {**bare, "metadata": {**metadata, "resourceVersion": str(FIRST)}}
 
 
 async def _main(arguments: argparse.Namespace) -> None:
@@ -101,7 +105,8 @@ async def _main(arguments: argparse.Namespace) -> None:
     await runner.setup()
     pair = Pair(folder=arguments.tls_dir)
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=pair.server_context()).start()
-    print(runner.addresses[0][1], flush=True)
+    sys.stdout.write(f"{runner.addresses[0][1]}\n")
+    sys.stdout.flush()
     await asyncio.Event().wait()
 
 

@@ -44,7 +44,16 @@ def objects(size: Size) -> Iterator[ApiObject]:
 
 def _instance(kind: str, name: str) -> ApiObject:
     metadata = {"name": name, "namespace": NAMESPACE, "uid": f"uid-{name}"}
-    spec = {"license": {"accept": True, "license": "L-VTPK-22YZPK", "use": "EventAutomationNonProduction"}}
+    spec: ApiObject = {
+        "license": {
+            "accept": True,
+            "license": "L-VTPK-22YZPK",
+            "use": "EventAutomationNonProduction",
+            "metric": "VIRTUAL_PROCESSOR_CORE",
+        }
+    }
+    if kind == "EventGateway":
+        spec |= {"gatewayGroupName": "group", "gatewayID": name}
     return {"apiVersion": "events.ibm.com/v1beta1", "kind": kind, "metadata": metadata, "spec": spec}
 
 
@@ -124,7 +133,7 @@ def as_listed(api_object: ApiObject) -> ApiObject:
 
     Source: the parts of a Deployment's pod in `kubectl get pod -o json` that a decision never looks at.
     """
-    fields = {f"f:field-{index}": {"f:value": {}, "f:other": {}} for index in range(40)}
+    fields: ApiObject = {f"f:field-{index}": {"f:value": {}, "f:other": {}} for index in range(40)}
     manager = {"manager": "kubelet", "operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1"}
     mounts = [{"name": f"volume-{index}", "mountPath": f"/var/run/volume-{index}"} for index in range(4)]
     environment = [{"name": f"SETTING_{index}", "value": f"value {index} of a setting"} for index in range(16)]
@@ -177,7 +186,7 @@ def review(name: str, size: Size) -> bytes:
 def _written_by_kubectl(version: ApiObject) -> ApiObject:
     """Give what kubectl and the API server add to an object's metadata: most of a review's bytes."""
     applied = json.dumps({key: version[key] for key in ("apiVersion", "kind", "spec")})
-    owned = {f"f:part-{index}": {".": {}, "f:ingress": {}, "f:podSelector": {}} for index in range(44)}
+    owned: ApiObject = {f"f:part-{index}": {".": {}, "f:ingress": {}, "f:podSelector": {}} for index in range(44)}
     manager = {
         "manager": "kubectl-client-side-apply",
         "operation": "Update",

@@ -8,35 +8,36 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks.cluster import NAMESPACE, REPOSITORY, ApiObject, objects, policies
+from benchmarks.cluster import NAMESPACE, ApiObject, Size, objects, policies
 from benchmarks.figures import CHECK, EXPLAIN, Figures
+from benchmarks.plan import Plan
 from benchmarks.reviews import ROOT
 
 OBJECTS_PER_FILE = 100
 _SERVER_SIDE = ("uid", "resourceVersion")
 
 
-def write_repository(folder: Path) -> Path:
-    """Write 500 policies and 2,000 pods as a repository has them: YAML, some objects in each file."""
+def write_repository(size: Size, folder: Path) -> Path:
+    """Write a cluster as a repository has it: YAML, some objects in each file."""
     repository = folder / "repository"
     repository.mkdir()
-    found = [_written(api_object) for api_object in objects(REPOSITORY)]
+    found = [_written(api_object) for api_object in objects(size)]
     for number in range(0, len(found), OBJECTS_PER_FILE):
         text = yaml.dump_all(found[number : number + OBJECTS_PER_FILE], Dumper=yaml.CSafeDumper, sort_keys=False)
         (repository / f"{number:05}.yaml").write_text(text, encoding="utf-8")
     return repository
 
 
-def measure(folder: Path, runs: int, figures: Figures) -> None:
+def measure(folder: Path, plan: Plan, figures: Figures) -> None:
     """Measure `check` of one change and `explain` of one connection."""
-    repository = write_repository(folder)
+    repository = write_repository(plan.repository, folder)
     change = folder / "change.yaml"
     change.write_text(yaml.safe_dump(_edited()), encoding="utf-8")
     pod = f"{NAMESPACE}/gateway-ibm-egw-gateway-6d5f7c-0"
     check = ["check", "--state", str(repository), "--apply", str(change)]
     explain = ["explain", "--state", str(repository), "--to", pod, "--port", "8092", "--from", "203.0.113.7"]
     for quantity, arguments in ((CHECK, check), (EXPLAIN, explain)):
-        figures.add(quantity, REPOSITORY, [_seconds(arguments) for _ in range(runs)])
+        figures.add(quantity, plan.repository, [_seconds(arguments) for _ in range(plan.runs)])
 
 
 def _edited() -> ApiObject:

@@ -6,60 +6,70 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.cluster import EDITED, LARGE, review
-from benchmarks.figures import HOLD, MEMORY, SYNCED, Figures
-from benchmarks.reviews import OPEN_CONNECTIONS, RATE_PER_SECOND, ROOT, send
+from benchmarks.cluster import EDITED, Size, review
+from benchmarks.figures import CALM, HOLD, MEMORY, SYNCED, Figures
+from benchmarks.plan import Plan
+from benchmarks.reviews import OPEN_CONNECTIONS, RATE_PER_SECOND, ROOT, WARM_SECONDS, send
 from benchmarks.service import Pair, served
 
 EXPIRES_AFTER_SECONDS = 1.0
-LOAD_SECONDS = 6.0  # the list comes within them: 20,000 pods take two to three seconds beside the reviews
+REGISTER = ("--register", "off")
 
 
-def measure(pair: Pair, folder: Path, figures: Figures) -> None:
-    """Measure the largest cluster."""
-    with _api_server(pair) as port:
-        account = _service_account(pair, folder, port)
-        with served(["--service-account-dir", str(account)], pair, folder / "live.log", _in_cluster(port)) as service:
-            figures.add(SYNCED, LARGE, [service.ready_seconds])
-            figures.add(MEMORY, LARGE, [service.resident_mib()])
-            bodies = [review(name, LARGE).replace(b'"dryRun":false', b'"dryRun":true') for name in EDITED]
-            timer = threading.Timer(EXPIRES_AFTER_SECONDS, _expire, (pair, port))
-            timer.start()
-            outcome = send(service, pair, bodies, OPEN_CONNECTIONS, LOAD_SECONDS, RATE_PER_SECOND)
-            timer.join()
-    figures.add(HOLD, LARGE, [max(outcome.milliseconds)])
+def measure(pair: Pair, folder: Path, plan: Plan, figures: Figures) -> None:
+    """Measure the largest cluster, fed by a stand-in whose pods are as large as those of a real cluster."""
+    size = plan.largest
+    bodies = [review(name, size).replace(b'"dryRun":false', b'"dryRun":true') for name in EDITED]
+    with _api_server(size, pair) as port:
+        arguments = ["--service-account-dir", str(service_account(folder, Path(pair.ca_file), "token")), *REGISTER]
+        with served(arguments, pair, folder / "live.log", in_cluster("127.0.0.1", port)) as service:
+            figures.add(SYNCED, size, [service.ready_seconds])
+            figures.add(MEMORY, size, [service.resident_mib()])
+            send(service, pair, bodies, OPEN_CONNECTIONS, WARM_SECONDS, RATE_PER_SECOND)
+            held: list[float] = []
+            calm: list[float] = []
+            for _ in range(plan.runs):
+                for longest, expires in ((calm, False), (held, True)):
+                    timer = threading.Timer(EXPIRES_AFTER_SECONDS, _expire, (pair, port))
+                    if expires:
+                        timer.start()
+                    outcome = send(service, pair, bodies, OPEN_CONNECTIONS, plan.relist_seconds, RATE_PER_SECOND)
+                    longest.append(max(outcome.milliseconds))
+    figures.add(HOLD, size, held)
+    figures.add(CALM, size, calm)
 
 
 @contextmanager
-def _api_server(pair: Pair) -> Iterator[int]:
+def _api_server(size: Size, pair: Pair) -> Iterator[int]:
     command = [sys.executable, "-m", "benchmarks.apiserver", "--tls-dir", str(pair.folder)]
-    command += ["--policies", str(LARGE.policies), "--pods", str(LARGE.pods)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT)
-    try:
-        yield int((process.stdout.readline() if process.stdout else b"") or 0)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait()
+    command += ["--policies", str(size.policies), "--pods", str(size.pods)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
+        try:
+            yield int((process.stdout.readline() if process.stdout else b"") or 0)
+        finally:
+            process.send_signal(signal.SIGTERM)
 
 
-def _service_account(pair: Pair, folder: Path, port: int) -> Path:
+def service_account(folder: Path, ca: Path, token: str) -> Path:
     """Write what a pod finds mounted."""
-    account = folder / f"account-{port}"
+    account = folder / "account"
     account.mkdir()
-    (account / "ca.crt").write_bytes(Path(pair.ca_file).read_bytes())
-    (account / "token").write_text("token of a benchmark", encoding="ascii")
+    (account / "ca.crt").write_bytes(ca.read_bytes())
+    (account / "token").write_text(token, encoding="ascii")
     return account
 
 
-def _in_cluster(port: int) -> dict[str, str]:
-    return {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(port)}
+def in_cluster(host: str, port: int) -> Mapping[str, str]:
+    """Give what a pod finds in its environment."""
+    return {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": str(port)}
 
 
 def _expire(pair: Pair, port: int) -> None:
+    context = ssl.create_default_context(cafile=pair.ca_file)
     request = urllib.request.Request(f"https://localhost:{port}/expire", method="POST")
-    with urllib.request.urlopen(request, context=ssl.create_default_context(cafile=pair.ca_file)):
+    with urllib.request.urlopen(request, context=context):  # noqa: S310  our own stand-in
         pass

@@ -116,10 +116,12 @@ class _Load:
         work = self._open_loop(began) if self._job.rate else self._closed_loop()
         working = asyncio.ensure_future(work)
         await asyncio.wait({working, self._failed}, return_when=asyncio.FIRST_COMPLETED)
-        for done in (self._failed, working):
-            if done.done():
-                done.result()
+        if self._failed.done():
+            working.cancel()
+            self._failed.result()
+        working.result()
         outcome = Outcome(answered=self._count, seconds=self._last_answer - began, milliseconds=self._milliseconds)
+        self._failed.cancel()  # that connections are lost from here on is no failure
         for connection in self._idle:
             connection.close()
         return outcome
@@ -146,11 +148,12 @@ class _Load:
                 self._send(self._idle.popleft(), due)
             else:
                 self._waiting.append(due)
-        while self._under_way:
-            await asyncio.sleep(SPIN_SECONDS)
+        async with asyncio.timeout(LONGEST_WAIT_SECONDS):
+            await self._finished.wait()
 
     def _send(self, connection: _Connection, due: float) -> None:
         self._under_way += 1
+        self._finished.clear()
         connection.send(next(self._requests), due)
 
     def answered(self, connection: _Connection, due: float) -> None:
@@ -178,7 +181,7 @@ class _Load:
 
 
 async def _until(due: float) -> None:
-    while (left := due - time.perf_counter()) > 0:
+    while (left := due - time.perf_counter()) > 0:  # noqa: ASYNC110  it waits for a moment, not for an event
         await asyncio.sleep(max(left - SPIN_SECONDS, 0.0))
 
 

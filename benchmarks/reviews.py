@@ -1,17 +1,17 @@
-"""Measure reviews over TLS, as the API server sends them, against the service as it runs on files."""
+"""Measure the service as it runs, over TLS: processor time, throughput, answer times, and its start."""
 
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import quantiles
 
 import msgspec
 
-from benchmarks.cluster import EDITED, SMALL, Size, objects, review
-from benchmarks.figures import CPU, MIDDLE, READY, REVIEWS, SLOW, Figures
+from benchmarks.cluster import EDITED, Size, objects, review
+from benchmarks.figures import CPU, GROWTH, MIDDLE, READY, REVIEWS, SLOW, Figures
 from benchmarks.load import Job, Outcome
+from benchmarks.plan import Plan
 from benchmarks.service import Pair, Service, served
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,15 +21,6 @@ RATE_PER_SECOND = 200.0
 WARM_SECONDS = 0.5  # for the first reviews, which find nothing kept yet
 
 
-@dataclass(frozen=True, kw_only=True)
-class Effort:
-    """How long is measured: seconds of each load, and how often what is short is repeated."""
-
-    closed_seconds: float
-    open_seconds: float
-    runs: int
-
-
 def write_state(size: Size, folder: Path) -> Path:
     """Write a cluster as JSON documents: the form that is read fastest."""
     path = folder / f"state-{size.policies}-{size.pods}.json"
@@ -37,35 +28,40 @@ def write_state(size: Size, folder: Path) -> Path:
     return path
 
 
-def measure(size: Size, pair: Pair, folder: Path, effort: Effort, figures: Figures) -> None:
+def measure(size: Size, pair: Pair, folder: Path, plan: Plan, figures: Figures) -> None:
     """Measure one size of cluster."""
     state = write_state(size, folder)
     bodies = [review(name, size) for name in EDITED]
     with served(["--state", str(state)], pair, folder / "serve.log") as service:
         send(service, pair, bodies, CLOSED_CONNECTIONS, WARM_SECONDS)
         costs: list[float] = []
-        rates: list[float] = []
-        for _ in range(effort.runs):
+        for _ in range(plan.runs):
             before = service.cpu_seconds()
-            outcome = send(service, pair, bodies, CLOSED_CONNECTIONS, effort.closed_seconds / effort.runs)
+            outcome = send(service, pair, bodies, CLOSED_CONNECTIONS, plan.closed_seconds)
             costs.append((service.cpu_seconds() - before) / outcome.answered * 1000)
-            rates.append(1000 / costs[-1])
-        figures.add(CPU, size, costs)
-        figures.add(REVIEWS, size, rates)
-        outcome = send(service, pair, bodies, OPEN_CONNECTIONS, effort.open_seconds, RATE_PER_SECOND)
+        outcome = send(service, pair, bodies, OPEN_CONNECTIONS, plan.open_seconds, RATE_PER_SECOND)
+    figures.add(CPU, size, costs)
+    figures.add(REVIEWS, size, [1000 / cost for cost in costs])
     percentiles = quantiles(outcome.milliseconds, n=100)
     figures.add(MIDDLE, size, [percentiles[49]])
     figures.add(SLOW, size, [percentiles[98]])
 
 
-def measure_start(pair: Pair, folder: Path, effort: Effort, figures: Figures) -> None:
+def measure_growth(plan: Plan, figures: Figures) -> None:
+    """Set the cost in the largest cluster against that in the smallest."""
+    costs = figures.of(CPU)
+    figures.add(GROWTH, plan.sizes[-1], [costs[plan.sizes[-1]] / costs[plan.sizes[0]]])
+
+
+def measure_start(pair: Pair, folder: Path, plan: Plan, figures: Figures) -> None:
     """Measure how soon the service is ready on a small cluster's files."""
-    state = write_state(SMALL, folder)
+    size = plan.sizes[0]
+    state = write_state(size, folder)
     seconds: list[float] = []
-    for _ in range(effort.runs):
+    for _ in range(plan.runs):
         with served(["--state", str(state)], pair, folder / "serve.log") as service:
             seconds.append(service.ready_seconds)
-    figures.add(READY, SMALL, seconds)
+    figures.add(READY, size, seconds)
 
 
 def send(  # noqa: PLR0913, PLR0917  one load

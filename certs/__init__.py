@@ -1,8 +1,10 @@
 """
 Make, renew and bundle the certificates that the API server trusts the guard by.
 
-`authority`, `renewal` and `bundle` are pure: time is an argument and nothing is read or written. `files` and `cli`
-put them to work on a directory. Nothing here knows the service that uses the certificates.
+`authority`, `renewal`, `bundle`, `material`, `rotation`, `trust` and `secret` are pure: time is an argument and nothing
+is read or written. `keeper` puts them to work on the Secret that all replicas share, through whatever client it is
+given; `files`, `kubectl` and `cli` on a directory or by hand. Nothing here knows the service that uses the
+certificates.
 """
 
 from certs.authority import (
@@ -17,7 +19,8 @@ from certs.authority import (
     service_names,
 )
 from certs.bundle import bundle_from_pem, bundle_to_pem, make_bundle
-from certs.renewal import needs_renewal, renewal_time
+from certs.material import Material, read_material
+from certs.renewal import Lifetimes, needs_renewal, renewal_time
 
 __all__ = [
     "BACKDATE",
@@ -25,6 +28,8 @@ __all__ = [
     "LEAF_LIFETIME",
     "CertificateError",
     "KeyPair",
+    "Lifetimes",
+    "Material",
     "bundle_from_pem",
     "bundle_to_pem",
     "issue_serving_pair",
@@ -32,6 +37,7 @@ __all__ = [
     "make_authority",
     "make_bundle",
     "needs_renewal",
+    "read_material",
     "renewal_time",
     "service_names",
 ]

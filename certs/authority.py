@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -76,9 +76,11 @@ def service_names(service: str, namespace: str) -> tuple[str, ...]:
     return (service, f"{service}.{namespace}", f"{service}.{namespace}.svc")
 
 
-def make_authority(*, now: datetime, lifetime: timedelta = CA_LIFETIME) -> KeyPair:
+def make_authority(*, now: datetime, lifetime: timedelta = CA_LIFETIME, backdate: timedelta = BACKDATE) -> KeyPair:
     """
     Make a self-signed authority that may sign serving certificates and nothing else.
+
+    Its validity begins *backdate* before *now*.
 
     Every authority gets a subject of its own, so that a bundle of an old and a new one never leaves a verifier to
     guess between two of the same name.
@@ -96,7 +98,7 @@ def make_authority(*, now: datetime, lifetime: timedelta = CA_LIFETIME) -> KeyPa
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(start - BACKDATE)
+        .not_valid_before(start - backdate)
         .not_valid_after(start + lifetime)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_key_usage(signs_certificates=True), critical=True)
@@ -108,7 +110,12 @@ def make_authority(*, now: datetime, lifetime: timedelta = CA_LIFETIME) -> KeyPa
 
 
 def issue_serving_pair(
-    authority: KeyPair, *, names: Iterable[str], now: datetime, lifetime: timedelta = LEAF_LIFETIME
+    authority: KeyPair,
+    *,
+    names: Iterable[str],
+    now: datetime,
+    lifetime: timedelta = LEAF_LIFETIME,
+    backdate: timedelta = BACKDATE,
 ) -> KeyPair:
     """
     Sign a serving certificate for the given DNS names and IP addresses, with a new key.
@@ -133,7 +140,7 @@ def issue_serving_pair(
         .issuer_name(ca.subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(max(start - BACKDATE, ca.not_valid_before_utc))
+        .not_valid_before(max(start - backdate, ca.not_valid_before_utc))
         .not_valid_after(min(start + lifetime, ca.not_valid_after_utc))
         .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -157,6 +164,35 @@ def names_of(certificate: x509.Certificate) -> tuple[str, ...]:
     dns = alternatives.get_values_for_type(x509.DNSName)
     addresses = alternatives.get_values_for_type(x509.IPAddress)
     return (*dns, *(str(address) for address in addresses))
+
+
+def covers(certificate: x509.Certificate, names: Iterable[str]) -> bool:
+    """
+    Say whether a certificate is for all of these names, as `issue_serving_pair` would write them.
+
+    Raises:
+        CertificateError: there is no name, or one is neither DNS nor IP.
+    """
+    wanted = {_plain(name) for name in _alternative_names(names)}
+    return wanted <= set(names_of(certificate))
+
+
+def is_signed_by(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
+    """Say whether *authority* issued and signed *certificate*."""
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def fingerprint(certificate: x509.Certificate) -> str:
+    """Give what tells this certificate from every other: its SHA-256, in hexadecimal."""
+    return certificate.fingerprint(hashes.SHA256()).hex()
+
+
+def _plain(name: x509.GeneralName) -> str:
+    return str(name.value)
 
 
 def _identifier_of(authority: x509.Certificate) -> x509.SubjectKeyIdentifier:

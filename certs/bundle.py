@@ -9,11 +9,12 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 
-from certs.authority import CertificateError
+from certs.authority import CertificateError, fingerprint
 
 MAX_BUNDLE_BYTES = 64 * 1024  # some eighty P-256 authorities; parsing hostile PEM is quadratic in some libraries
+_BEGIN = b"-----BEGIN"
 
 
 def make_bundle(certificates: Iterable[x509.Certificate], *, now: datetime) -> tuple[x509.Certificate, ...]:
@@ -22,11 +23,15 @@ def make_bundle(certificates: Iterable[x509.Certificate], *, now: datetime) -> t
 
     One that is not valid yet stays: the clock that says so may be the one that is wrong.
     """
-    distinct = {certificate.fingerprint(hashes.SHA256()): certificate for certificate in certificates}
-    alive = [item for item in distinct.items() if item[1].not_valid_after_utc > now]
-    alive.sort(key=lambda item: item[0])  # decides between two authorities made in the same second
-    alive.sort(key=lambda item: item[1].not_valid_before_utc, reverse=True)
-    return tuple(certificate for _, certificate in alive)
+    return tuple(each for each in newest_first(certificates) if each.not_valid_after_utc > now)
+
+
+def newest_first(certificates: Iterable[x509.Certificate]) -> tuple[x509.Certificate, ...]:
+    """Give each certificate once, in the one order of a bundle, expired or not."""
+    distinct = list({fingerprint(certificate): certificate for certificate in certificates}.items())
+    distinct.sort(key=lambda item: item[0])  # decides between two authorities made in the same second
+    distinct.sort(key=lambda item: item[1].not_valid_before_utc, reverse=True)
+    return tuple(certificate for _, certificate in distinct)
 
 
 def bundle_to_pem(bundle: Iterable[x509.Certificate]) -> bytes:
@@ -44,6 +49,19 @@ def bundle_from_pem(pem: bytes) -> tuple[x509.Certificate, ...]:
     if len(pem) > MAX_BUNDLE_BYTES:
         raise CertificateError(f"the bundle has {len(pem)} bytes, at most {MAX_BUNDLE_BYTES} are read")
     try:
-        return tuple(x509.load_pem_x509_certificates(pem))
+        return certificates_in(pem)
     except ValueError as error:
         raise CertificateError(f"the bundle cannot be read: {error}") from error
+
+
+def certificates_in(pem: bytes) -> tuple[x509.Certificate, ...]:
+    """
+    Read every certificate of PEM text.
+
+    Raises:
+        ValueError: there is none, one cannot be read, or one is cut off, which the parser alone would pass over.
+    """
+    found = tuple(x509.load_pem_x509_certificates(pem))
+    if len(found) != pem.count(_BEGIN):
+        raise ValueError("a certificate is cut off")
+    return found

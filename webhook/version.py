@@ -1,3 +1,3 @@
 """The version of this release, in one place: the package's metadata and the command read it here."""
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"

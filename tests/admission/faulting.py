@@ -27,13 +27,15 @@ class InjectedError(Exception):
 
 class Switchboard:
     """
-    Every call site, which of them were reached, and which one fails at the moment.
+    Every call site with its function, which of them were reached, and which one fails at the moment.
+
+    Calls that only make an error that is raised are no sites: whatever they do, an error comes out.
 
     Args of the hook: what is called, unless its site is the one that fails.
     """
 
     def __init__(self) -> None:
-        self.sites: set[Site] = set()
+        self.sites: dict[Site, str] = {}
         self.reached: set[Site] | None = None
         self.failing: Site | None = None
         self.failure: Callable[..., Any] | None = None
@@ -68,20 +70,23 @@ class _Switches(ast.NodeTransformer):
     def __init__(self, module: str, board: Switchboard) -> None:
         self._module = module
         self._board = board
-        self._depth = 0
+        self._within: list[str] = []
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        self._depth += 1
+        self._within.append(node.name)
         node.body = [self.visit(statement) for statement in node.body]
-        self._depth -= 1
+        self._within.pop()
+        return node
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
         return node
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
-        if not self._depth or (isinstance(node.func, ast.Name) and node.func.id in {"super", HOOK}):
+        if not self._within or (isinstance(node.func, ast.Name) and node.func.id in {"super", "assert_never", HOOK}):
             return node
         site = (self._module, node.lineno, node.col_offset)
-        self._board.sites.add(site)
+        self._board.sites[site] = self._within[0]
         where = ast.copy_location(ast.Constant(value=site), node)
         name = ast.copy_location(ast.Name(id=HOOK, ctx=ast.Load()), node)
         node.func = ast.copy_location(ast.Call(func=name, args=[where, node.func], keywords=[]), node)

@@ -319,6 +319,24 @@ def test_a_name_that_is_about_to_be_free_can_be_taken() -> None:
     assert InFlight(pending=both).without_shown(by_name(version("1")), 1.0).pending == both
 
 
+def test_a_name_that_was_free_for_a_moment_is_taken_again() -> None:
+    """The listed one is neither what is deleted nor what is created: both are settled."""
+    both = (pending(None, version("1")), pending(version("", uid="v"), None))
+
+    assert InFlight(pending=both).without_shown(by_name(version("5", uid="w")), 1.0) == InFlight()
+
+
+def test_what_the_cache_shows_later_counts_for_what_it_shows_last() -> None:
+    """The cache has seen nothing of the policy when its deletion is admitted; then it sees it come, and go."""
+    found = InFlight(pending=(pending(None, version("2")),))
+    absent = found.without_seen({}, 0.0)
+    present = absent.without_seen(by_name(version("1")), 0.0)
+
+    assert absent == found
+    assert len(present.pending) == 1
+    assert present.without_seen({}, 0.0) == InFlight()
+
+
 @pytest.mark.parametrize(
     ("elapsed", "left"), [(0.0, 1), (PENDING_SECONDS, 1), (PENDING_SECONDS + 0.001, 0)], ids=["now", "in time", "late"]
 )

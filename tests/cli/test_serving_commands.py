@@ -156,7 +156,10 @@ def test_a_cluster_that_cannot_be_reached_is_waited_for(pair: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        pytest.param([], "--tls-dir must be given", id="nothing to serve with"),
+        pytest.param(["--context", "some"], "--tls-dir must be given", id="nothing to serve with"),
+        pytest.param([], "not inside a cluster", id="no cluster, and no folder"),
+        pytest.param(["--stale-seconds", "60"], "--stale-seconds: must be at least 150", id="no patience"),
+        pytest.param(["--leaf-seconds", "0.5"], "--leaf-seconds: must be at least 1", id="no life"),
         pytest.param(["--tls-dir", "no-such-folder"], "is not a folder", id="no such folder"),
         pytest.param(["--state", "no-such-folder"], "no-such-folder", id="no such state"),
         pytest.param(["--https-port", "99999"], "--https-port: must be a port", id="no port"),

@@ -9,7 +9,19 @@ from random import Random
 
 from fake_api_server import FakeApiServer
 
-from webhook.cluster import ApiClient, Clock, Credentials, Endpoint, Reflector, Store, Timing, Trust
+from webhook.cluster import (
+    ApiClient,
+    Clock,
+    Credentials,
+    CredentialSource,
+    Endpoint,
+    Reachability,
+    Reflector,
+    Store,
+    Timing,
+    Trust,
+)
+from webhook.cluster.reach import Probing
 from webhook.eem import WATCHED, EemSnapshot, ResourceType
 
 BY_KIND = {resource.kind: resource for resource in WATCHED}
@@ -65,6 +77,7 @@ class Harness:
     store: Store
     client: ApiClient
     time: FakeTime
+    reach: Reachability
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for a condition of the store."""
@@ -82,23 +95,38 @@ async def reflecting(
     *resources: ResourceType,
     timing: Timing | None = None,
     seed: int = 1,
+    credentials: CredentialSource | None = None,
+    probing: Probing | None = None,
 ) -> AsyncIterator[Harness]:
-    """Run a reflector for each of *resources*; time is fake unless the timing needs none."""
+    """
+    Run a reflector for each of *resources*; time is fake, but for stalls and answers that do not come.
+
+    With *probing* all of it is real: for tests in which somebody is waited for who does not answer.
+    """
     time = FakeTime()
-    store = Store(resources, time.clock())
-    async with ApiClient(Token(server.url), monotonic=lambda: time.now) as client:
+    clock = time.clock() if probing is None else Clock()
+    store = Store(resources, clock)
+    async with ApiClient(credentials or Token(server.url), monotonic=lambda: time.now) as client:
+        reach = Reachability(client, clock=clock, rng=Random(seed - 1), probing=probing)
         reflectors = [
-            Reflector(resource, client, store, clock=time.clock(), rng=Random(seed + number), timing=timing or Timing())
+            Reflector(resource, client, store, reach=reach, clock=clock, rng=Random(seed + number), timing=timing)
             for number, resource in enumerate(resources)
         ]
         tasks = [asyncio.create_task(reflector.run()) for reflector in reflectors]
         try:
-            yield Harness(server=server, store=store, client=client, time=time)
+            yield Harness(server=server, store=store, client=client, time=time, reach=reach)
             assert not [task for task in tasks if task.done()], "a reflector never ends by itself"
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what the store does not tell."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not condition():  # noqa: ASYNC110 - it has no event of its own
+            await asyncio.sleep(0)
 
 
 def contents(snapshot: EemSnapshot, resource: ResourceType) -> dict[tuple[str, str], str]:

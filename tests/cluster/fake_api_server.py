@@ -5,7 +5,7 @@ import json
 import ssl
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,8 @@ from aiohttp import web
 
 from webhook.eem import WATCHED, ResourceType
 
+WAKE = web.RequestKey("wake", asyncio.Event)
+PLURAL = web.RequestKey("plural", str)
 Mode = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
 
 
@@ -112,12 +114,18 @@ class FakeApiServer:
                 place = resource.path("{namespace}") if resource.namespaced else resource.path()
                 app.router.add_post(place, self._writer(resource))
                 app.router.add_route("*", f"{place}/{{name}}", self._writer(resource))
+        app.router.add_get("/readyz", self._readyz)
         self._runner = web.AppRunner(app, shutdown_timeout=0, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=ssl_context, reuse_address=True)
         await site.start()
         self._port = self._runner.addresses[0][1]
         self.url = f"{'https' if ssl_context else 'http'}://127.0.0.1:{self._port}"
+
+    @property
+    def port(self) -> int:
+        """Give the port; the same after a stop and another start."""
+        return self._port
 
     async def stop(self) -> None:
         """Stop listening and break every connection."""
@@ -158,7 +166,7 @@ class FakeApiServer:
         """Let the streams look for what they have not sent yet."""
         for stream in self.streams:
             if not stream.paused:
-                stream.request["wake"].set()
+                stream.request[WAKE].set()
 
     def compact(self) -> None:
         """Forget the history, and with it every `continue` token."""
@@ -175,7 +183,7 @@ class FakeApiServer:
 
     def open_streams(self, plural: str) -> list[Stream]:
         """Give the watches of a kind that are open."""
-        return [stream for stream in self.streams if stream.request["plural"] == plural]
+        return [stream for stream in self.streams if stream.request[PLURAL] == plural]
 
     async def stream_of(self, resource: ResourceType) -> Stream:
         """Wait until a kind is watched and give the watch."""
@@ -192,7 +200,16 @@ class FakeApiServer:
         """Send a bookmark to who watches a kind."""
         mapping = {"kind": resource.kind, "metadata": {"resourceVersion": str(self.revision)}}
         for stream in self.open_streams(resource.plural):
-            await stream.event("BOOKMARK", mapping)
+            with suppress(ConnectionError):  # the client may have left it
+                await stream.event("BOOKMARK", mapping)
+
+    async def _readyz(self, request: web.Request) -> web.StreamResponse:
+        self.on_request("probe", "readyz")
+        self.requests.append(("probe", "readyz", {}, request.headers.get("Authorization", "")))
+        fault = self.always.get(("probe", "readyz"))
+        if fault is not None and (response := await fault(request)) is not None:
+            return response
+        return web.Response(text="ok")
 
     def _handler(self, resource: ResourceType) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -304,8 +321,8 @@ class FakeApiServer:
         if begin < self.compacted:
             await stream.event("ERROR", status_body(410, "Expired", "too old resource version"))
             return response
-        request["wake"] = asyncio.Event()
-        request["plural"] = resource.plural
+        request[WAKE] = asyncio.Event()
+        request[PLURAL] = resource.plural
         self.streams.append(stream)
         async with self.changed:
             self.changed.notify_all()
@@ -319,7 +336,7 @@ class FakeApiServer:
 
     async def _send(self, stream: Stream, resource: ResourceType) -> None:
         ended = asyncio.ensure_future(stream.ended.wait())
-        wake: asyncio.Event = stream.request["wake"]
+        wake: asyncio.Event = stream.request[WAKE]
         wanted = selected(stream.request)
         try:
             while not stream.ended.is_set():

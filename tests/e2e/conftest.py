@@ -1,5 +1,7 @@
 """The machine, the service on it, and a namespace for each case."""
 
+import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,6 +10,7 @@ from harness.guard import BARE, GUARDED, PROBED, Guard
 from harness.instances import Instances
 from harness.machine import Machine
 from harness.place import Place
+from harness.racing import Racing
 from harness.starting import running_machine
 
 
@@ -71,3 +74,20 @@ def here(machine: Machine, guard: Guard, names: Iterator[str]) -> Instances:
     place = Place(next(names), machine, guard)
     place.set_up()
     return Instances(place)
+
+
+@pytest.fixture(scope="module")
+def arena(machine: Machine, guard: Guard) -> Iterator[Racing]:  # noqa: ARG001 - it brings the kinds
+    """Start replicas at known addresses, one of them behind a proxy, and their namespaces."""
+    with Racing(machine) as begun:
+        yield begun
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Callable[[str, object], None]:
+    """Print what was measured, for whoever writes it down (`pytest -rP`)."""
+
+    def say(what: str, found: object) -> None:
+        sys.stdout.write(json.dumps({"case": request.node.nodeid, "what": what, "found": found}) + "\n")
+
+    return say

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from netpol.asking import peer_of
 from webhook.netpol.difference import PodWitness
-from webhook.netpol.labelspace import NAME_KEY, NAMESPACE, POD, Key, Term, admits, term_of
+from webhook.netpol.labelspace import NAME_KEY, NAMESPACE, POD, Key, Term, admits, terms_of
 from webhook.netpol.model import PodPeer
 
 VALUES = ("", "x", "y")
@@ -51,13 +51,12 @@ def pod_peer(node: b.Node) -> PodPeer:
 
 
 def term(node: b.Node) -> Term:
-    made = term_of(pod_peer(node))
-    assert made is not None
+    (made,) = terms_of(pod_peer(node))
     return made
 
 
 def terms(nodes: Iterable[b.Node]) -> list[Term]:
-    return [made for node in nodes if (made := term_of(pod_peer(node))) is not None]
+    return [made for node in nodes for made in terms_of(pod_peer(node))]
 
 
 def points(keys: dict[Key, tuple[str | None, ...]] = KEYS) -> Iterator[PodWitness]:

@@ -199,9 +199,9 @@ def without(labels: dict[str, str], key: str) -> dict[str, str]:
 @given(UNIONS | st.just(EVERYONE), UNIONS, SPACES)
 def test_an_example_is_cut_off_and_minimal(before: Sources, after: Sources, namespaces: list[Namespace]) -> None:
     """An example was admitted and is no longer, and of its labels not one can be dropped."""
-    found = difference(before.terms, after.terms, Effort())
-    assume(found is not None)
-    assert found is not None
+    witnesses = difference(before.terms, after.terms, Effort())
+    assume(witnesses != ())
+    (found,) = witnesses
     shown = smallest(found, before, after, namespaces)
     name = {b.NAME_LABEL: shown.namespace}
     known = [one.labels for one in namespaces if one.name == shown.namespace and not shown.namespace_labels]

@@ -17,7 +17,7 @@ from webhook.netpol.labelspace import EVERY_POD, POD, Key, Term, ValueSet, admit
 
 def lost(before: Iterable[Term], after: Iterable[Term]) -> PodWitness | None:
     """Return what is lost, found with the effort of one whole decision."""
-    return difference(before, after, Effort())
+    return next(iter(difference(before, after, Effort())), None)
 
 
 def assert_right(before: list[Term], after: list[Term], among: Iterable[PodWitness]) -> None:

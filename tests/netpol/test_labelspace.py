@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from netpol.asking import pod_of
 from netpol.label_points import ALL_POINTS, PEERS, POINTS, TEAM, VALUES, holds, pod_peer, term
 from webhook.netpol.difference import PodWitness
-from webhook.netpol.labelspace import ANY_NAME, ANY_VALUE, EVERY_POD, NAME_KEY, POD, Term, ValueSet, domain, term_of
+from webhook.netpol.labelspace import ANY_NAME, ANY_VALUE, EVERY_POD, NAME_KEY, POD, Term, ValueSet, domain, terms_of
 from webhook.netpol.peers import PodEndpoint, pod_peer_matches
 
 VALUE_SETS = st.builds(
@@ -74,7 +74,7 @@ def test_what_a_label_can_be() -> None:
 )
 def test_terms(peer: b.Node, made: Term | None) -> None:
     """A peer of selectors is this term, or no pod at all."""
-    assert made == term_of(pod_peer(peer))
+    assert (() if made is None else (made,)) == terms_of(pod_peer(peer))
 
 
 @pytest.mark.parametrize(
@@ -94,9 +94,9 @@ def test_terms(peer: b.Node, made: Term | None) -> None:
 )
 def test_values_that_no_label_can_have(peer: b.Node, made: b.Node | None) -> None:
     """A stored selector may name a value that no label can have: it is as if it were not named."""
-    stored = term_of(pod_peer(b.peer(pods=peer, namespaces={})))
+    stored = terms_of(pod_peer(b.peer(pods=peer, namespaces={})))
 
-    assert stored == (None if made is None else term(b.peer(pods=made, namespaces={})))
+    assert stored == (() if made is None else (term(b.peer(pods=made, namespaces={})),))
 
 
 @pytest.mark.parametrize("name", ["Shop", "a.b", "-a", "", "a" * 64])
@@ -105,7 +105,7 @@ def test_names_that_no_namespace_can_have(name: str) -> None:
     by_name = b.selector(b.expression(b.NAME_LABEL, "In", name))
     others = b.selector(b.expression(b.NAME_LABEL, "NotIn", name))
 
-    assert term_of(pod_peer(b.peer(namespaces=by_name))) is None
+    assert terms_of(pod_peer(b.peer(namespaces=by_name))) == ()
     assert term(b.peer(namespaces=others)) == EVERY_POD
 
 
@@ -115,7 +115,7 @@ def test_terms_mean_what_selectors_mean(node: b.Node, point: PodWitness) -> None
     namespace = point.namespace_labels[b.NAME_LABEL]
     pod = pod_of("peer", namespace, labels=dict(point.pod_labels))
     peer = pod_peer(node)
-    made = term_of(peer)
+    made = terms_of(peer)
     matched = pod_peer_matches(peer, PodEndpoint(pod=pod, namespace_labels=point.namespace_labels))
 
-    assert matched is (made is not None and holds([made], point))
+    assert matched is holds(made, point)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from netpol.asking import pod_of, port_of, rule_of
 from webhook.netpol.model import ContainerPort, NamedPort, PolicyRule, PortRange, Protocol, Unreadable
 from webhook.netpol.ports import covers, rule_covers, unresolved_names
+from webhook.netpol.sure import Answer
 
 TCP, UDP, SCTP = Protocol.TCP, Protocol.UDP, Protocol.SCTP
 POD = pod_of(
@@ -46,7 +47,7 @@ NAMED = st.builds(ContainerPort, name=st.sampled_from("ab"), protocol=st.sampled
 )
 def test_ports_that_are_covered(ports: Any, protocol: Protocol, port: int) -> None:
     """The rule speaks of this port of the pod."""
-    assert rule_covers(rule_of({"ports": ports}), POD.ports, protocol, port) is True
+    assert rule_covers(rule_of({"ports": ports}), POD.ports, protocol, port) is Answer.YES
 
 
 @pytest.mark.parametrize(
@@ -69,20 +70,20 @@ def test_ports_that_are_covered(ports: Any, protocol: Protocol, port: int) -> No
 )
 def test_ports_that_are_not(ports: Any, protocol: Protocol, port: int) -> None:
     """The rule does not speak of this port of the pod."""
-    assert rule_covers(rule_of({"ports": ports}), POD.ports, protocol, port) is False
+    assert rule_covers(rule_of({"ports": ports}), POD.ports, protocol, port) is Answer.NO
 
 
 @pytest.mark.parametrize(
     ("ports", "covered"),
     [
-        pytest.param([b.port(0)], None, id="alone: not decided"),
-        pytest.param([b.port(0), b.port(80)], None, id="beside an entry for another port: not decided"),
-        pytest.param([b.port(0), b.port(3000)], True, id="before an entry for the port: covered"),
-        pytest.param([b.port(3000), b.port(0)], True, id="behind it: covered"),
-        pytest.param("all", None, id="a list that is none: not decided"),
+        pytest.param([b.port(0)], Answer.UNSURE, id="alone: not decided"),
+        pytest.param([b.port(0), b.port(80)], Answer.UNSURE, id="beside an entry for another port: not decided"),
+        pytest.param([b.port(0), b.port(3000)], Answer.YES, id="before an entry for the port: covered"),
+        pytest.param([b.port(3000), b.port(0)], Answer.YES, id="behind it: covered"),
+        pytest.param("all", Answer.UNSURE, id="a list that is none: not decided"),
     ],
 )
-def test_an_unreadable_entry(ports: Any, covered: bool | None) -> None:  # noqa: FBT001  a column of the table
+def test_an_unreadable_entry(ports: Any, covered: Answer) -> None:
     """An entry that cannot be read is never a yes, and never hides one."""
     assert covered is rule_covers(rule_of({"ports": ports}), POD.ports, TCP, 3000)
 
@@ -109,7 +110,9 @@ def test_a_rule_is_the_union_of_its_entries(
     rule = PolicyRule(ports=tuple(entries))
     turned = PolicyRule(ports=tuple(reversed(entries)))
 
-    assert rule_covers(rule, named, protocol, port) is any(covers(entry, named, protocol, port) for entry in entries)
+    answer = Answer.YES if any(covers(entry, named, protocol, port) for entry in entries) else Answer.NO
+
+    assert answer is rule_covers(rule, named, protocol, port)
     assert rule_covers(turned, named[::-1] * 2, protocol, port) is rule_covers(rule, named, protocol, port)
 
 

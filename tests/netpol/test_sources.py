@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from netpol.asking import block_of, peer_of, pod_of, policy_of, rule_of, sources_of, tolerated
 from webhook.netpol.intervals import address_of, holds, network, subtract
-from webhook.netpol.labelspace import EVERY_POD, admits, term_of
+from webhook.netpol.labelspace import EVERY_POD, admits, terms_of
 from webhook.netpol.model import IPBlock, PodPeer, Protocol
 from webhook.netpol.peers import Address, PodEndpoint, peer_matches
 from webhook.netpol.sources import EVERYONE, NOBODY, Sources, admitted, of_rules, union_of
@@ -199,4 +199,4 @@ def test_the_builders_make_what_they_say() -> None:
     peer = peer_of(b.peer(namespaces={}))
 
     assert isinstance(peer, PodPeer)
-    assert term_of(peer) == EVERY_POD
+    assert terms_of(peer) == (EVERY_POD,)

@@ -79,7 +79,7 @@ def main() -> int:
         found, counted = agreement(range(start, min(start + REPORTED, end)))
         differing += found
         met += counted
-        say(f"{met['pairs']} pairs, {len(differing)} differ")
+        say(f"{met['pairs']} pairs, {len(differing)} differ {found or ''}")
     for name, share in shares(met).items() if met else ():
         say(f"{name}: {share:.2%}")
     end = asked.first + asked.connections

@@ -27,6 +27,7 @@ NAMESPACE_CONTROLLER = "system:serviceaccount:kube-system:namespace-controller"
 SOURCES_ANNOTATION = "eem-guardrail.io/sources"
 
 LabelSet = frozenset[tuple[str, str]]
+NamedPorts = frozenset[tuple[str, str, int]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,16 +66,23 @@ class Requirement:
 
 @dataclass(kw_only=True, slots=True)
 class Judgement:
-    """What the change does to each requirement and label set (None: assumed), and the kinds of loss met."""
+    """
+    What the change does to each requirement, for each label set (None: assumed) with its named ports, and the kinds of
+    loss met.
+    """
 
     exempt: str | None = None
-    outcomes: dict[tuple[Requirement, LabelSet | None], str] = field(default_factory=dict)
+    outcomes: dict[tuple[Requirement, LabelSet | None, NamedPorts], str] = field(default_factory=dict)
     pods: dict[tuple[Requirement, str], set[str]] = field(default_factory=dict)
     kinds: set[str] = field(default_factory=set)
 
     def record(self, requirement: Requirement, subject: Subject, outcome: str) -> None:
-        """Keep the worst outcome of a label set, and the names of the live pods that have this one."""
-        key = requirement, None if subject.assumed else frozenset(subject.labels.items())
+        """Keep the worst outcome of pods that are alike, and the names of the live pods that have this one."""
+        ports = (
+            entry for container in subject.containers for entry in container.get("ports") or [] if entry.get("name")
+        )
+        named = frozenset((entry["name"], entry.get("protocol") or "TCP", entry["containerPort"]) for entry in ports)
+        key = requirement, None if subject.assumed else frozenset(subject.labels.items()), named
         self.outcomes[key] = worst(iter((self.outcomes.get(key, "fine"), outcome)))
         self.pods.setdefault((requirement, outcome), set()).update(subject.pod_names)
 

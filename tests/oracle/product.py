@@ -82,7 +82,7 @@ def product_answer(pair: Pair) -> Answer:
 def answer_of(judgement: Judgement, settings: Settings) -> Answer:
     """Put the witness's judgement in the same words."""
     found: Found = {}
-    for (requirement, labels), outcome in judgement.outcomes.items():
+    for (requirement, labels, _), outcome in judgement.outcomes.items():
         if outcome != "fine":
             found.setdefault((requirement, outcome), set()).add(labels)
     names = {key: judgement.pods[key] for key in found}

@@ -24,7 +24,7 @@ def pair_answer_of(seed: int, semantics: Semantics) -> object:
     except LookupError as refusal:
         return str(refusal)
     answer: dict[Requirement, str] = {}
-    for (requirement, _), outcome in outcomes.items():
+    for (requirement, _, _), outcome in outcomes.items():
         answer[requirement] = worst(iter((answer.get(requirement, "fine"), outcome)))
     return answer
 

@@ -8,7 +8,7 @@ from harness.decisions import complete_lines
 from harness.guard import NAMESPACE, Guard
 from harness.loading import Load
 from harness.machine import Machine
-from harness.objects import service_account
+from harness.objects import Json, service_account
 from harness.waiting import wait_until
 from harness.witness import uncalled
 
@@ -97,6 +97,17 @@ def test_without_drain_it_is_noticed(machine: Machine, guard: Guard, load: Calla
     assert [one for one in found.handshake_failures if one["began"] >= began]
 
 
+def may_serve() -> Json:
+    """Let the account read and keep certificates, which it needs to be asked at all."""
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"namespace": NAMESPACE, "name": UNSYNCED},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "eem-guardrail-certificates"},
+        "subjects": [{"kind": "ServiceAccount", "namespace": NAMESPACE, "name": UNSYNCED}],
+    }
+
+
 @pytest.fixture
 def unsynced(machine: Machine, guard: Guard) -> Iterator[str]:
     """Have the Service lead to a replica, too, that may read nothing and so never knows what there is."""
@@ -104,7 +115,7 @@ def unsynced(machine: Machine, guard: Guard) -> Iterator[str]:
     spec = deployed["spec"]["template"]["spec"] | {"serviceAccountName": UNSYNCED}
     metadata = {"namespace": NAMESPACE, "name": UNSYNCED}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
-    machine.apply(service_account(NAMESPACE, UNSYNCED), pod)
+    machine.apply(service_account(NAMESPACE, UNSYNCED), may_serve(), pod)
     wait_until(lambda: machine.order("alive").get(UNSYNCED), f"{UNSYNCED} alive:\n{guard.last_words()}", seconds=30)
     address = machine.must("get", "pod", UNSYNCED, f"--namespace={NAMESPACE}", "--output=jsonpath={.status.podIP}")
     machine.apply(

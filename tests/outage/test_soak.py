@@ -13,6 +13,7 @@ from harness.place import Place
 
 Say = Callable[[str, object], None]
 
+SECONDS = 1800
 RATE = 50
 PHASES = 3  # the API server is started anew between two, so that everything is listed again
 WARM_UP = 0.2  # of the samples: caches fill, Python's arenas settle
@@ -55,10 +56,7 @@ def growth(samples: list[tuple[float, Usage]], replica: str, what: str) -> float
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("seconds", [pytest.param(1800, id="30min")])
-def test_soak(  # noqa: PLR0913, PLR0917 - one fixture for each part of the scene
-    machine: Machine, guard: Guard, place: Place, load: Callable[..., Load], figure: Say, seconds: float
-) -> None:
+def test_soak(machine: Machine, guard: Guard, place: Place, load: Callable[..., Load], figure: Say) -> None:
     """Memory, descriptors and threads stay flat, every edit gets its verdict, and the cache is what etcd has."""
     place.set_up()
     samples: list[tuple[float, Usage]] = []
@@ -69,7 +67,7 @@ def test_soak(  # noqa: PLR0913, PLR0917 - one fixture for each part of the scen
                 machine.order(order, name="kube-apiserver")
             guard.until_seen()
         with load(rate=RATE, handshakes=0.5) as pressing:
-            samples += list(live(machine, place, pressing, seconds / PHASES))
+            samples += list(live(machine, place, pressing, SECONDS / PHASES))
         reports.append(pressing.report)
     guard.until_seen()
 

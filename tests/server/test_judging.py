@@ -27,8 +27,10 @@ from webhook.admission.inflight import MOST_PENDING, PENDING_SECONDS, SETTLE_SEC
 from webhook.cluster.errors import ApiError, UnreachableError
 from webhook.eem import EemSnapshot
 from webhook.server import NotReady
-from webhook.server.judging import InstanceJudge, PolicyJudge
+from webhook.server.judging import LIVE_SECONDS, InstanceJudge, PolicyJudge
+from webhook.server.limits import ANSWER_MARGIN_SECONDS
 from webhook.server.refusals import Overloaded
+from webhook.server.timeouts import MIN_TIMEOUT_SECONDS
 
 WORLD = (
     namespace("eem"),
@@ -36,6 +38,7 @@ WORLD = (
     instance("gw", kind=GATEWAY_KIND),
     pod("gw-ibm-egw-gateway-7f9c-x2x", labels=eem_labels("gw")),
 )
+SHORT_SECONDS = 0.02  # what a refusal waits for a change in flight that nobody will see
 DENY = policy("default-deny", policy_types=["Ingress"], resource_version="1")
 
 
@@ -66,9 +69,12 @@ class Cluster:
     now: float = 1000.0
     has_synced: bool = True
     lists: int = 0
+    waiting: asyncio.Event = field(default_factory=asyncio.Event)
     live: Callable[[], Awaitable[None]] | None = None
     failure: Exception | None = None
     options: Options = field(default_factory=Options)
+    listeners: list[Callable[[], None]] = field(default_factory=list)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
     def of(cls, *policies: ApiObject) -> "Cluster":
@@ -76,6 +82,7 @@ class Cluster:
         return cls(stored=stored, snapshot=EemSnapshot.from_objects([*WORLD, *policies]))
 
     def judge(self, **settings: Any) -> PolicyJudge:
+        settings = {"live_seconds": SHORT_SECONDS, **settings}
         return PolicyJudge(self, self.options, self.listed, monotonic=lambda: self.now, **settings)
 
     async def listed(self, namespace_name: str) -> Iterable[Mapping[str, Any]]:
@@ -97,6 +104,18 @@ class Cluster:
     def seen(self) -> None:
         """Let the watch bring the cache to what is stored."""
         self.snapshot = EemSnapshot.from_objects([*WORLD, *self.stored.values()])
+        for listener in self.listeners:
+            listener()
+        self.changed.set()
+
+    def subscribe(self, listener: Callable[[], None]) -> None:
+        self.listeners.append(listener)
+
+    async def wait_until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self.changed.clear()
+            self.waiting.set()
+            await self.changed.wait()
 
 
 async def ask(
@@ -269,6 +288,81 @@ async def test_a_list_that_the_watch_has_overtaken_is_asked_for_again() -> None:
     assert (removal.allowed, cluster.lists) == (False, 2)
 
 
+async def test_a_refusal_waits_for_what_becomes_of_a_change_in_flight() -> None:
+    """An isolation that another replica has taken back at once: the watch shows both, and the edit after it is fine."""
+    cluster = Cluster.of(allow("a"))
+    judge = cluster.judge(live_seconds=30)
+
+    isolation = await ask(judge, DENY)
+    removal = asyncio.create_task(ask(judge, None, allow("a")))
+    await cluster.waiting.wait()
+    cluster.store(DENY)
+    cluster.seen()
+    cluster.remove("default-deny")
+    cluster.seen()
+
+    assert (isolation.allowed, (await removal).allowed, cluster.lists) == (True, True, 2)
+
+
+async def test_a_refusal_is_certain_once_the_watch_shows_the_change_before_it() -> None:
+    """The first removal has happened: then nothing is in doubt about the second."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    judge = cluster.judge(live_seconds=30)
+
+    await ask(judge, None, allow("a"))
+    asking = asyncio.create_task(ask(judge, None, allow("b")))
+    await cluster.waiting.wait()
+    cluster.remove("a")
+    cluster.seen()
+    removal = await asking
+
+    assert (removal.allowed, "try again" in removal.message) == (False, False)
+
+
+async def test_a_list_that_is_old_by_now_is_not_judged_again() -> None:
+    """The watch shows that the first removal has happened, and then there is no time left to list again."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    judge = cluster.judge()
+
+    async def hang_from_the_second_on() -> None:
+        if cluster.lists > 1:
+            await asyncio.Event().wait()
+
+    cluster.live = hang_from_the_second_on
+    await ask(judge, None, allow("a"))
+    asking = asyncio.create_task(ask(judge, None, allow("b")))
+    await cluster.waiting.wait()
+    cluster.remove("a")
+    cluster.seen()
+
+    assert not (await asking).allowed
+    assert cluster.lists == 2
+
+
+async def test_a_refusal_that_hangs_on_a_change_in_flight_says_so() -> None:
+    """Nobody can tell in time whether the first removal happens: the second is refused, and may be tried again."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    judge = cluster.judge()
+
+    await ask(judge, None, allow("a"))
+    removal = await ask(judge, None, allow("b"))
+
+    assert not removal.allowed
+    assert "try again" in removal.message
+
+
+async def test_where_nothing_is_refused_nothing_is_waited_for() -> None:
+    """In warn mode a change passes at once, with the warning that it would have been refused for."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    cluster.options = Options(mode="warn")
+    judge = cluster.judge()
+
+    await ask(judge, None, allow("a"))
+    removal = await ask(judge, None, allow("b"))
+
+    assert (removal.result, cluster.waiting.is_set()) == ("warned", False)
+
+
 async def test_a_creation_whose_name_is_taken_is_in_nobodys_way() -> None:
     """The API server asks before it looks: a creation that will meet AlreadyExists changes nothing."""
     cluster = Cluster.of(DENY, allow("a"), allow("b"))
@@ -374,6 +468,11 @@ async def test_a_live_list_that_hangs_ends_within_its_time() -> None:
 
     assert not removal.allowed
     assert "did not answer in time" in removal.message
+
+
+def test_a_refusal_comes_in_time_for_the_shortest_timeout_of_a_webhook() -> None:
+    """A list that hangs must not end in a call that failed, which nobody would explain."""
+    assert LIVE_SECONDS + ANSWER_MARGIN_SECONDS < MIN_TIMEOUT_SECONDS
 
 
 async def test_what_is_only_warned_about_is_confirmed_too() -> None:

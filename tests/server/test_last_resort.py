@@ -7,11 +7,16 @@ from itertools import product
 from random import Random
 
 import pytest
+from builders import body
+from builders import review as api_review
 from hypothesis import given
 from hypothesis import strategies as st
 from server_builders import PATH, post, review, running
+from test_judging import DENY, Cluster
+from test_judging import allow as allow_policy
 
 from webhook.admission import AdmissionRequest, AdmissionResponse, decode_review
+from webhook.cluster.errors import UnreachableError
 from webhook.cluster.store import Silence
 from webhook.server import NotReady
 from webhook.server.last_resort import ENOUGH_SIGHTINGS, LastResort, Sightings
@@ -152,3 +157,27 @@ async def test_over_the_wire_an_old_view_is_503_and_then_a_verdict_that_says_so(
     assert [answer.status for answer in away] == [503, 503]
     assert {(answer.headers["retry-after"], answer.headers["connection"]) for answer in away} == {("0", "close")}
     assert (verdict.json()["response"]["warnings"], shed) == ([NOTE], 2)
+
+
+@pytest.mark.parametrize(
+    ("repaired", "failure", "allowed"),
+    [(True, None, True), (False, None, False), (False, UnreachableError("connection refused"), False)],
+    ids=["the live list shows a repair", "the live list agrees", "the API server is gone"],
+)
+async def test_a_refusal_on_an_old_view_asks_the_api_server_all_the_same(
+    *, repaired: bool, failure: Exception | None, allowed: bool
+) -> None:
+    """What the policies are is asked live before a refusal; where that cannot be, the refusal stands and says so."""
+    cluster = Cluster.of(DENY, allow_policy("a"))
+    cluster.failure = failure
+    if repaired:
+        cluster.store(allow_policy("b"))
+    old = LastResort(cluster.judge(), lambda: SILENT)
+    removal = decode_review(body(api_review(None, allow_policy("a"))))
+    for _ in range(2):
+        with pytest.raises(Stale):
+            await old(removal)
+    response = await old(removal)
+
+    assert (response.allowed, cluster.lists, NOTE in response.warnings) == (allowed, 1, True)
+    assert ("could not be asked" in response.message) == (failure is not None)

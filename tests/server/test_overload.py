@@ -3,9 +3,10 @@
 import asyncio
 import time
 
-from server_builders import PATH, Answer, Running, post, review, running, until
+from server_builders import PATH, Answer, Running, logged, post, review, running, until
 
 from webhook.admission import AdmissionRequest, AdmissionResponse
+from webhook.server.app import GATE
 
 CALLERS = 120
 COST_SECONDS = 0.02
@@ -54,3 +55,40 @@ async def test_a_flood_is_cut_early_and_leaves_nothing_behind() -> None:
     assert (bool(sent_away), shed) == (True, len(sent_away))
     assert answers.count(200) > 0
     assert answers.index(503) < len(answers) - 1 - answers[::-1].index(200)
+
+
+async def test_callers_that_left_are_not_judged() -> None:
+    """Where a flood's callers hang up, nobody computes for them, and the next caller need not wait for their turns."""
+    judged: list[str] = []
+
+    async def counting(request: AdmissionRequest) -> AdmissionResponse:
+        judged.append(request.uid)
+        return await slow(request)
+
+    async with running(counting) as server:
+        callers = [await server.connect() for _ in range(CALLERS)]
+        for number, caller in enumerate(callers):
+            caller.writer.write(post(review(uid=f"gone-{number}"), path=f"{PATH}?timeout=30s"))
+        await until(lambda: bool(judged) and server.app[GATE].waiting > CALLERS / 2)
+        for caller in callers:
+            caller.writer.transport.abort()
+        after = await server.ask(post(review(uid="after"), path=f"{PATH}?timeout=30s"))
+
+    assert (after.status, judged[-1]) == (200, "after")
+    assert len(judged) < CALLERS
+
+
+async def test_a_review_is_as_old_as_its_first_byte() -> None:
+    """What passes before the header is complete counts as waiting, for the caller has waited."""
+    whole = post(review(), path=PATH)
+    async with running() as server:
+        slow_caller = await server.connect()
+        await slow_caller.send(whole[:20])
+        await server.ask(post(review()))
+        began = time.monotonic()
+        await server.ask(post(review()))
+        waited = time.monotonic() - began
+        with logged("webhook.decision") as log:
+            await slow_caller.ask(whole[20:])
+
+    assert log.fields()[0]["milliseconds"] >= waited * 1000

@@ -45,7 +45,7 @@ def _unmet(view: EemNamespace, demand: SourcesDemand, universe: Universe) -> set
             port = standing.ports[requirement.protocol, requirement.port]
             admitted = port.total if len(standing.isolating) else EVERYONE
             some = "some" in {requirement.sources, demand}
-            loss = (lost_from_some if some else lost_from_anywhere)(EVERYONE, admitted, universe, effort)
-            if loss is not None and loss.decided:
+            lost = (lost_from_some if some else lost_from_anywhere)(EVERYONE, admitted, universe, effort)
+            if any(loss.decided for loss in lost):
                 found.add(requirement)
     return found

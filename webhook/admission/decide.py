@@ -31,6 +31,7 @@ from webhook.netpol.effort import Effort
 from webhook.netpol.faults import Fault
 from webhook.netpol.model import Namespace, NetworkPolicy
 from webhook.netpol.parse import read_policy
+from webhook.netpol.sure import SURE
 
 NOTHING_IN_FLIGHT = InFlight()
 
@@ -63,13 +64,15 @@ def decide(
         return allowed(replace(verdict, exempt=passed), "exempt", {"exempt": passed})
     new, faults = _read(request.object, request)
     old, known = _old(request, snapshot)
+    if (new is None) is not (request.operation == "DELETE") or (old is None and _has_old(request)):
+        raise TypeError("an object that there is was read as none")
     faults = tuple(fault for fault in faults if fault not in known)
-    if faults:
+    if faults != ():
         verdict = replace(verdict, allowed=False, faults=faults, message=invalid(resource, faults))
         return by_mode(verdict, mode_of(request.namespace, snapshot, options), _causes_of_faults(faults), INVALID)
-    view = snapshot.eem.get(request.namespace)
-    if view is None:
+    if request.namespace not in snapshot.eem:
         return allowed(verdict, "allowed", {})
+    view = snapshot.eem[request.namespace]
     return _judged(request, verdict, _changes(request, snapshot, view, old, new), in_flight, snapshot, options)
 
 
@@ -89,11 +92,16 @@ def _check(request: AdmissionRequest) -> None:
         raise ReviewError("request.oldObject", "must be set for UPDATE")
 
 
-def _read(api_object: object, request: AdmissionRequest) -> tuple[NetworkPolicy | None, tuple[Fault, ...]]:
-    if request.operation == "DELETE" or not isinstance(api_object, Mapping):
+def _read(
+    api_object: Mapping[str, Any] | None, request: AdmissionRequest
+) -> tuple[NetworkPolicy | None, tuple[Fault, ...]]:
+    if request.operation == "DELETE" or api_object is None:
         return None, ()
-    policy, faults = read_policy(api_object, request.namespace)
-    return policy, faults
+    return read_policy(api_object, request.namespace)
+
+
+def _has_old(request: AdmissionRequest) -> bool:
+    return request.operation != "CREATE" and request.old_object is not None
 
 
 def _old(request: AdmissionRequest, snapshot: EemSnapshot) -> tuple[NetworkPolicy | None, tuple[Fault, ...]]:
@@ -129,7 +137,9 @@ def _changes(
         return (Change(view=view, name=request.name, old=old, new=None),)
     was = as_live(old) if old is not None else None
     update = Change(view=view, name=request.name, old=was, new=as_live(new))
-    if request.operation == "CREATE" or not strange_owners(request, snapshot):
+    if update.new is None or (update.old is None) is not (old is None):
+        raise TypeError("a policy that is live is still a policy")
+    if request.operation == "CREATE" or strange_owners(request, snapshot) == ():
         return (update,)
     deletion = replace(update, new=None)
     return (deletion,) if spec_is_unchanged(request) else (deletion, update)
@@ -168,7 +178,7 @@ def _judged(  # noqa: PLR0913, PLR0917  the parts of one decision
             break
     if findings or lost:
         verdict = replace(verdict, lost=lost, warnings=warnings_of(findings))
-    if not findings and _only_exempt(changes):
+    if findings == () and lost == () and SURE[_only_exempt(changes)]:
         exempt = "deployNetworkPolicies"
         return allowed(replace(verdict, exempt=exempt), "exempt", {"exempt": exempt})
     counted = [item for item in lost if item.decided or options.strict]
@@ -201,7 +211,7 @@ def pending_change(request: AdmissionRequest, snapshot: EemSnapshot, now: float)
 def _only_exempt(changes: tuple[Change, ...]) -> bool:
     """Say whether the change touches subjects, and all of them belong to instances that are exempt."""
     touched = [guarded for change in changes for guarded in change.touched]
-    return bool(touched) and not any(guarded.needs for guarded in touched)
+    return touched != [] and all(guarded.needs == () for guarded in touched)
 
 
 def _namespaces(own: str, snapshot: EemSnapshot) -> list[Namespace]:

@@ -84,8 +84,7 @@ def _unmet(
         standing = standing_of(guarded.subject.pod, guarded.ports, policies)
         for protocol, port in guarded.ports:
             admitted = standing.ports[protocol, port].total if len(standing.isolating) else EVERYONE
-            loss = lost(EVERYONE, admitted, universe, effort)
-            if loss is not None and loss.decided:
+            if any(loss.decided for loss in lost(EVERYONE, admitted, universe, effort)):
                 by = _isolating(standing.isolating.values())
                 pods = guarded.subject.names[0] if guarded.subject.names else "its pods"
                 yield f"{protocol}/{port} of {shorten(pods, LONGEST_NAME)} {state}: isolated by {by}"

@@ -12,7 +12,7 @@ known, and only then: a cache that lags may well know an earlier one.
 Source: k8s.io/apiserver registry/generic/registry/store.go (Create, Update, Delete), storage/etcd3/store.go.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice, product
 from math import prod
@@ -52,7 +52,7 @@ class Pending:
     Args:
         old: the policy before; None for CREATE.
         new: the policy afterwards; None for DELETE.
-        known: the policy as the cache had it when the change was admitted, which may be an earlier version than *old*.
+        known: the policy as the cache had it last, which may be an earlier version than *old*; None: not yet at all.
         admitted_at: when, in seconds of a clock that never goes back.
     """
 
@@ -70,6 +70,10 @@ class Pending:
         if self.old is None:
             return self._made(current)
         return is_later(current, self.old)
+
+    def beside(self, current: NetworkPolicy | None) -> "Pending":
+        """Take note of what the cache has of the policy while nothing is settled."""
+        return self if current is None or current is self.known else replace(self, known=current)
 
     def is_shown_by(self, listed: NetworkPolicy | None) -> bool:
         """Say whether *listed*, which is not older than the verdict, shows that the policy has changed."""
@@ -119,10 +123,18 @@ class InFlight:
         Drop what was seen to have happened or is too old to happen any more.
 
         Args:
-            policies: the namespace's policies by name, as the cache has them.
+            policies: the namespace's policies by name, as the cache has them. Whoever shows each state of the cache, in
+                its order, misses nothing that comes and goes.
             now: seconds of the same clock as `admitted_at`.
         """
-        return self._where(lambda known: not known.is_over(now) and not known.is_settled_by(policies.get(known.name)))
+        if not self.pending:
+            return self
+        left = (
+            known.beside(policies.get(known.name))
+            for known in self.pending
+            if not known.is_over(now) and not known.is_settled_by(policies.get(known.name))
+        )
+        return InFlight(pending=tuple(left))
 
     def without_shown(self, policies: Policies, listed_at: float) -> "InFlight":
         """
@@ -132,28 +144,32 @@ class InFlight:
             policies: the namespace's policies by name, as they were listed.
             listed_at: when the list began.
         """
-        going = {known.name for known in self.pending if known.new is None}
 
-        def is_open(known: Pending) -> bool:
+        def is_settled(known: Pending) -> bool:
             listed = policies.get(known.name)
             if listed_at < known.admitted_at:
-                return not known.is_settled_by(listed)
-            # A name that is taken lets no CREATE happen, unless its owner is about to go.
-            taken = known.old is None and listed is not None and known.name not in going
-            return not (taken or known.is_shown_by(listed) or known.has_failed_by(listed_at))
+                return known.is_settled_by(listed)
+            return known.is_shown_by(listed) or known.has_failed_by(listed_at)
 
-        return self._where(is_open)
+        left = [known for known in self.pending if not is_settled(known)]
+        going = {known.name for known in left if known.new is None}
+        # A name that is taken lets no CREATE happen, unless its owner is about to go.
+        taken = {
+            known.name
+            for known in left
+            if known.old is None and known.admitted_at <= listed_at and known.name in policies.keys() - going
+        }
+        return InFlight(pending=tuple(known for known in left if known.old is not None or known.name not in taken))
 
     def without_failed(self, policies: Policies, listed_at: float) -> "InFlight":
         """Drop what a list would have shown, had it happened; what it shows counts until the cache has it, too."""
-        return self._where(
-            lambda known: not known.has_failed_by(listed_at) or known.is_shown_by(policies.get(known.name))
+        return InFlight(
+            pending=tuple(
+                known
+                for known in self.pending
+                if not known.has_failed_by(listed_at) or known.is_shown_by(policies.get(known.name))
+            )
         )
-
-    def _where(self, is_open: Callable[[Pending], bool]) -> "InFlight":
-        if not self.pending:
-            return self
-        return InFlight(pending=tuple(known for known in self.pending if is_open(known)))
 
     def worlds(self, view: EemNamespace, name: str) -> Iterator[EemNamespace]:
         """
@@ -169,7 +185,7 @@ class InFlight:
         """
         yield view
         states = self._states(view, name)
-        if not states:
+        if states == {}:
             return
         if prod(len(known) for known in states.values()) > MOST_WORLDS:
             yield _at_worst(view, states)
@@ -178,7 +194,7 @@ class InFlight:
         for chosen in islice(product(*states.values()), 1, None):
             world = view
             for policy_name, policy in zip(states, chosen, strict=True):
-                if policy is not view.policies.get(policy_name):
+                if policy is not states[policy_name][0]:  # the first is as it is known
                     world = world.with_policy(policy_name, policy)
             yield world
 
@@ -187,7 +203,9 @@ class InFlight:
         states: dict[str, States] = {}
         for known in self.pending:
             if known.name != name:
-                found = states.get(known.name) or (view.policies.get(known.name),)
+                # Looked up, not asked for: a call that gives None when it should not would count as "gone".
+                as_known = view.policies[known.name] if known.name in view.policies else None  # noqa: SIM401
+                found = states[known.name] if known.name in states else (as_known,)  # noqa: SIM401
                 for policy in (known.old, known.new):
                     if effect_of(policy) not in map(effect_of, found):
                         found = (*found, policy)

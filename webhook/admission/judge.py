@@ -13,6 +13,7 @@ policy selects before or afterwards:
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import assert_never
 
 from webhook.eem.instances import Component, Requirement, SourcesDemand
 from webhook.eem.standing import Standing
@@ -23,6 +24,7 @@ from webhook.netpol.isolation import selects
 from webhook.netpol.loss import Loss, lost_from_anywhere, lost_from_some, only_pods_left
 from webhook.netpol.model import NetworkPolicy, Pod, PolicyType
 from webhook.netpol.sources import EVERYONE, Sources, admitted, union_of
+from webhook.netpol.sure import SURE
 from webhook.netpol.universe import Universe
 
 Policies = tuple[NetworkPolicy, ...]
@@ -47,17 +49,17 @@ class Change:
 
     def touches(self, pod: Pod) -> bool:
         """Say whether the changed policy selects the pod, before or afterwards: else nothing changes for it."""
-        return is_selected(self.old, pod) or is_selected(self.new, pod)
+        return SURE[is_selected(self.old, pod)] or SURE[is_selected(self.new, pod)]
 
     @cached_property
     def touched(self) -> tuple[Guarded, ...]:
         """Give the subjects that the change touches."""
-        return tuple(guarded for guarded in self.view.guarded if self.touches(guarded.subject.pod))
+        return tuple(guarded for guarded in self.view.guarded if SURE[self.touches(guarded.subject.pod)])
 
 
 def is_selected(policy: NetworkPolicy | None, pod: Pod) -> bool:
     """Say whether a policy, if there is one, isolates the pod."""
-    return policy is not None and selects(policy, pod, PolicyType.INGRESS)
+    return policy is not None and SURE[selects(policy, pod, PolicyType.INGRESS)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,12 +86,14 @@ class Finding:
 
 def judge(change: Change, demand: SourcesDemand, universe: Universe, effort: Effort) -> tuple[Finding, ...]:
     """Give a finding for every requirement of every subject that *change* touches and that does not simply hold."""
-    findings = (
-        _find(change, guarded.subject, requirement, change.view.standings[guarded.key], demand, universe, effort)
+    return tuple(
+        finding
         for guarded in change.touched
         for requirement in guarded.needs
+        for finding in _find(
+            change, guarded.subject, requirement, change.view.standings[guarded.key], demand, universe, effort
+        )
     )
-    return tuple(finding for finding in findings if finding is not None)
 
 
 def _find(  # noqa: PLR0913, PLR0917  the parts of one question
@@ -100,27 +104,31 @@ def _find(  # noqa: PLR0913, PLR0917  the parts of one question
     demand: SourcesDemand,
     universe: Universe,
     effort: Effort,
-) -> Finding | None:
+) -> tuple[Finding, ...]:
+    """Give the worst finding of all worlds, or none. It is never None: a call that is cut short must not be a no."""
     port = (requirement.protocol, requirement.port)
     others = standing.ports[port].without(change.name)
     own = standing.isolating.get(change.name)
     isolated = len(standing.isolating) > (own is not None)
     if isolated and others.everyone:
-        return None
+        return ()
     worlds = [_World(subject=subject, requirement=requirement, others=others, isolated=isolated)]
     if standing.terminating > (own is not None and own.terminating):
         worlds.append(_without_terminating(change, subject, requirement, standing))
-    if demand == "some":
-        requirement = replace(requirement, sources="some")
-    found = [
-        finding for world in worlds if (finding := _in_world(change, world, requirement, universe, effort)) is not None
-    ]
-    if not found:
-        return None
+    match demand:
+        case "some":
+            requirement = replace(requirement, sources="some")
+        case "anywhere":
+            pass
+        case other:
+            assert_never(other)
+    found = [finding for world in worlds for finding in _in_world(change, world, requirement, universe, effort)]
+    if found == []:
+        return ()
     worst = min(found, key=lambda finding: _badness(finding.loss))
     if worst.loss is None and not worst.broken and not worst.only_pods:
-        return None
-    return replace(worst, isolating=_isolating(change, subject, standing))
+        return ()
+    return (replace(worst, isolating=_isolating(change, subject, standing)),)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,7 +143,7 @@ class _World:
     def with_policy(self, policy: NetworkPolicy | None) -> Sources:
         """Give who is admitted with *policy* among the others."""
         pod = self.subject.pod
-        if policy is None or not selects(policy, pod, PolicyType.INGRESS):
+        if policy is None or not SURE[selects(policy, pod, PolicyType.INGRESS)]:
             return self.others if self.isolated else EVERYONE
         own = admitted((policy,), pod, self.requirement.protocol, self.requirement.port)
         return union_of((self.others, own)) if self.isolated else own
@@ -149,23 +157,27 @@ def _without_terminating(change: Change, subject: Subject, requirement: Requirem
 
 def _in_world(
     change: Change, world: _World, requirement: Requirement, universe: Universe, effort: Effort
-) -> Finding | None:
+) -> tuple[Finding, ...]:
     has = world.with_policy(change.new)
     if has.everyone:
-        return None
+        return ()
     had = world.with_policy(change.old)
     lost = lost_from_anywhere if requirement.sources == "anywhere" else lost_from_some
-    loss = lost(had, has, universe, effort)
-    missing = lost(EVERYONE, has, universe, effort) if loss is None else None
-    return Finding(
-        requirement=requirement,
-        subject=world.subject,
-        loss=loss,
-        broken=missing is not None and missing.decided,
-        only_pods=requirement.component is Component.OPERATOR and loss is None and only_pods_left(had, has),
-        before=had,
-        after=has,
-        isolating=(),
+    losses = lost(had, has, universe, effort)
+    if any(not loss.decided and not loss.why_undecided for loss in losses):
+        raise ValueError("a loss is decided, or it says why it is not")
+    missing = lost(EVERYONE, has, universe, effort) if losses == () else ()
+    return (
+        Finding(
+            requirement=requirement,
+            subject=world.subject,
+            loss=None if losses == () else losses[0],
+            broken=any(loss.decided for loss in missing),
+            only_pods=requirement.component is Component.OPERATOR and losses == () and only_pods_left(had, has),
+            before=had,
+            after=has,
+            isolating=(),
+        ),
     )
 
 

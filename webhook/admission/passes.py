@@ -33,7 +33,7 @@ def unjudged(  # noqa: PLR0911  one return for each way to pass
         return "operator"
     if request.sub_resource == "status":
         return "status"
-    if request.operation == "UPDATE" and spec_is_unchanged(request) and not strange_owners(request, snapshot):
+    if request.operation == "UPDATE" and spec_is_unchanged(request) and strange_owners(request, snapshot) == ():
         return "spec-unchanged"
     return None
 
@@ -81,8 +81,8 @@ def strange_owners(request: AdmissionRequest, snapshot: EemSnapshot) -> tuple[Ow
 
 def _owners(api_object: object) -> Iterable[OwnerReference]:
     faults = Faults()
-    metadata = mapping(mapping(api_object, "", faults).get("metadata"), "metadata", faults)
-    return read_owners(metadata, faults) if metadata.get("ownerReferences") else ()
+    written = {"metadata": None, **mapping(api_object, "", faults)}
+    return read_owners(mapping(written["metadata"], "metadata", faults), faults)
 
 
 def _identity(owner: OwnerReference) -> tuple[str, str, str, str]:

@@ -99,14 +99,14 @@ def denied(
 def by_mode(verdict: Verdict, mode: Mode, causes: tuple[Cause, ...], code: int) -> AdmissionResponse:
     """Turn a refusal into what the mode makes of it: enforce refuses, warn warns whoever asked, audit only notes."""
     note = one_line(verdict.message, LONGEST_ANNOTATION)
-    if mode == "enforce":
-        return denied(verdict, code, causes, {"denied": note})
     if mode == "warn":
         told = [f"{cause.field}: {cause.message}" if code == INVALID else cause.message for cause in causes]
         warned = tuple(warning(f"would be refused: {text}") for text in told)
         verdict = replace(verdict, allowed=True, warnings=(*warned, *verdict.warnings))
         return allowed(verdict, "warned", {"would-deny": note})
-    return allowed(replace(verdict, allowed=True, warnings=()), "audited", {"would-deny": note})
+    if mode == "audit":
+        return allowed(replace(verdict, allowed=True, warnings=()), "audited", {"would-deny": note})
+    return denied(verdict, code, causes, {"denied": note})
 
 
 def with_note(response: AdmissionResponse, note: str) -> AdmissionResponse:

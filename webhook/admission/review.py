@@ -137,7 +137,7 @@ def _mapping(api_object: dict[str, Any] | WirePolicy | None) -> dict[str, Any] |
         return api_object
     found = _written(api_object, _POLICY_FIELDS)
     if "metadata" in found:
-        found["metadata"] = _written(api_object.metadata, _METADATA_FIELDS)
+        found["metadata"] = {**_written(api_object.metadata, _METADATA_FIELDS)}
     return found
 
 

@@ -19,7 +19,7 @@ LONGEST_NAME = 63
 
 def one_line(text: str, limit: int) -> str:
     """Give *text* without control characters, cut to *limit* characters at its end."""
-    clean = "".join(character if character.isprintable() else "?" for character in text)
+    clean = text if text.isprintable() else "".join(character if character.isprintable() else "?" for character in text)
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
 
 

@@ -28,8 +28,8 @@ def run(arguments: argparse.Namespace) -> int:
     if settings.tls_dir is not None and not settings.tls_dir.is_dir():
         print(f"eem-guardrail serve: --tls-dir: {settings.tls_dir} is not a folder", file=sys.stderr)
         return BAD_USAGE
-    if settings.tls_dir is None and not arguments.state:
-        print("eem-guardrail serve: --tls-dir must be given where there is no --state", file=sys.stderr)
+    if settings.tls_dir is None and not arguments.state and not main.is_inside(settings):
+        print("eem-guardrail serve: --tls-dir must be given outside a cluster, or --state", file=sys.stderr)
         return BAD_USAGE
     start_logging(settings)
     collect_seldom()

@@ -194,7 +194,7 @@ class ApiClient:
         except CredentialsError as error:
             raise UnreachableError(str(error)) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise UnreachableError(f"{call}: {one_line(str(error)) or type(error).__name__}") from error
+            raise UnreachableError(f"{call}: {_said(error)}") from error
 
     async def _send(self, call: _Call) -> aiohttp.ClientResponse:
         """Send; and again where that met 401 or an authority not known, and there are other credentials by now."""
@@ -262,6 +262,16 @@ class ApiClient:
         self._credentials = loaded
         self._loaded_at = self._monotonic()
         return loaded
+
+
+def _said(error: Exception) -> str:
+    """Give what went wrong, and with whom, in the words of the system; aiohttp's own hold addresses of objects."""
+    whom = ""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        whom, error = f"{error.host}:{error.port}: ", error.certificate_error
+    elif isinstance(error, aiohttp.ClientConnectorError):
+        whom, error = f"{error.host}:{error.port}: ", error.os_error
+    return whom + (one_line(str(error)) or type(error).__name__)
 
 
 async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:

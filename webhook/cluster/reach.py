@@ -24,6 +24,8 @@ PROBE_PATH: Final = "/readyz"
 # An API server that starts answers so before it has read roles and resources. So does one whose administrator took
 # the right to ask away, for ever: therefore it is believed for so long only.
 _NOT_YET: Final = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS})
+# Lines in the log for one outage: refused, then no trust, then no answer in time.
+_MOST_REASONS: Final = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,6 +73,7 @@ class Reachability:
         self._returned_at = float("-inf")
         self._gone_at: float | None = None
         self._reason = ""
+        self._told: set[str] = set()
         self._never_ready = False
 
     @property
@@ -129,6 +132,9 @@ class Reachability:
         self._reason = one_line(reason)
         if self._gone_at is None:
             self._gone_at = self._clock.monotonic()
+            self._told.clear()
+        if self._reason not in self._told and len(self._told) < _MOST_REASONS:
+            self._told.add(self._reason)
             _log.warning("the API server does not answer: %s", self._reason)
 
     def _back(self, now: float) -> None:

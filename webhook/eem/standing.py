@@ -16,6 +16,7 @@ from rpds import HashTrieMap
 from webhook.netpol.isolation import selects
 from webhook.netpol.model import NetworkPolicy, Pod, PolicyType, Protocol
 from webhook.netpol.sources import EVERYONE, NOBODY, Sources, admitted, union_of
+from webhook.netpol.sure import SURE
 
 Port = tuple[Protocol, int]
 
@@ -40,7 +41,7 @@ class PortStanding:
 
     def without(self, name: str) -> Sources:
         """Give what all but one of them admit together."""
-        own = self.admitting.get(name)
+        own = self.admitting[name] if name in self.admitting else None  # noqa: SIM401  no call that could fail
         if self.everyone > (own is not None and own.everyone):
             return EVERYONE
         if own is None:
@@ -54,7 +55,7 @@ class PortStanding:
 
     def with_policy(self, name: str, sources: Sources | None) -> PortStanding:
         """Put what a policy admits in the place of what it admitted; None where it does not isolate any more."""
-        own = self.admitting.get(name)
+        own = self.admitting[name] if name in self.admitting else None  # noqa: SIM401  no call that could fail
         if sources == NOBODY:
             sources = None
         if own == sources:
@@ -87,7 +88,7 @@ class Standing:
 
     def with_policy(self, name: str, policy: NetworkPolicy | None) -> Standing:
         """Take in that a policy has come, has changed, or (None) has gone."""
-        known = self.isolating.get(name)
+        known = self.isolating[name] if name in self.isolating else None  # noqa: SIM401  the same
         if policy is not None and not selects(policy, self.pod, PolicyType.INGRESS):
             policy = None
         if known is None and policy is None:
@@ -111,7 +112,7 @@ def contribution(policy: NetworkPolicy | None, pod: Pod, port: Port) -> Sources 
 
 def standing_of(pod: Pod, ports: Iterable[Port], policies: Iterable[NetworkPolicy]) -> Standing:
     """Look at all policies once."""
-    isolating = [policy for policy in policies if selects(policy, pod, PolicyType.INGRESS)]
+    isolating = [policy for policy in policies if SURE[selects(policy, pod, PolicyType.INGRESS)]]
     by_port: dict[Port, PortStanding] = {}
     for port in ports:
         each = ((policy.name, admitted((policy,), pod, *port)) for policy in isolating)

@@ -80,9 +80,9 @@ class Claims:
             claim = self.owned.get((owner.kind, owner.name)) or _direct_owner(owner, self.managers, self.gateways)
             if claim is not None:
                 return (claim,)
-        instance = pod.labels.get(INSTANCE_LABEL)
-        if instance is None:
+        if INSTANCE_LABEL not in pod.labels:
             return ()
+        instance = pod.labels[INSTANCE_LABEL]
         candidates = [
             (component, ref)
             for component, ref in self._named(instance)

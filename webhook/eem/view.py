@@ -98,7 +98,9 @@ class EemNamespace:
         return tuple(
             requirement
             for requirement in self.requirements("anywhere")
-            if (requirement.component, requirement.instance) == (subject.component, subject.instance)
+            if requirement.component is subject.component
+            and requirement.instance.kind == subject.instance.kind
+            and requirement.instance.name == subject.instance.name
         )
 
     @cached_property
@@ -108,7 +110,7 @@ class EemNamespace:
         for workload in self.workloads.values():
             if self._is_rendered(workload):
                 continue
-            claimed.extend((claim, workload.template) for claim in self.claims.of_pod(as_pod(workload)))
+            claimed += [(claim, workload.template) for claim in self.claims.of_pod(as_pod(workload))]
         seen = {claim for claim, pod in claimed if not pod.finished}
         return (*group(claimed), *self._assumed(seen))
 
@@ -125,7 +127,7 @@ class EemNamespace:
             for requirement in instance.requirements(sources)
         ]
         for operator in sorted(self.operators.values(), key=lambda operator: operator.ref):
-            found.extend(operator.requirements() if operator.has_policy else ())
+            found += operator.requirements() if operator.has_policy else ()
         return tuple(found)
 
     def _assumed(self, seen: set[tuple[Component, Any]]) -> Iterator[Subject]:

@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from webhook.admission import Options, mutate, validate
 from webhook.admission.audit import audit
@@ -37,13 +38,22 @@ def judges_of(store: Store, policies: PolicyJudge, options: Callable[[], Options
     }
 
 
-def assemble(settings: Settings, store: Store, judges: Mapping[str, Judge], checks: dict[str, Check]) -> Service:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Looks:
     """
-    Make the service around a store and its judges.
+    What /readyz looks at besides the certificate and the caches, by name; both may still grow.
 
     Args:
-        checks: what must be well besides the certificate and the caches for this replica to be ready, by name.
+        checks: must be well for this replica to be ready.
+        notes: what people should know, and what makes nobody less ready.
     """
+
+    checks: dict[str, Check] = field(default_factory=dict)
+    notes: dict[str, Check] = field(default_factory=dict)
+
+
+def assemble(settings: Settings, store: Store, judges: Mapping[str, Judge], looks: Looks) -> Service:
+    """Make the service around a store and its judges."""
     metrics = Metrics(version=VERSION)
     serving = Serving(metrics=metrics, limits=Limits(drain_seconds=settings.drain_seconds))
     certificate = CertificateSource(
@@ -53,7 +63,7 @@ def assemble(settings: Settings, store: Store, judges: Mapping[str, Judge], chec
     )
     _show_cache(store, metrics)
     metrics.registry.register(RequirementCollector(audit=lambda: audit(store.snapshot, settings.options())))
-    known: dict[str, Check] = {"certificate": certificate.problem, **_cache_checks(store), **checks}
+    looks.checks.update(certificate=certificate.problem, **_cache_checks(store, settings.stale_seconds))
     servers = Servers(
         serving,
         https=Endpoint(
@@ -62,17 +72,18 @@ def assemble(settings: Settings, store: Store, judges: Mapping[str, Judge], chec
             port=settings.https_port,
             tls=certificate.context,
         ),
-        http=Endpoint(app=make_health_app(known, serving), host=settings.bind, port=settings.http_port),
+        http=Endpoint(
+            app=make_health_app(looks.checks, serving, looks.notes), host=settings.bind, port=settings.http_port
+        ),
     )
-    return Service(store=store, certificate=certificate, servers=servers)
+    return Service(store=store, certificate=certificate, servers=servers, metrics=metrics)
 
 
-def _cache_checks(store: Store) -> dict[str, Check]:
-    """Give one check for each kind: ready means that everything is known that a verdict rests on."""
+def _cache_checks(store: Store, stale_seconds: float) -> dict[str, Check]:
+    """Give one check for each kind: ready means that everything is known that a verdict rests on, and not long ago."""
 
     def check(kind: str) -> Check:
-        status = store.status[kind]
-        return lambda: None if status.synced else status.problem or "not listed yet"
+        return lambda: store.not_ready(kind, stale_seconds)
 
     return {f"cache-{status.resource.plural}": check(kind) for kind, status in store.status.items()}
 
@@ -82,6 +93,8 @@ def _show_cache(store: Store, metrics: Metrics) -> None:
         plural = status.resource.plural
         metrics.cache_synced.labels(plural).set_function(lambda: float(status.synced))
         metrics.cache_objects.labels(plural).set_function(lambda: float(status.objects))
+        kind = status.resource.kind
+        metrics.cache_staleness.labels(plural).set_function(lambda: store.staleness_seconds(kind))
         metrics.cache_last_event.labels(plural).set_function(lambda: status.last_event_timestamp_seconds)
 
     for status in store.status.values():

@@ -6,14 +6,25 @@ from dataclasses import replace
 from typing import Any
 
 from webhook.admission import Options
-from webhook.cluster import ApiClient, CredentialSource, Kubeconfig, Reflector, ServiceAccount, Store, read_all
+from webhook.cluster import (
+    ApiClient,
+    CredentialSource,
+    Kubeconfig,
+    Reachability,
+    Reflector,
+    ServiceAccount,
+    Store,
+    read_all,
+)
 from webhook.cluster.surroundings import Surroundings, Survey
 from webhook.collecting import Lists
 from webhook.eem import WATCHED
 from webhook.eem.resources import NETWORK_POLICIES
-from webhook.main.assembly import assemble, judges_of
+from webhook.main.assembly import Looks, assemble, judges_of
 from webhook.main.own_pair import load_certificate
 from webhook.main.service import Service
+from webhook.main.upkeep import keep_up
+from webhook.server import LastResort
 from webhook.server.judging import PolicyJudge
 from webhook.settings import Settings
 
@@ -37,14 +48,27 @@ async def from_cluster(settings: Settings) -> Service:
     def now() -> Options:
         return replace(options, platform=found.platform, installed_version=found.version)
 
-    judges = judges_of(store, PolicyJudge(store, options, live), now)
-    service = assemble(settings, store, judges, {})
+    judges = {
+        path: LastResort(judge, lambda: store.silence(settings.stale_seconds))
+        for path, judge in judges_of(store, PolicyJudge(store, options, live), now).items()
+    }
+    reach = Reachability(client)
+    looks = Looks(notes={"api-server": lambda: reach.problem or None})
+    service = assemble(settings, store, judges, looks)
     service.client = client
     service.background.append(Lists(store).keep_aside)
     service.background.append(Survey(client, found).run)
-    service.background.extend(Reflector(resource, client, store).run for resource in WATCHED)
-    await load_certificate(service, settings)
+    service.background.extend(Reflector(resource, client, store, reach=reach).run for resource in WATCHED)
+    if settings.tls_dir is not None:
+        await load_certificate(service, settings)
+    if is_inside(settings):
+        looks.notes.update(keep_up(service, settings, reach))
     return service
+
+
+def is_inside(settings: Settings) -> bool:
+    """Say whether the service runs in the cluster that it guards: only then can the API server call it as a Service."""
+    return settings.kubeconfig is None and settings.context is None
 
 
 def credentials(settings: Settings) -> CredentialSource:
@@ -54,6 +78,6 @@ def credentials(settings: Settings) -> CredentialSource:
     Raises:
         CredentialsError: neither is there.
     """
-    if settings.kubeconfig is not None or settings.context is not None:
-        return Kubeconfig(settings.kubeconfig, settings.context)
-    return ServiceAccount.from_environment(os.environ, settings.service_account_dir)
+    if is_inside(settings):
+        return ServiceAccount.from_environment(os.environ, settings.service_account_dir)
+    return Kubeconfig(settings.kubeconfig, settings.context)

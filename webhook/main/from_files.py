@@ -9,7 +9,7 @@ from webhook.cluster import Store
 from webhook.cluster.file_state import FileState
 from webhook.collecting import Lists
 from webhook.eem import EemSnapshot
-from webhook.main.assembly import assemble, judges_of
+from webhook.main.assembly import Looks, assemble, judges_of
 from webhook.main.own_pair import install_own_pair, load_certificate
 from webhook.main.service import Service
 from webhook.server.judging import PolicyJudge
@@ -31,7 +31,7 @@ async def from_files(settings: Settings, paths: Sequence[str]) -> Service:
     log.info("state read", extra={"fields": {"objects": len(found.objects), "skipped": sum(found.skipped.values())}})
     options = settings.options()
     judges = judges_of(store, PolicyJudge(store, options), lambda: options)
-    service = assemble(settings, store, judges, {"files": lambda: state.problem or None})
+    service = assemble(settings, store, judges, Looks(checks={"files": lambda: state.problem or None}))
     service.background.append(state.run)
     service.background.append(Lists(store).keep_aside)
     await load_certificate(service, settings)
@@ -48,6 +48,6 @@ def from_objects(settings: Settings, objects: Iterable[Mapping[str, Any]]) -> Se
     store = Store()
     store.reset(EemSnapshot.from_objects(objects))
     options = settings.options()
-    service = assemble(settings, store, judges_of(store, PolicyJudge(store, options), lambda: options), {})
+    service = assemble(settings, store, judges_of(store, PolicyJudge(store, options), lambda: options), Looks())
     install_own_pair(service)
     return service

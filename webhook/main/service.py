@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from webhook.cluster import ApiClient, Store
-from webhook.server import CertificateSource, Servers, StopSignals, stop_signals
+from webhook.server import CertificateSource, Metrics, Servers, StopSignals, stop_signals
 
 FAILED = 1
 
@@ -23,6 +23,7 @@ class Service:
         store: what is known of the cluster.
         certificate: the serving pair.
         servers: the ports.
+        metrics: what all parts count.
         background: what keeps the store and the pair up to date; none of it ever ends by itself.
         client: the connection to the API server, where there is one.
     """
@@ -30,6 +31,7 @@ class Service:
     store: Store
     certificate: CertificateSource
     servers: Servers
+    metrics: Metrics
     background: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)
     client: ApiClient | None = None
 

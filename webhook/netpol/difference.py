@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from webhook.netpol.effort import BoundReachedError, Effort
 from webhook.netpol.labelspace import EVERY_POD, NAME_KEY, NAMESPACE, POD, Key, Term, ValueSet, domain, union_of_values
-from webhook.netpol.search import Cells, Search
+from webhook.netpol.search import Cells, Chosen, Search
 
 FAST = 32
 """Values that the interpreter's own sets handle in one step."""
@@ -30,9 +30,9 @@ class PodWitness:
     pod_labels: Mapping[str, str]
 
 
-def difference(before: Iterable[Term], after: Iterable[Term], effort: Effort) -> PodWitness | None:
+def difference(before: Iterable[Term], after: Iterable[Term], effort: Effort) -> tuple[PodWitness, ...]:
     """
-    Find a pod that *before* admits and *after* does not; None where there is none.
+    Find a pod that *before* admits and *after* does not: one where there is any, else none.
 
     The same pod is found whatever the order of the terms: an answer is the same on every replica and in every run.
 
@@ -41,31 +41,32 @@ def difference(before: Iterable[Term], after: Iterable[Term], effort: Effort) ->
     """
     had, has = frozenset(before), frozenset(after)
     if had <= has or EVERY_POD in has:
-        return None
+        return ()
     question = had, has
     if question not in effort.known:
         effort.known[question] = _found(had, has, effort)
-    answer = effort.known[question]
-    if isinstance(answer, BoundReachedError):
-        raise BoundReachedError
-    witness: PodWitness | None = answer
-    return witness
+    answer: tuple[PodWitness, ...] | BoundReachedError = effort.known[question]
+    match answer:
+        case BoundReachedError():
+            raise BoundReachedError
+        case _:
+            return answer
 
 
-def _found(had: frozenset[Term], has: frozenset[Term], effort: Effort) -> PodWitness | BoundReachedError | None:
+def _found(had: frozenset[Term], has: frozenset[Term], effort: Effort) -> tuple[PodWitness, ...] | BoundReachedError:
     """Search with half of the effort that is left, so that a hard question does not swallow an easy one."""
     part = effort.half()
     try:
         remaining = merged(has, part)
         for box in sorted(merged(had - has, part), key=_by_content):
             cells = _outside(box, remaining, part)
-            if cells is not None:
-                return _witness(cells)
+            if cells != ():
+                return (_witness(cells[0]),)
     except BoundReachedError as given_up:
         return given_up
     finally:
         effort.spend(part)
-    return None
+    return ()
 
 
 def merged(terms: Iterable[Term], effort: Effort) -> list[Term]:
@@ -83,12 +84,13 @@ def merged(terms: Iterable[Term], effort: Effort) -> list[Term]:
                 return [EVERY_POD]
             key, values = term[position]
             effort.take(1 + len(term) + len(values.values) // FAST)
-            groups.setdefault((key, term[:-1] if position else term[1:]), []).append(values)
+            group = groups.setdefault((key, term[:-1] if position else term[1:]), [])
+            group += (values,)
         left = []
         for (key, rest), sets in groups.items():
             values = union_of_values(sets)
             item = () if values == domain(key) else ((key, values),)
-            left.append((*rest, *item) if position else (*item, *rest))
+            left += ((*rest, *item) if position else (*item, *rest),)
     return left
 
 
@@ -107,8 +109,8 @@ def _witness(cells: Mapping[Key, str | None]) -> PodWitness:
     )
 
 
-def _outside(box: Term, terms: Sequence[Term], effort: Effort) -> dict[Key, str | None] | None:
-    """Give labels in *box* that none of *terms* holds (None: missing); None where they cover it."""
+def _outside(box: Term, terms: Sequence[Term], effort: Effort) -> tuple[Chosen, ...]:
+    """Give labels in *box* that none of *terms* holds (None: missing); none where they cover it."""
     inside = dict(box)
     for term in terms:
         effort.take(1 + len(term))
@@ -116,30 +118,31 @@ def _outside(box: Term, terms: Sequence[Term], effort: Effort) -> dict[Key, str 
             key, values = term[0]
             inside[key] = inside.get(key, domain(key)).without(values)
             if inside[key].is_empty():
-                return None
-    plain = {key: _simplest(values) for key, values in inside.items()}
+                return ()
+    plain: Chosen = {key: _simplest(values) for key, values in inside.items()}
     if not any(_holds(term, plain) for term in terms):
-        return plain
+        return (plain,)
     relevant: set[Term] = set()
     for term in terms:
         effort.take(1 + _size(term, FAST))
         narrowed = _narrow(term, inside)
         if narrowed == EVERY_POD:
-            return None
+            return ()
         if narrowed is not None:
             relevant.add(narrowed)
     uses: dict[Key, list[tuple[int, ValueSet]]] = {}
     for index, term in enumerate(relevant):
         effort.take(_size(term, SLOW))
         for key, values in term:
-            uses.setdefault(key, []).append((1 << index, values))
+            used = uses.setdefault(key, [])
+            used += ((1 << index, values),)
     everything = (1 << len(relevant)) - 1
     domains = {key: _cells(uses[key], inside.get(key, domain(key)), everything) for key in sorted(uses)}
     chosen = Search(terms=len(relevant), effort=effort).run(domains)
-    return None if chosen is None else plain | chosen
+    return () if chosen == () else (plain | chosen[0],)
 
 
-def _holds(term: Term, cells: dict[Key, str | None]) -> bool:
+def _holds(term: Term, cells: Chosen) -> bool:
     """Say whether *term* holds these labels; a key that is not chosen yet gets its simplest label, here and for all."""
     return all(values.holds(cells.setdefault(key, "other" if key == NAME_KEY else None)) for key, values in term)
 
@@ -150,30 +153,26 @@ def _narrow(term: Term, inside: Mapping[Key, ValueSet]) -> Term | None:
     for key, values in term:
         box = inside.get(key)
         if box is None:
-            kept.append((key, values))
+            kept += ((key, values),)
             continue
         both = values.intersection(box)
         if both.is_empty():
             return None
         if both != box:
-            kept.append((key, values))
+            kept += ((key, values),)
     return tuple(kept)
 
 
 def _cells(uses: list[tuple[int, ValueSet]], box: ValueSet, everything: int) -> Cells:
     """Group everything that a label of the box can be by the terms that hold it: terms -> one example."""
+    others = absent = everything
     mentioned: set[str] = set(box.values)
-    named = 0
-    cofinite = 0
-    absent = everything
     for bit, values in uses:
         mentioned |= values.values
-        named |= bit
-        if values.others:
-            cofinite |= bit
+        if not values.others:
+            others &= ~bit
         if not values.absent:
             absent &= ~bit
-    others = everything & ~named | cofinite
     holders = dict.fromkeys(mentioned, others)
     for bit, values in uses:
         for value in values.values:
@@ -181,18 +180,19 @@ def _cells(uses: list[tuple[int, ValueSet]], box: ValueSet, everything: int) -> 
     cells: Cells = {}
     if box.absent:
         cells[absent] = None
-    if box.others:
-        cells.setdefault(others, _fresh(mentioned))
+    if box.others and others not in cells:
+        cells[others] = _fresh(mentioned)
+    return cells | _named(holders, mentioned - box.values if box.others else box.values, cells)
+
+
+def _named(holders: Mapping[str, int], values: Iterable[str], known: Cells) -> Cells:
+    """Give the first of *values* in each cell that is not known yet, in their order."""
     first: dict[int, str] = {}
-    for value in mentioned - box.values if box.others else box.values:
+    for value in values:
         held = holders[value]
-        if held not in cells and (held not in first or value < first[held]):
+        if held not in known and (held not in first or value < first[held]):
             first[held] = value
-    return cells | dict(sorted(first.items(), key=_value))
-
-
-def _value(item: tuple[int, str]) -> str:
-    return item[1]
+    return {held: first[held] for held in sorted(first, key=first.__getitem__)}
 
 
 def _fresh(mentioned: Iterable[str]) -> str:

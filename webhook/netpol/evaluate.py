@@ -23,6 +23,7 @@ from webhook.netpol.peers import Address, Endpoint, PodEndpoint, peer_matches
 from webhook.netpol.ports import rule_covers, unresolved_names
 from webhook.netpol.reading import describe, shorten
 from webhook.netpol.snapshot import ClusterSnapshot
+from webhook.netpol.sure import Answer
 from webhook.netpol.universe import IPBlockMatchesPods
 
 LAST_PORT = 65535
@@ -262,7 +263,7 @@ def _outcome(rule: PolicyRule, asked: _Question, other: Endpoint) -> Outcome:
     if matched is False:
         return Outcome.OTHER_PEER
     covered = rule_covers(rule, asked.named_ports, asked.protocol, asked.port)
-    if covered is False:
+    if covered is Answer.NO:
         unresolved = unresolved_names(rule.ports, asked.named_ports)
         return Outcome.UNRESOLVED_PORT if unresolved else Outcome.OTHER_PORT
-    return Outcome.ADMITS if matched and covered else Outcome.UNDECIDED
+    return Outcome.ADMITS if matched and covered is Answer.YES else Outcome.UNDECIDED

@@ -31,7 +31,7 @@ def union(pieces: Iterable[Interval]) -> Intervals:
             if last > merged[-1][1]:
                 merged[-1] = (merged[-1][0], last)
         else:
-            merged.append((first, last))
+            merged += ((first, last),)
     return tuple(merged)
 
 
@@ -46,11 +46,11 @@ def subtract(left: Intervals, right: Intervals) -> Intervals:
         sweep = position
         while sweep < len(right) and right[sweep][0] <= last and first <= last:
             if right[sweep][0] > first:
-                pieces.append((first, right[sweep][0] - 1))
+                pieces += ((first, right[sweep][0] - 1),)
             first = right[sweep][1] + 1
             sweep += 1
         if first <= last:
-            pieces.append((first, last))
+            pieces += ((first, last),)
     return tuple(pieces)
 
 
@@ -62,11 +62,11 @@ def intersect(left: Intervals, right: Intervals) -> Intervals:
     for first, last in short:
         start = bisect_left(long, first, lo=start, key=_last)
         end = bisect_right(long, last, lo=start, key=_first)
-        inside = list(long[start:end])
-        if inside:
+        if end > start:
+            inside = list(long[start:end])
             inside[0] = max(first, inside[0][0]), inside[0][1]
             inside[-1] = inside[-1][0], min(last, inside[-1][1])
-            pieces.extend(inside)
+            pieces += inside
     return tuple(pieces)
 
 
@@ -102,17 +102,17 @@ def network(text: str) -> tuple[int, Interval]:
         if max(one, two, three, four) <= 255 and length <= 32:  # noqa: PLR2004  octets and bits
             return IPV4, _range((one << 24) + (two << 16) + (three << 8) + four, 32 - length)
     address, slash, prefix = text.partition("/")
-    bits = LAST[IPV6].bit_length()
-    if not slash or "%" in address or not prefix.isascii() or not prefix.isdigit() or int(prefix) > bits:
+    if not slash or "%" in address or not prefix.isascii() or not prefix.isdigit():
         raise ValueError(f"{text!r} is not a CIDR")
+    if ":" not in address:
+        address = ".".join(part.lstrip("0") or "0" if part.isdigit() else part for part in address.split("."))
     try:
-        parsed = ipaddress.IPv6Address(address)
+        parsed = ipaddress.ip_network(f"{address}/{int(prefix)}", strict=False)
     except ValueError as error:
         raise ValueError(f"{text!r} is not a CIDR") from error
-    interval = _range(int(parsed), bits - int(prefix))
-    if ipaddress.IPv6Address(interval[0]).ipv4_mapped is not None:
+    if isinstance(parsed, ipaddress.IPv6Network) and parsed.network_address.ipv4_mapped is not None:
         raise ValueError(f"{text!r} is an IPv4-mapped IPv6 CIDR, which network plugins read differently")
-    return IPV6, interval
+    return parsed.version, (int(parsed.network_address), int(parsed.broadcast_address))
 
 
 def _range(address: int, host_bits: int) -> Interval:

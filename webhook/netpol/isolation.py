@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from webhook.netpol.model import NetworkPolicy, Pod, PolicyType
 from webhook.netpol.selectors import matches
+from webhook.netpol.sure import SURE
 
 
 def selects(policy: NetworkPolicy, pod: Pod, policy_type: PolicyType) -> bool:
@@ -23,7 +24,7 @@ def selects(policy: NetworkPolicy, pod: Pod, policy_type: PolicyType) -> bool:
 
 def selecting(policies: Iterable[NetworkPolicy], pod: Pod, policy_type: PolicyType) -> tuple[NetworkPolicy, ...]:
     """Give the policies that restrict *pod* in this direction, in the order given."""
-    return tuple(policy for policy in policies if selects(policy, pod, policy_type))
+    return tuple(policy for policy in policies if SURE[selects(policy, pod, policy_type)])
 
 
 def is_isolated(pod: Pod, policy_type: PolicyType, policies: Iterable[NetworkPolicy]) -> bool:

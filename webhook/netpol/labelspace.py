@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from webhook.netpol.model import NAMESPACE_NAME_LABEL, PodPeer
 from webhook.netpol.selectors import LabelSelector, LabelSelectorRequirement, Operator
+from webhook.netpol.sure import SURE
 
 NAMESPACE = "namespace"
 POD = "pod"
@@ -20,8 +21,9 @@ Key = tuple[str, str]
 
 NAME_KEY: Key = (NAMESPACE, NAMESPACE_NAME_LABEL)
 
-_LABEL_VALUE = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
-_NAMESPACE_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
+# What matches here cannot be: so that nothing is dropped unless a match was found.
+_NO_LABEL_VALUE = re.compile(r"(?!(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?\Z)")
+_NO_NAMESPACE_NAME = re.compile(r"(?![a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?\Z)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class ValueSet:
 
     def is_empty(self) -> bool:
         """Say whether no label fits."""
-        return not (self.absent or self.others or self.values)
+        return not (self.absent or self.others) and len(self.values) == 0
 
     def holds(self, value: str | None) -> bool:
         """Say whether a label with this value (None: missing) fits."""
@@ -69,7 +71,7 @@ def union_of_values(sets: Sequence[ValueSet]) -> ValueSet:
     """Give what any of *sets* holds."""
     if len(sets) == 1:
         return sets[0]
-    absent = any(known.absent for known in sets)
+    absent = SURE[any(known.absent for known in sets)]
     listed = frozenset[str]().union(*(known.values for known in sets if not known.others))
     excluded = [known.values for known in sets if known.others]
     if not excluded:
@@ -91,35 +93,37 @@ def domain(key: Key) -> ValueSet:
     return ANY_NAME if key == NAME_KEY else ANY_VALUE
 
 
-def term_of(peer: PodPeer) -> Term | None:
+def terms_of(peer: PodPeer) -> tuple[Term, ...]:
     """
-    Give the pods that *peer* matches as a term; None where no pod can.
+    Give the pods that *peer* matches as one term; none where no pod can.
 
     Values that no label can carry are dropped: a stored selector may hold them, a pod cannot.
     """
     constraints: dict[Key, ValueSet] = {}
     if peer.namespace is not None:
         constraints[NAME_KEY] = ValueSet(absent=False, values=frozenset({peer.namespace}), others=False)
-    _constrain(constraints, NAMESPACE, peer.namespace_selector)
-    _constrain(constraints, POD, peer.pod_selector)
+    constraints = _constrained(constraints, NAMESPACE, peer.namespace_selector)
+    constraints = _constrained(constraints, POD, peer.pod_selector)
     if any(values.is_empty() for values in constraints.values()):
-        return None
-    return tuple(sorted((item for item in constraints.items() if item[1] != domain(item[0])), key=_by_key))
+        return ()
+    return ((*sorted((item for item in constraints.items() if item[1] != domain(item[0])), key=_by_key),),)
 
 
 def _by_key(item: tuple[Key, ValueSet]) -> Key:
     return item[0]
 
 
-def _constrain(constraints: dict[Key, ValueSet], scope: str, selector: LabelSelector) -> None:
+def _constrained(constraints: Mapping[Key, ValueSet], scope: str, selector: LabelSelector) -> dict[Key, ValueSet]:
+    constraints = {**constraints}
     for requirement in selector.requirements:
         key = (scope, requirement.key)
         constraints[key] = constraints.get(key, domain(key)).intersection(_values(requirement, key))
+    return constraints
 
 
 def _values(requirement: LabelSelectorRequirement, key: Key) -> ValueSet:
-    legal = _NAMESPACE_NAME if key == NAME_KEY else _LABEL_VALUE
-    can_be = frozenset(value for value in requirement.values if legal.fullmatch(value))
+    illegal = _NO_NAMESPACE_NAME if key == NAME_KEY else _NO_LABEL_VALUE
+    can_be = frozenset(value for value in requirement.values if not illegal.match(value))
     if requirement.operator is Operator.IN:
         return ValueSet(absent=False, values=can_be, others=False)
     if requirement.operator is Operator.NOT_IN:

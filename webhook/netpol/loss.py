@@ -13,6 +13,7 @@ from webhook.netpol.effort import BoundReachedError, Effort
 from webhook.netpol.intervals import holds, intersect, largest_network, subtract
 from webhook.netpol.labelspace import EVERY_POD
 from webhook.netpol.sources import NOBODY, Sources
+from webhook.netpol.sure import SURE, Answer
 from webhook.netpol.universe import UNICAST, Universe
 
 
@@ -45,24 +46,24 @@ BOUND_CLAUSE = "the selectors are too many to decide in time"
 UNREADABLE_CLAUSE = "a stored policy has parts that cannot be read"
 
 
-def lost_from_anywhere(before: Sources, after: Sources, universe: Universe, effort: Effort) -> Loss | None:
+def lost_from_anywhere(before: Sources, after: Sources, universe: Universe, effort: Effort) -> tuple[Loss, ...]:
     """
-    Find a source of *universe* that *before* admits and *after* does not; None where there is none.
+    Find a source of *universe* that *before* admits and *after* does not: one loss where there is any, else none.
 
     A decided loss is preferred to an undecided one, and a pod to an address. Where the effort does not suffice, it is
     not decided whether something is lost.
     """
     if after.everyone or before == after:
-        return None
+        return ()
     # One decision asks the same of many pods, and mostly with the very same sets. They are kept while their ids count.
     question = id(before), id(after)
     if question not in effort.known:
         effort.known[question] = _lost_from_anywhere(before, after, universe, effort), before, after
-    loss: Loss | None = effort.known[question][0]
-    return loss
+    losses: tuple[Loss, ...] = effort.known[question][0]
+    return losses
 
 
-def _lost_from_anywhere(before: Sources, after: Sources, universe: Universe, effort: Effort) -> Loss | None:
+def _lost_from_anywhere(before: Sources, after: Sources, universe: Universe, effort: Effort) -> tuple[Loss, ...]:
     losses = [
         *_unreadable(before, after),
         *_pods(before, after, universe, effort),
@@ -70,21 +71,25 @@ def _lost_from_anywhere(before: Sources, after: Sources, universe: Universe, eff
     ]
     if after.unreadable:
         losses = [replace(loss, decided=False, why_undecided=UNREADABLE_CLAUSE) for loss in losses]
-    return min(losses, key=lambda loss: not loss.decided, default=None)
+    surely = [loss for loss in losses if loss.decided]
+    return (*surely, *losses)[:1]
 
 
-def lost_from_some(before: Sources, after: Sources, universe: Universe, effort: Effort) -> Loss | None:
+def lost_from_some(before: Sources, after: Sources, universe: Universe, effort: Effort) -> tuple[Loss, ...]:
     """Say whether *before* admits somebody and *after* nobody: what a requirement "from some source" can lose."""
     if before == after:
-        return None
+        return ()
     had = _admits_somebody(before, universe)
     has = _admits_somebody(after, universe)
-    if had is False or has is True:
-        return None
-    if had is True and has is False:
-        example = lost_from_anywhere(before, NOBODY, universe, effort)
-        return Loss(decided=True, witness=example.witness if example else None)
-    return Loss(decided=False, witness=None, why_undecided=UNREADABLE_CLAUSE if after.unreadable else IPBLOCK_CLAUSE)
+    if had is Answer.NO or has is Answer.YES:
+        return ()
+    if had is Answer.YES and has is Answer.NO:
+        examples = lost_from_anywhere(before, NOBODY, universe, effort)
+        return (Loss(decided=True, witness=examples[0].witness if examples else None),)
+    if Answer.UNSURE not in {had, has}:
+        raise TypeError("a set holds somebody, or nobody, or that is not known")
+    why = UNREADABLE_CLAUSE if after.unreadable else IPBLOCK_CLAUSE
+    return (Loss(decided=False, witness=None, why_undecided=why),)
 
 
 def only_pods_left(before: Sources, after: Sources) -> bool:
@@ -111,33 +116,37 @@ def _outside(before: Sources, after: Sources, universe: Universe, family: int) -
     reachable = universe.outside(family)
     had = reachable if before.everyone else intersect(reachable, before.block(family))
     lost = subtract(had, after.block(family))
-    if not lost:
+    if lost == ():
         return
     certain = subtract(lost, universe.perhaps_pods(family, after.exceptions))
-    if certain:
-        yield Loss(decided=True, witness=AddressWitness(cidr=largest_network(certain, family)))
-    else:
+    if certain == ():
         witness = AddressWitness(cidr=largest_network(lost, family))
         yield Loss(decided=False, witness=witness, why_undecided=EXCEPTION_CLAUSE)
+    else:
+        yield Loss(decided=True, witness=AddressWitness(cidr=largest_network(certain, family)))
+
+
+Witnesses = tuple[PodWitness, ...]
+"""One pod, or none."""
 
 
 def _pods(before: Sources, after: Sources, universe: Universe, effort: Effort) -> Iterable[Loss]:
     try:
         by_label = difference(before.terms, after.terms, effort)
-        any_other = difference(frozenset({EVERY_POD}), after.terms, effort) if before.blocks else None
+        any_other = difference(frozenset({EVERY_POD}), after.terms, effort) if before.blocks else ()
     except BoundReachedError:
         yield Loss(decided=False, witness=None, why_undecided=BOUND_CLAUSE)
         return
-    readings: list[tuple[PodWitness | None, bool]] = []
+    readings: list[tuple[Witnesses, bool]] = []
     if universe.ipblock_matches_pods != "yes":
-        readings.append((by_label, by_label is not None))
+        readings += ((by_label, by_label != ()),)
     if universe.ipblock_matches_pods != "no":
-        readings.extend(_pods_by_address(before, after, universe, by_label, any_other))
-    lost = [witness for witness, is_lost in readings if is_lost]
-    if not lost:
+        readings += _pods_by_address(before, after, universe, by_label, any_other)
+    lost = [witnesses for witnesses, is_lost in readings if is_lost]
+    if lost == []:
         return
-    decided = len(lost) == len(readings)
-    witness = next((witness for witness in lost if witness is not None), None)
+    decided = SURE[all(is_lost for _, is_lost in readings)]
+    witness = next((witness for witnesses in lost for witness in witnesses), None)
     yield Loss(decided=decided, witness=witness, why_undecided="" if decided else IPBLOCK_CLAUSE)
 
 
@@ -145,11 +154,11 @@ def _pods_by_address(
     before: Sources,
     after: Sources,
     universe: Universe,
-    by_label: PodWitness | None,
-    any_other: PodWitness | None,
-) -> Iterable[tuple[PodWitness | None, bool]]:
+    by_label: Witnesses,
+    any_other: Witnesses,
+) -> Iterable[tuple[Witnesses, bool]]:
     """
-    Give the readings in which an ipBlock admits the pods whose address it holds: (witness, is something lost).
+    Give the readings in which an ipBlock admits the pods whose address it holds: (witnesses, is something lost).
 
     A pod is admitted by its labels or by its address. So one is lost where its labels are no longer admitted and some
     address that a pod may have is outside the blocks; or where some pod's labels never were, and its address was.
@@ -161,33 +170,44 @@ def _pods_by_address(
         if universe.pod_ranges is not None:
             pods = universe.pod_ranges.get(family, ())
             outside, no_longer = subtract(pods, now), subtract(intersect(had, pods), now)
-            lost = (by_label is not None and bool(outside)) or (any_other is not None and bool(no_longer))
+            lost = (by_label != () and outside != ()) or (any_other != () and no_longer != ())
             certain, possible = certain or lost, possible or lost
             continue
         seen = universe.seen(family) if now or had else ()
-        if by_label is not None:
-            possible = possible or bool(subtract(UNICAST[family], now))
-            certain = certain or not now or any(not holds(now, address) for address in seen)
-        if any_other is not None:
+        if by_label != ():
+            outside = subtract(UNICAST[family], now)
+            possible = possible or outside != ()
+            certain = (
+                certain or outside == UNICAST[family] or SURE[any(not SURE[holds(now, address)] for address in seen)]
+            )
+        if any_other != ():
             no_longer = subtract(intersect(had, UNICAST[family]), now)
-            possible = possible or bool(no_longer)
-            certain = certain or no_longer == UNICAST[family] or any(holds(no_longer, address) for address in seen)
+            possible = possible or no_longer != ()
+            certain = certain or no_longer == UNICAST[family]
+            certain = certain or SURE[any(SURE[holds(no_longer, address)] for address in seen)]
     if certain or possible:
-        yield by_label or any_other, True
+        yield (*by_label, *any_other), True
     if not certain:
-        yield None, False
+        yield (), False
 
 
-def _admits_somebody(sources: Sources, universe: Universe) -> bool | None:
-    """Say whether the set holds anybody at all; None where that depends on what is not known."""
+def _admits_somebody(sources: Sources, universe: Universe) -> Answer:
+    """Say whether the set holds anybody at all; unsure where that depends on what is not known."""
     if sources.everyone or sources.terms:
-        return True
-    if any(intersect(universe.outside(family), sources.block(family)) for family in universe.families):
-        return True
+        return Answer.YES
+    outside = [
+        interval
+        for family in universe.families
+        for interval in intersect(universe.outside(family), sources.block(family))
+    ]
+    if outside != []:
+        return Answer.YES
     if sources.unreadable:
-        return None
+        return Answer.UNSURE
     pods = universe.pod_ranges or {}
-    inside = any(intersect(pods.get(family, ()), sources.block(family)) for family in universe.families)
-    if not inside or universe.ipblock_matches_pods == "no":
-        return False
-    return True if universe.ipblock_matches_pods == "yes" else None
+    inside = [
+        interval for family in universe.families for interval in intersect(pods.get(family, ()), sources.block(family))
+    ]
+    if inside == [] or universe.ipblock_matches_pods == "no":
+        return Answer.NO
+    return Answer.YES if universe.ipblock_matches_pods == "yes" else Answer.UNSURE

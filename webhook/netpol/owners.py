@@ -17,6 +17,8 @@ def read_owners(metadata: Mapping[str, Any], faults: Faults) -> tuple[OwnerRefer
             uid=string(owner.get("uid"), f"{path}.uid", faults),
             controller=boolean(owner.get("controller"), f"{path}.controller", faults) is True,
         )
-        for path, item in items(metadata.get("ownerReferences"), "metadata.ownerReferences", faults)
+        for path, item in items(
+            {"ownerReferences": None, **metadata}["ownerReferences"], "metadata.ownerReferences", faults
+        )
         for owner in (mapping(item, path, faults),)
     )

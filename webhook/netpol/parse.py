@@ -47,7 +47,11 @@ LAST_PORT = 65535
 # Looked up in the API's own words: to go through an enumeration takes as long as to read the rest of a port.
 _PROTOCOLS: Mapping[object, Protocol] = {member.value: member for member in Protocol}
 _POLICY_TYPES = {member.value: member for member in PolicyType}
-INGRESS_ONLY = frozenset({PolicyType.INGRESS})
+# Fields that are not written are null.
+_NO_SPEC = dict.fromkeys(("podSelector", "policyTypes", "ingress", "egress"))
+_NO_PEER = dict.fromkeys(("ipBlock", "podSelector", "namespaceSelector"))
+_NO_BLOCK = dict.fromkeys(("cidr", "except"))
+_NO_PORT = dict.fromkeys(("protocol", "port", "endPort"))
 _PORT_NAME = re.compile(r"(?=.*[a-z])(?!.*--)[a-z0-9](?:[-a-z0-9]{0,13}[a-z0-9])?")  # RFC 6335 5.1
 
 
@@ -77,12 +81,12 @@ def read_policy(api_object: Mapping[str, Any], namespace: str | None = None) -> 
     faults = Faults()
     metadata = mapping(api_object.get("metadata"), "metadata", faults)
     namespace = namespace or string(metadata.get("namespace"), "metadata.namespace", faults) or "default"
-    spec = mapping(api_object.get("spec"), "spec", faults)
-    selector = read_selector(spec.get("podSelector"), "spec.podSelector", faults)
+    spec = {**_NO_SPEC, **mapping({"spec": None, **api_object}["spec"], "spec", faults)}
+    selector = read_selector(spec["podSelector"], "spec.podSelector", faults)
     policy_types = _policy_types(spec, faults)
     readable = not _is_misread(faults.found)
-    ingress = _rules(spec.get("ingress"), "spec.ingress", "from", namespace, faults)
-    egress = _rules(spec.get("egress"), "spec.egress", "to", namespace, faults)
+    ingress = _rules(spec["ingress"], "spec.ingress", "from", namespace, faults)
+    egress = _rules(spec["egress"], "spec.egress", "to", namespace, faults)
     if not readable:  # it may select anything, or restrict either direction; what it admits counts for nobody
         selector, policy_types = EVERYTHING, frozenset(PolicyType)
         ingress = egress = (PolicyRule(peers=(Unreadable(field="spec"),)),)
@@ -97,7 +101,7 @@ def read_policy(api_object: Mapping[str, Any], namespace: str | None = None) -> 
         egress=egress,
         terminating=metadata.get("deletionTimestamp") is not None,
         faulty=bool(faults.found),
-        owners=read_owners(metadata, faults) if metadata.get("ownerReferences") else (),
+        owners=read_owners(metadata, faults),
     )
     return policy, tuple(faults.found)
 
@@ -108,57 +112,61 @@ def _is_misread(faults: Iterable[Fault]) -> bool:
 
 
 def _policy_types(spec: Mapping[str, Any], faults: Faults) -> frozenset[PolicyType]:
-    if spec.get("policyTypes") == [PolicyType.INGRESS]:  # what nearly all policies have
-        return INGRESS_ONLY
-    written: set[PolicyType] = set()
-    entries = items(spec.get("policyTypes"), "spec.policyTypes", faults)
+    entries = items(spec["policyTypes"], "spec.policyTypes", faults)
+    written: frozenset[PolicyType] = frozenset()
     for path, item in entries:
-        text = string(item, path, faults)
-        if text in _POLICY_TYPES:
-            written.add(_POLICY_TYPES[text])
-        else:
-            faults.add(path, f"must be Ingress or Egress, not {describe(item)}", "NotSupported")
+        match item:
+            case str() if item in _POLICY_TYPES:
+                written |= {_POLICY_TYPES[item]}
+            case _:
+                string(item, path, faults)
+                faults.add(path, f"must be Ingress or Egress, not {describe(item)}", "NotSupported")
     if len(entries) > len(_POLICY_TYPES):
         faults.add("spec.policyTypes", f"must have at most {len(_POLICY_TYPES)} items, not {len(entries)}", "TooMany")
     if entries:
-        return frozenset(written)
-    has_egress = isinstance(spec.get("egress"), (list, tuple)) and len(spec["egress"]) > 0
-    return frozenset(PolicyType) if has_egress else INGRESS_ONLY
+        return written
+    has_egress = isinstance(spec["egress"], (list, tuple)) and len(spec["egress"]) > 0
+    return frozenset(PolicyType) if has_egress else frozenset({PolicyType.INGRESS})
 
 
 def _rules(value: object, path: str, peers_field: str, namespace: str, faults: Faults) -> tuple[PolicyRule, ...]:
-    if value is not None and not isinstance(value, (list, tuple)):
-        faults.mistyped(path, value, "a list")
-        return (PolicyRule(peers=(Unreadable(field=path),)),)
-    return tuple(
-        _rule(item, rule_path, peers_field, namespace, faults) for rule_path, item in items(value, path, faults)
-    )
+    match value:
+        case None | list() | tuple():
+            found = items(value, path, faults)
+            return tuple(_rule(item, rule_path, peers_field, namespace, faults) for rule_path, item in found)
+        case _:
+            faults.mistyped(path, value, "a list")
+            return (PolicyRule(peers=(Unreadable(field=path),)),)
 
 
 def _rule(value: object, path: str, peers_field: str, namespace: str, faults: Faults) -> PolicyRule:
-    if value is not None and not isinstance(value, Mapping):
-        faults.mistyped(path, value, "an object")
-        return PolicyRule(peers=(Unreadable(field=path),))
-    rule = mapping(value, path, faults)
-    return PolicyRule(
-        peers=_peers(rule.get(peers_field), f"{path}.{peers_field}", namespace, faults),
-        ports=_ports(rule.get("ports"), f"{path}.ports", faults),
-    )
+    match value:
+        case None | Mapping():
+            rule = {peers_field: None, "ports": None, **mapping(value, path, faults)}
+        case _:
+            faults.mistyped(path, value, "an object")
+            return PolicyRule(peers=(Unreadable(field=path),))
+    peers = _peers(rule[peers_field], f"{path}.{peers_field}", namespace, faults)
+    ports = _ports(rule["ports"], f"{path}.ports", faults)
+    # An empty list is everyone, and every port; what is no list at all ends here with an error.
+    return PolicyRule(peers=None if peers == () else (*peers,), ports=None if ports == () else (*ports,))
 
 
-def _peers(value: object, path: str, namespace: str, faults: Faults) -> tuple[NetworkPolicyPeer, ...] | None:
-    if value is not None and not isinstance(value, (list, tuple)):
-        faults.mistyped(path, value, "a list")
-        return (Unreadable(field=path),)
-    return tuple(_peer(item, item_path, namespace, faults) for item_path, item in items(value, path, faults)) or None
+def _peers(value: object, path: str, namespace: str, faults: Faults) -> tuple[NetworkPolicyPeer, ...]:
+    match value:
+        case None | list() | tuple():
+            return tuple(_peer(item, item_path, namespace, faults) for item_path, item in items(value, path, faults))
+        case _:
+            faults.mistyped(path, value, "a list")
+            return (Unreadable(field=path),)
 
 
 def _peer(  # noqa: PLR0911  one return for each form of a peer
     value: object, path: str, namespace: str, faults: Faults
 ) -> NetworkPolicyPeer:
     before = len(faults.found)
-    peer = mapping(value, path, faults)
-    block, pods, namespaces = peer.get("ipBlock"), peer.get("podSelector"), peer.get("namespaceSelector")
+    peer = {**_NO_PEER, **mapping(value, path, faults)}
+    block, pods, namespaces = peer["ipBlock"], peer["podSelector"], peer["namespaceSelector"]
     if len(faults.found) > before:
         return Unreadable(field=path)
     if block is not None and pods is None and namespaces is None:
@@ -179,14 +187,17 @@ def _peer(  # noqa: PLR0911  one return for each form of a peer
 
 
 def _ip_block(value: object, path: str, faults: Faults) -> IPBlock | Unreadable:
-    if not isinstance(value, Mapping):
-        faults.mistyped(path, value, "an object")
-        return Unreadable(field=path)
-    outer = _cidr(value.get("cidr"), f"{path}.cidr", faults)
+    match value:
+        case Mapping():
+            block = {**_NO_BLOCK, **value}
+        case _:
+            faults.mistyped(path, value, "an object")
+            return Unreadable(field=path)
+    outer = _cidr(block["cidr"], f"{path}.cidr", faults)
     before = len(faults.found)
     inner = [
         _except(item, item_path, path, outer, faults)
-        for item_path, item in items(value.get("except"), f"{path}.except", faults)
+        for item_path, item in items(block["except"], f"{path}.except", faults)
     ]
     if outer is None or None in inner or _is_misread(faults.found[before:]):
         return Unreadable(field=path)
@@ -226,19 +237,21 @@ def _cidr(value: object, path: str, faults: Faults) -> tuple[int, Interval] | No
         return None
 
 
-def _ports(value: object, path: str, faults: Faults) -> tuple[NetworkPolicyPort, ...] | None:
-    if value is not None and not isinstance(value, (list, tuple)):
-        faults.mistyped(path, value, "a list")
-        return (Unreadable(field=path),)
-    return tuple(_port(item, item_path, faults) for item_path, item in items(value, path, faults)) or None
+def _ports(value: object, path: str, faults: Faults) -> tuple[NetworkPolicyPort, ...]:
+    match value:
+        case None | list() | tuple():
+            return tuple(_port(item, item_path, faults) for item_path, item in items(value, path, faults))
+        case _:
+            faults.mistyped(path, value, "a list")
+            return (Unreadable(field=path),)
 
 
 def _port(value: object, path: str, faults: Faults) -> NetworkPolicyPort:
     before = len(faults.found)
     entry = mapping(value, path, faults)
-    protocol = _protocol(entry.get("protocol"), path, faults)
-    port, last = entry.get("port"), entry.get("endPort")
-    end = None if last is None else integer(last, f"{path}.endPort", faults)
+    entry = {**_NO_PORT, **entry}
+    protocol = _PROTOCOLS[_protocol(entry["protocol"], f"{path}.protocol", faults)]
+    port, end = entry["port"], integer(entry["endPort"], f"{path}.endPort", faults)
     if isinstance(port, str):
         if not _PORT_NAME.fullmatch(port):
             faults.add(f"{path}.port", f"{describe(port)} is not a port name (RFC 6335: 1-15 of a-z, 0-9, -)")
@@ -251,9 +264,9 @@ def _port(value: object, path: str, faults: Faults) -> NetworkPolicyPort:
     _check_range(number, end, path, faults)
     if len(faults.found) > before:
         return Unreadable(field=path)
-    if number is None:
+    if port is None:
         return PortRange(protocol=protocol, first=1, last=LAST_PORT)
-    return PortRange(protocol=protocol, first=number, last=number if end is None else end)
+    return PortRange(protocol=protocol, first=port, last=port if end is None else end)
 
 
 def _check_range(number: int | None, end: int | None, path: str, faults: Faults) -> None:
@@ -264,9 +277,11 @@ def _check_range(number: int | None, end: int | None, path: str, faults: Faults)
 
 
 def _protocol(value: object, path: str, faults: Faults) -> Protocol:
-    if value is None:
-        return Protocol.TCP
-    if isinstance(value, str) and value in _PROTOCOLS:
-        return _PROTOCOLS[value]
-    faults.add(f"{path}.protocol", f"must be TCP, UDP or SCTP, not {describe(value)}", "NotSupported")
-    return Protocol.TCP
+    match value:
+        case None:
+            return Protocol.TCP
+        case str() if value in _PROTOCOLS:
+            return _PROTOCOLS[value]
+        case _:
+            faults.add(path, f"must be TCP, UDP or SCTP, not {describe(value)}", "NotSupported")
+            return Protocol.TCP

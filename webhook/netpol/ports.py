@@ -18,6 +18,7 @@ from webhook.netpol.model import (
     Protocol,
     Unreadable,
 )
+from webhook.netpol.sure import SURE, Answer
 
 
 def covers(
@@ -33,22 +34,20 @@ def covers(
     )
 
 
-def rule_covers(
-    rule: PolicyRule, container_ports: Iterable[ContainerPort], protocol: Protocol, port: int
-) -> bool | None:
-    """Say whether *rule* speaks of this port; None where only an unreadable entry may."""
+def rule_covers(rule: PolicyRule, container_ports: Iterable[ContainerPort], protocol: Protocol, port: int) -> Answer:
+    """Say whether *rule* speaks of this port: unsure where only an entry may that cannot be read."""
     if rule.ports is None:
-        return True
+        return Answer.YES
     unsure = False
     for entry in rule.ports:
         if isinstance(entry, PortRange):  # written out: a rule may list thousands of them
             if entry.first <= port <= entry.last and entry.protocol is protocol:
-                return True
+                return Answer.YES
         elif isinstance(entry, Unreadable):
             unsure = True
-        elif covers(entry, container_ports, protocol, port):
-            return True
-    return None if unsure else False
+        elif SURE[covers(entry, container_ports, protocol, port)]:
+            return Answer.YES
+    return Answer.UNSURE if unsure else Answer.NO
 
 
 def unresolved_names(

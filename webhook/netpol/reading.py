@@ -20,7 +20,7 @@ class Faults:
 
     def add(self, path: str, message: str, reason: str = "Invalid") -> None:
         """Note one fault at *path*."""
-        self.found.append(Fault(field=path, message=message, reason=reason))
+        self.found += (Fault(field=path, message=message, reason=reason),)
 
     def mistyped(self, path: str, value: object, expected: str) -> None:
         """Note that *value* is not of the type that the field has."""
@@ -57,32 +57,38 @@ def shorten(text: str, limit: int = 60) -> str:
 
 def mapping(value: object, path: str, faults: Faults) -> Mapping[str, Any]:
     """Read an object; null and missing are the empty one."""
-    if value is None:
-        return {}
-    if type(value) is dict or isinstance(value, Mapping):  # the first test is the cheap one
-        return value
-    faults.mistyped(path, value, "an object")
-    return {}
+    match value:
+        case None:
+            return {}
+        case dict() | Mapping():  # the first is the cheap one
+            return value
+        case _:
+            faults.mistyped(path, value, "an object")
+            return {}
 
 
 def items(value: object, path: str, faults: Faults) -> list[tuple[str, Any]]:
     """Read a list as (path, item); null and missing are the empty one."""
-    if value is None:
-        return []
-    if not isinstance(value, (list, tuple)):
-        faults.mistyped(path, value, "a list")
-        return []
-    return [(f"{path}[{index}]", item) for index, item in enumerate(value)]
+    match value:
+        case None:
+            return []
+        case list() | tuple():
+            return [(f"{path}[{index}]", item) for index, item in enumerate(value)]
+        case _:
+            faults.mistyped(path, value, "a list")
+            return []
 
 
 def string(value: object, path: str, faults: Faults) -> str:
     """Read a string; null and missing are `""`."""
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    faults.mistyped(path, value, "a string")
-    return ""
+    match value:
+        case None:
+            return ""
+        case str():
+            return value
+        case _:
+            faults.mistyped(path, value, "a string")
+            return ""
 
 
 def boolean(value: object, path: str, faults: Faults) -> bool | None:
@@ -95,12 +101,14 @@ def boolean(value: object, path: str, faults: Faults) -> bool | None:
 
 def integer(value: object, path: str, faults: Faults) -> int | None:
     """Read an integer; null and missing are None."""
-    if value is None:
-        return None
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    faults.mistyped(path, value, "an integer")
-    return None
+    match value:
+        case None:
+            return None
+        case int() if value is not True and value is not False:
+            return value
+        case _:
+            faults.mistyped(path, value, "an integer")
+            return None
 
 
 def strings(value: object, path: str, faults: Faults) -> dict[str, str]:
@@ -108,8 +116,9 @@ def strings(value: object, path: str, faults: Faults) -> dict[str, str]:
     found: dict[str, str] = {}
     untrusted: Mapping[Any, Any] = mapping(value, path, faults)
     for key, item in untrusted.items():
-        if isinstance(key, str):
-            found[key] = item if isinstance(item, str) else string(item, f"{path}[{key}]", faults)
-        else:
-            faults.mistyped(path, key, "an object whose keys are strings")
+        match key:
+            case str():
+                found[key] = string(item, f"{path}[{key}]", faults)
+            case _:
+                faults.mistyped(path, key, "an object whose keys are strings")
     return found

@@ -71,30 +71,30 @@ class Search:
     effort: Effort
     refuted: set[tuple[int, frozenset[tuple[Key, frozenset[int]]]]] = field(default_factory=set)
 
-    def run(self, domains: Domains) -> Chosen | None:
+    def run(self, domains: Domains) -> tuple[Chosen, ...]:
         """
-        Give a label (None: missing) for each key; None where every choice leaves a term.
+        Give a label (None: missing) for each key; nothing where every choice leaves a term.
 
         Raises:
             BoundReachedError: the search was given up.
         """
         return self._solve((1 << self.terms) - 1, domains)
 
-    def _solve(self, terms: int, domains: Domains) -> Chosen | None:
+    def _solve(self, terms: int, domains: Domains) -> tuple[Chosen, ...]:
         chosen: Chosen = {}
         left = self._follow(terms, dict(domains), chosen)
-        if left is None:
-            return None
-        for part in _parts(left):
+        if left == ():
+            return ()
+        for part in _parts(left[0]):
             signature = part.terms, frozenset((key, frozenset(cells)) for key, cells in part.domains.items())
-            found = None if signature in self.refuted else self._split(part)
-            if found is None:
+            found = () if signature in self.refuted else self._split(part)
+            if found == ():
                 self.refuted.add(signature)
-                return None
-            chosen.update(found)
-        return chosen
+                return ()
+            chosen |= found[0]
+        return (chosen,)
 
-    def _split(self, part: _Left) -> Chosen | None:
+    def _split(self, part: _Left) -> tuple[Chosen, ...]:
         key = max(sorted(part.domains), key=part.promise)
         rest = {known: cells for known, cells in part.domains.items() if known != key}
         cells = part.domains[key]
@@ -104,15 +104,14 @@ class Search:
             if any(held & worse == worse for worse in failed):
                 continue
             found = self._solve(held, rest)
-            if found is not None:
-                found[key] = cells[held]
-                return found
+            if found != ():
+                return (found[0] | {key: cells[held]},)
             if len(failed) < MOST_COMPARED:
                 failed.append(held)
-        return None
+        return ()
 
-    def _follow(self, terms: int, domains: Domains, chosen: Chosen) -> _Left | None:
-        """Take what follows until nothing does; None where some term cannot be escaped."""
+    def _follow(self, terms: int, domains: Domains, chosen: Chosen) -> tuple[_Left, ...]:
+        """Take what follows until nothing does; nothing is left where some term cannot be escaped."""
         alive: dict[Key, int] = {}
         narrowing = 0
         while True:
@@ -121,8 +120,8 @@ class Search:
                 self._take(1 + len(cells))
                 must = narrowing & alive.get(key, 0)
                 kept = _kept(cells, terms, must)
-                if not kept:
-                    return None
+                if kept == {}:
+                    return ()
                 common = some = next(iter(kept))
                 for held in kept:
                     common &= held
@@ -138,10 +137,10 @@ class Search:
                     twice |= once & alive[key]
                     once |= alive[key]
             if terms & ~once:
-                return None
+                return ()
             narrowing = terms & ~twice
             if terms == before and not narrowing:
-                return _Left(terms=terms, domains=domains, alive=alive, short=twice & ~thrice)
+                return (_Left(terms=terms, domains=domains, alive=alive, short=twice & ~thrice),)
 
     def _take(self, cells: int) -> None:
         self.effort.take(cells * (1 + self.terms // WORD))
@@ -151,8 +150,8 @@ def _kept(cells: Cells, terms: int, must: int) -> Cells:
     """Give the cells that escape every term of *must*, as far as they differ in *terms*."""
     kept: Cells = {}
     for held, value in cells.items():
-        if not held & must:
-            kept.setdefault(held & terms, value)
+        if not held & must and held & terms not in kept:
+            kept[held & terms] = value
     return kept
 
 

@@ -7,10 +7,11 @@ it speaks of every pod that exists or may come, and of every address.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import assert_never
 
 from webhook.netpol.intervals import IPV4, IPV6, Interval, Intervals, subtract, union
 from webhook.netpol.isolation import selecting
-from webhook.netpol.labelspace import EVERY_POD, Term, term_of
+from webhook.netpol.labelspace import EVERY_POD, Term, terms_of
 from webhook.netpol.model import (
     IPBlock,
     NetworkPolicy,
@@ -20,8 +21,10 @@ from webhook.netpol.model import (
     PolicyRule,
     PolicyType,
     Protocol,
+    Unreadable,
 )
 from webhook.netpol.ports import rule_covers
+from webhook.netpol.sure import SURE, Answer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +66,7 @@ def admitted(policies: Iterable[NetworkPolicy], pod: Pod, protocol: Protocol, po
     Source: NetworkPolicySpec.ingress (networking.k8s.io/v1).
     """
     isolating = selecting(policies, pod, PolicyType.INGRESS)
-    if not isolating:
+    if isolating == ():
         return EVERYONE
     rules: list[PolicyRule] = []
     unreadable = False
@@ -71,11 +74,19 @@ def admitted(policies: Iterable[NetworkPolicy], pod: Pod, protocol: Protocol, po
         if policy.terminating:
             continue
         for rule in policy.ingress:
-            covered = rule_covers(rule, pod.ports, protocol, port)
-            if covered:
-                rules.append(rule)
-            unreadable = unreadable or covered is None
-    return of_rules(rules, unreadable=unreadable)
+            match rule_covers(rule, pod.ports, protocol, port):
+                case Answer.YES:
+                    rules += (rule,)
+                case Answer.UNSURE:
+                    unreadable = True
+                case Answer.NO:
+                    pass
+                case other:
+                    assert_never(other)
+    sources = of_rules(rules, unreadable=unreadable)
+    if sources.unreadable and not any(policy.faulty for policy in isolating):
+        raise ValueError("a policy without faults has parts that cannot be read")
+    return sources
 
 
 def of_rules(rules: Iterable[PolicyRule], *, unreadable: bool = False) -> Sources:
@@ -99,20 +110,19 @@ def _of_peers(peers: Iterable[NetworkPolicyPeer]) -> Sources:
     exceptions: list[tuple[int, Interval]] = []
     unreadable = False
     for peer in peers:
-        if isinstance(peer, PodPeer):
-            term = term_of(peer)
-            if term is not None:
-                terms.add(term)
-        elif isinstance(peer, IPBlock):
-            if peer.except_:
-                blocks[peer.family].extend(subtract((peer.cidr,), union(peer.except_)))
-                exceptions.extend((peer.family, interval) for interval in peer.except_)
-            else:
-                blocks[peer.family].append(peer.cidr)
-        else:
-            unreadable = True
+        match peer:
+            case PodPeer():
+                terms |= {*terms_of(peer)}
+            case IPBlock():
+                pieces = subtract((peer.cidr,), union(peer.except_)) if peer.except_ else (peer.cidr,)
+                blocks[peer.family] += pieces
+                exceptions += ((peer.family, interval) for interval in peer.except_)
+            case Unreadable():
+                unreadable = True
+            case other:
+                assert_never(other)
     return Sources(
-        terms=frozenset(terms),
+        terms=NOBODY.terms | terms,
         blocks=tuple((family, union(pieces)) for family, pieces in blocks.items() if pieces),
         exceptions=tuple(exceptions),
         unreadable=unreadable,
@@ -124,7 +134,7 @@ def union_of(parts: Iterable[Sources]) -> Sources:
     known = [part for part in parts if part != NOBODY]
     if len(known) == 1:
         return known[0]
-    if any(part.everyone for part in known):
+    if SURE[any(part.everyone for part in known)]:
         return EVERYONE
     if not known:
         return NOBODY

@@ -41,8 +41,8 @@ class ReviewHandler:
         with Body(self._gate.bodies) as body:
             content = await self._read(request, body, timeout)
             await self._gate.turn(received + timeout * WAITING_SHARE - loop.time())
-            if loop.time() >= deadline:
-                raise DeadlinePassed("the caller's own timeout passed before there was time to judge")
+            if loop.time() >= deadline or request.transport is None:
+                raise DeadlinePassed("the caller's own timeout passed, or it left, before there was time to judge")
             asked = request[ASKED] = decode_review(content)
             with self._gate.entered():
                 answer = await self._judged(asked, deadline)

@@ -2,8 +2,8 @@
 Judge NetworkPolicies while the cluster changes underneath.
 
 A verdict rests on the cache, and the cache is always a little behind. So whatever was admitted and not seen yet is
-judged as both done and not done; and before a refusal the API server is asked once, live, whether it must be: somebody
-may have repaired things on another replica a moment ago.
+judged as both done and not done; and before a refusal the API server is asked, live, whether it must be: somebody may
+have repaired things on another replica a moment ago.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from webhook.admission import AdmissionRequest, AdmissionResponse, Options, decide
@@ -25,8 +26,14 @@ from webhook.netpol.model import NetworkPolicy
 from webhook.netpol.parse import read_policy
 from webhook.server.refusals import NotReady, Overloaded
 
-LIVE_SECONDS = 0.5
-"""How long a live list may take: a refusal must come well within the webhook's timeout of 5 s."""
+LIVE_SECONDS = 0.4
+"""
+How long a refusal may take to be confirmed. The shortest timeout that a webhook can have is 1 s, of which the server
+keeps back half for its answer to arrive.
+"""
+
+LONGEST_REASON = 200  # characters: the path that was asked for has up to 122
+IN_DOUBT = "(A change of another policy was admitted a moment ago and may still be on its way; try again.)"
 
 ListPolicies = Callable[[str], Awaitable[Iterable[Mapping[str, Any]]]]
 """Read every NetworkPolicy of one namespace from the API server, as it is now; raises ClusterError."""
@@ -45,6 +52,12 @@ class Known(Protocol):
     def has_synced(self) -> bool:
         """Say whether every kind is known."""
 
+    def subscribe(self, listener: Callable[[], None]) -> None:
+        """Call *listener* after every change."""
+
+    async def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait until *condition* holds; it is asked again after every change."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listed:
@@ -54,10 +67,12 @@ class Listed:
     Args:
         policies: by name.
         began: when it was asked, in seconds of the judge's clock: they are as they were then, or later.
+        cached: what the cache had of them from then on, until they were listed.
     """
 
     policies: Mapping[str, NetworkPolicy]
     began: float
+    cached: Mapping[str, NetworkPolicy]
 
 
 class PolicyJudge:
@@ -86,6 +101,7 @@ class PolicyJudge:
         self._monotonic = monotonic
         self._live_seconds = live_seconds
         self._in_flight: dict[str, InFlight] = {}  # by namespace
+        known.subscribe(self._look)
 
     @property
     def in_flight(self) -> int:
@@ -102,12 +118,40 @@ class PolicyJudge:
         await self._make_room(request.namespace, self._live)
         response = self._decide(request)
         if response.verdict is None or not response.verdict.lost:
-            return response
+            return self._admit(request, response)
+        return self._admit(request, await self._confirm(request, response, self._live))
+
+    async def _confirm(
+        self, request: AdmissionRequest, response: AdmissionResponse, live: ListPolicies
+    ) -> AdmissionResponse:
+        """
+        Ask the API server whether something is lost; where that hangs on a change in flight, wait what becomes of it.
+
+        It takes at most the time for one live list, whatever happens.
+        """
+        was_listed = False
         try:
-            listed = await self._list(request.namespace, self._live)
+            async with asyncio.timeout(self._live_seconds):
+                while True:
+                    listed = await self._list(request.namespace, live)
+                    was_listed, response = True, self._decide(request, listed)
+                    if not self._is_in_doubt(request, response, listed):
+                        return response
+                    await self._known.wait_until(partial(self._has_moved, request.namespace, listed.cached))
         except (ClusterError, TimeoutError) as error:
-            return self._unconfirmed(response, error)
-        return self._decide(request, listed)
+            if not was_listed:
+                return self._unconfirmed(response, error)
+        # What was listed is old by now and must not be judged again: the refusal stands.
+        return with_note(response, IN_DOUBT)
+
+    def _is_in_doubt(self, request: AdmissionRequest, response: AdmissionResponse, listed: Listed) -> bool:
+        """Say whether the request is refused only for what may come of changes that were admitted and not seen yet."""
+        if response.allowed:
+            return False
+        return decide(request, self._as_listed(request.namespace, listed), self._options).allowed
+
+    def _has_moved(self, namespace: str, cached: Mapping[str, NetworkPolicy]) -> bool:
+        return self._cached(namespace) is not cached
 
     async def _list(self, namespace: str, live: ListPolicies) -> Listed:
         """
@@ -115,28 +159,33 @@ class PolicyJudge:
 
         Else what is listed could be older than what is known: what has gone since would count as there.
         """
-        async with asyncio.timeout(self._live_seconds):
-            while True:
-                began, before = self._monotonic(), self._cached(namespace)
-                listed = read_listed(namespace, await live(namespace), before)
-                if self._cached(namespace) is before:
-                    return Listed(policies=listed, began=began)
+        while True:
+            began, before = self._monotonic(), self._cached(namespace)
+            listed = read_listed(namespace, await live(namespace), before)
+            if not self._has_moved(namespace, before):
+                return Listed(policies=listed, began=began, cached=before)
 
     def _decide(self, request: AdmissionRequest, listed: Listed | None = None) -> AdmissionResponse:
-        """Decide, and remember at once what was admitted: nothing else runs in between."""
-        now, namespace, snapshot = self._monotonic(), request.namespace, self._known.snapshot
+        """Decide on what is cached, or what was listed."""
+        now, namespace = self._monotonic(), request.namespace
         in_flight = self._unseen(namespace, now)
-        doubtful = in_flight
-        if listed is not None:
-            in_flight = self._keep(namespace, in_flight.without_failed(listed.policies, listed.began))
-            doubtful = in_flight.without_shown(listed.policies, listed.began)
-            snapshot = with_policies(snapshot, namespace, listed.policies)
-        response = decide(request, snapshot, self._options, doubtful)
-        if response.allowed:
-            pending = pending_change(request, self._known.snapshot, now)
-            if pending is not None:
-                self._forget_old(now)
-                self._keep(namespace, in_flight.with_admitted(pending))
+        if listed is None:
+            return decide(request, self._known.snapshot, self._options, in_flight)
+        # What the list shows to have happened still counts where the cache, which has not seen it, is asked.
+        self._keep(namespace, in_flight.without_failed(listed.policies, listed.began))
+        in_doubt = in_flight.without_shown(listed.policies, listed.began)
+        return decide(request, self._as_listed(namespace, listed), self._options, in_doubt)
+
+    def _as_listed(self, namespace: str, listed: Listed) -> EemSnapshot:
+        return with_policies(self._known.snapshot, namespace, listed.policies)
+
+    def _admit(self, request: AdmissionRequest, response: AdmissionResponse) -> AdmissionResponse:
+        """Remember what was admitted: nothing else runs between the decision and here."""
+        pending = pending_change(request, self._known.snapshot, self._monotonic()) if response.allowed else None
+        if pending is not None:
+            self._forget_old(pending.admitted_at)
+            known = self._in_flight.get(request.namespace, NOTHING_IN_FLIGHT)
+            self._keep(request.namespace, known.with_admitted(pending))
         return response
 
     async def _make_room(self, namespace: str, live: ListPolicies) -> None:
@@ -149,7 +198,8 @@ class PolicyJudge:
         if len(self._in_flight.get(namespace, NOTHING_IN_FLIGHT).pending) < MOST_PENDING:
             return
         try:
-            listed = await self._list(namespace, live)
+            async with asyncio.timeout(self._live_seconds):
+                listed = await self._list(namespace, live)
         except (ClusterError, TimeoutError) as error:
             raise Overloaded("too much is in flight in one namespace, and what of it cannot be asked") from error
         unseen = self._unseen(namespace, self._monotonic())
@@ -179,12 +229,19 @@ class PolicyJudge:
         """Give the policies as the watch has brought them; while it brings nothing, this is one and the same object."""
         return self._known.snapshot.cluster.state(namespace).policies
 
+    def _look(self) -> None:
+        """Look at each state of the cache, lest something comes and goes unseen."""
+        for namespace in tuple(self._in_flight):
+            self._unseen(namespace, self._monotonic())
+
     def _unconfirmed(self, response: AdmissionResponse, error: Exception) -> AdmissionResponse:
         reason = "it did not answer in time" if isinstance(error, TimeoutError) else str(error)
         log.warning("a verdict could not be confirmed", extra={"fields": {"reason": reason}})
         if response.allowed:
             return response
-        return with_note(response, f"(The API server could not be asked whether this still is so: {reason[:100]})")
+        return with_note(
+            response, f"(The API server could not be asked whether this still is so: {reason[:LONGEST_REASON]})"
+        )
 
 
 def read_listed(

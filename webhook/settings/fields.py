@@ -18,6 +18,7 @@ from webhook.settings.values import (
     port,
     seconds,
     severities,
+    silence,
     switch,
     version,
 )
@@ -118,7 +119,7 @@ class Settings:
         metavar="SECONDS",
     )
     stale_seconds: float = _setting(
-        duration,
+        silence,
         300.0,
         "how long the API server may be silent before this replica leaves reviews to others",
         metavar="SECONDS",
@@ -142,7 +143,7 @@ class Settings:
         duration, 604_800.0, "how long an own serving certificate lasts; renewed at two thirds", metavar="SECONDS"
     )
     propagation_seconds: float = _setting(
-        seconds,
+        duration,
         60.0,
         "how long a new authority is seen in every configuration before it signs: until every API server trusts it",
         metavar="SECONDS",

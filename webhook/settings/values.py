@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from webhook.eem.rules import Setting, Version
 
 LAST_PORT = 65535
+LEAST_SILENCE_SECONDS = 150.0  # a bookmark comes each 60 s, and a stream without one is given up after 90
 FAMILIES = {"IPv4": 4, "IPv6": 6}
 
 
@@ -49,10 +50,18 @@ def seconds(text: str) -> float:
 
 
 def duration(text: str) -> float:
-    """Read a number of seconds above 0."""
+    """Read how long something lasts: a second or more, for certificates know no less."""
     value = seconds(text)
-    if value == 0:
-        raise ValueError("must be more than 0 seconds")
+    if value < 1:
+        raise ValueError(f"must be at least 1 second, not {text!r}")
+    return value
+
+
+def silence(text: str) -> float:
+    """Read how many seconds of silence are too many: more than a healthy API server keeps."""
+    value = seconds(text)
+    if value < LEAST_SILENCE_SECONDS:
+        raise ValueError(f"must be at least {LEAST_SILENCE_SECONDS:g} seconds, not {text!r}")
     return value
 
 

@@ -23,17 +23,23 @@ class ApiError(RuntimeError):
     """Carry the status code with which the API server refused."""
 
     def __init__(self, status: int, text: str) -> None:
-        super().__init__(f"{status}: {text[:500]}")
+        super().__init__(f"{status}: {text[:1500]}")
         self.status = status
 
 
 class ApiClient:
-    """Ask one API server as one user."""
+    """
+    Ask one API server as one user.
 
-    def __init__(self, url: str, ca: Path, token: str) -> None:
+    Args:
+        user: who is impersonated, as an administrator; None for nobody.
+    """
+
+    def __init__(self, url: str, ca: Path, token: str, user: str | None = None) -> None:
+        impersonated = {"Impersonate-User": user, "Impersonate-Group": "system:masters"} if user else {}
         self._session = aiohttp.ClientSession(
             base_url=url,
-            headers={"Authorization": f"Bearer {token}"},
+            headers={"Authorization": f"Bearer {token}", **impersonated},
             connector=aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=str(ca)), limit=0),
         )
 

@@ -122,13 +122,16 @@ class Guard:
         webhook["namespaceSelector"]["matchExpressions"][0]["values"] = list(BARE)
         (self._overlay / "bare.yaml").write_text(yaml.safe_dump(bare))
 
-    def _merged(self) -> list[dict[str, str]]:
+    def _merged(self) -> list[dict[str, Any]]:
         """Give the patch of the Deployment, where there is one."""
         if self._deployment is None:
             return []
         metadata = {"name": NAMESPACE, "namespace": NAMESPACE}
         named = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata}
         return [{"patch": json.dumps({**named, **self._deployment})}]
+
+    def until_guarded(self, name: str) -> None:
+        """Wait until a namespace is registered: by hand, so that there is nothing to wait for."""
 
     def _until_registered(self, name: str) -> None:
         try:
@@ -165,7 +168,7 @@ class Guard:
     def take_away(self) -> None:
         """Take every replica away."""
         replicas = set(self.replicas())
-        self._scale(0)
+        self.scale(0)
         self.exits(replicas)
 
     @contextlib.contextmanager
@@ -176,9 +179,10 @@ class Guard:
         try:
             yield
         finally:
-            self._scale(replicas)
+            self.scale(replicas)
 
-    def _scale(self, replicas: int) -> None:
+    def scale(self, replicas: int) -> None:
+        """Have so many replicas, and wait until they are ready."""
         command = ("scale", f"deployment/{NAMESPACE}", f"--namespace={NAMESPACE}", f"--replicas={replicas}")
         self._machine.must(*command)
         self.until_rolled_out()

@@ -1,83 +1,122 @@
-"""
-A program that keeps the registration as a replica does: the same parts, put together by hand.
+"""The service as it is shipped: it makes its own certificates and registers itself, here with lives of seconds."""
 
-It reads orders from its standard input, one on a line, and answers each with one line of JSON; it ends with its input.
-"""
-
-import asyncio
 import json
-import sys
-from collections.abc import Mapping
-from pathlib import Path
+import os
+import time
+from collections.abc import Callable
 from typing import Any
 
-from webhook.cluster import ApiClient, Credentials, Endpoint, Reflector, Store, Trust
-from webhook.cluster.events import Recorder
-from webhook.cluster.lease import Election
-from webhook.cluster.observed import Observed
-from webhook.eem import WATCHED
-from webhook.registration import MUTATING, NAME, NAMESPACE, VALIDATING, Heartbeat, OwnEndpoint, Registrar, Sources
+import yaml
+
+from harness.certificates import Kept
+from harness.decisions import DEFAULTS, POLICIES
+from harness.guard import MANIFESTS, NAMESPACE, REGISTERED_SECONDS, Guard
+from harness.machine import Machine
+from harness.objects import Json
+from harness.waiting import wait_until
+
+CONFIGURATIONS = ("validatingwebhookconfiguration", "mutatingwebhookconfiguration")
+LEASE_SECONDS = 40  # a replica that was killed holds the Lease for 15 s; then another looks each 2 s
+
+# A third of a leaf's life is left when it is renewed: that must be more than the 17 s which pass until another replica
+# may write in place of one that was killed. An authority is not replaced while a case runs, but where it asks for that.
+LIVES = {
+    "EEM_GUARDRAIL_LEAF_SECONDS": "60",
+    "EEM_GUARDRAIL_PROPAGATION_SECONDS": "3",
+    "EEM_GUARDRAIL_CA_SECONDS": "3600",
+    "EEM_GUARDRAIL_REGISTER": "on",
+}
 
 
-class Token:
-    """The credentials of a service account, as they were handed over."""
+class RegisteringGuard(Guard):
+    """
+    The installed service, which keeps its own registration.
 
-    max_age_seconds = 3600.0
+    Args:
+        replicas: how many.
+    """
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        self.endpoint = Endpoint(base_url=settings["url"])
-        trust = Trust(ca_pem=Path(settings["ca"]).read_text())
-        self._credentials = Credentials(authorization=f"Bearer {settings['token']}", trust=trust)
+    def __init__(self, machine: Machine, replicas: int) -> None:
+        container = {"name": NAMESPACE, "env": [{"name": name, "value": value} for name, value in LIVES.items()]}
+        super().__init__(machine, {"spec": {"replicas": replicas, "template": {"spec": {"containers": [container]}}}})
+        self.kept = Kept(machine)
 
-    def load(self) -> Credentials:
-        """Give them."""
-        return self._credentials
+    def install(self) -> None:
+        """Apply the manifests, and wait until the service has registered itself."""
+        self._overlay.mkdir()
+        kustomization = {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "resources": [os.path.relpath(MANIFESTS / "base", self._overlay.resolve())],
+            "patches": self._merged(),
+        }
+        (self._overlay / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+        self.apply()
+        self.until_rolled_out()
+        self.first_replicas = set(self.replicas())
+        self.until_registered()
 
+    def apply(self, *flags: str) -> None:
+        """Apply the manifests once, or once more."""
+        self._machine.must("apply", *flags, "-k", str(self._overlay))
 
-async def main(settings: Mapping[str, Any], bundle: bytes) -> None:
-    """Put the parts together, run them, and answer orders."""
-    async with ApiClient(Token(settings)) as client:
-        store = Store()
-        validating, mutating = Observed(VALIDATING, NAME), Observed(MUTATING, NAME)
-        election = Election(client, namespace=NAMESPACE, name=NAME, identity=settings["identity"])
-        recorder = Recorder(client, instance=settings["identity"])
-        heartbeat = Heartbeat(client)
-        registrar = Registrar(
-            client,
-            validating=validating,
-            mutating=mutating,
-            heartbeat=heartbeat,
-            recorder=recorder,
-            sources=Sources(
-                leads=lambda: election.leads,
-                bundle=None if settings["injected"] else lambda: bundle,
-                namespaces=lambda: frozenset(store.snapshot.eem) if store.has_synced else None,
-                answers=OwnEndpoint(settings["host"], 8443).problem,
-            ),
-        )
-        kept = [*(Reflector(one.resource, client, one, selection=one.selection).run for one in (validating, mutating))]
-        seen = [Reflector(resource, client, store).run for resource in WATCHED]
-        tasks = [asyncio.create_task(run()) for run in (*kept, *seen, election.run, recorder.run, registrar.run)]
+    def apply_configurations(self) -> None:
+        """Apply the webhook configurations alone."""
+        rendered = yaml.safe_load_all(self._machine.must("kustomize", str(self._overlay)).stdout)
+        self._machine.apply(*(one for one in rendered if one["kind"].lower() in CONFIGURATIONS))
 
-        def status() -> dict[str, Any]:
-            return {
-                "leads": election.leads,
-                "writes": registrar.writes,
-                "problem": registrar.problem(),
-                "drift": [one.field for one in registrar.drift],
-                "registered": sorted(registrar.registered),
-                "proven": heartbeat.proven,
-                "ended": [repr(task) for task in tasks if task.done()],
-            }
+    def entries(self) -> list[Json]:
+        """Read the entries of both configurations."""
+        names = [f"{kind}/{NAMESPACE}" for kind in CONFIGURATIONS]
+        found = self._machine.must("get", *names, "--ignore-not-found", "--output=json").stdout
+        items: list[dict[str, Any]] = yaml.safe_load(found)["items"] if found else []
+        return [entry for one in items for entry in one.get("webhooks", ())]
 
-        loop = asyncio.get_running_loop()
-        while await loop.run_in_executor(None, sys.stdin.readline):
-            print(json.dumps(status()), flush=True)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    def is_registered(self) -> bool:
+        """Say whether every entry is there, with the bundle that the Secret has."""
+        entries, bundle = self.entries(), self.kept.encoded_bundle()
+        names = {entry["name"] for entry in entries}
+        return POLICIES in names and all(entry["clientConfig"].get("caBundle") == bundle for entry in entries)
 
+    def until_registered(self, seconds: float = REGISTERED_SECONDS) -> None:
+        """Wait until the service has registered itself, or has repaired its registration."""
+        self._until(self.is_registered, "the registration", seconds)
 
-if __name__ == "__main__":
-    given = json.loads(sys.argv[1])
-    asyncio.run(main(given, Path(given["bundle"]).read_bytes()))
+    def until_guarded(self, name: str) -> None:
+        """Wait until a new namespace of Event Endpoint Management is registered, and the API server goes by that."""
+        self._until(lambda: name in self.registered(), f"{name} in the registration", REGISTERED_SECONDS)
+        self._until_registered(name)
+
+    def registered(self) -> list[str]:
+        """Name the namespaces whose policies the API server asks about."""
+        own = [one for one in self.entries() if one["name"] == POLICIES]
+        return [name for one in own for name in one["namespaceSelector"]["matchExpressions"][0]["values"]]
+
+    def leader(self) -> str | None:
+        """Name the pod that holds the Lease; None where none of those that are there does."""
+        lease = self._machine.must("get", "lease", NAMESPACE, f"--namespace={NAMESPACE}", "--output=json").json
+        holder = lease["spec"].get("holderIdentity") or ""
+        return next((pod for pod in self.replicas() if holder.startswith(pod)), None)
+
+    def until_led(self) -> str:
+        """Wait until one of the replicas holds the Lease, and name it."""
+        return wait_until(self.leader, "a leader", seconds=LEASE_SECONDS)
+
+    def kill_leader(self) -> float:
+        """Kill whoever holds the Lease, and give when."""
+        leader, at = self.until_led(), time.time()
+        self._machine.order("signal", name=leader, signal_name="KILL")
+        return at
+
+    def wipe(self) -> None:
+        """Take the caBundle out of every validating entry, as another manager would."""
+        count = sum(one["name"] != DEFAULTS for one in self.entries())
+        operations = [{"op": "remove", "path": f"/webhooks/{at}/clientConfig/caBundle"} for at in range(count)]
+        flags = ("--type=json", "--field-manager=other", f"--patch={json.dumps(operations)}")
+        self._machine.must("patch", CONFIGURATIONS[0], NAMESPACE, *flags)
+
+    def _until(self, look: Callable[[], bool], what: str, seconds: float) -> None:
+        try:
+            wait_until(look, what, seconds=seconds)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}\n{self.entries()}\n{self.last_words()}") from None

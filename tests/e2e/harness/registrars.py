@@ -105,7 +105,7 @@ class Registrars:
             "injected": injected,
         }
         log = self.machine.logs / f"registrar-{identity}.log"
-        self.running[identity] = self.machine.start_program("harness.registering", settings, log)
+        self.running[identity] = self.machine.start_program("harness.registrar", settings, log)
 
     def status(self, identity: str) -> dict[str, Any]:
         """Ask one how it is."""

@@ -1,0 +1,81 @@
+"""Measure everything, and write docs/benchmarks.md, .svg and .json: `python -m benchmarks [--quick]`."""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from benchmarks import commands, decisions, lists, real, reviews
+from benchmarks.chart import draw
+from benchmarks.figures import Figures
+from benchmarks.plan import FULL, QUICK, Plan
+from benchmarks.report import markdown, raw
+from benchmarks.reviews import ROOT
+from benchmarks.service import Pair, make_pair
+
+Step = tuple[str, Callable[[], None]]
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a minute instead of ten, and without kube-apiserver")
+    parser.add_argument("--output", type=Path, help="folder to write to (default: docs; with --quick: none)")
+    arguments = parser.parse_args(words)
+    plan = QUICK if arguments.quick else FULL
+    output = arguments.output or (None if arguments.quick else ROOT / "docs")
+    figures = Figures()
+    notes = measure(plan, figures)
+    page = markdown(figures, notes)
+    if output is not None:
+        write(output, page, figures)
+    sys.stdout.write(page)
+    return 0
+
+
+def measure(plan: Plan, figures: Figures) -> list[str]:
+    """Measure all that *plan* says, and give what there is to say about it."""
+    notes: list[str] = []
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="benchmarks-") as scratch:
+        folder = Path(scratch)
+        for what, step in _steps(plan, make_pair(folder / "tls"), folder, figures):
+            sys.stderr.write(f"{time.monotonic() - began:5.0f} s  {what}\n")
+            try:
+                step()
+            except (
+                RuntimeError,
+                OSError,
+                subprocess.SubprocessError,
+            ) as error:  # the other figures are worth having all the same
+                sys.stderr.write(f"{error}\n")
+                notes.append(f"Not measured: {what} ({str(error).splitlines()[0]}).")
+    return notes
+
+
+def _steps(plan: Plan, pair: Pair, folder: Path, figures: Figures) -> Iterator[Step]:
+    for size in plan.sizes:
+        yield f"decisions, {size}", partial(decisions.measure, size, plan, figures)
+    for size in plan.sizes:
+        yield f"reviews, {size}", partial(reviews.measure, size, pair, folder, plan, figures)
+    yield "growth", partial(reviews.measure_growth, plan, figures)
+    yield "start on files", partial(reviews.measure_start, pair, folder, plan, figures)
+    yield "check and explain", partial(commands.measure, folder, plan, figures)
+    yield f"lists, {plan.largest}", partial(lists.measure, pair, folder, plan, figures)
+    if plan.real:
+        yield f"kube-apiserver, {plan.largest}", partial(real.measure, pair, folder, plan, figures)
+
+
+def write(output: Path, page: str, figures: Figures) -> None:
+    """Write the page, the picture and the samples."""
+    (output / "benchmarks.md").write_text(page, encoding="utf-8")
+    (output / "benchmarks.svg").write_text(draw(figures), encoding="utf-8")
+    (output / "benchmarks.json").write_bytes(raw(figures))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

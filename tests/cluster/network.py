@@ -1,0 +1,111 @@
+"""A network between client and API server that loses its voice while every connection stays open."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Final, Literal
+
+Direction = Literal["up", "down"]
+UP: Final[Direction] = "up"
+"""From the client to the API server."""
+DOWN: Final[Direction] = "down"
+TRICKLE_SECONDS: Final = 0.005
+"""Between two bytes, where only a trickle comes through."""
+
+
+class Network:
+    """
+    A TCP proxy in front of one port.
+
+    Args:
+        port: the API server's.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._open: dict[str, asyncio.Event] = {UP: asyncio.Event(), DOWN: asyncio.Event()}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._rest = -1  # bytes that still come down before nothing does; -1 for no such end
+        self._trickles = False
+        self.url = ""
+        self.heal()
+
+    def heal(self) -> None:
+        """Let everything through, also what was held back."""
+        self._rest, self._trickles = -1, False
+        for event in self._open.values():
+            event.set()
+
+    def hold(self, *directions: Direction) -> None:
+        """Let nothing through any more, without closing anything."""
+        for direction in directions:
+            self._open[direction].clear()
+
+    def hold_after(self, size: int) -> None:
+        """Let so many bytes come down, and then nothing."""
+        self._rest = size
+
+    def trickle(self) -> None:
+        """Let one byte after another come down."""
+        self._trickles = True
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        with suppress(OSError, asyncio.CancelledError):  # the end of the test: nobody else cancels
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
+            up = asyncio.create_task(self._pump(reader, far_writer, UP))
+            down = asyncio.create_task(self._pump(far_reader, writer, DOWN))
+            try:
+                await asyncio.wait({up, down}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                up.cancel()
+                down.cancel()
+                await asyncio.gather(up, down, return_exceptions=True)
+                far_writer.transport.abort()
+        writer.transport.abort()
+        self._tasks.discard(task)
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, direction: Direction) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65536):
+                await self._open[direction].wait()
+                if direction == DOWN:
+                    data = await self._throttled(data, writer)
+                writer.write(data)
+                await writer.drain()
+
+    async def _throttled(self, data: bytes, writer: asyncio.StreamWriter) -> bytes:
+        """Send what may come down now, and give the rest once all of it may."""
+        if 0 <= self._rest < len(data):
+            writer.write(data[: self._rest])
+            data, self._rest = data[self._rest :], -1
+            self.hold(DOWN)
+            await self._open[DOWN].wait()
+        while self._trickles and data:
+            writer.write(data[:1])
+            data = data[1:]
+            await asyncio.sleep(TRICKLE_SECONDS)  # the trickle itself
+        return data
+
+    async def stop(self) -> None:
+        """Break every connection."""
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def network(port: int) -> AsyncIterator[Network]:
+    """Put a network in front of a port of the loopback."""
+    between = Network(port)
+    server = await asyncio.start_server(between._serve, "127.0.0.1", 0)  # noqa: SLF001 - its own other half
+    between.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield between
+    finally:
+        server.close()
+        await between.stop()
+        await server.wait_closed()

@@ -1,0 +1,1 @@
+"""Change the code in one place at a time, and see whether its tests notice."""

@@ -1,0 +1,227 @@
+"""Certificates come, go and are lost: no handshake fails for it, and nobody has to help."""
+
+import base64
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from harness.certificates import Kept, Phase
+from harness.loading import Load, LoadReport
+from harness.machine import Machine
+from harness.registering import RegisteringGuard
+from harness.waiting import hold, wait_until
+from harness.witness import asked_by_the_service, uncalled
+
+Say = Callable[[str, object], None]
+
+ROTATION_SECONDS = 150  # 3 s until it is trusted, a minute of the last leaf, 17 s each time for the Lease of the killed
+REPAIRED_SECONDS = 30
+KILLED_AT = (Phase.TRUSTED, Phase.SIGNING, Phase.RESTING)
+WIPED_EACH_SECONDS = 5
+STAYS_SECONDS = 10
+MANY = 10
+
+
+@pytest.fixture
+def kept(guard: RegisteringGuard) -> Kept:
+    """Hand out the Secret, at rest."""
+    wait_until(lambda: guard.kept.phase() is Phase.RESTING, "the end of a rotation", seconds=ROTATION_SECONDS)
+    guard.until_registered()
+    return guard.kept
+
+
+def after_kills(found: LoadReport, kills: list[float], seconds: float) -> list[str]:
+    """Give the texts of what was dropped, and of handshakes that failed, but for those just after a kill."""
+    failures = [*found.dropped, *found.handshake_failures]
+    return [one["text"] for one in failures if not any(-1 <= one["began"] - kill <= seconds for kill in kills)]
+
+
+def unverified(found: LoadReport) -> list[str]:
+    """Give what failed since somebody did not trust a certificate."""
+    texts = [one["text"] for one in found.dropped if "x509" in one["text"] or "tls:" in one["text"]]
+    return texts + [one["text"] for one in found.distrusted]
+
+
+def rotate(kept: Kept) -> Iterator[Phase]:
+    """Have the authority replaced, and yield each step when it is seen."""
+    before = kept.authorities()
+    kept.ask_for_rotation()
+    for phase in KILLED_AT:
+        wait_until(
+            lambda phase=phase: kept.phase() is phase and kept.authorities() != before,
+            f"a rotation to come so far: {phase}",
+            seconds=ROTATION_SECONDS,
+        )
+        yield phase
+
+
+@pytest.mark.parametrize("rotations", [pytest.param(1, id="1"), pytest.param(20, id="20", marks=pytest.mark.long)])
+def test_rotations(guard: RegisteringGuard, kept: Kept, load: Callable[..., Load], figure: Say, rotations: int) -> None:
+    """The authority is replaced again and again under load: every handshake of every moment is trusted."""
+    seen = [kept.authorities()]
+    with load(handshakes=4) as pressing:
+        for _ in range(rotations):
+            list(rotate(kept))
+            guard.until_registered()
+            seen.append(kept.authorities())
+        pressing.go_on(1)
+
+    found = pressing.report
+    figure(f"{rotations} rotations", found.summary())
+    assert len({tuple(one) for one in seen}) == rotations + 1
+    assert (found.dropped, found.wrong, found.handshake_failures) == ([], [], [])
+
+
+@pytest.mark.parametrize("rotations", [pytest.param(1, id="1"), pytest.param(7, id="7", marks=pytest.mark.long)])
+def test_rotator_is_killed(
+    guard: RegisteringGuard, kept: Kept, load: Callable[..., Load], figure: Say, rotations: int
+) -> None:
+    """Whoever rotates is killed after each of its steps in turn: another goes on from there, and trust never breaks."""
+    kills: list[float] = []
+    with load(handshakes=4) as pressing:
+        for _ in range(rotations):
+            kills += [guard.kill_leader() for _ in rotate(kept)]
+            guard.until_ready()
+            guard.until_registered()
+        pressing.go_on(1)
+
+    found = pressing.report
+    figure(f"{rotations} rotations, rotator killed", [found.summary(), f"{len(kills)} kills"])
+    assert len(kills) == rotations * len(KILLED_AT)
+    assert (unverified(found), found.wrong) == ([], [])
+    assert after_kills(found, kills, seconds=5) == []
+
+
+JUNK = b"-----BEGIN CERTIFICATE-----\n" + b"A" * 1_000_000  # a Secret holds a MiB
+DAMAGES: dict[str, Callable[[dict[str, str]], dict[str, str]]] = {
+    "emptied": lambda _: {},
+    "truncated": lambda data: data | {"tls.crt": data["tls.crt"][: len(data["tls.crt"]) // 8 * 4]},
+    "mismatched": lambda data: data | {"tls.key": data["ca.key"]},
+    "authority without key": lambda data: {key: text for key, text in data.items() if key != "ca.key"},
+    "junk": lambda data: data | {"ca.crt": base64.b64encode(JUNK).decode()},
+}
+
+
+@pytest.mark.parametrize("damage", ["deleted", *DAMAGES])
+def test_secret_lost(guard: RegisteringGuard, kept: Kept, load: Callable[..., Load], figure: Say, damage: str) -> None:
+    """Whatever becomes of the Secret, the same authority is put back from memory, and nobody notices."""
+    before = kept.authorities()
+    with load(handshakes=4) as pressing:
+        pressing.go_on(1)
+        began = time.monotonic()
+        if damage == "deleted":
+            kept.delete()
+        else:
+            kept.replace(DAMAGES[damage](kept.data()))
+        wait_until(lambda: is_whole(kept), f"the Secret that was {damage}", seconds=REPAIRED_SECONDS)
+        took = time.monotonic() - began
+        guard.until_registered()
+        pressing.go_on(1)
+
+    found = pressing.report
+    figure(f"Secret {damage}", [found.summary(), f"whole again after {took:.1f} s"])
+    assert set(before) <= set(kept.authorities())
+    assert (found.dropped, found.wrong, found.handshake_failures) == ([], [], [])
+
+
+def is_whole(kept: Kept) -> bool:
+    """Say whether the Secret has its keys, and they are of a length that they can have."""
+    data = kept.data()
+    return {"ca.crt", "ca.key", "tls.crt", "tls.key"} <= data.keys() and len(data["ca.crt"]) < 20_000 and fits(data)
+
+
+def fits(data: dict[str, str]) -> bool:
+    """Say whether certificate and key of the serving pair belong together."""
+    try:
+        certificate = x509.load_pem_x509_certificate(base64.b64decode(data["tls.crt"]))
+        key = load_pem_private_key(base64.b64decode(data["tls.key"]), password=None)
+    except ValueError:
+        return False
+    return certificate.public_key() == key.public_key()
+
+
+@pytest.mark.parametrize("wipes", [pytest.param(3, id="3"), pytest.param(20, id="20", marks=pytest.mark.long)])
+def test_bundle_wiped(guard: RegisteringGuard, kept: Kept, load: Callable[..., Load], figure: Say, wipes: int) -> None:
+    """Another manager takes the caBundle away every five seconds: it is put back each time, within two seconds."""
+    assert kept.phase() is Phase.RESTING
+    took, times = [], []
+    with load() as pressing:
+        for _ in range(wipes):
+            pressing.go_on(WIPED_EACH_SECONDS)
+            times.append(time.time())
+            began = time.monotonic()
+            guard.wipe()
+            guard.until_registered()
+            took.append(time.monotonic() - began)
+        pressing.go_on(2)
+
+    found = pressing.report
+    figure(f"caBundle wiped {wipes} times", [found.summary(), f"back after {max(took):.1f} s at most"])
+    assert found.wrong == []
+    assert after_kills(found, times, seconds=max(took) + 1) == []
+    assert max(took) <= REPAIRED_SECONDS
+
+
+@pytest.mark.parametrize("times", [pytest.param(3, id="3"), pytest.param(10, id="10", marks=pytest.mark.long)])
+def test_manifests_applied_again(
+    guard: RegisteringGuard, kept: Kept, load: Callable[..., Load], figure: Say, times: int
+) -> None:
+    """Applying the manifests again and again, in both ways, resets nothing of what the service has registered."""
+    before = guard.entries()
+    with load() as pressing:
+        for _ in range(times):
+            guard.apply()
+            guard.apply("--server-side", "--force-conflicts")
+        pressing.go_on(1)
+
+    found = pressing.report
+    figure(f"manifests applied {times} times more, each way", found.summary())
+    assert kept.phase() is Phase.RESTING
+    assert guard.entries() == before
+    assert (found.dropped, found.wrong) == ([], [])
+
+
+@pytest.mark.usefixtures("kept")
+def test_configuration_deleted(machine: Machine, guard: RegisteringGuard, load: Callable[..., Load]) -> None:
+    """A configuration that is deleted stays deleted: that is the way out. Applied again, it is registered again."""
+    counted = uncalled(machine)
+    machine.must("delete", "validatingwebhookconfiguration,mutatingwebhookconfiguration", "eem-guardrail")
+    hold(lambda: guard.entries() == [], "nothing registered", seconds=STAYS_SECONDS)
+    guard.apply_configurations()
+    guard.until_registered()
+    with load() as pressing:
+        pressing.go_on(2)
+
+    assert uncalled(machine) == counted
+    assert (pressing.report.dropped, pressing.report.wrong) == ([], [])
+
+
+@pytest.mark.parametrize("starts", [pytest.param(1, id="1"), pytest.param(20, id="20", marks=pytest.mark.long)])
+def test_first_start(machine: Machine, guard: RegisteringGuard, figure: Say, starts: int) -> None:
+    """Ten replicas that start at once where there is nothing make one authority among them."""
+    replicas = len(guard.replicas())
+    took = []
+    for _ in range(starts):
+        guard.take_away()
+        machine.must("delete", "validatingwebhookconfiguration,mutatingwebhookconfiguration", "eem-guardrail")
+        guard.kept.delete()
+        guard.apply_configurations()
+        made = secrets_made(machine)
+        began = time.monotonic()
+        guard.scale(MANY)
+        took.append(time.monotonic() - began)
+        guard.until_registered()
+
+        assert len(guard.ready()) == MANY
+        assert len(guard.kept.authorities()) == 1
+        assert secrets_made(machine) == made + 1
+    guard.scale(replicas)
+    figure(f"{starts} first starts of {MANY}", f"all ready after {max(took):.1f} s at most")
+
+
+def secrets_made(machine: Machine) -> int:
+    """Count the Secrets that the service has made."""
+    asked = asked_by_the_service(machine)
+    return sum((one.verb, one.resource, one.status) == ("create", "secrets", 201) for one in asked)

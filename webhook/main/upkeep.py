@@ -1,0 +1,158 @@
+"""
+Let the service keep what it stands on: its certificates, and its registration with the API server.
+
+Whoever leads writes; everyone serves, and serving waits for none of this.
+"""
+
+import os
+import secrets
+import socket
+from dataclasses import dataclass
+from datetime import timedelta
+
+from certs.authority import service_names
+from certs.keeper import ConflictError, Keeper, StoreError, Surroundings
+from certs.material import Material
+from certs.renewal import Lifetimes
+from webhook.cluster import ApiClient, Reachability, Reflector
+from webhook.cluster.events import Recorder
+from webhook.cluster.lease import Election
+from webhook.cluster.observed import Observed
+from webhook.cluster.secrets import SECRETS, SecretStore
+from webhook.main.service import Service
+from webhook.registration import MUTATING, NAME, NAMESPACE, VALIDATING, Heartbeat, OwnEndpoint, Registrar, Sources
+from webhook.registration.entries import bundles
+from webhook.server import Check
+from webhook.server.upkeep import Upkeep, UpkeepCollector
+from webhook.settings import Settings
+
+SECRET_NAME = "eem-guardrail-tls"  # noqa: S105  where the secret is, not what it is
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shared:
+    """What all parts of the upkeep use."""
+
+    service: Service
+    client: ApiClient
+    reach: Reachability
+    election: Election
+    validating: Observed
+    mutating: Observed
+
+    def watch(self, observed: Observed) -> None:
+        """Keep one object up to date."""
+        reflector = Reflector(observed.resource, self.client, observed, selection=observed.selection, reach=self.reach)
+        self.service.background.append(reflector.run)
+
+    def published(self) -> list[bytes] | None:
+        """Give the caBundle of every entry of ours as the API server shows it; None while that is not known."""
+        configurations = (self.validating, self.mutating)
+        if not all(one.synced for one in configurations):
+            return None
+        return [bundle for one in configurations if one.current for bundle in bundles(one.current)]
+
+
+def keep_up(service: Service, settings: Settings, reach: Reachability) -> dict[str, Check]:
+    """
+    Begin what a service in a cluster keeps, and give what people should know of it, by name.
+
+    With a folder of certificates (`--tls-dir`) those are somebody else's; with `--register off` so is the
+    registration; with both there is nothing to keep.
+    """
+    owns_certificates = settings.tls_dir is None
+    if service.client is None or not (owns_certificates or settings.register):
+        return {}
+    replica = os.environ.get("HOSTNAME") or socket.gethostname()
+    # The token makes a name that never comes back: after a restart the Lease is another's, and that must show.
+    identity = f"{replica}_{secrets.token_hex(4)}"
+    shared = Shared(
+        service=service,
+        client=service.client,
+        reach=reach,
+        election=Election(service.client, namespace=NAMESPACE, name=NAME, identity=identity),
+        validating=Observed(VALIDATING, NAME),
+        mutating=Observed(MUTATING, NAME),
+    )
+    for observed in (shared.validating, shared.mutating):
+        shared.watch(observed)
+    keeper = _keep_certificates(shared, settings) if owns_certificates else None
+    registrar, heartbeat = _keep_registration(shared, settings, keeper, replica) if settings.register else (None, None)
+    service.background.append(shared.election.run)
+    service.metrics.registry.register(
+        UpkeepCollector(Upkeep(leads=lambda: shared.election.leads, registrar=registrar, heartbeat=heartbeat))
+    )
+    notes: dict[str, Check] = {}
+    if keeper is not None:
+        notes["certificates"] = keeper.problem
+    if registrar is not None:
+        notes["registration"] = registrar.problem
+    return notes
+
+
+def _keep_certificates(shared: Shared, settings: Settings) -> Keeper:
+    """Make the service's own certificates, in a Secret that all replicas share."""
+    certificate, metrics = shared.service.certificate, shared.service.metrics
+    secret = Observed(SECRETS, SECRET_NAME, namespace=NAMESPACE)
+
+    def install(material: Material) -> None:
+        certificate.install(material.leaf.certificate_pem(), material.leaf.key_pem(), material.bundle_pem)
+        if material.signer is not None:
+            ends = material.signer.certificate.not_valid_after_utc
+            metrics.certificate_not_after.labels("authority").set(ends.timestamp())
+
+    keeper = Keeper(
+        Surroundings(
+            secrets=SecretStore(
+                shared.client, namespace=NAMESPACE, name=SECRET_NAME, conflict=ConflictError, failure=StoreError
+            ),
+            published=shared.published,
+            leads=lambda: shared.election.leads,
+            install=install,
+            count=metrics.certificate_reload_errors.inc,
+        ),
+        namespace=NAMESPACE,
+        name=SECRET_NAME,
+        names=service_names(NAME, NAMESPACE),
+        lifetimes=Lifetimes(
+            ca=timedelta(seconds=settings.ca_seconds),
+            leaf=timedelta(seconds=settings.leaf_seconds),
+            propagation_seconds=settings.propagation_seconds,
+        ),
+    )
+
+    def look() -> None:
+        if secret.synced:
+            keeper.seen(secret.current)
+
+    secret.subscribe(look)
+    for announcing in (shared.validating, shared.mutating, shared.election):
+        announcing.subscribe(keeper.poke)
+    shared.watch(secret)
+    shared.service.background.append(keeper.run)
+    return keeper
+
+
+def _keep_registration(
+    shared: Shared, settings: Settings, keeper: Keeper | None, replica: str
+) -> tuple[Registrar, Heartbeat]:
+    """Keep both webhook configurations as they should be."""
+    store = shared.service.store
+    heartbeat = Heartbeat(shared.client)
+    recorder = Recorder(shared.client, instance=replica)
+    registrar = Registrar(
+        shared.client,
+        validating=shared.validating,
+        mutating=shared.mutating,
+        heartbeat=heartbeat,
+        recorder=recorder,
+        failure_policy=settings.failure_policy,
+        sources=Sources(
+            leads=lambda: shared.election.leads,
+            bundle=None if keeper is None else lambda: keeper.bundle,
+            namespaces=lambda: frozenset(store.snapshot.eem) if store.has_synced else None,
+            answers=OwnEndpoint(settings.bind, settings.https_port).problem,
+        ),
+    )
+    shared.service.background.extend((registrar.run, recorder.run))
+    return registrar, heartbeat
