@@ -24,11 +24,11 @@ from webhook.registration.entries import (
     bundles,
     drift,
     find_entry,
-    has_strays,
     is_written,
     policy_entry,
     registered_namespaces,
     wanted_namespaces,
+    with_strays_taken_over,
 )
 from webhook.server import WEBHOOKS
 
@@ -136,14 +136,30 @@ def test_a_bundle_is_written_whatever_else_the_entry_says() -> None:
     assert not is_written(found, bundle_entries(found, b"another"))
 
 
-def test_a_condition_of_somebody_elses_is_a_stray() -> None:
-    """A condition that is added to the own entry could turn it off, and an apply alone would leave it."""
+def test_conditions_of_others_are_taken_over_with_another_value() -> None:
+    """A condition that is added to the own entry is applied once with an expression that is not theirs."""
     entry = policy_entry([], BUNDLE, "Fail")
-    with_stray = {**entry, "matchConditions": [*entry["matchConditions"], {"name": "never", "expression": "false"}]}
+    strays = [{"name": "never", "expression": "false"}, {"name": "always", "expression": "true"}]
+    found = configuration(VALIDATING, {**entry, "matchConditions": [*entry["matchConditions"], *strays]})
+    partial = {"name": INSTANCES, "clientConfig": {"caBundle": encoded(BUNDLE)}}
 
-    assert not has_strays(configuration(VALIDATING, entry))
-    assert not has_strays(configuration(VALIDATING))
-    assert has_strays(configuration(VALIDATING, with_stray))
+    taken = with_strays_taken_over(found, [entry, partial])
+
+    assert taken is not None
+    assert taken[0]["matchConditions"][-2:] == [
+        {"name": "never", "expression": "true"},
+        {"name": "always", "expression": "true && true"},
+    ]
+    assert taken[1] == partial
+    assert not is_written(found, [entry])
+
+
+def test_without_conditions_of_others_nothing_is_taken_over() -> None:
+    """Neither an entry as it should be nor a missing one has any."""
+    entry = policy_entry([], BUNDLE, "Fail")
+
+    assert with_strays_taken_over(configuration(VALIDATING, entry), [entry]) is None
+    assert with_strays_taken_over(configuration(VALIDATING), [entry]) is None
 
 
 @pytest.mark.parametrize(

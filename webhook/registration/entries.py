@@ -94,6 +94,7 @@ _POLICY_CONDITIONS: Final = (
     },
 )
 _POLICY_CONDITION_NAMES: Final = frozenset(condition["name"] for condition in _POLICY_CONDITIONS)
+_HARMLESS: Final = ("true", "true && true")  # what a condition of others becomes, until it goes
 _EEM_CONDITIONS: Final = (
     {"name": "not-terminating", "expression": "!has(object.metadata.deletionTimestamp)"},
     {"name": "spec-changes", "expression": 'request.operation != "UPDATE" || object.?spec != oldObject.?spec'},
@@ -184,10 +185,22 @@ def is_written(configuration: Json, entries: Iterable[Json]) -> bool:
     return all(_holds(find_entry(configuration, entry["name"]), entry) for entry in entries)
 
 
-def has_strays(configuration: Json) -> bool:
-    """Say whether the entry for NetworkPolicies has conditions of others: an apply alone would leave them."""
-    entry = find_entry(configuration, POLICIES) or {}
-    return not {one.get("name") for one in entry.get("matchConditions") or ()} <= _POLICY_CONDITION_NAMES
+def with_strays_taken_over(configuration: Json, entries: Sequence[Json]) -> list[Json] | None:
+    """
+    Give *entries* with the conditions that others have put into the entry for NetworkPolicies; None without any.
+
+    One such condition can turn the entry off, and an apply that leaves it out leaves it there: it is another's. So it
+    is applied once with an expression that is not theirs, which makes it the service's alone, and left out next.
+    """
+    found = (find_entry(configuration, POLICIES) or {}).get("matchConditions") or ()
+    strays = [one for one in found if one.get("name") not in _POLICY_CONDITION_NAMES]
+    if not strays:
+        return None
+    taken = [{"name": one["name"], "expression": _HARMLESS[one.get("expression") == _HARMLESS[0]]} for one in strays]
+    return [
+        {**entry, "matchConditions": [*entry["matchConditions"], *taken]} if entry["name"] == POLICIES else entry
+        for entry in entries
+    ]
 
 
 def find_entry(configuration: Json | None, name: str) -> Json | None:

@@ -17,7 +17,7 @@ from webhook.cluster.client import ApiClient
 from webhook.cluster.errors import ApiError, ClusterError
 from webhook.cluster.observed import Observed
 from webhook.cluster.pace import Backoff, Clock, Delays
-from webhook.registration.entries import NAME, POLICIES, apply_body, find_entry, has_strays, is_written
+from webhook.registration.entries import NAME, apply_body, is_written, with_strays_taken_over
 from webhook.registration.pace import Pace
 
 _log: Final = logging.getLogger(__name__)
@@ -61,8 +61,7 @@ class Upkeep:
         if configuration is None or not entries:
             return
         now = self._clock.monotonic()
-        strays = has_strays(configuration)
-        if is_written(configuration, entries) and not strays:
+        if is_written(configuration, entries):
             self._pace.kept(now)
             self.problem = None
             return
@@ -75,11 +74,9 @@ class Upkeep:
         if now < self._retry_at and self._conflict_at in {None, version}:
             return
         try:
-            if strays:
-                # What others put into the own entry is taken over first; what is then left out, goes.
-                found = find_entry(configuration, POLICIES)
-                own = [found if found and entry["name"] == POLICIES else entry for entry in entries]
-                configuration = await self._apply(configuration, own)
+            taken_over = with_strays_taken_over(configuration, entries)
+            if taken_over is not None:
+                configuration = await self._apply(configuration, taken_over)
             await self._apply(configuration, entries)
         except ClusterError as error:
             self._failed(error, version)
