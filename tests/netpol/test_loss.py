@@ -183,6 +183,13 @@ def test_nothing_is_lost(before: Sources, after: Sources, universe: Universe) ->
             id="no pod has loopback",
         ),
         pytest.param(
+            sources_of(ALL_V4),
+            NOBODY,
+            Universe(ipblock_matches_pods="yes"),
+            sure(ANY_POD),
+            id="a pod has some address, wherever it is",
+        ),
+        pytest.param(
             sources_of(WEB, b.block(PODS_CIDR)),
             sources_of(b.block(PODS_CIDR)),
             TOLD,
