@@ -241,6 +241,14 @@ def test_a_search_that_is_given_up() -> None:
     assert worst(lost_from_anywhere, EVERYONE, Sources(terms=many), NO) == sure(AddressWitness(cidr="32.0.0.0/3"))
 
 
+def test_more_blocks_than_the_effort_allows() -> None:
+    """Where there are too many blocks to look at, it is not decided whether one of their addresses is lost."""
+    office = sources_of(OFFICE, b.block("198.51.100.0/24"))
+
+    assert lost_from_anywhere(office, NOBODY, NO, Effort(left=1)) == (perhaps(BOUND_CLAUSE),)
+    assert lost_from_anywhere(office, NOBODY, NO, Effort())[0].decided
+
+
 @pytest.mark.parametrize(
     ("before", "after", "universe", "loss"),
     [
