@@ -450,7 +450,6 @@ UNTRIED: dict[str, dict[str, int]] = {
         "netpol.loss._pods_by_address": 1,
         "netpol.loss.lost_from_some": 1,
         "netpol.search._solve": 1,
-        "netpol.search._split": 2,
         "netpol.sources.of_rules": 1,
         "netpol.universe._may_be_pods_only": 1,
     },

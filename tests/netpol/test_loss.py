@@ -183,6 +183,13 @@ def test_nothing_is_lost(before: Sources, after: Sources, universe: Universe) ->
             id="no pod has loopback",
         ),
         pytest.param(
+            sources_of(ALL_V4),
+            NOBODY,
+            Universe(ipblock_matches_pods="yes"),
+            sure(ANY_POD),
+            id="a pod has some address, wherever it is",
+        ),
+        pytest.param(
             sources_of(WEB, b.block(PODS_CIDR)),
             sources_of(b.block(PODS_CIDR)),
             TOLD,
@@ -232,6 +239,14 @@ def test_a_search_that_is_given_up() -> None:
 
     assert worst(lost_from_anywhere, EVERYONE, after, NO) == perhaps(BOUND_CLAUSE)
     assert worst(lost_from_anywhere, EVERYONE, Sources(terms=many), NO) == sure(AddressWitness(cidr="32.0.0.0/3"))
+
+
+def test_more_blocks_than_the_effort_allows() -> None:
+    """Where there are too many blocks to look at, it is not decided whether one of their addresses is lost."""
+    office = sources_of(OFFICE, b.block("198.51.100.0/24"))
+
+    assert lost_from_anywhere(office, NOBODY, NO, Effort(left=1)) == (perhaps(BOUND_CLAUSE),)
+    assert lost_from_anywhere(office, NOBODY, NO, Effort())[0].decided
 
 
 @pytest.mark.parametrize(

@@ -164,14 +164,13 @@ def _in_world(
     had = world.with_policy(change.old)
     lost = lost_from_anywhere if requirement.sources == "anywhere" else lost_from_some
     losses = lost(had, has, universe, effort)
-    if any(not loss.decided and not loss.why_undecided for loss in losses):
-        raise ValueError("a loss is decided, or it says why it is not")
+    surely = [loss for loss in losses if loss.decided]
     missing = lost(EVERYONE, has, universe, effort) if losses == () else ()
     return (
         Finding(
             requirement=requirement,
             subject=world.subject,
-            loss=None if losses == () else losses[0],
+            loss=None if losses == () else (*surely, *losses)[0],
             broken=any(loss.decided for loss in missing),
             only_pods=requirement.component is Component.OPERATOR and losses == () and only_pods_left(had, has),
             before=had,

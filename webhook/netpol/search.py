@@ -106,8 +106,7 @@ class Search:
             found = self._solve(held, rest)
             if found != ():
                 return (found[0] | {key: cells[held]},)
-            if len(failed) < MOST_COMPARED:
-                failed.append(held)
+            failed = [*failed, held][:MOST_COMPARED]
         return ()
 
     def _follow(self, terms: int, domains: Domains, chosen: Chosen) -> tuple[_Left, ...]:
