@@ -241,7 +241,9 @@ class World:
     def __init__(self, *, replicas: int = 1, lifetimes: Lifetimes = FAST, seed: int = 0) -> None:
         self.loop = SimulatedLoop()
         self.failures: list[BaseException] = []
-        self.loop.set_exception_handler(lambda _loop, told: self.failures.append(told["exception"]))
+        self.loop.set_exception_handler(
+            lambda _loop, told: self.failures.append(told.get("exception") or AssertionError(told))
+        )
         self.rng = random.Random(seed)
         self.lifetimes = lifetimes
         self.register_seconds = 0.25  # between two looks of the registrar

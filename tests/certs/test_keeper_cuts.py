@@ -33,7 +33,7 @@ def rotate(cut: Cut, *, others_lead: bool) -> World:
     world = World(replicas=3)
     world.store.latency_seconds = 0.02
     for number, each in enumerate(world.replicas):
-        each.watch_lag, each.view_lag, each.publish_lag = 0.1 * number, 0.2 * number, 0.1
+        each.watch_lag, each.view_lag, each.publish_lag = 0.1 * number, 0.2 * number, 0.6
     world.start()
     world.run_until(lambda: all(each.served for each in world.replicas) and all(world.entries))
     first = world.store.material().bundle[0]

@@ -173,6 +173,6 @@ class Keepers(RuleBasedStateMachine):
 
 
 Keepers.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestKeepers = Keepers.TestCase
