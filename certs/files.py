@@ -9,49 +9,51 @@ belong together, as the server does.
 import os
 import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from certs.authority import CertificateError, KeyPair, load_pair
-from certs.bundle import MAX_BUNDLE_BYTES, bundle_from_pem, bundle_to_pem
+from certs.authority import CertificateError, KeyPair
+from certs.bundle import MAX_BUNDLE_BYTES
+from certs.material import CA_CERTIFICATE, CA_KEY, CERTIFICATE, ENTRIES, KEY, NEXT_KEY, RETIRED, Material, read_parts
 
-CA_CERTIFICATE = "ca.crt"
-CA_KEY = "ca.key"
-CERTIFICATE = "tls.crt"
-KEY = "tls.key"
+_OPTIONAL = (NEXT_KEY, RETIRED)  # there only during a rotation
+
 _PRIVATE = 0o600  # keys: the owner alone
 _PUBLIC = 0o644  # certificates are sent to everyone who connects
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Directory:
-    """The four files of one installation."""
+    """The files of one installation: four, and two more during a rotation."""
 
     path: Path
 
     def existing(self) -> tuple[str, ...]:
-        """List which of the four files are there."""
-        names = (CA_CERTIFICATE, CA_KEY, CERTIFICATE, KEY)
-        return tuple(name for name in names if (self.path / name).exists())
+        """List which of the files are there."""
+        return tuple(name for name in ENTRIES if (self.path / name).exists())
 
-    def authority(self) -> KeyPair:
+    def material(self) -> Material:
         """
-        Read the authority that signs: of the bundle, the certificate that the key belongs to.
+        Read everything; the serving certificate may be from an authority that is not in the bundle.
 
         Raises:
-            CertificateError: a file is unreadable, or the key belongs to none of the bundle's certificates.
+            CertificateError: a file is missing or unreadable, or a key belongs to no certificate.
         """
-        bundle = bundle_from_pem(self._read(CA_CERTIFICATE))
-        key_pem = self._read(CA_KEY)
-        for certificate in bundle:
-            with suppress(CertificateError):
-                return load_pair(bundle_to_pem([certificate]), key_pem)
-        raise CertificateError(f"{self.path / CA_KEY} belongs to no certificate of {self.path / CA_CERTIFICATE}")
+        there = (entry for entry in ENTRIES if entry not in _OPTIONAL or (self.path / entry).exists())
+        return read_parts({entry: self._read(entry) for entry in there})
 
-    def serving_pair(self) -> KeyPair:
-        """Read the serving certificate and its key."""
-        return load_pair(self._read(CERTIFICATE), self._read(KEY))
+    def write(self, material: Material) -> None:
+        """Store everything that has changed, and remove what belongs to no rotation any more."""
+        entries = material.entries()
+        changed = {
+            entry: content
+            for entry, content in entries.items()
+            if not (self.path / entry).exists() or self._read(entry) != content
+        }
+        self._write(changed)
+        for entry in _OPTIONAL:
+            if entry not in entries:
+                (self.path / entry).unlink(missing_ok=True)
 
     def write_authority(self, authority: KeyPair) -> None:
         """Store a new authority, alone in its bundle."""

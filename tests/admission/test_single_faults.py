@@ -315,13 +315,15 @@ class Decision:
         self._eem = modules["webhook.eem"]
         self._pending = modules["webhook.admission.decide"].pending_change
         self._in_flight = modules["webhook.admission.inflight"].InFlight
-        self._forget = modules["webhook.admission.options"].pod_ranges.cache_clear
+        review = modules["webhook.admission.review"]
+        self._remembering = (modules["webhook.admission.options"].pod_ranges, review._kind, review._resource)  # noqa: SLF001
 
     def ready(self, case: Case) -> Callable[[], bool]:
         """Give what judges a case once: on a snapshot of its own, so that nothing is known from before."""
         snapshot = self._eem.EemSnapshot.from_objects(case.objects)
         options = self._admission.Options(**case.options)
-        self._forget()
+        for function in self._remembering:
+            function.cache_clear()
         in_flight = self._in_flight()
         for new, old in case.earlier:
             request = self._admission.decode_review(body(review(new, old)))
@@ -347,7 +349,7 @@ class Decision:
 
 @pytest.fixture(scope="module")
 def decision() -> Iterator[Decision]:
-    parts = ("decide", "inflight", "options")
+    parts = ("decide", "inflight", "options", "review")
     names = ("webhook.admission", "webhook.eem", *(f"webhook.admission.{part}" for part in parts))
     with switched(*names) as (board, modules):
         yield Decision(board, dict(zip(names, modules, strict=True)))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 from cryptography import x509
 
@@ -156,7 +156,7 @@ class Replica:
         await self.point("replace answered")
 
     async def point(self, what: str) -> None:
-        """A place where the process may die or another may come first."""
+        """Pass a place where the process may die or another may come first."""
         self.world.passed(self, what)
         await asyncio.sleep(0)
 
@@ -307,7 +307,7 @@ class World:
         self.loop.run_until_complete(end())
         self.loop.close()
 
-    def __enter__(self) -> "World":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:

@@ -1,5 +1,6 @@
 """The certificate tool, run on real directories."""
 
+import json
 import os
 import runpy
 import stat
@@ -10,9 +11,12 @@ from pathlib import Path
 import pytest
 from certificate_builders import authority, openssl, pair
 
-from certs import KeyPair, load_pair
+from certs import KeyPair, Lifetimes, load_pair
+from certs.by_hand import rotate
 from certs.cli import main
 from certs.files import Directory
+from certs.material import new_material
+from certs.secret import material_of, requested_rotation
 
 
 def contents(directory: Path) -> dict[str, bytes]:
@@ -118,7 +122,9 @@ def test_the_signer_is_found_in_a_bundle(tmp_path: Path) -> None:
     write(tmp_path, ca, pair(ca, now=now))
     (tmp_path / "ca.crt").write_bytes(other.certificate_pem() + ca.certificate_pem())
 
-    assert Directory(path=tmp_path).authority().certificate == ca.certificate
+    signer = Directory(path=tmp_path).material().signer
+    assert signer is not None
+    assert signer.certificate == ca.certificate
     assert main(["renew", "--out", str(tmp_path), "--force"]) == 0
 
 
@@ -128,7 +134,7 @@ def test_the_signer_is_found_in_a_bundle(tmp_path: Path) -> None:
         ("ca.crt", None, "ca.crt: No such file"),
         ("tls.key", None, "tls.key: No such file"),
         ("tls.crt", b"nonsense", "cannot be read"),
-        ("ca.key", b"nonsense", "belongs to no certificate"),
+        ("ca.key", b"nonsense", "ca.key cannot be read"),
         ("tls.crt", b"x" * 65_537, "more than 65536 bytes"),
     ],
 )
@@ -160,3 +166,131 @@ def test_the_module_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         runpy.run_module("certs", run_name="__main__")
     assert ended.value.code == 0
     assert (tmp_path / "tls.key").exists()
+
+
+def test_the_authority_of_files_is_rotated_step_by_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`rotate-ca` makes a successor and its key, and says when to run it again; `show` tells the same."""
+    main(["init", "--out", str(tmp_path)])
+    before = contents(tmp_path)
+
+    assert main(["rotate-ca", "--out", str(tmp_path)]) == 0
+    after = contents(tmp_path)
+    assert {name for name in after if after[name] != before.get(name)} == {"ca.crt", "ca-next.key"}
+    assert stat.S_IMODE((tmp_path / "ca-next.key").stat().st_mode) == 0o600
+    assert "publish ca.crt everywhere" in capsys.readouterr().out
+    assert main(["rotate-ca", "--out", str(tmp_path)]) == 0
+    assert contents(tmp_path) == after
+    assert main(["show", "--out", str(tmp_path)]) == 0
+    assert "authority (signs next)" in capsys.readouterr().out
+
+
+def test_what_belongs_to_no_rotation_goes(tmp_path: Path) -> None:
+    """A rotation that has ended leaves the four files."""
+    now = datetime.now(UTC)
+    past = now - timedelta(days=10)
+    began = rotate(
+        new_material(("a.b",), now=past, lifetimes=Lifetimes()), now=past, lifetimes=Lifetimes(), force=False
+    )
+    assert began.material is not None
+    Directory(path=tmp_path).write(began.material)
+
+    assert main(["rotate-ca", "--out", str(tmp_path)]) == 0
+    assert set(contents(tmp_path)) == {"ca.crt", "ca.key", "tls.crt", "tls.key", "retired.crt"}
+    assert main(["rotate-ca", "--out", str(tmp_path)]) == 0
+    assert set(contents(tmp_path)) == {"ca.crt", "ca.key", "tls.crt", "tls.key"}
+
+
+KUBECTL = """#!{python}
+import json, pathlib, sys
+stored = pathlib.Path({stored!r})
+given = sys.argv[1:]
+pathlib.Path({called!r}).write_text(json.dumps(given))
+old = json.loads(stored.read_text()) if stored.exists() else None
+if "get" in given:
+    print(json.dumps(old) if old else "")
+    sys.exit()
+new = json.load(sys.stdin)
+if "create" in given and old:
+    sys.exit("Error from server (AlreadyExists)")
+if "replace" in given and new["metadata"].get("resourceVersion") != old["metadata"]["resourceVersion"]:
+    sys.exit("Error from server (Conflict)")
+new["metadata"]["resourceVersion"] = str(int((old or new)["metadata"].get("resourceVersion", 0)) + 1)
+stored.write_text(json.dumps(new))
+"""
+
+
+@pytest.fixture
+def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put a kubectl first that keeps one Secret in a file; tests/e2e asks the real one."""
+    place, program = tmp_path / "secret.json", tmp_path / "bin" / "kubectl"
+    program.parent.mkdir()
+    text = KUBECTL.format(python=sys.executable, stored=str(place), called=str(tmp_path / "called.json"))
+    program.write_text(text)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    return place
+
+
+SECRET = ("--secret", "guard/eem-guardrail-tls")
+
+
+def test_the_secret_is_made_shown_renewed_and_asked_to_rotate(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All four commands work on the cluster's Secret, each write on the version that was read."""
+    assert main(["show", *SECRET]) == 2
+    assert "there is no Secret guard/eem-guardrail-tls" in capsys.readouterr().err
+    assert main(["init", *SECRET, "--context=there", "--kubeconfig=file"]) == 0
+    assert "eem-guardrail.guard.svc" in capsys.readouterr().out
+    called = json.loads((stored.parent / "called.json").read_text())
+    assert called[:3] == ["--context=there", "--kubeconfig=file", "--namespace=guard"]
+    made = material_of(json.loads(stored.read_text()))
+    assert main(["show", *SECRET]) == 0
+    assert "rotation: no rotation" in capsys.readouterr().out
+    assert main(["renew", *SECRET]) == 0
+    assert "not due before" in capsys.readouterr().out
+    assert main(["renew", *SECRET, "--force"]) == 0
+    renewed = json.loads(stored.read_text())
+    assert main(["rotate-ca", *SECRET]) == 0
+    asked = json.loads(stored.read_text())
+
+    assert material_of(renewed).bundle == made.bundle
+    assert material_of(renewed).leaf.certificate != made.leaf.certificate
+    assert requested_rotation(asked) is not None
+    assert asked["data"] == renewed["data"]
+    assert asked["metadata"]["resourceVersion"] == "3"
+
+
+def test_a_secret_that_is_there_is_replaced_only_when_forced(stored: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Trust is not thrown away by mistake."""
+    main(["init", *SECRET])
+    before = stored.read_text()
+
+    assert main(["init", *SECRET]) == 2
+    assert "Secret guard/eem-guardrail-tls is there" in capsys.readouterr().err
+    assert stored.read_text() == before
+    assert main(["init", *SECRET, "--force"]) == 0
+    assert material_of(json.loads(stored.read_text())).bundle != material_of(json.loads(before)).bundle
+
+
+def test_what_kubectl_says_is_passed_on(
+    stored: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A refusal is told as it is; so is a kubectl that is not there, or says nothing."""
+    program = stored.parent / "bin" / "kubectl"
+    program.write_text("#!/bin/sh\necho 'Error from server (Forbidden)' >&2\nexit 1\n")
+    assert main(["show", *SECRET]) == 2
+    assert "kubectl: Error from server (Forbidden)" in capsys.readouterr().err
+    program.write_text("#!/bin/sh\nexit 3\n")
+    assert main(["show", *SECRET]) == 2
+    assert "it failed and did not say why" in capsys.readouterr().err
+    monkeypatch.setenv("PATH", str(stored.parent))
+    assert main(["show", *SECRET]) == 2
+    assert "kubectl: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wrong", ["name", "/name", "space/", "a/b/c"])
+def test_a_secret_has_a_namespace_and_a_name(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Anything else is a usage error."""
+    with pytest.raises(SystemExit) as ended:
+        main(["show", "--secret", wrong])
+    assert ended.value.code == 2
+    assert "is not NAMESPACE/NAME" in capsys.readouterr().err

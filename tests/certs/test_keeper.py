@@ -3,7 +3,6 @@
 import copy
 import logging
 import random
-import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -466,18 +465,6 @@ def test_a_secret_without_authority_key_is_served_and_rotated(worlds: Callable[.
     world.run_until(lambda: authority(hand) not in {each.authority for each in world.replicas}, seconds=200.0)
 
     assert world.store.material().retired == (hand.leaf.certificate,)
-
-
-def test_junk_of_a_megabyte_is_refused_in_little_time(worlds: Callable[..., World]) -> None:
-    """What the watch brings is looked at in far less than a twentieth of a second of work."""
-    world = running(worlds(lifetimes=WEEKS))
-    secret = copy.deepcopy(world.store.secret)
-    assert secret is not None
-    secret["data"]["ca.crt"] = "LS0t" * 350_000
-    began = time.process_time()
-    world.replicas[0].keeper.seen(secret)
-
-    assert time.process_time() - began < 0.05
 
 
 def test_what_is_known_at_the_start_is_nothing() -> None:

@@ -21,7 +21,7 @@ def material(*, now: datetime = NOW, lifetimes: Lifetimes = LIFETIMES) -> Materi
     return new_material(NAMES, now=now, lifetimes=lifetimes)
 
 
-def facts(
+def facts(  # noqa: PLR0913  each fact by its name
     now: datetime,
     *,
     trusted: dict[str, float] | None = None,
@@ -60,7 +60,7 @@ def done(action: Action, found: Material, known: Facts, lifetimes: Lifetimes = L
 
 
 def begun(now: datetime = NOW + 300 * DAY) -> Material:
-    """A rotation that has begun, with a fresh leaf."""
+    """Begin a rotation, with a fresh leaf."""
     young = material()
     fresh = done(Action.RENEW, young, facts(now))
     return done(Action.BEGIN, fresh, facts(now))

@@ -50,7 +50,10 @@ def test_what_is_not_ours_is_kept() -> None:
     before["metadata"]["annotations"] = {"theirs": "too"}
     after = changed_secret(before, NEWER)
 
-    assert after == {**before, "data": {**secret(data={})["data"], **new_secret("g", "n", NEWER)["data"], "theirs": "eA=="}}
+    assert after == {
+        **before,
+        "data": {**secret(data={})["data"], **new_secret("g", "n", NEWER)["data"], "theirs": "eA=="},
+    }
     assert "retired.crt" not in after["data"]
 
 

@@ -36,7 +36,7 @@ MODULES = (
     *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "webhook/netpol").glob("*.py")),
     *(f"webhook/admission/{name}.py" for name in DECISION),
 )
-TESTS = ("tests/netpol", "tests/admission")
+TESTS = ("tests/netpol", "tests/admission", "tests/oracle/test_settings.py")
 LEFT_OUT = "not single_faults"  # every call of the decision, thousands of times over
 PAIRS = 300
 """Pairs that the witness looks at where no test noticed anything: half a second."""

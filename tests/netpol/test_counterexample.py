@@ -163,6 +163,16 @@ def test_not_every_namespace_is_tried() -> None:
     assert smallest(witness(team="a"), WITH_TEAM, NOBODY, spaces[1:]) == example("bank")
 
 
+@pytest.mark.parametrize("left", [0, 1, 2, 4])
+def test_an_example_that_there_is_no_effort_for(left: int) -> None:
+    """Where the effort ends, the witness is shown as it was found: a true example, with a label too many."""
+    found = witness({"app": "x"}, team="a")
+
+    assert smallest_example(found, WITH_TEAM, NOBODY, EXISTING, Effort(left=left)) == example(
+        "any-namespace", {"app": "x"}, team="a"
+    )
+
+
 # Laws
 
 VALUE_SETS = st.sampled_from(

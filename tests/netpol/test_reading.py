@@ -110,3 +110,9 @@ def test_no_reader_ever_raises(value: object) -> None:
         reader(value, "x", faults)
 
         assert all(fault.field.startswith("x") for fault in faults.found)
+
+
+def test_a_text_that_just_fits_is_not_cut() -> None:
+    """A text of as many characters as there is room for stays whole; one more, and it is cut to that many."""
+    assert shorten("x" * 60) == "x" * 60
+    assert shorten("a" * 30 + "b" * 31) == "a" * 29 + "…" + "b" * 30

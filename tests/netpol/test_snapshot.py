@@ -163,6 +163,50 @@ def test_names_and_counts() -> None:
     }
 
 
+def test_one_object_is_found_by_its_kind() -> None:
+    """Only what was seen is found; a namespace is cluster-scoped."""
+    seen = [b.namespace("shop"), b.pod("p", "shop"), b.policy("n", "shop"), b.workload("w", "shop", kind="Job")]
+    snapshot = ClusterSnapshot.from_objects([*seen, b.pod("p")])
+    found = [
+        snapshot.find(kind, namespace, name)
+        for kind, namespace, name in (
+            ("Namespace", "", "shop"),
+            ("Pod", "shop", "p"),
+            ("NetworkPolicy", "shop", "n"),
+            ("Job", "shop", "w"),
+            ("Namespace", "", "eem"),
+            ("Pod", "shop", "q"),
+            ("Deployment", "shop", "w"),
+        )
+    ]
+
+    assert found[:4] == [snapshot.state("shop").namespace, *(parsed(one) for one in seen[1:])]
+    assert found[4:] == [None, None, None]
+
+
+OBJECTS = st.sampled_from(
+    [
+        *(b.namespace(name) for name in ("eem", "shop")),
+        *(b.pod(name, ips=[ip]) for name in ("a", "b") for ip in ("10.0.0.1", "fd00::1")),
+        *(b.pod(name, phase="Failed", ips=["fd00::1"]) for name in ("a", "b")),
+        *(b.workload("w", kind=kind) for kind in ("Deployment", "Job")),
+        *(b.policy("n", namespace) for namespace in ("eem", "shop")),
+        b.policy("n", ingress=[{}]),
+    ]
+)
+
+
+@given(st.lists(OBJECTS, max_size=12))
+def test_a_snapshot_made_at_once_is_the_one_made_step_by_step(objects: list[b.ApiObject]) -> None:
+    """Of several objects of one name the last counts, for their addresses too."""
+    known = [parsed(one) for one in objects]
+    step_by_step = ClusterSnapshot()
+    for one in known:
+        step_by_step = step_by_step.with_parsed(one)
+
+    assert ClusterSnapshot.from_parsed(known) == step_by_step
+
+
 # Addresses
 
 

@@ -8,6 +8,7 @@ from oracle.naive import Judgement, LabelSet, Requirement, Settings, judge
 from webhook.admission import (
     AdmissionRequest,
     Options,
+    Verdict,
     decide,
     decode_review,
     verdict_json,
@@ -48,8 +49,8 @@ def request_of(pair: Pair) -> AdmissionRequest:
     return decode_review(json.dumps(review).encode())
 
 
-def product_answer(pair: Pair) -> Answer:
-    """Give the product's answer: why nothing was judged, whether it allows, and what is lost or undecided."""
+def product_verdict(pair: Pair) -> Verdict:
+    """Give the product's verdict on a change."""
     settings = pair.settings
     families = settings.ip_families
     options = Options(
@@ -61,7 +62,13 @@ def product_answer(pair: Pair) -> Answer:
     )
     response = decide(request_of(pair), EemSnapshot.from_objects(pair.objects), options)
     assert response.verdict is not None
-    verdict = verdict_json(response.verdict)
+    assert response.allowed is response.verdict.allowed
+    return response.verdict
+
+
+def product_answer(pair: Pair) -> Answer:
+    """Give the product's answer: why nothing was judged, whether it allows, and what is lost or undecided."""
+    verdict = verdict_json(product_verdict(pair))
     found: Found = {}
     names: Names = {}
     for lost in verdict["lost"]:
@@ -76,7 +83,7 @@ def product_answer(pair: Pair) -> Answer:
         labels = None if lost["pods"]["assumed"] else frozenset(lost["pods"]["labels"].items())
         found.setdefault((requirement, outcome), set()).add(labels)
         names.setdefault((requirement, outcome), set()).update(lost["pods"]["names"])
-    return Answer(exempt=verdict["exempt"], allowed=response.allowed, found=found, names=names)
+    return Answer(exempt=verdict["exempt"], allowed=verdict["allowed"], found=found, names=names)
 
 
 def answer_of(judgement: Judgement, settings: Settings) -> Answer:

@@ -22,6 +22,8 @@ KILLED_AT = (Phase.TRUSTED, Phase.SIGNING, Phase.RESTING)
 WIPED_EACH_SECONDS = 5
 STAYS_SECONDS = 10
 MANY = 10
+DRIFTED = "ConfigurationDrift"
+TOLD_SECONDS = 60  # the Lease of a replica that was killed, and air
 
 
 @pytest.fixture
@@ -181,6 +183,20 @@ def test_manifests_applied_again(
     assert kept.phase() is Phase.RESTING
     assert guard.entries() == before
     assert (found.dropped, found.wrong) == ([], [])
+
+
+@pytest.mark.usefixtures("kept")
+def test_drift_is_told(guard: RegisteringGuard) -> None:
+    """What somebody changed of the manifests' own is left as it is and told in one Event, whoever leads."""
+    guard.drift()
+    (first,) = wait_until(lambda: guard.told(DRIFTED), "the Event about the drift", seconds=TOLD_SECONDS)
+    guard.kill_leader()
+    wait_until(lambda: guard.told(DRIFTED) != [first], "the Event to be written again", seconds=TOLD_SECONDS)
+    guard.until_ready()
+    guard.apply_configurations()
+    guard.until_registered()
+
+    assert len(guard.told(DRIFTED)) == 1
 
 
 @pytest.mark.usefixtures("kept")

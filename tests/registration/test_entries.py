@@ -11,6 +11,7 @@ import yaml
 from registration_builders import BUNDLE, configuration, encoded, shipped
 
 from webhook.admission.heartbeat import CANARY_NAMESPACE
+from webhook.registration.drift import drift
 from webhook.registration.entries import (
     DEFAULTS,
     INSTANCES,
@@ -22,7 +23,6 @@ from webhook.registration.entries import (
     bundle_entries,
     bundle_of,
     bundles,
-    drift,
     find_entry,
     is_written,
     policy_entry,

@@ -2,7 +2,9 @@
 
 import json
 import logging
+import os
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from server_builders import logged, post, review, running
 
 from webhook.admission import AdmissionRequest, AdmissionResponse, decode_review
-from webhook.server.logs import MAX_LINE, formatter, log_decision
+from webhook.server.logs import MAX_LINE, LineHandler, formatter, log_decision
 
 HOSTILE = 'a\r\n2027 ERROR forged\x1b[31m\u202e\u200b\x00\x85\u2028"} {"event": "forged" \ud800 \U0001f600'
 
@@ -112,6 +114,46 @@ def test_a_traceback_keeps_its_end() -> None:
 
     assert json.loads(line)["traceback"].endswith("RuntimeError: the cause")
     assert "\n" not in line
+
+
+def test_a_line_is_written_whole_however_little_is_taken_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe or terminal that takes a few bytes of a line gets the rest of it before the next."""
+    reading, writing = os.pipe()
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, content: write(descriptor, content[:7]))
+    handler = LineHandler(writing)
+    handler.setFormatter(formatter("json"))
+    for uid in ("u-1", "u-2"):
+        handler.handle(record(uid=uid))
+    os.close(writing)
+    with os.fdopen(reading) as lines:
+        uids = [json.loads(line)["uid"] for line in lines]
+
+    assert uids == ["u-1", "u-2"]
+
+
+def test_a_line_that_cannot_be_written_ends_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """Who listened has gone: the library's own complaint is all that comes of it."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    handler = LineHandler(writing)
+    handler.handle(record(uid="u"))
+    os.close(writing)
+
+    assert "BrokenPipeError" in capsys.readouterr().err
+
+
+def test_a_decision_is_a_record_like_any_other() -> None:
+    """Its time is now, and other formatters of the library can show it."""
+    asked = decode_review(review())
+    before = time.time()
+    with logged("webhook.decision", logging.Formatter("%(name)s %(levelname)s %(lineno)d %(message)s")) as log:
+        log_decision("w", asked, AdmissionResponse(allowed=True), 1.0)
+    made = log.records[0]
+
+    assert log.lines == ["webhook.decision INFO 0 decision"]
+    assert before <= made.created <= time.time()
+    assert 0 <= made.msecs < 1000
 
 
 async def test_what_users_write_reaches_the_log_only_as_fields() -> None:

@@ -8,22 +8,22 @@ from server_builders import PATH, Answer, Running, logged, post, review, running
 from webhook.admission import AdmissionRequest, AdmissionResponse
 from webhook.server.app import GATE
 
-CALLERS = 120
-COST_SECONDS = 0.02
-ASK = post(review(), path=f"{PATH}?timeout=1s")
+CALLERS = 80
+COST_SECONDS = 0.05
+ASK = post(review(), path=f"{PATH}?timeout=4s")
 
 
 async def slow(_request: AdmissionRequest) -> AdmissionResponse:
-    """Compute, as a judge does: nothing else can run meanwhile."""
-    end = time.thread_time() + COST_SECONDS
-    while time.thread_time() < end:
+    """Hold the event loop, as a judge that computes does: nothing else can run meanwhile."""
+    end = time.monotonic() + COST_SECONDS
+    while time.monotonic() < end:
         pass
     return AdmissionResponse(allowed=True)
 
 
 async def test_a_flood_is_cut_early_and_leaves_nothing_behind() -> None:
     """
-    Of reviews for 2.4 s of computing whose callers wait for 1 s, some are answered and the others sent away.
+    Of reviews that take 4 s together, none of which may wait for more than 2.4 s, some are answered, the others not.
 
     Who is sent away hears so before those who are judged are through, nobody is left without an answer, and the
     probes' port answers in the midst of it.
@@ -41,7 +41,7 @@ async def test_a_flood_is_cut_early_and_leaves_nothing_behind() -> None:
     async with running(slow) as server:
         await asyncio.gather(*(server.ask(ASK) for _ in range(20)))
         flood = [asyncio.create_task(one(server)) for _ in range(CALLERS)]
-        await until(lambda: bool(answers))
+        await asyncio.wait(flood, return_when=asyncio.FIRST_COMPLETED)
         alive = await server.get("/livez")
         seen = len(answers)
         found = await asyncio.gather(*flood)
@@ -69,7 +69,7 @@ async def test_callers_that_left_are_not_judged() -> None:
         callers = [await server.connect() for _ in range(CALLERS)]
         for number, caller in enumerate(callers):
             caller.writer.write(post(review(uid=f"gone-{number}"), path=f"{PATH}?timeout=30s"))
-        await until(lambda: bool(judged) and server.app[GATE].waiting > CALLERS / 2)
+        await until(lambda: bool(judged) and server.app[GATE].waiting > 10)
         for caller in callers:
             caller.writer.transport.abort()
         after = await server.ask(post(review(uid="after"), path=f"{PATH}?timeout=30s"))

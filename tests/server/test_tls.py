@@ -235,6 +235,25 @@ async def test_reload_errors_are_counted(tmp_path: Path) -> None:
     ) == pytest.approx(expiry)
 
 
+def test_a_pair_that_is_handed_over_and_cannot_be_used_is_counted_and_told_once() -> None:
+    """The old pair stays, each attempt counts, and one line says why; a good pair ends the complaint."""
+    shown = metrics()
+    source = CertificateSource(metrics=shown)
+    source.take(PAIR.certificate_pem(), PAIR.key_pem(), AUTHORITY.certificate_pem())
+    with logged("webhook.server.tls") as log:
+        for _ in range(3):
+            with pytest.raises(PairError, match="does not fit"):
+                source.take(PAIR.certificate_pem(), OTHER.key_pem())
+        source.count_fault()
+
+        assert [record.levelname for record in log.records] == ["ERROR"]
+    assert source.not_after == PAIR.certificate.not_valid_after_utc
+    assert source.ca_bundle == AUTHORITY.certificate_pem()
+    assert shown.registry.get_sample_value("eem_guardrail_certificate_reload_errors_total") == 4
+    source.take(OTHER.certificate_pem(), OTHER.key_pem())
+    assert source.not_after == OTHER.certificate.not_valid_after_utc
+
+
 async def test_unchanged_content_is_not_loaded_again(tmp_path: Path) -> None:
     """Files that are written again with the same content change nothing."""
     write(tmp_path, PAIR)

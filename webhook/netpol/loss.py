@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 
 from webhook.netpol.difference import PodWitness, difference
 from webhook.netpol.effort import BoundReachedError, Effort
-from webhook.netpol.intervals import holds, intersect, largest_network, subtract
+from webhook.netpol.intervals import holds, intersect, largest_network, subtract, union
 from webhook.netpol.labelspace import EVERY_POD
 from webhook.netpol.sources import NOBODY, Sources
 from webhook.netpol.sure import SURE, Answer
-from webhook.netpol.universe import UNICAST, Universe
+from webhook.netpol.universe import UNICAST, IPBlockMatchesPods, Universe
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,20 +76,37 @@ def _lost_from_anywhere(before: Sources, after: Sources, universe: Universe, eff
 
 
 def lost_from_some(before: Sources, after: Sources, universe: Universe, effort: Effort) -> tuple[Loss, ...]:
-    """Say whether *before* admits somebody and *after* nobody: what a requirement "from some source" can lose."""
+    """
+    Say whether *before* admits somebody and *after* nobody: what a requirement "from some source" can lose.
+
+    Each reading of an ipBlock is judged as a whole: a pod that none admits under one of them never was admitted there.
+    """
     if before == after:
         return ()
-    had = _admits_somebody(before, universe)
-    has = _admits_somebody(after, universe)
-    if had is Answer.NO or has is Answer.YES:
+    setting = universe.ipblock_matches_pods
+    readings: tuple[IPBlockMatchesPods, ...] = ("yes", "no") if setting == "unknown" else (setting,)
+    answers = [_last_is_lost(before, after, universe, reading) for reading in readings]
+    if answers == [Answer.NO] * len(readings):
         return ()
-    if had is Answer.YES and has is Answer.NO:
+    if answers == [Answer.YES] * len(readings):
         examples = lost_from_anywhere(before, NOBODY, universe, effort)
         return (Loss(decided=True, witness=examples[0].witness if examples else None),)
-    if Answer.UNSURE not in {had, has}:
-        raise TypeError("a set holds somebody, or nobody, or that is not known")
-    why = UNREADABLE_CLAUSE if after.unreadable else IPBLOCK_CLAUSE
+    if not {*answers} <= {*Answer}:
+        raise TypeError("somebody is lost, or nobody is, or that is not known")
+    why = UNREADABLE_CLAUSE if Answer.UNSURE in answers else IPBLOCK_CLAUSE
     return (Loss(decided=False, witness=None, why_undecided=why),)
+
+
+def _last_is_lost(before: Sources, after: Sources, universe: Universe, reading: IPBlockMatchesPods) -> Answer:
+    match _admits_somebody(before, universe, reading), _admits_somebody(after, universe, reading):
+        case (Answer.NO, _) | (_, Answer.YES):
+            return Answer.NO
+        case (Answer.YES, Answer.NO):
+            return Answer.YES
+        case (Answer.YES | Answer.UNSURE, Answer.NO | Answer.UNSURE):
+            return Answer.UNSURE
+        case neither:
+            raise TypeError(f"a set holds somebody, or nobody, or that is not known, but not {neither}")
 
 
 def only_pods_left(before: Sources, after: Sources) -> bool:
@@ -191,23 +208,15 @@ def _pods_by_address(
         yield (), False
 
 
-def _admits_somebody(sources: Sources, universe: Universe) -> Answer:
-    """Say whether the set holds anybody at all; unsure where that depends on what is not known."""
+def _admits_somebody(sources: Sources, universe: Universe, reading: IPBlockMatchesPods) -> Answer:
+    """Say whether the set holds anybody at all; unsure where only parts may that cannot be read."""
     if sources.everyone or sources.terms:
         return Answer.YES
-    outside = [
-        interval
-        for family in universe.families
-        for interval in intersect(universe.outside(family), sources.block(family))
-    ]
-    if outside != []:
-        return Answer.YES
-    if sources.unreadable:
-        return Answer.UNSURE
     pods = universe.pod_ranges or {}
-    inside = [
-        interval for family in universe.families for interval in intersect(pods.get(family, ()), sources.block(family))
-    ]
-    if inside == [] or universe.ipblock_matches_pods == "no":
-        return Answer.NO
-    return Answer.YES if universe.ipblock_matches_pods == "yes" else Answer.UNSURE
+    for family in universe.families:
+        reachable = universe.outside(family)
+        if reading == "yes":
+            reachable = union((*reachable, *pods.get(family, ())))
+        if [*intersect(reachable, sources.block(family))] != []:
+            return Answer.YES
+    return Answer.UNSURE if sources.unreadable else Answer.NO

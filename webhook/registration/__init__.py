@@ -4,8 +4,9 @@ Keep the service registered: what of the two webhook configurations is its own, 
 `entries` says what they should hold (pure), `registrar` makes it so, `heartbeat` proves that reviews arrive.
 """
 
+from webhook.registration.drift import Drift
 from webhook.registration.endpoint import OwnEndpoint
-from webhook.registration.entries import MUTATING, NAME, NAMESPACE, VALIDATING, Drift
+from webhook.registration.entries import MUTATING, NAME, NAMESPACE, VALIDATING
 from webhook.registration.heartbeat import Heartbeat
 from webhook.registration.registrar import Registrar, Sources
 

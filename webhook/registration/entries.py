@@ -11,9 +11,7 @@ list `webhooks` has the key `name`, `matchConditions` too; a LabelSelector and t
 
 import base64
 import binascii
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
@@ -50,7 +48,6 @@ DEFAULTS: Final = "defaults.eem-guardrail.io"
 NEVER_MATCHED: Final = frozenset({NAMESPACE, "kube-system"})
 _NAMESPACE_LABEL: Final = "kubernetes.io/metadata.name"
 _TIMEOUT_SECONDS: Final = 5  # a verdict takes milliseconds; a caller's own budget is 30 s and more
-_LONGEST_SHOWN: Final = 120
 
 
 def _entry(name: str, path: str, rule: Json, selector: Json, **fields: Any) -> Json:
@@ -250,7 +247,7 @@ def bundle_of(configuration: Json | None, name: str) -> bytes:
     """Give the caBundle of one entry; empty where it has none, or none that is base64."""
     entry = find_entry(configuration, name)
     try:
-        return base64.b64decode(_client_config(entry or {}).get("caBundle") or "", validate=True)
+        return base64.b64decode(client_config(entry or {}).get("caBundle") or "", validate=True)
     except (binascii.Error, ValueError):
         return b""
 
@@ -261,70 +258,8 @@ def bundles(configuration: Json) -> tuple[bytes, ...]:
     return tuple(bundle_of(configuration, name) for name in found if name in _OWN_NAMES)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Drift:
-    """
-    One difference between what the manifests ship and what the API server has.
-
-    Args:
-        field: `validatingwebhookconfigurations.webhooks[eem.eem-guardrail.io].failurePolicy`; one of few, for a
-            metric's label.
-        found: as JSON, shortened; `nothing` where there is nothing.
-        expected: the same, of the manifests.
-    """
-
-    field: str
-    found: str
-    expected: str
-
-    def __str__(self) -> str:
-        """Give one sentence."""
-        return f"{self.field} is {self.found}, not {self.expected}"
-
-
-def drift(observed: Json | None, resource: ResourceType) -> tuple[Drift, ...]:
-    """
-    Compare a configuration with what the manifests ship of it; the caBundle, and what others added, count for nothing.
-
-    Args:
-        observed: None where it is not there.
-    """
-    if observed is None:
-        return (Drift(field=resource.plural, found=_NOTHING, expected="there"),)
-    found: list[Drift] = []
-    for expected in SHIPPED[resource.kind]:
-        path = f"{resource.plural}.webhooks[{expected['name']}]"
-        entry = find_entry(observed, expected["name"])
-        if entry is None:
-            found.append(Drift(field=path, found=_NOTHING, expected="there"))
-            continue
-        has, ought = _without_trust(entry), _without_trust(expected)
-        # Only fields that the API knows: what a later version of it adds, with whatever default, is not drift.
-        found.extend(
-            Drift(field=f"{path}.{field}", found=_shown(has.get(field)), expected=_shown(ought.get(field)))
-            for field in sorted(ought.keys() | (has.keys() & _FURTHER_FIELDS))
-            if has.get(field) != ought.get(field)
-        )
-    return tuple(found)
-
-
-_NOTHING: Final = "nothing"
-_FURTHER_FIELDS: Final = frozenset({"matchConditions"})
-
-
-def _shown(value: object) -> str:
-    if value is None:
-        return _NOTHING
-    text = json.dumps(value, sort_keys=True)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 3]}..."
-
-
-def _without_trust(entry: Json) -> dict[str, Any]:
-    trustless = {key: value for key, value in _client_config(entry).items() if key != "caBundle"}
-    return {**entry, "clientConfig": trustless}
-
-
-def _client_config(entry: Json) -> Json:
+def client_config(entry: Json) -> Json:
+    """Give where an entry's calls go; empty where it says nothing that can be read."""
     config = entry.get("clientConfig")
     return config if isinstance(config, Mapping) else {}
 
@@ -336,7 +271,7 @@ def _trust(ca_bundle: bytes) -> dict[str, str]:
 def _holds(found: Json | None, wanted: Json) -> bool:
     if found is None:
         return False
-    trust, wanted_trust = _client_config(found), wanted["clientConfig"]
+    trust, wanted_trust = client_config(found), wanted["clientConfig"]
     return all(trust.get(key) == value for key, value in wanted_trust.items()) and all(
         _by_name(found.get(key)) == value if key == "matchConditions" else found.get(key) == value
         for key, value in _compared(wanted).items()

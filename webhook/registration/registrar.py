@@ -24,16 +24,15 @@ from webhook.cluster.client import ApiClient
 from webhook.cluster.events import Recorder
 from webhook.cluster.observed import Observed
 from webhook.cluster.pace import Clock
+from webhook.registration.drift import Drift, drift
 from webhook.registration.entries import (
     INSTANCES,
     POLICIES,
     SHIPPED,
-    Drift,
     FailurePolicy,
     bundle_entries,
     bundle_of,
     bundles,
-    drift,
     policy_entry,
     registered_namespaces,
     wanted_namespaces,

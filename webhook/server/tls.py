@@ -107,6 +107,24 @@ class CertificateSource:
         self._metrics.certificate_not_after.labels("serving").set(not_after.timestamp())
         log.info("serving certificate loaded", extra={"fields": {"notAfter": not_after.isoformat()}})
 
+    def take(self, certificate: bytes, key: bytes, ca: bytes = b"") -> None:
+        """
+        Serve with a pair that somebody else watches, as `install`; a fault is counted, and told once.
+
+        Raises:
+            PairError: it cannot be used; the one in use stays.
+        """
+        try:
+            self.install(certificate, key, ca)
+        except PairError as error:
+            self._complain(error)
+            raise
+        self._complaint = ""
+
+    def count_fault(self) -> None:
+        """Count a pair that was found to be unusable before it came here."""
+        self._metrics.certificate_reload_errors.inc()
+
     async def load(self) -> None:
         """
         Read the directory once, at start.
@@ -123,10 +141,7 @@ class CertificateSource:
         try:
             await self.load()
         except PairError as error:
-            self._metrics.certificate_reload_errors.inc()
-            if str(error) != self._complaint:  # the same fault is told once, not every ten seconds
-                log.error("the serving certificate was not replaced", extra={"fields": {"reason": str(error)}})  # noqa: TRY400  the fault is in the file
-            self._complaint = str(error)
+            self._complain(error)
             return False
         self._complaint = ""
         return True
@@ -136,6 +151,12 @@ class CertificateSource:
         while True:
             await asyncio.sleep(poll_seconds)
             await self.reload()
+
+    def _complain(self, error: PairError) -> None:
+        self.count_fault()
+        if str(error) != self._complaint:  # the same fault is told once, not every ten seconds
+            log.error("the serving certificate was not replaced", extra={"fields": {"reason": str(error)}})
+        self._complaint = str(error)
 
     def _read(self) -> PairFiles:
         if self._directory is None:

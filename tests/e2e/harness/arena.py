@@ -26,7 +26,7 @@ from harness.process import run
 # Registered with one replica, or (`both`) with the one that the user is named after. In `odd`, somebody else is asked,
 # too.
 GROUPS = {"one": 12, "two": 12, "both": 12, "odd": 8}
-REGISTERED_SECONDS = 30  # the API server honours a new registration within a second or two
+REGISTERED_SECONDS = 60  # the API server honours a new registration within a second or two
 PAUSE_SECONDS = 0.05  # between two looks
 
 

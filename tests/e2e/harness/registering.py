@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from harness.certificates import Kept
-from harness.decisions import DEFAULTS, POLICIES
+from harness.decisions import DEFAULTS, INSTANCES, POLICIES
 from harness.guard import MANIFESTS, NAMESPACE, REGISTERED_SECONDS, Guard
 from harness.machine import Machine
 from harness.objects import Json
@@ -114,6 +114,18 @@ class RegisteringGuard(Guard):
         operations = [{"op": "remove", "path": f"/webhooks/{at}/clientConfig/caBundle"} for at in range(count)]
         flags = ("--type=json", "--field-manager=other", f"--patch={json.dumps(operations)}")
         self._machine.must("patch", CONFIGURATIONS[0], NAMESPACE, *flags)
+
+    def drift(self) -> None:
+        """Change a field that the manifests own."""
+        validating = [one for one in self.entries() if one["name"] != DEFAULTS]
+        (at,) = [at for at, one in enumerate(validating) if one["name"] == INSTANCES]
+        patch = json.dumps([{"op": "replace", "path": f"/webhooks/{at}/timeoutSeconds", "value": 7}])
+        self._machine.must("patch", CONFIGURATIONS[0], NAMESPACE, "--type=json", f"--patch={patch}")
+
+    def told(self, reason: str) -> list[str]:
+        """Give when each Event of one reason about the registration was last written."""
+        events = self._machine.must("get", "events", "--namespace=default", "--output=json").json["items"]
+        return [one["lastTimestamp"] for one in events if one["reason"] == reason]
 
     def _until(self, look: Callable[[], bool], what: str, seconds: float) -> None:
         try:

@@ -23,7 +23,12 @@ def uncalled(machine: Machine) -> int:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asked:
-    """One request of the service's account, as the audit log has it; empty where it concerned no resource."""
+    """
+    One request of the service's account, as the audit log has it; empty where it concerned no resource.
+
+    Args:
+        forbidden: for want of a right. A refusal by a webhook, as of the heartbeat, has the same status and is none.
+    """
 
     verb: str
     group: str
@@ -32,6 +37,7 @@ class Asked:
     name: str
     status: int
     agent: str
+    forbidden: bool
 
 
 def asked_by_the_service(machine: Machine) -> Iterator[Asked]:
@@ -49,4 +55,5 @@ def asked_by_the_service(machine: Machine) -> Iterator[Asked]:
                 name=concerned.get("name", ""),
                 status=entry["responseStatus"]["code"],
                 agent=entry.get("userAgent", ""),
+                forbidden=entry.get("annotations", {}).get("authorization.k8s.io/decision") == "forbid",
             )
