@@ -1,6 +1,7 @@
 """An API server for the cache's tests: lists, watches and every way of failing, on a real socket."""
 
 import asyncio
+import copy
 import json
 import ssl
 from collections import defaultdict
@@ -258,7 +259,7 @@ class FakeApiServer:
 
         return handle
 
-    def _write(
+    def _write(  # noqa: PLR0911 - one return for each answer
         self, request: web.Request, resource: ResourceType, existing: dict[str, Any] | None, body: dict[str, Any]
     ) -> web.StreamResponse:
         namespace = request.match_info.get("namespace", "")
@@ -269,6 +270,8 @@ class FakeApiServer:
         if request.method == "GET":
             return web.json_response(existing)
         name = request.match_info.get("name") or body["metadata"]["name"]
+        if isinstance(body, list) and existing is not None:
+            return web.json_response(self.put(resource, name, namespace, **json_patched(existing, body)))
         wanted = body.get("metadata", {})
         for field_name in ("resourceVersion", "uid"):
             if (
@@ -351,6 +354,21 @@ class FakeApiServer:
                 wake.clear()
         finally:
             ended.cancel()
+
+
+def json_patched(existing: dict[str, Any], operations: list[dict[str, Any]]) -> dict[str, Any]:
+    """Apply a JSON patch that tests and removes; give the fields besides the object's identity."""
+    changed = copy.deepcopy(existing)
+    for operation in operations:
+        *parents, last = [int(part) if part.isdecimal() else part for part in operation["path"].split("/")[1:]]
+        place: Any = changed
+        for part in parents:
+            place = place[part]
+        if operation["op"] == "remove":
+            del place[last]
+        else:
+            assert (operation["op"], place[last]) == ("test", operation["value"])
+    return {key: value for key, value in changed.items() if key not in {"apiVersion", "kind", "metadata"}}
 
 
 def merged(existing: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:

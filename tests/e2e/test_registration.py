@@ -418,7 +418,7 @@ def test_every_granted_right_was_used(machine: Machine) -> None:
     asked = [
         one
         for one in map(json.loads, complete_lines(machine.logs / "audit.jsonl"))
-        if (one["user"]["username"], one["userAgent"]) == (account, NAMESPACE)
+        if (one["user"]["username"], one["userAgent"]) == (account, NAMESPACE) and "objectRef" in one
     ]
     used = {(one["verb"], one["objectRef"]["resource"], one["objectRef"].get("namespace", "")) for one in asked}
     forbidden = [one["objectRef"] for one in asked if one["responseStatus"]["code"] == FORBIDDEN]

@@ -44,21 +44,18 @@ def applied(existing: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     """
     Imitate a server-side apply as far as these tests need it; the real one is asked in the end-to-end tests.
 
-    A whole entry replaces the one of its name, but for conditions that it does not name: these go only if an apply
-    before has given them another value, which made them its manager's alone. A caBundle is put in place.
+    A whole entry replaces the one of its name, but for conditions that it does not name; a caBundle is put in place.
     """
     entries = {entry["name"]: copy.deepcopy(entry) for entry in existing["webhooks"]}
-    taken: list[str] = []
     for entry in patch["webhooks"]:
         if "rules" not in entry:
             entries[entry["name"]]["clientConfig"]["caBundle"] = entry["clientConfig"]["caBundle"]
             continue
-        named = {one["name"]: one["expression"] for one in entry["matchConditions"]}
+        named = {one["name"] for one in entry["matchConditions"]}
         before = entries.get(entry["name"], {}).get("matchConditions", [])
-        taken += [one["name"] for one in before if named.get(one["name"], one["expression"]) != one["expression"]]
-        kept = [one for one in before if one["name"] not in {*named, *existing.get("taken", ())}]
+        kept = [one for one in before if one["name"] not in named]
         entries[entry["name"]] = copy.deepcopy(entry) | {"matchConditions": [*entry["matchConditions"], *kept]}
-    return {"webhooks": list(entries.values()), "taken": taken}
+    return {"webhooks": list(entries.values())}
 
 
 def refuse(message: str) -> Mode:

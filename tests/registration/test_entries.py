@@ -27,8 +27,8 @@ from webhook.registration.entries import (
     is_written,
     policy_entry,
     registered_namespaces,
+    stray_removals,
     wanted_namespaces,
-    with_strays_taken_over,
 )
 from webhook.server import WEBHOOKS
 
@@ -136,30 +136,28 @@ def test_a_bundle_is_written_whatever_else_the_entry_says() -> None:
     assert not is_written(found, bundle_entries(found, b"another"))
 
 
-def test_conditions_of_others_are_taken_over_with_another_value() -> None:
-    """A condition that is added to the own entry is applied once with an expression that is not theirs."""
+def test_conditions_of_others_are_removed_by_place() -> None:
+    """A condition that is added to the own entry is taken out, the last first, where nothing changed meanwhile."""
     entry = policy_entry([], BUNDLE, "Fail")
-    strays = [{"name": "never", "expression": "false"}, {"name": "always", "expression": "true"}]
-    found = configuration(VALIDATING, {**entry, "matchConditions": [*entry["matchConditions"], *strays]})
-    partial = {"name": INSTANCES, "clientConfig": {"caBundle": encoded(BUNDLE)}}
+    first, *rest = entry["matchConditions"]
+    conditions = [first, {"name": "never", "expression": "false"}, *rest, {"name": "always", "expression": "true"}]
+    found = configuration(VALIDATING, *shipped(VALIDATING), {**entry, "matchConditions": conditions})
 
-    taken = with_strays_taken_over(found, [entry, partial])
-
-    assert taken is not None
-    assert taken[0]["matchConditions"][-2:] == [
-        {"name": "never", "expression": "true"},
-        {"name": "always", "expression": "true && true"},
-    ]
-    assert taken[1] == partial
     assert not is_written(found, [entry])
+    assert stray_removals(found) == [
+        {"op": "test", "path": "/metadata/resourceVersion", "value": "1"},
+        {"op": "remove", "path": "/webhooks/1/matchConditions/4"},
+        {"op": "remove", "path": "/webhooks/1/matchConditions/1"},
+    ]
 
 
-def test_without_conditions_of_others_nothing_is_taken_over() -> None:
-    """Neither an entry as it should be nor a missing one has any."""
+def test_without_conditions_of_others_nothing_is_removed() -> None:
+    """Neither an entry as it should be nor a missing one has any; what others' entries have is theirs."""
     entry = policy_entry([], BUNDLE, "Fail")
+    other = {"name": "other.example.com", "matchConditions": [{"name": "never", "expression": "false"}]}
 
-    assert with_strays_taken_over(configuration(VALIDATING, entry), [entry]) is None
-    assert with_strays_taken_over(configuration(VALIDATING), [entry]) is None
+    assert stray_removals(configuration(VALIDATING, entry, other)) == []
+    assert stray_removals({**configuration(VALIDATING), "webhooks": None}) == []
 
 
 @pytest.mark.parametrize(

@@ -302,19 +302,24 @@ async def test_failures_are_told_and_tried_again(caplog: pytest.LogCaptureFixtur
         assert (bundle(made, INSTANCES), made.registrar.problem()) == (BUNDLE, None)
 
 
-async def test_conditions_of_others_are_taken_out_of_the_own_entry() -> None:
-    """What would turn the entry off is taken over by one apply and left out by the next."""
+@pytest.mark.parametrize(("fields", "writes"), [({}, 1), ({"failurePolicy": "Ignore"}, 2)], ids=["alone", "and more"])
+async def test_conditions_of_others_are_taken_out_of_the_own_entry(fields: dict[str, Any], writes: int) -> None:
+    """What would turn the entry off goes by a patch of its own, before whatever else is put back."""
     async with desk() as made:
         await made.registered()
-        before, writes = made.entry(POLICIES), made.registrar.writes
-        at = next(number for number, one in enumerate(made.validating.current["webhooks"]) if one["name"] == POLICIES)  # type: ignore[index]
-        made.edit(
-            VALIDATING, lambda entries: entries[at]["matchConditions"].append({"name": "x", "expression": "false"})
-        )
+        before, written = made.entry(POLICIES), made.registrar.writes
+
+        def turn_off(entries: list[dict[str, Any]]) -> None:
+            for entry in entries:
+                if entry["name"] == POLICIES:
+                    entry["matchConditions"].append({"name": "never", "expression": "false"})
+                    entry.update(fields)
+
+        made.edit(VALIDATING, turn_off)
         await made.step()
 
         assert made.entry(POLICIES) == before
-        assert made.registrar.writes == writes + 2
+        assert made.registrar.writes == written + writes
 
 
 async def test_without_an_authority_nothing_is_written() -> None:

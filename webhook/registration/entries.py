@@ -91,7 +91,6 @@ _POLICY_CONDITIONS: Final = (
     },
 )
 _POLICY_CONDITION_NAMES: Final = frozenset(condition["name"] for condition in _POLICY_CONDITIONS)
-_HARMLESS: Final = ("true", "true && true")  # what a condition of others becomes, until it goes
 _EEM_CONDITIONS: Final = (
     {"name": "not-terminating", "expression": "!has(object.metadata.deletionTimestamp)"},
     {"name": "spec-changes", "expression": 'request.operation != "UPDATE" || object.?spec != oldObject.?spec'},
@@ -182,22 +181,25 @@ def is_written(configuration: Json, entries: Iterable[Json]) -> bool:
     return all(_holds(find_entry(configuration, entry["name"]), entry) for entry in entries)
 
 
-def with_strays_taken_over(configuration: Json, entries: Sequence[Json]) -> list[Json] | None:
+def stray_removals(configuration: Json) -> list[dict[str, Any]]:
     """
-    Give *entries* with the conditions that others have put into the entry for NetworkPolicies; None without any.
+    Give the JSON patch that takes conditions of others out of the entry for NetworkPolicies; empty without any.
 
-    One such condition can turn the entry off, and an apply that leaves it out leaves it there: it is another's. So it
-    is applied once with an expression that is not theirs, which makes it the service's alone, and left out next.
+    One such condition can turn the entry off. An apply leaves it: an element that another owns too stays, though its
+    content may be ours. The resourceVersion is tested, so that nothing else is taken out.
     """
-    found = (find_entry(configuration, POLICIES) or {}).get("matchConditions") or ()
-    strays = [one for one in found if one.get("name") not in _POLICY_CONDITION_NAMES]
-    if not strays:
-        return None
-    taken = [{"name": one["name"], "expression": _HARMLESS[one.get("expression") == _HARMLESS[0]]} for one in strays]
-    return [
-        {**entry, "matchConditions": [*entry["matchConditions"], *taken]} if entry["name"] == POLICIES else entry
-        for entry in entries
-    ]
+    removals: list[dict[str, Any]] = []
+    for at, entry in enumerate(configuration.get("webhooks") or ()):
+        if entry.get("name") == POLICIES:
+            path = f"/webhooks/{at}/matchConditions"
+            named = [one.get("name") for one in entry.get("matchConditions") or ()]
+            removals = [
+                {"op": "remove", "path": f"{path}/{number}"}
+                for number in reversed(range(len(named)))
+                if named[number] not in _POLICY_CONDITION_NAMES
+            ]
+    version = configuration["metadata"]["resourceVersion"]
+    return [{"op": "test", "path": "/metadata/resourceVersion", "value": version}, *removals] if removals else []
 
 
 def find_entry(configuration: Json | None, name: str) -> Json | None:

@@ -17,13 +17,14 @@ from webhook.cluster.client import ApiClient
 from webhook.cluster.errors import ApiError, ClusterError
 from webhook.cluster.observed import Observed
 from webhook.cluster.pace import Backoff, Clock, Delays
-from webhook.registration.entries import NAME, apply_body, is_written, with_strays_taken_over
+from webhook.registration.entries import NAME, apply_body, is_written, stray_removals
 from webhook.registration.pace import Pace
 
 _log: Final = logging.getLogger(__name__)
 
 APPLY_PATCH: Final = "application/apply-patch+yaml"  # JSON is YAML
-_QUERY: Final = {"fieldManager": NAME, "force": "true"}
+JSON_PATCH: Final = "application/json-patch+json"
+_APPLY_QUERY: Final = {"fieldManager": NAME, "force": "true"}
 # Who writes must have stopped before another may lead: see the election.
 _REQUEST_SECONDS: Final = 4.0
 _RETRY: Final = Delays(first_seconds=0.5, longest_seconds=30.0)
@@ -74,10 +75,11 @@ class Upkeep:
         if now < self._retry_at and self._conflict_at in {None, version}:
             return
         try:
-            taken_over = with_strays_taken_over(configuration, entries)
-            if taken_over is not None:
-                configuration = await self._apply(configuration, taken_over)
-            await self._apply(configuration, entries)
+            removals = stray_removals(configuration)
+            if removals:
+                configuration = await self._patch(removals, JSON_PATCH, {"fieldManager": NAME})
+            if not is_written(configuration, entries):
+                await self._patch(apply_body(configuration, entries), APPLY_PATCH, _APPLY_QUERY)
         except ClusterError as error:
             self._failed(error, version)
             return
@@ -85,13 +87,13 @@ class Upkeep:
         self._retry_at = float("-inf")
         self.problem = None
 
-    async def _apply(self, configuration: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    async def _patch(self, body: object, content_type: str, query: Mapping[str, str]) -> Mapping[str, Any]:
         answer: dict[str, Any] = await self._client.request(
             "PATCH",
             self.observed.path,
-            query=_QUERY,
-            body=apply_body(configuration, entries),
-            content_type=APPLY_PATCH,
+            query=query,
+            body=body,
+            content_type=content_type,
             timeout_seconds=_REQUEST_SECONDS,
         )
         self.writes += 1
