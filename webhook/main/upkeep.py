@@ -96,7 +96,7 @@ def _keep_certificates(shared: Shared, settings: Settings) -> Keeper:
     secret = Observed(SECRETS, SECRET_NAME, namespace=NAMESPACE)
 
     def install(material: Material) -> None:
-        certificate.install(material.leaf.certificate_pem(), material.leaf.key_pem(), material.bundle_pem)
+        certificate.take(material.leaf.certificate_pem(), material.leaf.key_pem(), material.bundle_pem)
         if material.signer is not None:
             ends = material.signer.certificate.not_valid_after_utc
             metrics.certificate_not_after.labels("authority").set(ends.timestamp())
@@ -109,7 +109,7 @@ def _keep_certificates(shared: Shared, settings: Settings) -> Keeper:
             published=shared.published,
             leads=lambda: shared.election.leads,
             install=install,
-            count=metrics.certificate_reload_errors.inc,
+            count=certificate.count_fault,
         ),
         namespace=NAMESPACE,
         name=SECRET_NAME,
