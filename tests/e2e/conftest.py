@@ -4,28 +4,67 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from harness.foreign import KIND_CONTEXT, Foreign
 from harness.guard import BARE, GUARDED, PROBED, Guard
 from harness.instances import Instances
 from harness.machine import Machine, NoMachineError, find_binaries
 from harness.place import Place
+from node.cluster import Node
+
+HERE = Path(__file__).parent
+CASE_SECONDS = 120
+NODE_CASE_SECONDS = 300  # what a real kubelet starts and ends takes its own time
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every case here, and let the first one's build of the control plane take its time."""
+@pytest.hookimpl(tryfirst=True)  # before -m, which goes by the marks
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark every case here, and leave out those that the cluster cannot have."""
+    cluster = config.getoption("cluster")
+    left: list[pytest.Item] = []
     for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.e2e)
-            item.add_marker(pytest.mark.timeout(120, func_only=True))  # the build has a limit of its own
+        if HERE not in item.path.parents:
+            continue
+        item.add_marker(pytest.mark.e2e)
+        # The build has a limit of its own.
+        seconds = CASE_SECONDS if cluster == "plane" else NODE_CASE_SECONDS
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(seconds, func_only=True))
+        if HERE / "node" in item.path.parents:
+            item.add_marker(pytest.mark.clusters("node"))
+        marker = item.get_closest_marker("clusters")
+        if marker is not None and cluster not in marker.args:
+            left.append(item)
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
+
+
+def chosen(cluster: str, folder: Path) -> Machine:
+    """
+    Give the cluster that was asked for, not started.
+
+    Raises:
+        NoMachineError: it cannot be had here; the text says why.
+    """
+    match cluster:
+        case "node":
+            return Node(folder)
+        case "kind":
+            return Foreign(folder, KIND_CONTEXT)
+        case "kubeconfig":
+            return Foreign(folder, None)
+        case _:
+            return Machine(folder, find_binaries())
 
 
 @pytest.fixture(scope="session")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """Start the control plane; where that cannot be, every case fails and says why."""
+def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """Start the cluster; where that cannot be, every case fails and says why."""
     try:
-        started = Machine(tmp_path_factory.mktemp("machine"), find_binaries())
+        started = chosen(request.config.getoption("cluster"), tmp_path_factory.mktemp("machine"))
         started.start()
     except NoMachineError as error:
-        raise pytest.fail.Exception(f"no control plane to test against: {error}", pytrace=False) from None
+        raise pytest.fail.Exception(f"no cluster to test against: {error}", pytrace=False) from None
     yield started
     started.stop()
 

@@ -95,7 +95,7 @@ class Guard:
         selector = "/webhooks/0/namespaceSelector/matchExpressions/0/values"
         here = {"op": "replace", "path": selector, "value": list(GUARDED)}
         trust = [{"op": "add", "path": f"/webhooks/{at}/clientConfig/caBundle", "value": bundle} for at in range(2)]
-        kustomization = {
+        kustomization: dict[str, Any] = {
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
             "kind": "Kustomization",
             "resources": [os.path.relpath(MANIFESTS / "base", there), "bare.yaml"],
@@ -105,6 +105,9 @@ class Guard:
                 patched("MutatingWebhookConfiguration", trust[:1]),
             ],
         }
+        if self._machine.image:
+            name, _, tag = self._machine.image.rpartition(":")
+            kustomization["images"] = [{"name": NAMESPACE, "newName": name, "newTag": tag}]
         (self._overlay / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
         bare = yaml.safe_load(REGISTRATION.read_text())
         bare["metadata"]["name"] = "bare"

@@ -8,9 +8,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 CHECKOUT = Path(__file__).resolve().parents[3]
+MODULES = os.pathsep.join(str(CHECKOUT / part) for part in (".", "tests", "tests/e2e"))
 BUILD_SECONDS = 1800  # 5 minutes were seen on 2 cores, downloads included
 START_SECONDS = 90  # above what node.py gives the API server, so that its own words are read
 STOP_SECONDS = 10
@@ -76,6 +77,9 @@ def isolating_flags() -> list[str]:
 class Machine:
     """One running control plane under one folder."""
 
+    program = "harness.node"  # process 1
+    image = ""  # under what name the service's image is there; "" where the manifests' own name is right
+
     def __init__(self, folder: Path, binaries: Mapping[str, str]) -> None:
         self.folder = folder
         self._binaries = dict(binaries)
@@ -94,29 +98,40 @@ class Machine:
         Raises:
             NoMachineError: it did not start; the text says what was last heard.
         """
-        self._flags = isolating_flags()
-        modules = os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "tests" / "e2e")])
-        settings = {
-            "folder": str(self.folder),
-            "binaries": self._binaries,
-            "environment": {"PYTHONPATH": modules, **measuring_variables()},
-        }
+        self._flags = self._isolation()
         with (self.folder / "node.log").open("w") as log:
             self._process = subprocess.Popen(
-                ["unshare", *self._flags, sys.executable, "-m", "harness.node", json.dumps(settings)],
+                ["unshare", *self._flags, sys.executable, "-m", self.program, json.dumps(self._settings())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env=os.environ | {"PYTHONPATH": modules},
+                env=os.environ | {"PYTHONPATH": MODULES},
                 start_new_session=True,  # Ctrl-C is for the tests; this ends when its input does
             )
         if self._process.stdout is None or self._process.stdout.readline() != "ready\n":
             self.stop()
             raise NoMachineError(f"the control plane did not start:\n{(self.folder / 'node.log').read_text()[-4000:]}")
 
+    def _isolation(self) -> list[str]:
+        """Give the flags of unshare(1) that make the namespaces."""
+        return isolating_flags()
+
+    def _settings(self) -> dict[str, Any]:
+        """Give what process 1 is to know."""
+        return {
+            "folder": str(self.folder),
+            "binaries": self._binaries,
+            "environment": {"PYTHONPATH": MODULES, **measuring_variables()},
+        }
+
     def stop(self) -> None:
         """End it and everything in it; the logs stay, etcd's preallocated files do not."""
+        self._end()
+        shutil.rmtree(self.folder / "etcd", ignore_errors=True)
+
+    def _end(self) -> None:
+        """End every process of it."""
         if self._process is None:
             return
         try:
@@ -124,17 +139,12 @@ class Machine:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.communicate()
-        shutil.rmtree(self.folder / "etcd", ignore_errors=True)
+        self._process = None
 
     def run(self, command: Sequence[str], stdin: str | None = None, seconds: float = KUBECTL_SECONDS) -> Answer:
         """Run one command on the machine's network."""
-        if self._process is None:
-            raise RuntimeError("the machine is not started")
-        enter = ["nsenter", f"--target={self._process.pid}", "--net"]
-        if "--user" in self._flags:
-            enter += ["--user", "--preserve-credentials"]
         done = subprocess.run(
-            [*enter, "--", *command],
+            [*self._enter(), *command],
             input=stdin if stdin is not None else "",
             env=self._environment(),
             capture_output=True,
@@ -144,17 +154,41 @@ class Machine:
         )
         return Answer(status=done.returncode, stdout=done.stdout, stderr=done.stderr)
 
+    def _enter(self) -> list[str]:
+        """Give the command that runs another one on the machine's network."""
+        if self._process is None:
+            raise RuntimeError("the machine is not started")
+        enter = ["nsenter", f"--target={self._process.pid}", "--net"]
+        if "--user" in self._flags:
+            enter += ["--user", "--preserve-credentials"]
+        return [*enter, "--"]
+
     def _environment(self) -> dict[str, str]:
         """Give what a command needs and nothing of the user's: no proxy, no language, no settings of kubectl."""
         return {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LANG": "C.UTF-8", "KUBERC": "off"}
 
     def kubectl(self, *arguments: str, stdin: str | None = None, seconds: float = KUBECTL_SECONDS) -> Answer:
         """Run kubectl as the cluster's administrator and return what it says, whatever that is."""
-        settings = [
+        return self.run([*self._client(), *arguments], stdin=stdin, seconds=seconds)
+
+    def _client(self) -> list[str]:
+        """Give kubectl with the settings of the cluster's administrator."""
+        return [
+            self._binaries["kubectl"],
             f"--kubeconfig={self.folder / 'admin.kubeconfig'}",
             f"--cache-dir={self.folder / 'kubectl-cache'}",
         ]
-        return self.run([self._binaries["kubectl"], *settings, *arguments], stdin=stdin, seconds=seconds)
+
+    def open(self, *arguments: str, output: IO[str] | int) -> subprocess.Popen[str]:
+        """Start a kubectl that goes on by itself; it writes into *output*."""
+        return subprocess.Popen(
+            [*self._enter(), *self._client(), *arguments],
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
 
     def must(self, *arguments: str, stdin: str | None = None, seconds: float = KUBECTL_SECONDS) -> Answer:
         """Run kubectl for something that has to work."""
