@@ -105,7 +105,8 @@ func (r restriction) write(text *strings.Builder, name string) {
 	for _, match := range r.admits {
 		fmt.Fprintf(text, "    %s return\n", match)
 	}
-	text.WriteString("    counter drop\n  }\n")
+	// A refusal, not silence: who tries knows at once that it was the policy, and nothing has to be waited for.
+	text.WriteString("    meta l4proto tcp counter reject with tcp reset\n    counter drop\n  }\n")
 }
 
 // restrictions adds up the policies that select the pod.

@@ -87,6 +87,17 @@ class DecisionLog:
         self._heard.add(found.uid)
         return found
 
+    def next_about(self, namespace: str, operation: str, name: str) -> Decision:
+        """Wait for the next decision about one change, whatever it is, and take it."""
+
+        def look() -> Decision | None:
+            found = (one for one in self.unheard(namespace) if (one.operation, one.name) == (operation, name))
+            return next(found, None)
+
+        found = wait_until(look, f"{operation} {namespace}/{name}", seconds=HEARD_SECONDS)
+        self._heard.add(found.uid)
+        return found
+
     def forget(self, namespace: str) -> None:
         """Take every decision so far: what comes later is what counts."""
         self._heard.update(one.uid for one in self.unheard(namespace))

@@ -167,6 +167,16 @@ class Machine:
         """Give what a command needs and nothing of the user's: no proxy, no language, no settings of kubectl."""
         return {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LANG": "C.UTF-8", "KUBERC": "off"}
 
+    def begin(self, *command: str) -> subprocess.Popen[str]:
+        """Start one command on the machine's network that ends when its input does; it may import what tests import."""
+        return subprocess.Popen(
+            [*self._enter(), *command],
+            env=self._environment() | {"PYTHONPATH": MODULES},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
     def kubectl(self, *arguments: str, stdin: str | None = None, seconds: float = KUBECTL_SECONDS) -> Answer:
         """Run kubectl as the cluster's administrator and return what it says, whatever that is."""
         return self.run([*self._client(), *arguments], stdin=stdin, seconds=seconds)

@@ -11,14 +11,11 @@ import threading
 from collections.abc import Mapping
 from typing import IO, TYPE_CHECKING, Any
 
-from harness.waiting import wait_until
-
 if TYPE_CHECKING:
     from harness.machine import Machine
 
 NAMESPACE = "eem-guardrail"
 KILLED = 137  # 128 and SIGKILL: what a container's end by force looks like
-CAUGHT_UP_SECONDS = 30
 
 
 class Witness:
@@ -33,6 +30,7 @@ class Witness:
 
     def start(self) -> None:
         """Begin to follow."""
+        (self._machine.logs / "kubelet.jsonl").touch()
         watch = ("get", "pods", f"--namespace={NAMESPACE}", "--watch", "--output-watch-events", "--output=json")
         self._watching = self._machine.open(*watch, output=subprocess.PIPE)
         self._thread = threading.Thread(target=self._follow, args=(self._watching.stdout,), daemon=True)
@@ -57,11 +55,11 @@ class Witness:
         for line in events:  # one event each
             pod = json.loads(line)["object"]
             for status in pod.get("status", {}).get("containerStatuses", ()):
-                self._note(pod["metadata"]["name"], status)
+                self._note(pod["metadata"], status)
 
-    def _note(self, pod: str, status: Mapping[str, Any]) -> None:
+    def _note(self, metadata: Mapping[str, Any], status: Mapping[str, Any]) -> None:
         """Follow the output of each container once, and write its end down once."""
-        number = status["restartCount"]
+        pod, number = metadata["name"], status["restartCount"]
         if status["state"].keys() & {"running", "terminated"} and (pod, number) not in self._followers:
             with (self._machine.logs / f"{pod}.log").open("a") as log:
                 command = ("logs", pod, f"--namespace={NAMESPACE}", "--follow")
@@ -70,24 +68,16 @@ class Witness:
             ended = state.get("terminated")
             if ended is not None and (pod, at) not in self._ended:
                 self._ended.add((pod, at))
-                self._write(pod, ended)
+                self._write(pod, "ended" if "deletionTimestamp" in metadata else "failed", ended)
 
-    def _write(self, pod: str, ended: Mapping[str, Any]) -> None:
+    def _write(self, pod: str, event: str, ended: Mapping[str, Any]) -> None:
         line = {
             "time": ended["finishedAt"],
             "pod": f"/{pod}",
-            "event": "ended",
+            "event": event,
             "status": ended["exitCode"],
             "killed": ended["exitCode"] == KILLED,
             "reason": ended.get("reason", ""),
         }
         with (self._machine.logs / "kubelet.jsonl").open("a") as log:
             log.write(json.dumps(line) + "\n")
-
-    def until_caught_up(self, pod: str) -> None:
-        """Wait until all that a pod which is gone has written is in its file."""
-
-        def look() -> bool:
-            return all(one.poll() is not None for (name, _), one in self._followers.items() if name == pod)
-
-        wait_until(look, f"the end of the output of {pod}", seconds=CAUGHT_UP_SECONDS)

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -126,19 +126,13 @@ class Node(Machine):
             remove_empty(group)
         return not any(group.exists() for group in self._groups())
 
-    def inside(self, *command: str, seconds: float = KUBECTL_SECONDS) -> Answer:
-        """Run one command in all of the node's namespaces."""
-        return self._run(["nsenter", f"--target={self.first_process}", "--all"], command, seconds)
-
-    def outside(self, *command: str, seconds: float = KUBECTL_SECONDS) -> Answer:
-        """Run one command as a client outside the cluster."""
-        return self.inside("ip", "netns", "exec", "outside", *command, seconds=seconds)
-
-    def _run(self, enter: Sequence[str], command: Sequence[str], seconds: float) -> Answer:
+    def inside(self, *command: str, stdin: str = "", seconds: float = KUBECTL_SECONDS) -> Answer:
+        """Run one command in all of the node's namespaces; it may import what tests import."""
+        variables = {"PATH": availability.search_path(os.environ), "PYTHONPATH": MODULES}
         done = subprocess.run(
-            [*enter, "--", *command],
-            env=self._environment() | {"PATH": availability.search_path(os.environ)},
-            stdin=subprocess.DEVNULL,
+            ["nsenter", f"--target={self.first_process}", "--all", "--", *command],
+            env=self._environment() | variables,
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=seconds,

@@ -13,8 +13,8 @@ from node.files import NODE, Layout
 
 DEVICE, PEER = "e2e-node", "e2e-peer"
 OUTSIDE = "outside"  # the network namespace of clients that are no pods
-# Of the ranges for documentation, which no cluster uses: what is outside of this one.
-OUTSIDE_ADDRESSES = ("192.0.2.10", "198.51.100.20", "203.0.113.30")
+# Inside and outside of the ranges that the oracle's policies name, and none of them a pod's or the node's.
+OUTSIDE_ADDRESSES = ("203.0.113.7", "203.0.113.200", "198.51.100.20", "10.9.9.9", "192.168.10.5", "100.64.0.9")
 # The kubelet sets these for the whole machine where they differ. In here a file with the value that it wants lies over
 # each, so it finds them as it wants them and the machine keeps its own.
 KERNEL_SETTINGS = {
