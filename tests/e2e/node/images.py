@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from node.availability import CERTIFICATES
 from node.binaries import folder_of, pause
@@ -94,20 +95,31 @@ def make_pause() -> None:
 
 def build_project(tag: str, *, context: Path = CHECKOUT, arguments: Sequence[str] = ()) -> None:
     """
-    Build the image from the Dockerfile as it stands in *context*, every step anew.
+    Build the image from the Dockerfile as it stands in *context*, every step anew, with more arguments for buildah.
 
     The machine's certificates are lent to the steps that download; they are not in the image.
     """
     lent = f"{CERTIFICATES}:{CERTIFICATES}:ro"
     steps = ("--isolation", "chroot", "--pull-never", "--network", "host", "--volume", lent)
     base = ("--build-arg", f"PYTHON_IMAGE={BASE}")
-    same = ("--no-cache", "--timestamp", commit_time(context))
+    same = ("--no-cache", "--timestamp", commit_time())
     buildah("bud", *steps, *base, *same, *arguments, "--tag", tag, str(context))
 
 
-def commit_time(checkout: Path) -> str:
+def commit_time() -> str:
     """Give the time of the commit that is checked out, in seconds: what every file of the image is dated with."""
-    return run("git", "-C", str(checkout), "log", "-1", "--format=%ct")
+    return run("git", "-C", str(CHECKOUT), "log", "-1", "--format=%ct")
+
+
+def inspected(image: str) -> dict[str, Any]:
+    """Read the configuration of *image*, as the OCI image specification has it."""
+    found: dict[str, Any] = json.loads(buildah("inspect", "--type", "image", image))["OCIv1"]
+    return found
+
+
+def remove(image: str) -> None:
+    """Take *image* out of the store."""
+    buildah("rmi", image)
 
 
 def archive(image: str) -> Path:
