@@ -128,10 +128,9 @@ class Node(Machine):
 
     def inside(self, *command: str, stdin: str = "", seconds: float = KUBECTL_SECONDS) -> Answer:
         """Run one command in all of the node's namespaces; it may import what tests import."""
-        variables = {"PATH": availability.search_path(os.environ), "PYTHONPATH": MODULES}
         done = subprocess.run(
-            ["nsenter", f"--target={self.first_process}", "--all", "--", *command],
-            env=self._environment() | variables,
+            [*self._enter_all(), *command],
+            env=self._variables(),
             input=stdin,
             capture_output=True,
             text=True,
@@ -139,6 +138,22 @@ class Node(Machine):
             check=False,
         )
         return Answer(status=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+    def begin_inside(self, *command: str) -> subprocess.Popen[str]:
+        """Start one command in all of the node's namespaces."""
+        return subprocess.Popen(
+            [*self._enter_all(), *command],
+            env=self._variables(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def _enter_all(self) -> list[str]:
+        return ["nsenter", f"--target={self.first_process}", "--all", "--"]
+
+    def _variables(self) -> dict[str, str]:
+        return self._environment() | {"PATH": availability.search_path(os.environ), "PYTHONPATH": MODULES}
 
     @property
     def first_process(self) -> int:

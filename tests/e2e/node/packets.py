@@ -14,6 +14,7 @@ import contextlib
 import json
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -110,29 +111,33 @@ class Packets:
         """Play one seed; False where the API server does not take its policies."""
         plan = planned(seed)
         self._clear()
-        there = [*plan.around, *([plan.before] if plan.before else [])]
-        if there and self._machine.kubectl("create", "-f", "-", stdin=listed(*there)).status != 0:
+        before = [*plan.around, *([plan.before] if plan.before else [])]
+        since = time.time()
+        if before and self._machine.kubectl("create", "-f", "-", stdin=listed(*before)).status != 0:
             return False
         policies = self._until_enforced()
+        if policies:
+            self._guard.until_told("networkpolicies", since)
         self._guard.until_seen(["networkpolicies"])
-        before = self._measure(plan, policies)
+        reached = self._measure(plan, policies)
         answer = self._change(plan, policies)
         if answer is None:
             return False
-        after = self._measure(plan, self._until_enforced())
-        self._hold(plan, answer, before, after)
+        self._hold(plan, answer, reached, self._measure(plan, self._until_enforced()))
         return True
 
     def _clear(self) -> None:
-        for space in (PACKETS, "shop"):
-            self._machine.must("delete", "networkpolicies", "--all", f"--namespace={space}")
+        """Take away every policy that is not the service's own."""
+        there = [one for one in self._policies() if one["metadata"]["namespace"] in SPACES]
+        if there:
+            self._machine.must("delete", "-f", "-", stdin=listed(*there))
 
     def _policies(self) -> list[Json]:
         found: list[Json] = self._machine.must("get", "networkpolicies", "-A", "--output=json").json["items"]
         return found
 
     def _until_enforced(self) -> list[Json]:
-        """Wait until exactly the policies that are there are in force, and give them."""
+        """Wait until exactly the policies that are there are in force, and give those of the scene."""
         policies = self._policies()
         wanted = {
             f"# policy {one['metadata']['namespace']}/{one['metadata']['name']} {one['metadata']['resourceVersion']}"
@@ -143,7 +148,7 @@ class Packets:
             return {line for line in self._machine.enforced.splitlines() if line.startswith("# policy")} == wanted
 
         wait_until(look, "the policies to be in force", seconds=ENFORCED_SECONDS)
-        return policies
+        return [one for one in policies if one["metadata"]["namespace"] in SPACES]
 
     def _change(self, plan: Plan, policies: Sequence[Json]) -> Answer | None:
         """Make the change; give the verdict on it, in which the service agrees with the code beside us."""
@@ -230,6 +235,7 @@ class Packets:
             while self.report.counts["sets"] < sets:
                 taken = self.play(seed)
                 self.report.counts["sets" if taken else "not taken"] += 1
+                print(f"seed {seed}: {'played' if taken else 'not taken'}", file=sys.stderr, flush=True)
                 seed += 1
         return self.report
 
