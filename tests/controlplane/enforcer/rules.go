@@ -54,11 +54,11 @@ func (c *cluster) render() (string, error) {
 			out.write(&chains, "out-"+id)
 		}
 	}
-	jumpIn, jumpOut := jump("daddr", inbound), jump("saddr", outbound)
+	inward, outward := jump("daddr", inbound), jump("saddr", outbound)
 	fmt.Fprintf(&text, "table inet %[1]s\ndelete table inet %[1]s\ntable inet %[1]s {\n%[2]s", table, chains.String())
 	// Between pods and out of the node: forward. From a pod to the node itself: input.
-	text.WriteString(hook("forward", jumpOut+jumpIn))
-	text.WriteString(hook("input", jumpOut))
+	text.WriteString(hook("forward", outward+inward))
+	text.WriteString(hook("input", outward))
 	text.WriteString("}\n")
 	return text.String(), nil
 }
