@@ -18,8 +18,9 @@ NODE_CASE_SECONDS = 300  # what a real kubelet starts and ends takes its own tim
 
 @pytest.hookimpl(tryfirst=True)  # before -m, which goes by the marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark every case here, and leave out those that the cluster cannot have."""
+    """Mark every case here, leave out those that the cluster cannot have, and put last those that replace pods."""
     cluster = config.getoption("cluster")
+    items.sort(key=lambda item: HERE / "node" in item.path.parents)
     left: list[pytest.Item] = []
     for item in items:
         if HERE not in item.path.parents:

@@ -232,11 +232,12 @@ class Packets:
         with self.set_up():
             self._prove_everybody_is_heard()
             seed = 0
-            while self.report.counts["sets"] < sets:
-                taken = self.play(seed)
-                self.report.counts["sets" if taken else "not taken"] += 1
-                print(f"seed {seed}: {'played' if taken else 'not taken'}", file=sys.stderr, flush=True)
-                seed += 1
+            with contextlib.suppress(KeyboardInterrupt):  # then what was played so far is what is reported
+                while self.report.counts["sets"] < sets:
+                    taken = self.play(seed)
+                    self.report.counts["sets" if taken else "not taken"] += 1
+                    print(f"seed {seed}: {'played' if taken else 'not taken'}", file=sys.stderr, flush=True)
+                    seed += 1
         return self.report
 
     def _prove_everybody_is_heard(self) -> None:
