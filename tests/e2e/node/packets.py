@@ -12,6 +12,7 @@ prints the table of docs/packets.md.
 
 import contextlib
 import json
+import math
 import sys
 import tempfile
 import time
@@ -152,7 +153,7 @@ class Packets:
 
     def _change(self, plan: Plan, policies: Sequence[Json]) -> Answer | None:
         """Make the change; give the verdict on it, in which the service agrees with the code beside us."""
-        self._guard.decisions.forget(PACKETS)
+        since = math.floor(time.time() * 1000) / 1000
         if plan.after is None:
             done = self._machine.kubectl("delete", "networkpolicy", SUBJECT, f"--namespace={PACKETS}")
         else:
@@ -164,7 +165,7 @@ class Packets:
         change = Change(operation=plan.operation, namespace=PACKETS, name=SUBJECT, object=new, old_object=old)
         answer = product_answer(Pair(objects=[*self._state, *policies], change=change, settings=SETTINGS))
         if old is None or new is None or old["spec"] != new["spec"]:  # else the API server asks nobody
-            said = self._guard.decisions.next_about(PACKETS, plan.operation, SUBJECT)
+            said = self._guard.decisions.next_about(PACKETS, plan.operation, SUBJECT, since)
             loses = "lost" in {outcome for _, outcome in answer.found}
             if (said.result == "audited") != loses:
                 self._disagree(plan, f"the service said {said.result}, and the code beside us {answer}")
