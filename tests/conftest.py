@@ -4,6 +4,7 @@ import os
 from typing import Any
 
 import pytest
+from clusters import CLUSTERS, ELSEWHERE
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
@@ -16,18 +17,6 @@ settings.load_profile("ci" if os.environ.get("CI") else "developer")
 
 END_TO_END = "tests/e2e/"
 ONE_SERVER = ("tests/outage/", END_TO_END)  # each has an API server, and so a worker, of its own
-CLUSTERS = {
-    "plane": "a control plane with a stand-in for the kubelet",
-    "node": "a node of this machine's own: the image, a real kubelet, packets",
-    "kind": "the kind cluster of tests/e2e/kind.sh",
-    "kubeconfig": "the cluster that kubectl reaches as it is set up",
-}
-ELSEWHERE = {
-    "plane": "what needs a kubelet or packets (tests/e2e/node)",
-    "node": "what orders the plane about, as tests/outage does",
-    "kind": "what needs a machine of the tests' own or the API server's audit log",
-    "kubeconfig": "what needs a machine of the tests' own or the API server's audit log",
-}
 
 
 class OneServerScheduling(LoadScopeScheduling):

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import CLUSTERS
+from clusters import CLUSTERS
 
 ROOT = Path(__file__).resolve().parent.parent
 
