@@ -1,17 +1,36 @@
-# Needs a builder that has the base image; the same base in both stages, so that the environment's paths stay true.
+# Any base will do that has `python` with venv and pip; the same one in both stages, so that the environment's paths stay
+# true. `docker build --tag eem-guardrail:0.2.0 .` or `buildah bud --tag eem-guardrail:0.2.0 .`, with the build arguments
+# below. Two builds of one commit on one base have the same layers where the builder dates files by the commit:
+#   buildah bud --timestamp "$(git log -1 --format=%ct)" --tag eem-guardrail:0.2.0 .
+#   SOURCE_DATE_EPOCH="$(git log -1 --format=%ct)" docker buildx build --output type=docker,rewrite-timestamp=true \
+#     --tag eem-guardrail:0.2.0 .
 ARG PYTHON_IMAGE=python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS build
+USER 0:0
+# One seed and one process: else the order of constants, and what is interned, differ from build to build.
+ENV PYTHONHASHSEED=0 \
+    PYTHONDONTWRITEBYTECODE=1
 COPY requirements/run.txt /build/run.txt
 RUN python -m venv --without-pip /opt/venv \
-    && python -m pip --python /opt/venv/bin/python install --no-cache-dir --no-compile --require-hashes -r /build/run.txt
+    && python -m pip --python /opt/venv/bin/python install --no-cache-dir --no-compile --disable-pip-version-check \
+       --root-user-action ignore --require-hashes -r /build/run.txt
 COPY webhook/ /app/webhook/
 COPY certs/ /app/certs/
 # Compiled here, because the root file system is read-only later: without bytecode a start takes 2 s and 80 MiB more.
-RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib /app
+# The modes of a checkout depend on who made it; these do not.
+RUN python -m compileall -q --invalidation-mode unchecked-hash /opt/venv/lib /app \
+    && chmod -R u=rwX,go=rX /opt/venv /app
 
 FROM ${PYTHON_IMAGE}
+ARG VERSION=0.2.0
+ARG REVISION=
+ARG SOURCE=
 LABEL org.opencontainers.image.title="eem-guardrail" \
+      org.opencontainers.image.description="Admission webhook that keeps NetworkPolicy edits from cutting off IBM Event Endpoint Management." \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="${SOURCE}" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app

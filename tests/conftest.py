@@ -1,4 +1,4 @@
-"""What holds for all tests: how hypothesis searches, and which tests belong on one worker."""
+"""What holds for all tests: how hypothesis searches, what belongs on one worker, and the cluster behind it."""
 
 import os
 from typing import Any
@@ -14,8 +14,20 @@ settings.register_profile("developer", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "developer")
 
-
-ONE_SERVER = ("tests/outage/", "tests/e2e/")  # each has an API server, and so a worker, of its own
+END_TO_END = "tests/e2e/"
+ONE_SERVER = ("tests/outage/", END_TO_END)  # each has an API server, and so a worker, of its own
+CLUSTERS = {
+    "plane": "a control plane with a stand-in for the kubelet",
+    "node": "a node of this machine's own: the image, a real kubelet, packets",
+    "kind": "the kind cluster of tests/e2e/kind.sh",
+    "kubeconfig": "the cluster that kubectl reaches as it is set up",
+}
+ELSEWHERE = {
+    "plane": "what needs a kubelet or packets (tests/e2e/node)",
+    "node": "what orders the plane about, as tests/outage does",
+    "kind": "what needs a machine of the tests' own or the API server's audit log",
+    "kubeconfig": "what needs a machine of the tests' own or the API server's audit log",
+}
 
 
 class OneServerScheduling(LoadScopeScheduling):
@@ -40,3 +52,27 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneServerSch
     Source: pytest-xdist 3.8, remote.py, which writes the group into `_nodeid`.
     """
     return OneServerScheduling(config, log)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let whoever runs the tests choose the cluster behind the end-to-end ones."""
+    told = "; ".join(f"{name}: {what}" for name, what in CLUSTERS.items())
+    parser.addoption("--cluster", choices=list(CLUSTERS), default="plane", help=f"where tests/e2e runs. {told}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the cases that the cluster cannot have."""
+    cluster = config.getoption("cluster")
+    marks = {item: item.get_closest_marker("clusters") for item in items}
+    left = [item for item, mark in marks.items() if mark is not None and cluster not in mark.args]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in set(left)]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say on which cluster the end-to-end tests ran, and which of them this cluster cannot have."""
+    reports = [one for some in terminalreporter.stats.values() for one in some]
+    if any(getattr(one, "nodeid", "").startswith(END_TO_END) for one in reports):
+        chosen = config.getoption("cluster")
+        terminalreporter.write_line(f"end to end on {chosen} ({CLUSTERS[chosen]}); not run there: {ELSEWHERE[chosen]}")

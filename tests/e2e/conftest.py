@@ -1,31 +1,66 @@
 """The machine, the service on it, and a namespace for each case."""
 
+import functools
 import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from harness.foreign import KIND_CONTEXT, Foreign
 from harness.guard import BARE, GUARDED, PROBED, Guard
 from harness.instances import Instances
 from harness.machine import Machine
 from harness.place import Place
 from harness.racing import Racing
-from harness.starting import running_machine
+from harness.starting import plane, running_machine
+from node.cluster import Node
+
+HERE = Path(__file__).parent
+CASE_SECONDS = 120
+NODE_CASE_SECONDS = 300  # what a real kubelet starts and ends takes its own time
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every case here, and let the first one's build of the control plane take its time."""
+@pytest.hookimpl(tryfirst=True)  # before whatever goes by the marks
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark every case here, and put last those that replace pods."""
+    cluster = config.getoption("cluster")
+    items.sort(key=lambda item: HERE / "node" in item.path.parents)
     for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.e2e)
-            item.add_marker(pytest.mark.timeout(120, func_only=True))  # the build has a limit of its own
+        if HERE not in item.path.parents:
+            continue
+        item.add_marker(pytest.mark.e2e)
+        # The build has a limit of its own.
+        seconds = CASE_SECONDS if cluster == "plane" else NODE_CASE_SECONDS
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(seconds, func_only=True))
+        if HERE / "node" in item.path.parents:
+            item.add_marker(pytest.mark.clusters("node"))
+
+
+def chosen(cluster: str, folder: Path) -> Machine:
+    """
+    Give the cluster that was asked for, not started.
+
+    Raises:
+        NoMachineError: it cannot be had here; the text says why.
+    """
+    match cluster:
+        case "node":
+            return Node(folder)
+        case "kind":
+            return Foreign(folder, KIND_CONTEXT)
+        case "kubeconfig":
+            return Foreign(folder, None)
+        case _:
+            return plane(folder)
 
 
 @pytest.fixture(scope="session")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """Start the control plane; where that cannot be, every case fails and says why."""
-    with running_machine(tmp_path_factory.mktemp("machine")) as started:
+def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """Start the cluster that was asked for."""
+    make = functools.partial(chosen, request.config.getoption("cluster"))
+    with running_machine(tmp_path_factory.mktemp("machine"), make) as started:
         yield started
 
 

@@ -45,6 +45,7 @@ def acting_as(account: str) -> tuple[str, list[str]]:
     return user, [f"--as={user}"]
 
 
+@pytest.mark.clusters("plane", "node")  # it reads the API server's audit log
 @pytest.mark.usefixtures("operators")
 def test_operator_passes(place: Place) -> None:
     """The account that the operator's Deployment names may do what others may not."""
@@ -142,6 +143,7 @@ def test_owner_that_is_nobody(place: Place) -> None:
     assert "ownerReferences" not in kept["metadata"]
 
 
+@pytest.mark.clusters("plane", "node")  # it reads the API server's audit log
 def test_unchanged_spec_passes_where_the_service_is_asked(bare_place: Place) -> None:
     """Without matchConditions an UPDATE of labels alone reaches the service, and passes with its reason."""
     bare_place.set_up_gateway()

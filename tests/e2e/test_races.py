@@ -11,6 +11,8 @@ from harness.place import Place
 from harness.racing import Racing
 from harness.waiting import wait_until
 
+pytestmark = pytest.mark.clusters("plane")  # its replicas have addresses of their own
+
 Say = Callable[[str, object], None]
 
 SEED = 20261126

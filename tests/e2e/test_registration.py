@@ -16,6 +16,8 @@ from harness.waiting import wait_until
 from webhook.admission.heartbeat import HEARTBEAT_NAME, HEARTBEAT_REFUSAL
 from webhook.registration.entries import DEFAULTS, INSTANCES, POLICIES, apply_body, policy_entry
 
+pytestmark = pytest.mark.clusters("plane")  # a control plane of its own
+
 VALIDATING, MUTATING = CONFIGURATIONS
 MANAGER = "eem-guardrail"
 IDENTITIES = ("one", "two", "three")

@@ -27,6 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.e2e)
+            item.add_marker(pytest.mark.clusters("plane"))
             seconds = LONG_SECONDS if item.get_closest_marker("long") else 240
             item.add_marker(pytest.mark.timeout(seconds, func_only=True))
 

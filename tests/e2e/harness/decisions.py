@@ -1,5 +1,6 @@
 """What the service says that it decided, taken line by line so that no line proves two things."""
 
+import datetime as dt
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -87,6 +88,24 @@ class DecisionLog:
         self._heard.add(found.uid)
         return found
 
+    def next_about(self, namespace: str, operation: str, name: str, since: float) -> Decision:
+        """Wait for the decision about one change that was made after *since* (Unix time), whatever it is; take it."""
+
+        def look() -> Decision | None:
+            return next(
+                (
+                    one
+                    for one in self.unheard(namespace)
+                    # By its time: what was decided before may reach the file only now.
+                    if (one.operation, one.name) == (operation, name) and moment(one) >= since
+                ),
+                None,
+            )
+
+        found = wait_until(look, f"{operation} {namespace}/{name}", seconds=HEARD_SECONDS)
+        self._heard.add(found.uid)
+        return found
+
     def forget(self, namespace: str) -> None:
         """Take every decision so far: what comes later is what counts."""
         self._heard.update(one.uid for one in self.unheard(namespace))
@@ -98,6 +117,11 @@ class DecisionLog:
             return next((one for one in self.unheard(namespace) if one.name == name), None)
 
         self._heard.add(wait_until(look, f"the mark {namespace}/{name}", seconds=HEARD_SECONDS).uid)
+
+
+def moment(decision: Decision) -> float:
+    """Give when a decision was made, in Unix time; the log has milliseconds."""
+    return dt.datetime.fromisoformat(decision.time).timestamp()
 
 
 def warnings(answer: Answer) -> list[str]:

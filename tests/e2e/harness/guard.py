@@ -30,6 +30,7 @@ GUARDED = tuple(f"eem-{number:02}" for number in range(90))
 # Registered without matchConditions, so that the service itself is asked about what these keep out elsewhere.
 BARE = tuple(f"bare-{number:02}" for number in range(20))
 PROBED = (GUARDED[0], BARE[0])
+PACKETS = "eem"  # guarded as well: where policies meet packets, under the name that the oracle's generator knows
 
 # What the API server tells of its kinds, and where in it: the service reads the first, kubectl the second.
 SCHEMAS = {
@@ -84,14 +85,29 @@ class Guard:
             capture_output=True,
         )
         self._write_overlay((pair / "ca.crt").read_bytes())
-        self._machine.must("apply", "-k", str(self._overlay))
-        files = [f"--from-file={name}={pair / name}" for name in ("ca.crt", "tls.crt", "tls.key")]
-        self._machine.must("create", "secret", "generic", "eem-guardrail-tls", f"--namespace={NAMESPACE}", *files)
-        self.until_rolled_out()
+        self._apply(pair)
         self.first_replicas = set(self.replicas())
         for name in PROBED:
             self._machine.must("apply", "-f", "-", stdin=listed(*namespace(name)))
             self._until_registered(name)
+
+    def _apply(self, pair: Path) -> None:
+        """Apply the manifests and what they need beside them, which is the pair, and wait until all replicas run."""
+        self._machine.must("apply", "-k", str(self._overlay))
+        files = [f"--from-file={name}={pair / name}" for name in ("ca.crt", "tls.crt", "tls.key")]
+        self._machine.kubectl("create", "secret", "generic", "eem-guardrail-tls", f"--namespace={NAMESPACE}", *files)
+        self.until_rolled_out()
+
+    def install_again(self) -> None:
+        """Apply the same as before, whatever of it is gone, and wait until the API server asks the service."""
+        self._apply(self._machine.folder / "tls")
+        self.until_asked()
+        self.until_seen()
+
+    def until_asked(self) -> None:
+        """Wait until the service hears of a change that is made now."""
+        self.decisions.forget(PROBED[0])
+        self._until_registered(PROBED[0])
 
     def _write_overlay(self, ca: bytes) -> None:
         """Write the kustomization of this cluster: base, static registration, and the two fields that are its own."""
@@ -99,7 +115,7 @@ class Guard:
         there = self._overlay.resolve()  # kustomize takes bases by relative path only
         bundle = base64.b64encode(ca).decode()
         selector = "/webhooks/0/namespaceSelector/matchExpressions/0/values"
-        here = {"op": "replace", "path": selector, "value": list(GUARDED)}
+        here = {"op": "replace", "path": selector, "value": [*GUARDED, PACKETS]}
         trust = [{"op": "add", "path": f"/webhooks/{at}/clientConfig/caBundle", "value": bundle} for at in range(2)]
         kustomization = {
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
@@ -111,6 +127,7 @@ class Guard:
                 patched("MutatingWebhookConfiguration", trust[:1]),
                 *self._merged(),
             ],
+            "images": self._images(),
         }
         (self._overlay / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
         bare = yaml.safe_load(REGISTRATION.read_text())
@@ -121,6 +138,11 @@ class Guard:
         webhook["clientConfig"]["caBundle"] = bundle
         webhook["namespaceSelector"]["matchExpressions"][0]["values"] = list(BARE)
         (self._overlay / "bare.yaml").write_text(yaml.safe_dump(bare))
+
+    def _images(self) -> list[dict[str, str]]:
+        """Say under what name the machine has the image, where that is not the manifests'."""
+        name, _, tag = self._machine.image.rpartition(":")
+        return [{"name": NAMESPACE, "newName": name, "newTag": tag}] if tag else []
 
     def _merged(self) -> list[dict[str, Any]]:
         """Give the patch of the Deployment, where there is one."""
@@ -172,6 +194,18 @@ class Guard:
         self.exits(replicas)
 
     @contextlib.contextmanager
+    def given(self, variables: Mapping[str, str]) -> Iterator[None]:
+        """Give every replica these variables for a while."""
+        command = ("set", "env", f"deployment/{NAMESPACE}", f"--namespace={NAMESPACE}")
+        self._machine.must(*command, *(f"{name}={value}" for name, value in variables.items()))
+        self.until_rolled_out()
+        try:
+            yield
+        finally:
+            self._machine.must(*command, *(f"{name}-" for name in variables))
+            self.until_rolled_out()
+
+    @contextlib.contextmanager
     def absent(self) -> Iterator[None]:
         """Take every replica away for a while, and have as many again afterwards."""
         replicas = len(self.replicas())
@@ -180,6 +214,11 @@ class Guard:
             yield
         finally:
             self.scale(replicas)
+
+    def until_nobody_runs(self) -> None:
+        """Wait until no replica is there, not even one that is on its way out."""
+        command = ("get", "pods", f"--namespace={NAMESPACE}", "--output=name")
+        wait_until(lambda: not self._machine.must(*command).stdout, "the end of all replicas", seconds=ENDED_SECONDS)
 
     def scale(self, replicas: int) -> None:
         """Have so many replicas, and wait until they are ready."""

@@ -8,10 +8,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 CHECKOUT = Path(__file__).resolve().parents[3]
-MODULES = os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "tests" / "e2e")])  # what a program of the tests imports
+# What a program of the tests imports.
+MODULES = os.pathsep.join(str(CHECKOUT / part) for part in (".", "tests", "tests/e2e"))
 BUILD_SECONDS = 1800  # 5 minutes were seen on 2 cores, downloads included
 START_SECONDS = 90  # above what node.py gives the API server, so that its own words are read
 STOP_SECONDS = 10
@@ -77,6 +78,9 @@ def isolating_flags() -> list[str]:
 class Machine:
     """One running control plane under one folder."""
 
+    program = "harness.node"  # process 1
+    image = ""  # under what name the service's image is there; "" where the manifests' own name is right
+
     def __init__(self, folder: Path, binaries: Mapping[str, str]) -> None:
         self.folder = folder
         self._binaries = dict(binaries)
@@ -100,15 +104,10 @@ class Machine:
         Raises:
             NoMachineError: it did not start; the text says what was last heard.
         """
-        self._flags = isolating_flags()
-        settings = {
-            "folder": str(self.folder),
-            "binaries": self._binaries,
-            "environment": {"PYTHONPATH": MODULES, **measuring_variables()},
-        }
+        self._flags = self._isolation()
         with (self.folder / "node.log").open("w") as log:
             self._process = subprocess.Popen(
-                ["unshare", *self._flags, sys.executable, "-m", "harness.node", json.dumps(settings)],
+                ["unshare", *self._flags, sys.executable, "-m", self.program, json.dumps(self._settings())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -120,8 +119,25 @@ class Machine:
             self.stop()
             raise NoMachineError(f"the control plane did not start:\n{(self.folder / 'node.log').read_text()[-4000:]}")
 
+    def _isolation(self) -> list[str]:
+        """Give the flags of unshare(1) that make the namespaces."""
+        return isolating_flags()
+
+    def _settings(self) -> dict[str, Any]:
+        """Give what process 1 is to know."""
+        return {
+            "folder": str(self.folder),
+            "binaries": self._binaries,
+            "environment": {"PYTHONPATH": MODULES, **measuring_variables()},
+        }
+
     def stop(self) -> None:
         """End it and everything in it; the logs stay, etcd's preallocated files do not."""
+        self._end()
+        shutil.rmtree(self.folder / "etcd", ignore_errors=True)
+
+    def _end(self) -> None:
+        """End every process of it."""
         if self._process is None:
             return
         try:
@@ -129,7 +145,7 @@ class Machine:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.communicate()
-        shutil.rmtree(self.folder / "etcd", ignore_errors=True)
+        self._process = None
 
     @property
     def _node(self) -> subprocess.Popen[str]:
@@ -212,11 +228,26 @@ class Machine:
 
     def kubectl(self, *arguments: str, stdin: str | None = None, seconds: float = KUBECTL_SECONDS) -> Answer:
         """Run kubectl as the cluster's administrator and return what it says, whatever that is."""
-        settings = [
+        return self.run([*self._client(), *arguments], stdin=stdin, seconds=seconds)
+
+    def _client(self) -> list[str]:
+        """Give kubectl with the settings of the cluster's administrator."""
+        return [
+            self._binaries["kubectl"],
             f"--kubeconfig={self.folder / 'admin.kubeconfig'}",
             f"--cache-dir={self.folder / 'kubectl-cache'}",
         ]
-        return self.run([self._binaries["kubectl"], *settings, *arguments], stdin=stdin, seconds=seconds)
+
+    def open(self, *arguments: str, output: IO[str] | int) -> subprocess.Popen[str]:
+        """Start a kubectl that goes on by itself; it writes into *output*."""
+        return subprocess.Popen(
+            self._inside([*self._client(), *arguments]),
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
 
     def must(self, *arguments: str, stdin: str | None = None, seconds: float = KUBECTL_SECONDS) -> Answer:
         """Run kubectl for something that has to work."""

@@ -49,7 +49,7 @@ def pod(namespace: str, name: str, labels: Mapping[str, str], container: str, po
         "spec": {
             "serviceAccountName": POD_ACCOUNT,
             "terminationGracePeriodSeconds": 0,  # nothing runs that could need time
-            "containers": [{"name": container, "image": f"{container}:e2e", "ports": listening}],
+            "containers": [{"name": container, "image": f"localhost/{container}:e2e", "ports": listening}],
         },
     }
 
@@ -114,7 +114,7 @@ def listener(namespace: str, name: str = "gw", port: int = 8092) -> list[Json]:
 def operator(namespace: str) -> Json:
     """Give the operator's Deployment, as its chart writes it; the Deployment controller makes the pod."""
     labels = {"app.kubernetes.io/name": PRODUCT, "app.kubernetes.io/instance": "ibm-eem-operator"}
-    container = {"name": "ibm-eem-operator", "image": "ibm-eem-operator:e2e"}
+    container = {"name": "ibm-eem-operator", "image": "localhost/ibm-eem-operator:e2e"}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",

@@ -14,6 +14,7 @@ from harness.pki import write_pki
 HOST = "10.99.0.1"  # on the loopback device of this network namespace alone, so every run may use it
 PORT = 6443
 SERVICE_RANGE = "10.96.0.0/16"
+SERVICE_HOST = "10.96.0.1"  # the API server's own Service
 ADMIN_TOKEN = "e2e-admin"
 CONTROLLER_TOKEN = "e2e-controller-manager"
 
@@ -77,6 +78,8 @@ class PlaneError(RuntimeError):
 class Plane:
     """The control plane under one folder: certificates, data, logs, kubeconfig files."""
 
+    limits: Mapping[str, Limits] = LIMITS
+
     def __init__(self, folder: Path, binaries: Mapping[str, str]) -> None:
         self._folder = folder
         self._binaries = binaries
@@ -97,6 +100,11 @@ class Plane:
     def ca(self) -> Path:
         """The file with the certificate that signed the API server's."""
         return self.pki / "ca.crt"
+
+    @property
+    def search_path(self) -> str:
+        """PATH of everything that is started."""
+        return os.environ["PATH"]
 
     async def start(self) -> ApiClient:
         """Start it all and return a client of the API server, which is ready then."""
@@ -141,15 +149,23 @@ class Plane:
     def _write_files(self) -> None:
         for name in ("pki", "logs", "etcd"):
             (self._folder / name).mkdir()
-        write_pki(self.pki, names=["kubernetes", "kubernetes.default", "kubernetes.default.svc"], addresses=[HOST])
+        in_cluster = ["kubernetes", "kubernetes.default", "kubernetes.default.svc"]
+        write_pki(self.pki, names=in_cluster, addresses=[HOST, SERVICE_HOST])
         (self._folder / "audit-policy.yaml").write_text(AUDIT_POLICY)
-        users = [
+        (self._folder / "tokens.csv").write_text("\n".join(self._users()) + "\n")
+        for name, token in (("admin", ADMIN_TOKEN), ("controller-manager", CONTROLLER_TOKEN)):
+            (self._folder / f"{name}.kubeconfig").write_text(kubeconfig(self.url, self.ca, token))
+
+    def _users(self) -> list[str]:
+        """List who may come with which token: token, user, uid, groups."""
+        return [
             f'{ADMIN_TOKEN},platform-admin,platform-admin,"system:masters"',
             f"{CONTROLLER_TOKEN},system:kube-controller-manager,system:kube-controller-manager",
         ]
-        (self._folder / "tokens.csv").write_text("\n".join(users) + "\n")
-        for name, token in (("admin", ADMIN_TOKEN), ("controller-manager", CONTROLLER_TOKEN)):
-            (self._folder / f"{name}.kubeconfig").write_text(kubeconfig(self.url, self.ca, token))
+
+    def _controllers(self) -> Sequence[str]:
+        """List the controllers that are to run."""
+        return CONTROLLERS
 
     def _etcd_flags(self) -> list[str]:
         return [
@@ -189,12 +205,12 @@ class Plane:
             f"--service-account-private-key-file={self._folder / 'pki' / 'tokens.key'}",
             f"--root-ca-file={self.ca}",
             "--use-service-account-credentials",  # so that each controller comes under its own name
-            f"--controllers={','.join(CONTROLLERS)}",
+            f"--controllers={','.join(self._controllers())}",
             "--leader-elect=false",
         ]
 
     async def _spawn(self, name: str, flags: Sequence[str]) -> None:
-        limits = LIMITS[name]
+        limits = self.limits[name]
         with (self._folder / "logs" / f"{name}.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 "prlimit",
@@ -204,7 +220,7 @@ class Plane:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={"GOMEMLIMIT": str(limits.memory_bytes), "PATH": os.environ["PATH"]},
+                env={"GOMEMLIMIT": str(limits.memory_bytes), "PATH": self.search_path},
             )
         self.processes[name] = process
         self._ends.add(asyncio.create_task(process.wait(), name=name))

@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import yaml
@@ -34,12 +34,14 @@ class RegisteringGuard(Guard):
 
     Args:
         replicas: how many.
+        variables: what every replica is told.
     """
 
-    def __init__(self, machine: Machine, replicas: int) -> None:
-        container = {"name": NAMESPACE, "env": [{"name": name, "value": value} for name, value in LIVES.items()]}
+    def __init__(self, machine: Machine, replicas: int, variables: Mapping[str, str] = LIVES) -> None:
+        container = {"name": NAMESPACE, "env": [{"name": name, "value": value} for name, value in variables.items()]}
         super().__init__(machine, {"spec": {"replicas": replicas, "template": {"spec": {"containers": [container]}}}})
         self.kept = Kept(machine)
+        self._overlay = machine.folder / "shipped"
 
     def install(self) -> None:
         """Apply the manifests, and wait until the service has registered itself."""
@@ -49,6 +51,7 @@ class RegisteringGuard(Guard):
             "kind": "Kustomization",
             "resources": [os.path.relpath(MANIFESTS / "base", self._overlay.resolve())],
             "patches": self._merged(),
+            "images": self._images(),
         }
         (self._overlay / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
         self.apply()

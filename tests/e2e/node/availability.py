@@ -1,0 +1,69 @@
+"""
+Say whether this machine can be a node.
+
+    PYTHONPATH=tests:tests/e2e python -m node.availability
+
+ends with 0 where it can, and else with 1 and one line that says what is missing.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+CNI_FOLDER = Path("/usr/lib/cni")
+CGROUPS = Path("/sys/fs/cgroup")
+# Command and the Debian package that has it.
+NEEDED = {
+    "apt-get": "apt",
+    "buildah": "buildah",
+    "conntrack": "conntrack",
+    "debootstrap": "debootstrap",
+    "git": "git",
+    "ip": "iproute2",
+    "iptables": "iptables",
+    "nft": "nftables",
+    "nsenter": "util-linux",
+    "runc": "runc",
+}
+SEARCH_PATH = os.pathsep.join(["/usr/local/sbin", "/usr/sbin", "/sbin"])
+
+
+def search_path(environment: Mapping[str, str]) -> str:
+    """Give PATH with the folders of what only root runs."""
+    return os.pathsep.join([environment.get("PATH", ""), SEARCH_PATH])
+
+
+def missing(user: int, environment: Mapping[str, str]) -> Iterator[str]:
+    """List what a node needs and this machine does not give to *user*."""
+    if user != 0:
+        yield "root"
+    path = search_path(environment)
+    packages = {package for command, package in NEEDED.items() if shutil.which(command, path=path) is None}
+    if not (CNI_FOLDER / "ptp").exists():
+        packages.add("containernetworking-plugins")
+    if not CERTIFICATES.exists():
+        packages.add("ca-certificates")
+    yield from (f"the Debian package {package}" for package in sorted(packages))
+    if not os.access(CGROUPS, os.W_OK):
+        yield "control groups that can be written"
+
+
+def reason() -> str:
+    """Say in one line why there can be no node here; "" where there can."""
+    found = list(missing(os.geteuid(), os.environ))
+    return f"it needs {', '.join(found)}" if found else ""
+
+
+def main() -> int:
+    """Print the reason, if there is one."""
+    found = reason()
+    if found:
+        print(f"the node part is not run: {found}", file=sys.stderr)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

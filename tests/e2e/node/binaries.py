@@ -1,0 +1,74 @@
+"""
+Build the node's own commands, which the control plane does not have, once.
+
+    PYTHONPATH=tests:tests/e2e python -m node.binaries
+
+prints one JSON object, from each command's name to its path.
+"""
+
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+
+from controlplane.build import MODULE, BuildError, Module, cache_root, ensure_built, kubernetes_stamp, pinned_version
+
+RUNTIME = "github.com/containerd/containerd/v2"
+RUNTIME_MODULE = Path(__file__).resolve().parent / "containerd"
+KUBERNETES_NAMES = ("kubelet", "kube-proxy", "kube-scheduler")
+RUNTIME_NAMES = ("containerd", "containerd-shim-runc-v2", "ctr")
+UNUSED_DRIVERS = "no_btrfs,no_zfs,no_devmapper"  # of file systems that need headers or devices
+
+
+def kubernetes() -> dict[str, str]:
+    """Build kubelet, kube-proxy and kube-scheduler."""
+    packages = {name: f"k8s.io/kubernetes/cmd/{name}" for name in KUBERNETES_NAMES}
+    module = Module(folder=MODULE, packages=packages, stamp=kubernetes_stamp())
+    return ensure_built(module, list(packages), folder_of(pinned_version("k8s.io/kubernetes")))
+
+
+def runtime() -> dict[str, str]:
+    """Build the container runtime."""
+    version = pinned_version(RUNTIME, RUNTIME_MODULE)
+    packages = {name: f"{RUNTIME}/cmd/{name}" for name in RUNTIME_NAMES}
+    stamp = f"-X {RUNTIME}/version.Version={version.removeprefix('v')}"
+    module = Module(folder=RUNTIME_MODULE, packages=packages, stamp=stamp, tags=UNUSED_DRIVERS)
+    return ensure_built(module, list(packages), folder_of(f"containerd-{version}"))
+
+
+def own(name: str) -> dict[str, str]:
+    """Build one command of ours; its sources are what its folder is named after."""
+    sources = [*sorted((MODULE / name).glob("*.go")), MODULE / "go.mod"]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+    module = Module(folder=MODULE, packages={name: f"./{name}"})
+    return ensure_built(module, [name], folder_of(f"{name}-{digest[:12]}"))
+
+
+def enforcer() -> dict[str, str]:
+    """Build what enforces NetworkPolicy."""
+    return own("enforcer")
+
+
+def pause() -> dict[str, str]:
+    """Build what runs in every container that is not the project's."""
+    return own("pause")
+
+
+def folder_of(version: str) -> Path:
+    """Name the folder of what is built of one version."""
+    return cache_root(os.environ) / "node" / version
+
+
+def main() -> int:
+    """Print where the commands are."""
+    try:
+        print(json.dumps(kubernetes() | runtime() | enforcer()))
+    except (BuildError, OSError) as error:
+        print(f"no node: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

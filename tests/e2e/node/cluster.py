@@ -1,0 +1,182 @@
+"""The node that a test holds: started, restarted as a machine is, and stopped; commands run inside it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from harness.machine import (
+    BUILD_SECONDS,
+    CHECKOUT,
+    KUBECTL_SECONDS,
+    MODULES,
+    Answer,
+    Machine,
+    NoMachineError,
+    find_binaries,
+)
+from harness.pods import PodWitness
+from harness.waiting import wait_until
+
+from node import availability
+from node.images import PAUSE, PROJECT
+
+PODS_MEMORY_BYTES = 4 * 1024**3  # all pods together: their own limits are above what they use
+CGROUPS = availability.CGROUPS
+EMPTY_SECONDS = 20  # until the kernel has taken everything out of the control groups
+
+
+def made_by(program: str) -> dict[str, str]:
+    """
+    Run one of the programs that build, and read what it says is where.
+
+    Raises:
+        NoMachineError: it failed; the text says why.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", program],
+        cwd=CHECKOUT,
+        env=os.environ | {"PYTHONPATH": MODULES},
+        capture_output=True,
+        text=True,
+        timeout=BUILD_SECONDS,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise NoMachineError(done.stderr[-4000:])
+    found: dict[str, str] = json.loads(done.stdout)
+    return found
+
+
+class Node(Machine):
+    """One running node under one folder."""
+
+    program = "node.inside"
+    image = PROJECT
+
+    def __init__(self, folder: Path) -> None:
+        reason = availability.reason()
+        if reason:
+            raise NoMachineError(reason)
+        super().__init__(folder, find_binaries() | made_by("node.binaries"))
+        self._archives = made_by("node.images")
+        self._group = f"eem-guardrail-{os.getpid()}"
+        self._witness = PodWitness(self)
+
+    @property
+    def enforced(self) -> str:
+        """The rules for packets that are in force; "" while there are none."""
+        path = self.folder / "enforced.nft"
+        return path.read_text() if path.exists() else ""
+
+    def archive(self, image: str) -> Path:
+        """Give the archive of one image."""
+        return Path(self._archives[image])
+
+    def start(self) -> None:
+        """Start it, and return when the API server calls it ready."""
+        for group in self._groups():
+            group.mkdir(exist_ok=True)
+            limit_memory(group)
+        super().start()
+        self._witness.start()
+
+    def stop(self) -> None:
+        """End it and everything in it; the logs stay, its disk does not."""
+        self._witness.stop()
+        super().stop()
+        wait_until(self._are_gone, "the control groups to be empty", seconds=EMPTY_SECONDS)
+        for name in ("containerd", "disk"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+
+    def restart(self) -> None:
+        """End everything at once, as a power cut does, and start it with what is on its disk."""
+        self._witness.stop()
+        if self._process is not None:
+            self._process.kill()
+        self._end()
+        wait_until(self._are_gone, "the control groups to be empty", seconds=EMPTY_SECONDS)
+        self.start()
+
+    def _isolation(self) -> list[str]:
+        # Not --mount-proc alone: /sys stays as it is, and with it the control groups.
+        return ["--net", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child", "--mount-proc"]
+
+    def _settings(self) -> dict[str, Any]:
+        return {**super()._settings(), "archives": self._archives, "group": self._group, "pause": PAUSE}
+
+    def _groups(self) -> Iterator[Path]:
+        """Name the node's control group in every hierarchy: one each (version 1), or one in all (version 2)."""
+        if (CGROUPS / "cgroup.controllers").exists():
+            yield CGROUPS / self._group
+            return
+        for hierarchy in sorted(CGROUPS.iterdir()):
+            if (hierarchy / "cgroup.procs").exists() and not hierarchy.is_symlink():
+                yield hierarchy / self._group
+
+    def _are_gone(self) -> bool:
+        """Remove the control groups, which the kernel allows when nothing is in them; say whether they are gone."""
+        for group in self._groups():
+            for folder in sorted(group.rglob("*/"), reverse=True):
+                remove_empty(folder)
+            remove_empty(group)
+        return not any(group.exists() for group in self._groups())
+
+    def inside(self, *command: str, stdin: str = "", seconds: float = KUBECTL_SECONDS) -> Answer:
+        """Run one command in all of the node's namespaces; it may import what tests import."""
+        done = subprocess.run(
+            [*self._enter_all(), *command],
+            env=self._variables(),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+        return Answer(status=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+    def begin_inside(self, *command: str) -> subprocess.Popen[str]:
+        """Start one command in all of the node's namespaces."""
+        return subprocess.Popen(
+            [*self._enter_all(), *command],
+            env=self._variables(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def _enter_all(self) -> list[str]:
+        return ["nsenter", f"--target={self.first_process}", "--all", "--"]
+
+    def _variables(self) -> dict[str, str]:
+        return self._environment() | {"PATH": availability.search_path(os.environ), "PYTHONPATH": MODULES}
+
+    @property
+    def first_process(self) -> int:
+        """The number of process 1 of the node, outside of it."""
+        if self._process is None:
+            raise RuntimeError("the node is not started")
+        pid = self._process.pid
+        return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+
+
+def limit_memory(group: Path) -> None:
+    """Cap what all pods take together, where *group* is one that counts memory."""
+    for name in ("memory.limit_in_bytes", "memory.max"):
+        if (group / name).exists():
+            (group / name).write_text(str(PODS_MEMORY_BYTES))
+    for name in ("cpuset.cpus", "cpuset.mems"):  # version 1 gives a new group none of these
+        if (group / name).exists() and not (group / name).read_text().strip():
+            (group / name).write_text((group.parent / name).read_text())
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove one control group, unless something is in it still."""
+    try:
+        folder.rmdir()
+    except OSError:  # busy, or gone by now
+        return

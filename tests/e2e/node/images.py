@@ -1,0 +1,159 @@
+"""
+Make the node's images without a registry: a base with Python, the stand-in for everything else, and the project's own.
+
+    PYTHONPATH=tests:tests/e2e python -m node.images
+
+prints one JSON object, from each image's name to its archive.
+"""
+
+import fcntl
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from node.availability import CERTIFICATES
+from node.binaries import folder_of, pause
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+FOLDER = folder_of("images")
+BASE = "localhost/node/python:3.13-slim"
+PAUSE = "localhost/node/pause:e2e"
+# What the suite's pods are said to run: they hold an address, and listen where a case tells them to.
+STAND_INS = tuple(f"localhost/{name}:e2e" for name in ("egw", "manager", "ibm-eem-operator", "client"))
+PROJECT = "localhost/eem-guardrail:e2e"
+RELEASE = "trixie"  # the Debian that python:3.13-slim is made of too, and whose own Python is 3.13
+PACKAGES = "python3,python3-pip,python3-venv,ca-certificates"
+STEP_SECONDS = 900
+SEARCH_PATH = "/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin:/bin:/sbin"
+
+
+class ImageError(RuntimeError):
+    """Say which step of an image failed, and its last words."""
+
+
+def run(*command: str) -> str:
+    """Run one step and return its standard output."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=STEP_SECONDS, check=False)
+    if done.returncode != 0:
+        raise ImageError(f"{' '.join(command)}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.stdout.strip()
+
+
+def buildah(*arguments: str) -> str:
+    """Run buildah on a store of the tests' own."""
+    store = ("--root", str(FOLDER / "store"), "--runroot", str(FOLDER / "run"), "--storage-driver", "overlay")
+    return run("buildah", *store, *arguments)
+
+
+def exists(image: str) -> bool:
+    """Say whether the store has *image*."""
+    return image in buildah("images", "--format", "{{.Name}}:{{.Tag}}").splitlines()
+
+
+def mirror() -> str:
+    """Ask apt where it gets Debian itself from."""
+    found = run("apt-get", "indextargets", "--format", "$(REPO_URI)").splitlines()
+    return next(address for address in found if address.rstrip("/").endswith("/debian"))
+
+
+def make_base() -> None:
+    """Bootstrap what stands for python:3.13-slim."""
+    work = FOLDER / "base"
+    shutil.rmtree(work, ignore_errors=True)
+    root = work / "root"
+    root.mkdir(parents=True)
+    run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", RELEASE, str(root), mirror())
+    for pattern in ("var/cache/apt/archives/*.deb", "var/lib/apt/lists/*", "usr/share/doc/*", "usr/share/man/*"):
+        for path in root.glob(pattern):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    (root / "usr/lib/python3.13/EXTERNALLY-MANAGED").unlink(missing_ok=True)
+    for name in ("python", "python3"):
+        (root / "usr/local/bin" / name).symlink_to("/usr/bin/python3")
+    for name in ("etc/resolv.conf", "etc/hostname"):
+        (root / name).unlink(missing_ok=True)
+    archive = work / "root.tar"
+    run("tar", "-C", str(root), "--numeric-owner", "-cf", str(archive), ".")
+    container = buildah("from", "scratch")
+    buildah("add", "-q", container, str(archive), "/")
+    variables = ("--env", f"PATH={SEARCH_PATH}", "--env", "LANG=C.UTF-8")
+    buildah("config", *variables, "--cmd", '["python3"]', container)
+    buildah("commit", "--rm", "-q", container, BASE)
+    shutil.rmtree(work)
+
+
+def make_pause() -> None:
+    """Pack the one command that holds a pod and listens."""
+    container = buildah("from", "scratch")
+    buildah("copy", "-q", container, pause()["pause"], "/pause")
+    buildah("config", "--entrypoint", '["/pause"]', "--cmd", "", "--user", "65535:65535", container)
+    buildah("commit", "--rm", "-q", container, PAUSE)
+
+
+def build_project(tag: str, *, context: Path = CHECKOUT, arguments: Sequence[str] = ()) -> None:
+    """
+    Build the image from the Dockerfile as it stands in *context*, every step anew, with more arguments for buildah.
+
+    The machine's certificates are lent to the steps that download; they are not in the image.
+    """
+    lent = f"{CERTIFICATES}:{CERTIFICATES}:ro"
+    steps = ("--isolation", "chroot", "--pull-never", "--network", "host", "--volume", lent)
+    base = ("--build-arg", f"PYTHON_IMAGE={BASE}")
+    same = ("--no-cache", "--timestamp", commit_time())
+    buildah("bud", *steps, *base, *same, *arguments, "--tag", tag, str(context))
+
+
+def commit_time() -> str:
+    """Give the time of the commit that is checked out, in seconds: what every file of the image is dated with."""
+    return run("git", "-C", str(CHECKOUT), "log", "-1", "--format=%ct")
+
+
+def inspected(image: str) -> dict[str, Any]:
+    """Read the configuration of *image*, as the OCI image specification has it."""
+    found: dict[str, Any] = json.loads(buildah("inspect", "--type", "image", image))["OCIv1"]
+    return found
+
+
+def remove(image: str) -> None:
+    """Take *image* out of the store."""
+    buildah("rmi", image)
+
+
+def archive(image: str) -> Path:
+    """Write *image* as an archive that a container runtime takes in."""
+    path = FOLDER / f"{image.replace('/', '-').replace(':', '-')}.tar"
+    path.unlink(missing_ok=True)
+    buildah("push", "-q", image, f"docker-archive:{path}:{image}")
+    return path
+
+
+def ensure() -> dict[str, Path]:
+    """Make what is not there yet, and the project's image from the checkout as it is."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with (FOLDER / "lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if not exists(BASE):
+            make_base()
+        make_pause()
+        for name in STAND_INS:
+            buildah("tag", PAUSE, name)
+        build_project(PROJECT)
+        return {image: archive(image) for image in (PAUSE, *STAND_INS, PROJECT)}
+
+
+def main() -> int:
+    """Print where the archives are."""
+    try:
+        archives = ensure()
+    except (ImageError, OSError, subprocess.SubprocessError, StopIteration) as error:
+        print(f"no images: {error}", file=sys.stderr)
+        return 2
+    print(json.dumps({image: str(path) for image, path in archives.items()}))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

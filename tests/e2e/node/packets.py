@@ -1,0 +1,318 @@
+"""
+Hold the verdicts against packets: seeded changes of policies, and what they do to connections.
+
+For each seed the oracle's generator makes the policies that are there and one change. They are applied on the node,
+with the service in audit mode, and every connection is tried before and after. Each must be open exactly where
+`explain` says so; and a required port that was open to somebody and is not any more must be in the change's verdict.
+
+    PYTHONPATH=.:tests:tests/e2e python -m node.packets 200
+
+prints the table of docs/packets.md.
+"""
+
+import contextlib
+import json
+import math
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.guard import PACKETS, Guard
+from harness.objects import Json, listed
+from harness.waiting import wait_until
+from oracle.generate import Pair, both_ways, seeded
+from oracle.naive import Change, Settings
+from oracle.plans import PLANS, policy
+from oracle.product import Answer, product_answer
+from oracle.vocabulary import EVERY_PORT
+
+from node.cluster import Node
+from node.files import POD_RANGE
+from node.scene import CLIENTS, NEEDED, SPACES, TARGETS, objects
+from node.surroundings import OUTSIDE_ADDRESSES
+from webhook.netpol import ClusterSnapshot, Connection, evaluate
+
+SUBJECT = "subject"
+ENFORCED_SECONDS = 20
+RUNNING_SECONDS = 120
+# What the enforcer does with an ipBlock, and what the pods' addresses are: the service is told, as an operator would.
+KNOWN = {"EEM_GUARDRAIL_IPBLOCK_MATCHES_PODS": "yes", "EEM_GUARDRAIL_POD_CIDR": POD_RANGE}
+SETTINGS = Settings(ipblock_matches_pods="yes", pod_cidrs=(POD_RANGE,))
+STATE = "namespaces,pods,deployments,replicasets,eventgateways,eventendpointmanagements"
+ENDS = {"open": True, "closed": False}
+
+Matrix = dict[tuple[str, str, int], bool]  # source, destination, port: whether a connection came about
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What one seed makes: the policies that are there, and a change."""
+
+    seed: int
+    operation: str
+    around: list[Json]
+    before: Json | None
+    after: Json | None
+
+
+@dataclass(kw_only=True, slots=True)
+class Report:
+    """What came of the seeds."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    disagreements: list[str] = field(default_factory=list)
+
+
+def planned(seed: int) -> Plan:
+    """Make the policies and the change of one seed."""
+    rng = seeded(seed)
+    operation, before, after, others = rng.choice(PLANS)(rng, ipv6=False)
+    around = [policy(f"other-{at}", spec, PACKETS) for at, spec in enumerate(others)]
+    spaces = [space for space in (PACKETS, "shop") if rng.random() < 0.4]
+    around += [policy("both-ways", both_ways(rng, ipv6=False), space) for space in spaces]
+    old, new = (None if spec is None else policy(SUBJECT, spec, PACKETS) for spec in (before, after))
+    return Plan(seed=seed, operation=operation, around=around, before=old, after=new)
+
+
+class Packets:
+    """The scene on a node, and the seeds that are played on it."""
+
+    def __init__(self, machine: Node, guard: Guard) -> None:
+        self._machine = machine
+        self._guard = guard
+        self._state: list[Json] = []
+        self._addresses: dict[str, str] = {}
+        self.report = Report()
+
+    @contextlib.contextmanager
+    def set_up(self) -> Iterator[None]:
+        """Make the scene, and tell the service what it is to know; take that back in the end."""
+        self._machine.must("apply", "-f", "-", stdin=listed(*objects()))
+        self._machine.must("annotate", "namespace", PACKETS, "eem-guardrail.io/mode=audit", "--overwrite")
+        with self._guard.given(KNOWN):
+            wait_until(self._runs, "every pod of the scene to run", seconds=RUNNING_SECONDS)
+            self._state = self._machine.must("get", STATE, "-A", "--output=json").json["items"]
+            yield
+        self._machine.must("delete", "namespace", *SPACES)
+
+    def _runs(self) -> bool:
+        found = self._machine.must("get", "pods", "-A", "--output=json").json["items"]
+        pods = [one for one in found if one["metadata"]["namespace"] in SPACES]
+        self._addresses = {
+            f"{one['metadata']['namespace']}/{one['metadata']['name']}": one["status"].get("podIP", "") for one in pods
+        }
+        wanted = sum(one["kind"] in {"Pod", "Deployment"} for one in objects())
+        return len(pods) == wanted and all(one["status"]["phase"] == "Running" for one in pods)
+
+    def play(self, seed: int) -> bool:
+        """Play one seed; False where the API server does not take its policies."""
+        plan = planned(seed)
+        self._clear()
+        before = [*plan.around, *([plan.before] if plan.before else [])]
+        since = time.time()
+        if before and self._machine.kubectl("create", "-f", "-", stdin=listed(*before)).status != 0:
+            return False
+        policies = self._until_enforced()
+        if policies:
+            self._guard.until_told("networkpolicies", since)
+        self._guard.until_seen(["networkpolicies"])
+        reached = self._measure(plan, policies)
+        answer = self._change(plan, policies)
+        if answer is None:
+            return False
+        self._hold(plan, answer, reached, self._measure(plan, self._until_enforced()))
+        return True
+
+    def _clear(self) -> None:
+        """Take away every policy that is not the service's own."""
+        there = [one for one in self._policies() if one["metadata"]["namespace"] in SPACES]
+        if there:
+            self._machine.must("delete", "-f", "-", stdin=listed(*there))
+
+    def _policies(self) -> list[Json]:
+        found: list[Json] = self._machine.must("get", "networkpolicies", "-A", "--output=json").json["items"]
+        return found
+
+    def _until_enforced(self) -> list[Json]:
+        """Wait until exactly the policies that are there are in force, and give those of the scene."""
+        policies = self._policies()
+        wanted = {
+            f"# policy {one['metadata']['namespace']}/{one['metadata']['name']} {one['metadata']['resourceVersion']}"
+            for one in policies
+        }
+
+        def look() -> bool:
+            return {line for line in self._machine.enforced.splitlines() if line.startswith("# policy")} == wanted
+
+        wait_until(look, "the policies to be in force", seconds=ENFORCED_SECONDS)
+        return [one for one in policies if one["metadata"]["namespace"] in SPACES]
+
+    def _change(self, plan: Plan, policies: Sequence[Json]) -> Answer | None:
+        """Make the change; give the verdict on it, in which the service agrees with the code beside us."""
+        since = math.floor(time.time() * 1000) / 1000
+        if plan.after is None:
+            done = self._machine.kubectl("delete", "networkpolicy", SUBJECT, f"--namespace={PACKETS}")
+        else:
+            verb = "create" if plan.operation == "CREATE" else "replace"
+            done = self._machine.kubectl(verb, "-f", "-", stdin=listed(plan.after))
+        if done.status != 0:
+            return None
+        old, new = named(policies), named(self._policies())
+        change = Change(operation=plan.operation, namespace=PACKETS, name=SUBJECT, object=new, old_object=old)
+        answer = product_answer(Pair(objects=[*self._state, *policies], change=change, settings=SETTINGS))
+        if old is None or new is None or old["spec"] != new["spec"]:  # else the API server asks nobody
+            said = self._guard.decisions.next_about(PACKETS, plan.operation, SUBJECT, since)
+            loses = "lost" in {outcome for _, outcome in answer.found}
+            if (said.result == "audited") != loses:
+                self._disagree(plan, f"the service said {said.result}, and the code beside us {answer}")
+        self.report.counts[plan.operation] += 1
+        return answer
+
+    def _measure(self, plan: Plan, policies: Sequence[Json]) -> Matrix:
+        """Try every connection, and hold what came of it against what `explain` says."""
+        found = self._try_all()
+        snapshot = ClusterSnapshot.from_objects([*self._state, *policies])
+        for (source, destination, port), is_open in found.items():
+            asked = Connection(source=source, destination=destination, protocol="TCP", port=port)
+            verdict = evaluate(asked, snapshot, ipblock_matches_pods="yes")
+            self.report.counts["open" if is_open else "closed"] += 1
+            if not verdict.decided or verdict.allowed != is_open:
+                said = "allowed" if verdict.allowed else "denied"
+                what = "open" if is_open else "closed"
+                self._disagree(plan, f"{source} to {destination} port {port}: {what}, and explained as {said}")
+        return found
+
+    def _try_all(self) -> Matrix:
+        ends = {**self._addresses, **{address: address for address in OUTSIDE_ADDRESSES}}
+        goals = [(name, address) for name, address in self._addresses.items() if self._listens(name)]
+        targets = [(name, address, port) for name, address in goals for port in EVERY_PORT]
+        asked = {"clients": list(ends.values()), "targets": [(address, port) for _, address, port in targets]}
+        done = self._machine.inside(sys.executable, "-m", "node.probing", stdin=json.dumps(asked))
+        if done.status != 0:
+            raise AssertionError(done.stderr)
+        return {
+            (source, destination, port): ENDS[outcome]
+            for source, outcomes in zip(ends, done.json, strict=True)
+            for (destination, _, port), outcome in zip(targets, outcomes, strict=True)
+        }
+
+    def _listens(self, name: str) -> bool:
+        return name in TARGETS or name.startswith(f"{PACKETS}/ibm-eem-operator-")
+
+    def _hold(self, plan: Plan, answer: Answer, before: Matrix, after: Matrix) -> None:
+        """Hold the verdict against what the change did to connections from other namespaces and from outside."""
+        told = {(one.kind, one.name, one.port) for (one, outcome) in answer.found if outcome == "lost"}
+        self.report.counts["refused" if told else "admitted"] += 1
+        for needed in NEEDED:
+            for port in needed.ports:
+                target = f"{PACKETS}/{needed.pod}"
+                cut_off = [
+                    source
+                    for (source, destination, number), was_open in before.items()
+                    if (destination, number) == (target, port)
+                    and was_open
+                    and not after[source, destination, number]
+                    and not source.startswith(f"{PACKETS}/")  # their own egress may have gone
+                ]
+                is_told = (needed.kind, needed.instance, port) in told
+                if cut_off and not is_told:
+                    self._disagree(plan, f"{target} port {port} is lost to {cut_off}, and the verdict does not say so")
+                self.report.counts["lost"] += is_told
+                self.report.counts["lost in packets"] += bool(cut_off)
+                self.report.counts["lost in packets and told"] += bool(cut_off) and is_told
+
+    def _disagree(self, plan: Plan, text: str) -> None:
+        self.report.disagreements.append(f"seed {plan.seed}: {text}")
+
+    def run(self, sets: int) -> Report:
+        """Play seeds from 0 on until so many were taken by the API server."""
+        with self.set_up():
+            self._prove_everybody_is_heard()
+            seed = 0
+            with contextlib.suppress(KeyboardInterrupt):  # then what was played so far is what is reported
+                while self.report.counts["sets"] < sets:
+                    taken = self.play(seed)
+                    self.report.counts["sets" if taken else "not taken"] += 1
+                    print(f"seed {seed}: {'played' if taken else 'not taken'}", file=sys.stderr, flush=True)
+                    seed += 1
+        return self.report
+
+    def _prove_everybody_is_heard(self) -> None:
+        """Without a policy everything is open: a port that is closed later was closed by one."""
+        self._clear()
+        self._until_enforced()
+        shut = [one for one, is_open in self._try_all().items() if not is_open]
+        if shut:
+            raise AssertionError(f"closed without any policy: {shut[:5]}")
+
+
+def named(policies: Sequence[Json]) -> Json | None:
+    """Find the policy that is changed."""
+    wanted = {"namespace": PACKETS, "name": SUBJECT}
+    return next((one for one in policies if wanted.items() <= one["metadata"].items()), None)
+
+
+def table(report: Report) -> str:
+    """Write the page of docs."""
+    counts = report.counts
+    rows = {
+        "sets of policies, each with a change": counts["sets"],
+        "seeds that the API server itself refuses": counts["not taken"],
+        "connections tried": counts["open"] + counts["closed"],
+        "of these open": counts["open"],
+        "of these closed": counts["closed"],
+        "changes: CREATE, UPDATE, DELETE": f"{counts['CREATE']}, {counts['UPDATE']}, {counts['DELETE']}",
+        "changes that enforce would admit": counts["admitted"],
+        "changes that enforce would refuse": counts["refused"],
+        "required ports that a verdict calls lost": counts["lost"],
+        "required ports that were lost to one who tried": counts["lost in packets"],
+        "of these in the verdict": counts["lost in packets and told"],
+        "disagreements": len(report.disagreements),
+    }
+    lines = [f"| {name} | {value} |" for name, value in rows.items()]
+    return "\n".join([PAGE, "| | |", "|---|---|", *lines, "", *(f"- {one}" for one in report.disagreements)]).rstrip()
+
+
+PAGE = f"""\
+# Verdicts against packets
+
+Made by `PYTHONPATH=.:tests:tests/e2e python -m node.packets 200`, as root on a machine that can be a node (see
+CONTRIBUTING). The suite plays the first 20 of the same sets with `pytest -m e2e --cluster node`.
+
+Each set is made from its number by the generator of the property tests: policies that are there, and one change. They
+are applied to a real API server on a node with a kubelet, with the service in audit mode. Pods under Event Endpoint
+Management's labels listen on {", ".join(map(str, EVERY_PORT))}; {len(CLIENTS)} pods in each of {len(SPACES)} namespaces
+and {len(OUTSIDE_ADDRESSES)} addresses outside the cluster try to connect, before the change and after it. Compared are
+
+- every connection with what `explain` says about it,
+- every required port that a change takes from somebody outside the instance's namespace with the verdict of the change,
+- the verdict of the running service with that of the code beside the test.
+
+A port that a verdict calls lost need not be lost to one of those who try: verdicts count every pod and address that
+there may be. Packets are enforced by the tests' own enforcer (tests/controlplane/enforcer), which lets an ipBlock match
+pods' addresses; the service is told so, and told the pods' range. IPv4 and TCP alone were tried.
+"""
+
+
+def main() -> int:
+    """Play as many sets as the first argument says, and print the page."""
+    with tempfile.TemporaryDirectory(prefix="packets-") as folder:
+        machine = Node(Path(folder))
+        machine.start()
+        try:
+            guard = Guard(machine)
+            guard.install()
+            guard.add_kinds()
+            report = Packets(machine, guard).run(int(sys.argv[1]))
+        finally:
+            machine.stop()
+    print(table(report))
+    return 1 if report.disagreements else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,139 @@
+"""The image, as it is built from the Dockerfile."""
+
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from node import images
+from webhook.version import VERSION
+
+MOST_BYTES = 90 * 1000**2  # on top of the base, unpacked
+SOURCES = ("Dockerfile", ".dockerignore", "webhook", "certs", "requirements")
+UNCHECKED_HASH = 1  # PEP 552: the flags of bytecode that is never held against its source
+SBOM_SECONDS = 800  # it downloads a tool and what the image holds
+
+
+@pytest.fixture(scope="module")
+def layers() -> tuple[str, list[tarfile.TarInfo], set[str]]:
+    """Give the base's newest layer, what the layers on top of it hold, and those of its files that are bytecode."""
+    images.ensure()
+    base = images.inspected(images.BASE)["rootfs"]["diff_ids"]
+    held: list[tarfile.TarInfo] = []
+    bytecode: set[str] = set()
+    with tarfile.open(images.archive(images.PROJECT)) as archive:
+        manifest = archive.extractfile("manifest.json")
+        assert manifest is not None
+        for name in json.load(manifest)[0]["Layers"][len(base) :]:
+            with tarfile.open(fileobj=archive.extractfile(name)) as layer:
+                for one in layer:
+                    held.append(one)
+                    content = layer.extractfile(one) if one.name.endswith(".pyc") else None
+                    if content is not None and content.read(8)[4] == UNCHECKED_HASH:
+                        bytecode.add(one.name)
+    return base[-1], held, bytecode
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[Path]:
+    """Copy what the image is made of, as another user's checkout has it: other times, other modes."""
+    for name in SOURCES:
+        path = images.CHECKOUT / name
+        copy = shutil.copytree if path.is_dir() else shutil.copyfile
+        copy(path, tmp_path / name)
+    for path in (tmp_path, *tmp_path.rglob("*")):
+        os.utime(path, (0, 0), follow_symlinks=False)
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    yield tmp_path
+    images.remove("localhost/eem-guardrail:elsewhere")
+
+
+def test_the_same_commit_makes_the_same_layers(elsewhere: Path) -> None:
+    """Built again, from another checkout of the same sources, the image has the same layers."""
+    images.ensure()
+
+    images.build_project("localhost/eem-guardrail:elsewhere", context=elsewhere)
+
+    first, second = (images.inspected(name) for name in (images.PROJECT, "localhost/eem-guardrail:elsewhere"))
+    assert first["rootfs"] == second["rootfs"]
+
+
+def test_the_image_is_small(layers: tuple[str, list[tarfile.TarInfo], set[str]]) -> None:
+    """What lies on top of the base is small."""
+    _, held, _ = layers
+
+    assert sum(one.size for one in held) <= MOST_BYTES
+
+
+def test_nothing_in_it_can_be_written(layers: tuple[str, list[tarfile.TarInfo], set[str]]) -> None:
+    """Every file is root's, and nobody else may write it."""
+    _, held, _ = layers
+    others = [one.name for one in held if not one.issym() and (one.mode & 0o022 or one.uid or one.gid)]
+
+    assert others == []
+
+
+def test_every_module_is_compiled(layers: tuple[str, list[tarfile.TarInfo], set[str]]) -> None:
+    """Each module has its bytecode beside it, which nobody holds against its source at a start."""
+    _, held, bytecode = layers
+    modules = {Path(one.name) for one in held if one.name.endswith(".py") and one.name.startswith(("app/", "opt/"))}
+    wanted = {str(path.parent / "__pycache__" / f"{path.stem}.cpython-313.pyc") for path in modules}
+
+    assert len(wanted) > 100
+    assert wanted <= bytecode
+
+
+def test_it_holds_the_service_alone(layers: tuple[str, list[tarfile.TarInfo], set[str]]) -> None:
+    """There is no installer in it, no client of Kubernetes, and nothing of the tests."""
+    _, held, _ = layers
+    packages = {one.name.split("/site-packages/")[1].split("/")[0] for one in held if "/site-packages/" in one.name}
+
+    assert {"aiohttp", "cryptography"} <= packages
+    assert packages.isdisjoint({"pip", "setuptools", "kubernetes", "pytest"})
+    assert {one.name.split("/")[1] for one in held if one.name.startswith("app/")} == {"webhook", "certs"}
+
+
+def test_labels_and_user(elsewhere: Path) -> None:
+    """The image says what it is, and from which revision where the builder tells."""
+    told = ("--build-arg", "REVISION=abc", "--build-arg", "SOURCE=https://git.example.com/eem-guardrail")
+    images.build_project("localhost/eem-guardrail:elsewhere", context=elsewhere, arguments=told)
+
+    config = images.inspected("localhost/eem-guardrail:elsewhere")["config"]
+    labels = {name.removeprefix("org.opencontainers.image."): text for name, text in config["Labels"].items()}
+
+    assert {name: labels[name] for name in ("title", "version", "revision", "source", "licenses")} == {
+        "title": "eem-guardrail",
+        "version": VERSION,
+        "revision": "abc",
+        "source": "https://git.example.com/eem-guardrail",
+        "licenses": "Apache-2.0",
+    }
+    assert config["User"] == "10001:10001"
+    assert config["Entrypoint"] == ["python", "-m", "webhook"]
+
+
+@pytest.mark.timeout(900, func_only=True)
+def test_the_bill_of_materials_lists_what_is_pinned(tmp_path: Path) -> None:
+    """Its command lists every package that the image gets, with the licence of each."""
+    subprocess.run(
+        [images.CHECKOUT / "requirements" / "sbom", str(tmp_path)],
+        check=True,
+        capture_output=True,
+        timeout=SBOM_SECONDS,
+    )
+    bill = json.loads((tmp_path / "sbom.json").read_text())
+    licences = [line.split("\t") for line in (tmp_path / "licences.txt").read_text().splitlines()]
+    pinned = {
+        line.split("==")[0].replace("_", "-")
+        for line in (images.CHECKOUT / "requirements" / "run.txt").read_text().splitlines()
+        if "==" in line and not line.startswith(("#", " "))
+    }
+
+    assert bill["bomFormat"] == "CycloneDX"
+    assert {one["name"].lower().replace("_", "-") for one in bill["components"]} == pinned
+    assert [name for name, _, licence in licences if licence == "not stated"] == []

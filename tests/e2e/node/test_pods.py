@@ -1,0 +1,68 @@
+"""The image, as a real kubelet runs it under the restricted standard."""
+
+import json
+import textwrap
+
+import pytest
+from harness.guard import NAMESPACE, Guard
+from harness.machine import Machine
+
+from node.cluster import Node
+
+# What a process of the container says about itself, and every folder that it can make a file in.
+LOOK = textwrap.dedent(
+    """
+    import json, os, tempfile
+    status = dict(line.split(":", 1) for line in open("/proc/1/status"))
+    names = ("Uid", "Gid", "CapEff", "CapBnd", "Seccomp", "NoNewPrivs")
+    found = {name: status[name].split() for name in names}
+    found["writable"] = []
+    for folder, _, _ in os.walk("/", onerror=lambda error: None):
+        if folder.startswith(("/proc", "/sys")):
+            continue
+        try:
+            with tempfile.TemporaryFile(dir=folder):
+                found["writable"].append(folder)
+        except OSError:
+            pass
+    print(json.dumps(found))
+    """
+)
+
+
+@pytest.fixture(scope="module")
+def replica(guard: Guard) -> str:
+    """Name one replica."""
+    return guard.replicas()[0]
+
+
+def test_pods_hold_no_privilege(machine: Machine, replica: str) -> None:
+    """The process is user 10001, without capabilities, under a seccomp filter, and can write nowhere but in /dev."""
+    answer = machine.must("exec", replica, f"--namespace={NAMESPACE}", "--", "python", "-c", LOOK)
+
+    found = json.loads(answer.stdout)
+
+    assert found.pop("Uid") == ["10001"] * 4
+    assert found.pop("Gid") == ["10001"] * 4
+    assert set(found.pop("writable")) <= {"/dev/shm", "/dev/mqueue"}  # noqa: S108 - what every container has
+    assert found == {"CapEff": ["0" * 16], "CapBnd": ["0" * 16], "Seccomp": ["2"], "NoNewPrivs": ["1"]}
+
+
+def test_the_api_server_calls_through_the_service(machine: Node, guard: Guard) -> None:
+    """The connections on which the API server asks go to the Service's address and arrive at the replicas'."""
+    service = machine.must("get", "service", NAMESPACE, f"--namespace={NAMESPACE}", "--output=json").json
+    pods = machine.must("get", "pods", f"--namespace={NAMESPACE}", "--output=json").json["items"]
+    running = {one["status"]["podIP"] for one in pods if one["metadata"]["name"] in guard.replicas()}
+    guard.until_asked()
+
+    answer = machine.inside("conntrack", "-L", "-p", "tcp", "--orig-dst", service["spec"]["clusterIP"])
+    answered = {
+        word.removeprefix("src=")
+        for line in answer.stdout.splitlines()
+        if "dport=443" in line and "sport=8443" in line
+        for word in line.split()
+        if word.startswith("src=10.244.")
+    }
+
+    assert answered
+    assert answered <= running

@@ -1,0 +1,43 @@
+"""The choice of the cluster behind the end-to-end tests is heard, and what is not run is said."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import CLUSTERS
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def collected(cluster: str, *arguments: str) -> str:
+    """Collect the end-to-end tests for one kind of cluster, and give what pytest says."""
+    command = [sys.executable, "-m", "pytest", "-n", "0", "--collect-only", f"--cluster={cluster}", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+def test_what_needs_a_node_is_left_out_elsewhere(cluster: str) -> None:
+    """The cases in tests/e2e/node are for a node alone; the others are for every cluster."""
+    text = collected(cluster, "tests/e2e/node/test_pods.py", "tests/e2e/test_replicas.py")
+
+    assert ("test_pods_hold_no_privilege" in text) == (cluster == "node")
+    assert "test_restart_between_edits" in text
+
+
+def test_no_such_cluster() -> None:
+    """Another name is refused, and the right ones are listed."""
+    text = collected("cloud", "tests/e2e/test_replicas.py")
+
+    assert all(name in text for name in CLUSTERS)
+
+
+def test_a_machine_that_cannot_be_a_node_says_why() -> None:
+    """Whoever is not root, or lacks a package, is told so in one line."""
+    code = "from node.availability import missing; print(*missing(1000, {'PATH': '/nowhere'}), sep='; ')"
+    command = [sys.executable, "-c", code]
+    folders = f"{ROOT}/tests:{ROOT}/tests/e2e"
+    done = subprocess.run(command, env={"PYTHONPATH": folders}, capture_output=True, text=True, check=True)
+
+    assert done.stdout.startswith("root")
