@@ -18,7 +18,7 @@ def test_the_product_agrees_with_the_witness(chunk: int) -> None:
     # Each kind of loss is a twentieth of the pairs, and neither verdict is rare: else there is little to agree about.
     assert min(share[kind] for kind in KINDS) >= 0.05
     assert min(share["allowed"], share["denied"]) >= 0.3
-    assert share["undecided"] >= 0.03
+    assert share["undecided"] >= 0.02
 
 
 @pytest.mark.parametrize("part", range(ROUNDS))

@@ -59,6 +59,15 @@ def rotate(kept: Kept) -> Iterator[Phase]:
         yield phase
 
 
+def test_shown_by_hand(kept: Kept) -> None:
+    """Whoever asks about the cluster's Secret is told what it holds, and no key."""
+    shown = kept.by_hand("show")
+
+    assert "authority" in shown
+    assert "serving" in shown
+    assert "PRIVATE KEY" not in shown
+
+
 @pytest.mark.parametrize("rotations", [pytest.param(1, id="1"), pytest.param(20, id="20", marks=pytest.mark.long)])
 def test_rotations(guard: RegisteringGuard, kept: Kept, load: Callable[..., Load], figure: Say, rotations: int) -> None:
     """The authority is replaced again and again under load: every handshake of every moment is trusted."""

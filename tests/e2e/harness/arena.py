@@ -7,6 +7,7 @@ an order, answered by a line; the end of standard input ends it all.
 """
 
 import asyncio
+import contextlib
 import json
 import sys
 from collections.abc import Awaitable, Callable
@@ -118,10 +119,11 @@ class Arena:
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def stop(self) -> None:
-        """End what was started, and let nobody be asked who is gone."""
+        """End what was started, and let nobody be asked who is gone, however far the start came."""
         for name in ("arena-one", "arena-two", "arena-both-one", "arena-both-two", "arena-objector"):
             path = f"/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/{name}"
-            await self.admin.ask("DELETE", path)
+            with contextlib.suppress(ApiError):  # not registered yet
+                await self.admin.ask("DELETE", path)
         for replica in self.replicas.values():
             await replica.stop()
         await self.objector.stop()

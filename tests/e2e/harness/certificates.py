@@ -1,18 +1,19 @@
 """The Secret with the service's certificates, as the tests read and damage it."""
 
 import base64
-import datetime as dt
 import json
+import os
+import sys
 from collections.abc import Mapping
 from enum import StrEnum
+from pathlib import Path
 
 from cryptography import x509
 
 from harness.guard import NAMESPACE
-from harness.machine import Machine
+from harness.machine import MODULES, Machine
 
 SECRET = "eem-guardrail-tls"
-ROTATE = "eem-guardrail.io/rotate-ca"
 
 
 class Phase(StrEnum):
@@ -59,9 +60,18 @@ class Kept:
         return Phase.RESTING if len(trusted) == 1 else Phase.SIGNING
 
     def ask_for_rotation(self) -> None:
-        """Ask for another authority, as `python -m certs rotate-ca` does."""
-        now = dt.datetime.now(dt.UTC).isoformat()
-        self._machine.must("annotate", *self._where(), f"{ROTATE}={now}", "--overwrite")
+        """Ask for another authority, as a person does."""
+        self.by_hand("rotate-ca")
+
+    def by_hand(self, command: str) -> str:
+        """Run one command of `python -m certs` on the Secret, and return what it prints."""
+        folder = Path(self._machine.kubectl_path).parent
+        settings = [f"--secret={NAMESPACE}/{SECRET}", f"--kubeconfig={self._machine.folder / 'admin.kubeconfig'}"]
+        environment = [f"PATH={folder}:{os.environ['PATH']}", f"PYTHONPATH={MODULES}"]
+        answer = self._machine.run(["env", *environment, sys.executable, "-m", "certs", command, *settings])
+        if answer.status != 0:
+            raise AssertionError(f"python -m certs {command}: {answer.stdout}{answer.stderr}")
+        return answer.stdout
 
     def delete(self) -> None:
         """Take the Secret away."""

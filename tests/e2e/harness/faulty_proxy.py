@@ -83,6 +83,7 @@ current-context: e2e
             if self._fault == "busy":
                 return web.json_response(BUSY, status=429, headers={"Retry-After": "1"})
         headers = {name: request.headers[name] for name in ("Accept", "Content-Type") if name in request.headers}
+        headers["Accept-Encoding"] = "identity"  # what is passed on is not said to be compressed
         async with self._session.request(
             request.method, request.path_qs, data=await request.read(), headers=headers
         ) as answer:

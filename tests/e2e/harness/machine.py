@@ -88,6 +88,11 @@ class Machine:
         self._flags: list[str] = []
 
     @property
+    def kubectl_path(self) -> str:
+        """Which kubectl is used, for programs that look for one themselves."""
+        return self._binaries["kubectl"]
+
+    @property
     def logs(self) -> Path:
         """Where every process writes: one file each, named after the process or the pod."""
         return self.folder / "logs"

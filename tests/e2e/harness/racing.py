@@ -31,6 +31,7 @@ class Racing:
         log = self._folder / "arena.log"
         self._process = self._machine.start_program("harness.arena", self._settings, log)
         if self._read() != "ready":
+            self.__exit__()
             raise AssertionError(log.read_text())
         return self
 
