@@ -12,7 +12,7 @@ from harness.waiting import wait_until
 
 from node.cluster import Node
 
-RATE = 30  # questions a second: what two cores carry beside a node
+RATE = 10  # questions a second: beside a node, two cores that others use too carry that
 BACK_SECONDS = 120  # a container that was killed is started again within seconds; a node needs more
 # Processes in the container, each with less memory than the service has: when they reach the container's limit
 # together, the kernel ends the largest, which is the service.
