@@ -24,6 +24,7 @@ from webhook.eem import EemSnapshot
 from webhook.eem.resources import NETWORK_POLICIES
 from webhook.netpol.model import NetworkPolicy
 from webhook.netpol.parse import read_policy
+from webhook.netpol.sources import worked_out
 from webhook.server.refusals import NotReady, Overloaded
 
 LIVE_SECONDS = 0.4
@@ -161,7 +162,8 @@ class PolicyJudge:
         """
         while True:
             began, before = self._monotonic(), self._cached(namespace)
-            listed = read_listed(namespace, await live(namespace), before)
+            found = await live(namespace)
+            listed = await _read_beside(namespace, found, before)
             if not self._has_moved(namespace, before):
                 return Listed(policies=listed, began=began, cached=before)
 
@@ -253,9 +255,25 @@ def read_listed(
         name = metadata_text(mapping, "name")
         known = cached.get(name)
         if known is None or not is_version_of(known, mapping):
-            known, _ = read_policy(mapping, namespace)
+            known = worked_out(read_policy(mapping, namespace)[0])
         found[name] = known
     return found
+
+
+async def _read_beside(
+    namespace: str, listed: Iterable[Mapping[str, Any]], cached: Mapping[str, NetworkPolicy]
+) -> Mapping[str, NetworkPolicy]:
+    """Read what was listed; where anything of it is not cached, which may be large, in a thread."""
+    mappings = tuple(listed)
+    if all(is_cached(mapping, cached) for mapping in mappings):
+        return read_listed(namespace, mappings, cached)
+    return await asyncio.to_thread(read_listed, namespace, mappings, cached)
+
+
+def is_cached(mapping: Mapping[str, Any], cached: Mapping[str, NetworkPolicy]) -> bool:
+    """Say whether this very version of a policy is known."""
+    known = cached.get(metadata_text(mapping, "name"))
+    return known is not None and is_version_of(known, mapping)
 
 
 def with_policies(snapshot: EemSnapshot, namespace: str, listed: Mapping[str, NetworkPolicy]) -> EemSnapshot:
