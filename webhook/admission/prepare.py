@@ -1,8 +1,9 @@
 """
 Read the policies of a large review beforehand, where nobody waits for it.
 
-What takes long is to read ten thousand addresses and to find out what they are together. Pure and on values of its own, so it may run in another thread. What was read travels with the request, and the
-decision takes it in the place of reading; it says the same with and without.
+What takes long is to read ten thousand addresses, and to find out what they are together. Pure and on values of its
+own, so it may run in another thread. What was read travels with the request, and the decision takes it in the place of
+reading; it says the same with and without.
 """
 
 from collections.abc import Mapping

@@ -30,9 +30,7 @@ SERVING = web.AppKey("serving", Serving)
 GATE = web.AppKey("gate", Gate)
 
 
-def make_app(
-    judges: Mapping[str, Judge], serving: Serving, *, reader: Reader | None = None
-) -> web.Application:
+def make_app(judges: Mapping[str, Judge], serving: Serving, *, reader: Reader | None = None) -> web.Application:
     """
     Make the application that the API server calls.
 

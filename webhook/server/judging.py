@@ -24,6 +24,7 @@ from webhook.eem import EemSnapshot
 from webhook.eem.resources import NETWORK_POLICIES
 from webhook.netpol.model import NetworkPolicy
 from webhook.netpol.parse import read_policy
+from webhook.netpol.size import is_large
 from webhook.netpol.sources import worked_out
 from webhook.server.refusals import NotReady, Overloaded
 
@@ -253,21 +254,18 @@ def read_listed(
     found: dict[str, NetworkPolicy] = {}
     for mapping in listed:
         name = metadata_text(mapping, "name")
-        known = cached.get(name)
-        if known is None or not is_version_of(known, mapping):
-            known = worked_out(read_policy(mapping, namespace)[0])
-        found[name] = known
+        found[name] = cached[name] if is_cached(mapping, cached) else worked_out(read_policy(mapping, namespace)[0])
     return found
 
 
 async def _read_beside(
     namespace: str, listed: Iterable[Mapping[str, Any]], cached: Mapping[str, NetworkPolicy]
 ) -> Mapping[str, NetworkPolicy]:
-    """Read what was listed; where anything of it is not cached, which may be large, in a thread."""
+    """Read what was listed; where much of it is not cached, in a thread."""
     mappings = tuple(listed)
-    if all(is_cached(mapping, cached) for mapping in mappings):
-        return read_listed(namespace, mappings, cached)
-    return await asyncio.to_thread(read_listed, namespace, mappings, cached)
+    if is_large([mapping for mapping in mappings if not is_cached(mapping, cached)]):
+        return await asyncio.to_thread(read_listed, namespace, mappings, cached)
+    return read_listed(namespace, mappings, cached)
 
 
 def is_cached(mapping: Mapping[str, Any], cached: Mapping[str, NetworkPolicy]) -> bool:

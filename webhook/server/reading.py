@@ -12,6 +12,7 @@ from webhook.admission import AdmissionRequest, decode_review, prepared
 from webhook.server.limits import Limits
 from webhook.server.refusals import Overloaded
 
+
 class Reader:
     """
     The reader of all paths' reviews.
