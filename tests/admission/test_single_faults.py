@@ -419,6 +419,7 @@ UNTRIED: dict[str, dict[str, int]] = {
         "admission.response.with_note": 4,
         "eem.standing.prepare": 2,
         "eem.view.prepare": 2,
+        "netpol.sources.worked_out": 1,
     },
     "on the way to an error, and to no verdict": {
         "admission.decide._check": 1,

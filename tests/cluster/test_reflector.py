@@ -10,6 +10,7 @@ from cluster_builders import GATEWAYS, NAMESPACES, PODS, POLICIES, FakeTime, Tok
 from fake_api_server import Mode, answer, api_server, hang_up, status_body
 
 from webhook.cluster import ApiClient, Reflector, Store, Timing
+from webhook.netpol.parse import read_policy
 
 
 async def test_lists_every_page_and_then_follows_changes() -> None:
@@ -491,3 +492,27 @@ async def test_a_list_that_is_none_changes_nothing(body: bytes) -> None:
 
             server.always.clear()
             await harness.until(lambda: harness.store.has_synced)
+
+
+async def test_large_policies_come_whole_and_in_order() -> None:
+    """A policy of ten thousand blocks is read beside the event loop, and what comes after it is taken in after it."""
+    blocks = [{"ipBlock": {"cidr": f"10.{at // 256}.{at % 256}.0/24"}} for at in range(10_000)]
+    spec = {"podSelector": {}, "ingress": [{"from": blocks}]}
+    async with api_server() as server:
+        server.put(POLICIES, "listed", "ns", spec=spec)
+        async with reflecting(server, POLICIES) as harness:
+            await server.stream_of(POLICIES)
+            server.put(POLICIES, "seen", "ns", spec=spec)
+            server.put(POLICIES, "seen", "ns", spec={"podSelector": {}})
+            server.put(POLICIES, "kept", "ns", spec=spec)
+            server.put(POLICIES, "gone", "ns", spec=spec)
+            server.delete(POLICIES, "gone", "ns")
+            server.put(POLICIES, "last", "ns")
+            await harness.until(lambda: ("ns", "last") in contents(harness.store.snapshot, POLICIES))
+            known = harness.store.snapshot.cluster.state("ns").policies
+
+            assert set(known) == {"listed", "seen", "kept", "last"}
+            assert known["seen"].ingress == ()
+            for name in ("listed", "kept"):
+                assert known[name] == read_policy(server.objects["networkpolicies"]["ns", name])[0]
+                assert known[name].ingress[0].sources is not None

@@ -27,6 +27,7 @@ from webhook.server import (
     make_app,
     make_health_app,
 )
+from webhook.server.reading import Reader
 
 PATH = VALIDATE_NETWORK_POLICY
 HOST = "127.0.0.1"
@@ -203,13 +204,14 @@ async def running(  # noqa: PLR0913  one argument for each part of a server
     checks: Mapping[str, Check] | None = None,
     notes: Mapping[str, Check] | None = None,
     source: CertificateSource | None = None,
+    reader: Reader | None = None,
 ) -> AsyncIterator[Running]:
     """Serve on free ports of the loopback until the block ends."""
     serving = Serving(metrics=Metrics(version="test"), limits=limits or Limits())
     if source is None:
         source = CertificateSource(metrics=serving.metrics)
         source.install(PAIR.certificate_pem(), PAIR.key_pem(), AUTHORITY.certificate_pem())
-    app = make_app(judges or {PATH: judge}, serving)
+    app = make_app(judges or {PATH: judge}, serving, reader=reader)
     servers = Servers(
         serving,
         https=Endpoint(app=app, host=HOST, port=0, tls=source.context),

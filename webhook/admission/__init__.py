@@ -7,6 +7,7 @@ Pure: the snapshot and the options are arguments, and a response carries its evi
 from webhook.admission.decide import decide
 from webhook.admission.mutate import mutate
 from webhook.admission.options import Options
+from webhook.admission.prepare import prepared
 from webhook.admission.response import AdmissionResponse, Cause
 from webhook.admission.review import (
     AdmissionRequest,
@@ -32,6 +33,7 @@ __all__ = [
     "decode_review",
     "encode_review",
     "mutate",
+    "prepared",
     "validate",
     "verdict_json",
 ]

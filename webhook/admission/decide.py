@@ -62,11 +62,12 @@ def decide(
     passed = unjudged(request, snapshot, options)
     if passed is not None:
         return allowed(replace(verdict, exempt=passed), "exempt", {"exempt": passed})
-    new, faults = _read(request.object, request)
+    new, faults = _new(request)
     old, known = _old(request, snapshot)
     if (new is None) is not (request.operation == "DELETE") or (old is None and _has_old(request)):
         raise TypeError("an object that there is was read as none")
-    faults = tuple(fault for fault in faults if fault not in known)
+    had = frozenset(known)
+    faults = tuple(fault for fault in faults if fault not in had)
     if faults != ():
         verdict = replace(verdict, allowed=False, faults=faults, message=invalid(resource, faults))
         return by_mode(verdict, mode_of(request.namespace, snapshot, options), _causes_of_faults(faults), INVALID)
@@ -92,12 +93,13 @@ def _check(request: AdmissionRequest) -> None:
         raise ReviewError("request.oldObject", "must be set for UPDATE")
 
 
-def _read(
-    api_object: Mapping[str, Any] | None, request: AdmissionRequest
-) -> tuple[NetworkPolicy | None, tuple[Fault, ...]]:
-    if request.operation == "DELETE" or api_object is None:
+def _new(request: AdmissionRequest) -> tuple[NetworkPolicy | None, tuple[Fault, ...]]:
+    """Give the policy as it will be."""
+    if request.operation == "DELETE" or request.object is None:
         return None, ()
-    return read_policy(api_object, request.namespace)
+    if request.readings is not None and request.readings.new is not None:
+        return request.readings.new
+    return read_policy(request.object, request.namespace)
 
 
 def _has_old(request: AdmissionRequest) -> bool:
@@ -111,6 +113,8 @@ def _old(request: AdmissionRequest, snapshot: EemSnapshot) -> tuple[NetworkPolic
     cached = snapshot.cluster.state(request.namespace).policies.get(request.name)
     if request.old_object is None or (cached is not None and is_version_of(cached, request.old_object)):
         return cached, ()
+    if request.readings is not None and request.readings.old is not None:
+        return request.readings.old
     return read_policy(request.old_object, request.namespace)
 
 
@@ -201,7 +205,7 @@ def pending_change(request: AdmissionRequest, snapshot: EemSnapshot, now: float)
     if request.dry_run or request.namespace not in snapshot.eem or request.sub_resource:
         return None
     name = request.name or metadata_text(request.object or request.old_object, "name")
-    new, old = _read(request.object, request)[0], _old(request, snapshot)[0]
+    new, old = _new(request)[0], _old(request, snapshot)[0]
     if not name or (old is not None and new is not None and spec_is_unchanged(request)):
         return None
     known = snapshot.cluster.state(request.namespace).policies.get(name)

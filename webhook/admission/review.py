@@ -6,7 +6,7 @@ Source: k8s.io/api/admission/v1 and the API server's webhook/request/admissionre
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -16,6 +16,8 @@ from msgspec.structs import astuple, fields
 from webhook.admission.response import INVALID, AdmissionResponse
 from webhook.admission.wire import WirePolicy, WirePolicyMetadata, WireRequest, WireReview
 from webhook.eem.resources import NETWORK_POLICIES
+from webhook.netpol.faults import Fault
+from webhook.netpol.model import NetworkPolicy
 from webhook.netpol.reading import shorten
 
 API_VERSION = "admission.k8s.io/v1"
@@ -28,6 +30,9 @@ _policy_decoder = msgspec.json.Decoder(WireReview[WirePolicy])
 _METADATA_FIELDS = tuple(known.encode_name for known in fields(WirePolicyMetadata))
 _POLICY_FIELDS = tuple(known.encode_name for known in fields(WirePolicy))
 _encoder = msgspec.json.Encoder()
+
+Reading = tuple[NetworkPolicy, tuple[Fault, ...]]
+"""What was read of one policy, and its faults."""
 
 
 class ReviewError(ValueError):
@@ -66,6 +71,14 @@ class GroupVersionResource:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Readings:
+    """What was read beforehand of the policies of a request; None where there is no such object."""
+
+    new: Reading | None
+    old: Reading | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AdmissionRequest:
     """
     One change that somebody asks for.
@@ -75,6 +88,7 @@ class AdmissionRequest:
         object: the object as it will be; None for DELETE. Of a NetworkPolicy only what is looked at: `spec`, and of
             `metadata` what WirePolicyMetadata has.
         old_object: the object as it is; None for CREATE.
+        readings: both as policies, where that was found out beforehand; it changes no verdict, only who waits for it.
     """
 
     uid: str
@@ -89,6 +103,7 @@ class AdmissionRequest:
     object: Mapping[str, Any] | None = None
     old_object: Mapping[str, Any] | None = None
     dry_run: bool = False
+    readings: Readings | None = field(default=None, compare=False, repr=False)
 
 
 def decode_review(body: bytes) -> AdmissionRequest:

@@ -12,6 +12,7 @@ from webhook.cluster.pace import Clock
 from webhook.cluster.reflector import Selection
 from webhook.cluster.store import KindStatus
 from webhook.eem.resources import ResourceType
+from webhook.netpol.snapshot import Parsed
 
 
 class Observed:
@@ -56,7 +57,14 @@ class Observed:
         """Call *listener* after all news of the object or of its status; it must be quick and must not raise."""
         self._listeners.append(listener)
 
-    def apply(self, kind: str, event_type: EventType, mapping: Mapping[str, Any]) -> bool:
+    def apply(
+        self,
+        kind: str,
+        event_type: EventType,
+        mapping: Mapping[str, Any],
+        *,
+        parsed: Parsed | None = None,  # noqa: ARG002  it is kept as it was written
+    ) -> bool:
         """
         Take in one event, or as "MODIFIED" the answer to a write; say whether it was news.
 

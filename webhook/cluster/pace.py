@@ -11,6 +11,10 @@ from typing import Final
 # then wait less than 10 ms.
 TURN_SECONDS: Final = 0.001
 
+# An event of more bytes is read in a thread: the costliest of this size, a list of nothing but empty entries, holds the
+# event loop for 40 ms. Few are as large; a pod with its managedFields has 5 to 10 KiB.
+LARGE_LINE_BYTES: Final = 32 * 1024
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Clock:

@@ -22,10 +22,12 @@ from webhook.cluster.errors import ApiError, ClusterError, ForbiddenError, Unrea
 from webhook.cluster.lines import LineSplitter, LineTooLongError
 from webhook.cluster.listing import Page, complete, decode_items, pages
 from webhook.cluster.ordering import EventType, version_number
-from webhook.cluster.pace import Backoff, Clock, Timing, Turn
+from webhook.cluster.pace import LARGE_LINE_BYTES, Backoff, Clock, Timing, Turn
 from webhook.cluster.reach import Reachability
 from webhook.cluster.sink import Sink
+from webhook.cluster.store import read_ahead
 from webhook.eem import OPTIONAL_KINDS, ResourceType
+from webhook.netpol.snapshot import Parsed
 
 _log: Final = logging.getLogger(__name__)
 
@@ -243,10 +245,13 @@ class Reflector:
             for line in splitter.feed(chunk):
                 deadline.reschedule(loop.time() + self._timing.stall_seconds)
                 self._spoke, self._mute = True, False
-                self._take(msgspec.json.decode(line, type=_Event))
+                if len(line) > LARGE_LINE_BYTES:  # the next one waits: news stay in their order
+                    self._take(*await asyncio.to_thread(_read, self.resource, line))
+                else:
+                    self._take(_decode(self.resource, line))
                 await turn.share()
 
-    def _take(self, event: _Event) -> None:
+    def _take(self, event: _Event, parsed: Parsed | None = None) -> None:
         kind = self.resource.kind
         if event.type == "ERROR":
             self._resource_version = None
@@ -256,7 +261,7 @@ class Reflector:
         if event.type == "BOOKMARK":
             self._store.all_heard_before(kind, number)
         elif event.type in _CHANGES:
-            self._store.apply(kind, cast("EventType", event.type), complete(self.resource, event.object))
+            self._store.apply(kind, cast("EventType", event.type), event.object, parsed=parsed)
         if number > self._newest:
             self._newest = number
             self._resource_version = resource_version
@@ -293,6 +298,21 @@ class Reflector:
         self._forbidden_at = None
         self._status.problem = ""
         self._store.announce()
+
+
+def _decode(resource: ResourceType, line: bytes) -> _Event:
+    """Read one line of a watch."""
+    event = msgspec.json.decode(line, type=_Event)
+    if event.type in _CHANGES:
+        complete(resource, event.object)
+    return event
+
+
+def _read(resource: ResourceType, line: bytes) -> tuple[_Event, Parsed | None]:
+    """Read one line and what its object means, where a snapshot knows it by more than its fields; in a thread."""
+    event = _decode(resource, line)
+    is_read = event.type in _CHANGES and event.type != "DELETED"
+    return event, read_ahead(event.object) if is_read else None
 
 
 def _drained(found: list[Page]) -> Iterator[msgspec.Raw]:

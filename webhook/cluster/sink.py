@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from webhook.cluster.ordering import EventType
 from webhook.cluster.store import KindStatus
+from webhook.netpol.snapshot import Parsed
 
 
 class Sink(Protocol):
@@ -14,8 +15,10 @@ class Sink(Protocol):
     def status(self) -> Mapping[str, KindStatus]:
         """Give how well each kind is known."""
 
-    def apply(self, kind: str, event_type: EventType, mapping: Mapping[str, Any]) -> object:
-        """Take in one event."""
+    def apply(
+        self, kind: str, event_type: EventType, mapping: Mapping[str, Any], *, parsed: Parsed | None = None
+    ) -> object:
+        """Take in one event; *parsed* is the object as read beforehand, where it was."""
 
     async def replace(self, kind: str, mappings: Iterable[Mapping[str, Any]], number: int = 0) -> None:
         """Take in a list as all that there is."""

@@ -15,6 +15,11 @@ from typing import Any, Final
 from webhook.cluster.ordering import EventType, Ordering, name_of
 from webhook.cluster.pace import Clock, Turn
 from webhook.eem import WATCHED, EemSnapshot, ResourceType
+from webhook.eem.resources import NETWORK_POLICIES
+from webhook.netpol.model import NetworkPolicy
+from webhook.netpol.size import is_large
+from webhook.netpol.snapshot import Parsed, read_object
+from webhook.netpol.sources import worked_out
 
 STALE_SECONDS: Final = 300.0
 """
@@ -94,13 +99,17 @@ class Store:
         """Say whether every kind is known."""
         return all(status.synced for status in self.status.values())
 
-    def apply(self, kind: str, event_type: EventType, mapping: Mapping[str, Any]) -> bool:
-        """Take in one event; say whether it was news."""
+    def apply(
+        self, kind: str, event_type: EventType, mapping: Mapping[str, Any], *, parsed: Parsed | None = None
+    ) -> bool:
+        """Take in one event; say whether it was news. *parsed* is the object as read beforehand, where it was."""
         is_news = self._orderings[kind].admit(event_type, mapping)
         if is_news:
             if event_type == "DELETED":
                 namespace, name = name_of(mapping)
                 self._change(lambda snapshot: snapshot.without_object(kind, namespace, name))
+            elif parsed is not None:
+                self._change(lambda snapshot: snapshot.with_parsed(parsed))
             else:
                 self._change(lambda snapshot: snapshot.with_object(mapping))
         self.heard(kind)
@@ -127,7 +136,7 @@ class Store:
                 for mapping in mappings:
                     if relist.take(mapping):
                         leaving.append(before.cluster.find(kind, *name_of(mapping)))
-                        building = building.with_object(mapping)
+                        building = await _with_object(building, kind, mapping)
                     await turn.share()
                 for name in relist.before:
                     if name not in relist.listed:
@@ -240,6 +249,20 @@ class Store:
         self._snapshot = change(self._snapshot)
         if self._journal is not None:
             self._journal.append(change)
+
+
+async def _with_object(snapshot: EemSnapshot, kind: str, mapping: Mapping[str, Any]) -> EemSnapshot:
+    """Add or replace one object; a large policy is read in a thread."""
+    if kind == NETWORK_POLICIES.kind and is_large(mapping):
+        parsed = await asyncio.to_thread(read_ahead, mapping)
+        return snapshot if parsed is None else snapshot.with_parsed(parsed)
+    return snapshot.with_object(mapping)
+
+
+def read_ahead(mapping: Mapping[str, Any]) -> Parsed | None:
+    """Read what a snapshot would read of an object, and all that takes long in it; None where that is nothing."""
+    parsed, _ = read_object(mapping)
+    return worked_out(parsed) if isinstance(parsed, NetworkPolicy) else parsed
 
 
 async def _prepare(snapshot: EemSnapshot, turn: Turn) -> None:

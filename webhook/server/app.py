@@ -12,6 +12,7 @@ from aiohttp import web
 from webhook.server.answering import answer_everything
 from webhook.server.gate import Gate
 from webhook.server.handlers import Judge, ReviewHandler
+from webhook.server.reading import Reader
 from webhook.server.serving import Serving
 
 VALIDATE_NETWORK_POLICY = "/validate-networkpolicy"
@@ -29,25 +30,34 @@ SERVING = web.AppKey("serving", Serving)
 GATE = web.AppKey("gate", Gate)
 
 
-def make_app(judges: Mapping[str, Judge], serving: Serving) -> web.Application:
+def make_app(judges: Mapping[str, Judge], serving: Serving, *, reader: Reader | None = None) -> web.Application:
     """
     Make the application that the API server calls.
 
     Args:
         judges: who judges the reviews of a path of WEBHOOKS; a path without a judge does not exist.
         serving: what this application shares with the others of the process.
+        reader: reads the reviews; without it one that has a thread for large ones.
 
     Raises:
         KeyError: a path that is no webhook's.
     """
     limits = serving.limits
     gate = Gate(limits)
+    reader = reader or Reader(limits)
     app = web.Application(
         middlewares=[answer_everything(serving, WEBHOOKS)],
         client_max_size=limits.max_body_bytes,
     )
     app[SERVING], app[GATE] = serving, gate
+
+    async def close(_app: web.Application) -> None:
+        reader.close()
+
+    app.on_cleanup.append(close)
     for path, judge in judges.items():
-        handler = ReviewHandler(webhook=WEBHOOKS[path], judge=judge, gate=gate, limits=limits, metrics=serving.metrics)
+        handler = ReviewHandler(
+            webhook=WEBHOOKS[path], judge=judge, gate=gate, reader=reader, limits=limits, metrics=serving.metrics
+        )
         app.router.add_post(path, handler.review)
     return app

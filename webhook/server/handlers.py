@@ -12,6 +12,7 @@ from webhook.server.gate import Gate
 from webhook.server.limits import ANSWER_MARGIN_SECONDS, WAITING_SHARE, Limits
 from webhook.server.logs import log_decision
 from webhook.server.metrics import Metrics
+from webhook.server.reading import Reader
 from webhook.server.refusals import SERVER_NAME, DeadlinePassed
 from webhook.server.timeouts import timeout_of
 
@@ -26,10 +27,13 @@ JSON_HEADERS: CIMultiDictProxy[str] = CIMultiDictProxy(
 class ReviewHandler:
     """The handler of one path."""
 
-    def __init__(self, *, webhook: str, judge: Judge, gate: Gate, limits: Limits, metrics: Metrics) -> None:
+    def __init__(  # noqa: PLR0913  what the handlers of all paths share
+        self, *, webhook: str, judge: Judge, gate: Gate, reader: Reader, limits: Limits, metrics: Metrics
+    ) -> None:
         self._webhook = webhook
         self._judge = judge
         self._gate = gate
+        self._reader = reader
         self._limits = limits
         self._metrics = metrics
 
@@ -40,10 +44,12 @@ class ReviewHandler:
         deadline = received + timeout - ANSWER_MARGIN_SECONDS
         with Body(self._gate.bodies) as body:
             content = await self._read(request, body, timeout)
-            await self._gate.turn(received + timeout * WAITING_SHARE - loop.time())
+            latest = received + timeout * WAITING_SHARE
+            large = await self._reader.read_large(content, latest) if self._reader.is_large(content) else None
+            await self._gate.turn(latest - loop.time())
             if loop.time() >= deadline or request.transport is None:
                 raise DeadlinePassed("the caller's own timeout passed, or it left, before there was time to judge")
-            asked = request[ASKED] = decode_review(content)
+            asked = request[ASKED] = large or decode_review(content)
             with self._gate.entered():
                 answer = await self._judged(asked, deadline)
             encoded = encode_review(asked, answer)

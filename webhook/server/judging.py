@@ -24,6 +24,8 @@ from webhook.eem import EemSnapshot
 from webhook.eem.resources import NETWORK_POLICIES
 from webhook.netpol.model import NetworkPolicy
 from webhook.netpol.parse import read_policy
+from webhook.netpol.size import is_large
+from webhook.netpol.sources import worked_out
 from webhook.server.refusals import NotReady, Overloaded
 
 LIVE_SECONDS = 0.4
@@ -161,7 +163,8 @@ class PolicyJudge:
         """
         while True:
             began, before = self._monotonic(), self._cached(namespace)
-            listed = read_listed(namespace, await live(namespace), before)
+            found = await live(namespace)
+            listed = await _read_beside(namespace, found, before)
             if not self._has_moved(namespace, before):
                 return Listed(policies=listed, began=began, cached=before)
 
@@ -251,11 +254,24 @@ def read_listed(
     found: dict[str, NetworkPolicy] = {}
     for mapping in listed:
         name = metadata_text(mapping, "name")
-        known = cached.get(name)
-        if known is None or not is_version_of(known, mapping):
-            known, _ = read_policy(mapping, namespace)
-        found[name] = known
+        found[name] = cached[name] if is_cached(mapping, cached) else worked_out(read_policy(mapping, namespace)[0])
     return found
+
+
+async def _read_beside(
+    namespace: str, listed: Iterable[Mapping[str, Any]], cached: Mapping[str, NetworkPolicy]
+) -> Mapping[str, NetworkPolicy]:
+    """Read what was listed; where much of it is not cached, in a thread."""
+    mappings = tuple(listed)
+    if is_large([mapping for mapping in mappings if not is_cached(mapping, cached)]):
+        return await asyncio.to_thread(read_listed, namespace, mappings, cached)
+    return read_listed(namespace, mappings, cached)
+
+
+def is_cached(mapping: Mapping[str, Any], cached: Mapping[str, NetworkPolicy]) -> bool:
+    """Say whether this very version of a policy is known."""
+    known = cached.get(metadata_text(mapping, "name"))
+    return known is not None and is_version_of(known, mapping)
 
 
 def with_policies(snapshot: EemSnapshot, namespace: str, listed: Mapping[str, NetworkPolicy]) -> EemSnapshot:

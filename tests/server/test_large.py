@@ -1,0 +1,106 @@
+"""Large reviews are read one after another beside the event loop, and nobody waits for them."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from server_builders import PATH, post, review, running, until
+
+from webhook.admission import AdmissionRequest, AdmissionResponse
+from webhook.server.limits import Limits
+from webhook.server.reading import Reader
+
+BLOCKS = [
+    {"ipBlock": {"cidr": f"10.{at // 256}.{at % 256}.0/24", "except": [f"10.{at // 256}.{at % 256}.7/32"]}}
+    for at in range(10_000)
+]
+SPEC = {"podSelector": {}, "ingress": [{"from": BLOCKS}]}
+
+
+class Held(ThreadPoolExecutor):
+    """A thread that begins to read when it is told to, and says that it is about to."""
+
+    def __init__(self) -> None:
+        super().__init__(max_workers=1)
+        self.taken = 0
+        self.begun = 0
+        self.may_read = threading.Semaphore(0)
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.taken += 1
+        return super().submit(self._when_told, fn, *args, **kwargs)
+
+    def _when_told(self, fn: Callable[..., Any], *args: Any) -> Any:
+        self.begun += 1
+        self.may_read.acquire()
+        return fn(*args)
+
+
+class Asked:
+    """A judge that keeps what it is asked."""
+
+    def __init__(self) -> None:
+        self.requests: list[AdmissionRequest] = []
+
+    async def __call__(self, request: AdmissionRequest) -> AdmissionResponse:
+        self.requests.append(request)
+        return AdmissionResponse(allowed=True)
+
+
+def large(uid: str, seconds: int = 30) -> bytes:
+    new = {"metadata": {"name": "deny", "namespace": "eem"}, "spec": SPEC}
+    return post(review(uid=uid, object=new), path=f"{PATH}?timeout={seconds}s")
+
+
+async def test_small_reviews_are_answered_while_a_large_one_is_read() -> None:
+    """Ten thousand blocks are still unread when reviews that came later have their answers; then they are judged."""
+    judge, thread = Asked(), Held()
+    async with running(judge, reader=Reader(Limits(), thread)) as server:
+        first = asyncio.create_task(server.ask(large("large")))
+        await until(lambda: thread.begun == 1)
+        small = [await server.ask(post(review(uid=f"small-{number}"))) for number in range(3)]
+        before = first.done()
+        thread.may_read.release()
+        answer = await first
+
+    assert [found.status for found in small] == [200] * 3
+    assert (before, answer.status, answer.json()["response"]["uid"]) == (False, 200, "large")
+    assert [asked.uid for asked in judge.requests] == ["small-0", "small-1", "small-2", "large"]
+    readings = judge.requests[-1].readings
+    assert readings is not None
+    assert readings.new is not None
+    assert len(readings.new[0].ingress[0].peers or ()) == len(BLOCKS)
+    assert [asked.readings for asked in judge.requests[:-1]] == [None] * 3
+
+
+async def test_large_reviews_are_read_one_after_another() -> None:
+    """The second begins when the first was read, and one whose caller has left is not read."""
+    judge, thread = Asked(), Held()
+    async with running(judge, reader=Reader(Limits(), thread)) as server:
+        first = asyncio.create_task(server.ask(large("first")))
+        await until(lambda: thread.begun == 1)
+        left = await server.connect()
+        await left.send(large("left", seconds=1))
+        await until(lambda: thread.taken == 2)
+        late = await left.answer()
+        third = asyncio.create_task(server.ask(large("third")))
+        await until(lambda: thread.taken == 3)
+        begun = thread.begun
+        thread.may_read.release()
+        await first
+        thread.may_read.release()
+        await third
+
+    assert (begun, thread.begun) == (1, 2)
+    assert (late.status, late.headers["retry-after"]) == (503, "0")
+    assert [asked.uid for asked in judge.requests] == ["first", "third"]
+
+
+async def test_a_large_body_that_is_no_review_is_told_so() -> None:
+    """What is wrong with it is found in the thread, and answered as for a small one."""
+    async with running(reader=Reader(Limits(large_body_bytes=10))) as server:
+        answer = await server.ask(post(b'{"apiVersion": "v1", "kind": 5}'))
+
+    assert (answer.status, b"kind" in answer.body) == (400, True)
