@@ -1,5 +1,6 @@
 """Nobody is there to ask, and the registration says Fail: the cluster still has every way out."""
 
+import datetime as dt
 import json
 import time
 from collections.abc import Callable
@@ -25,12 +26,13 @@ def test_cold_start(machine: Machine, place: Place, guard: Guard, figure: Say) -
 
     for name in reversed(PLANE):
         machine.order("stop", name=name)
-    for replica in machine.order("alive"):
+    replicas, killed_at = machine.order("alive"), dt.datetime.now(dt.UTC).isoformat()
+    for replica in replicas:
         machine.order("signal", name=replica, signal_name="KILL")
     began = time.monotonic()
     for name in PLANE:
         machine.order("start", name=name)
-    guard.until_unready()
+    guard.until_noticed(set(replicas), killed_at)
     unanswered = place.delete("allow-kafka")
     guard.until_ready(COLD_SECONDS)
     took = time.monotonic() - began

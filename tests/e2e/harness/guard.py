@@ -333,9 +333,20 @@ class Guard:
         """Name those of them that are ready."""
         return [one["metadata"]["name"] for one in self._pods() if is_ready(one)]
 
-    def until_unready(self) -> None:
-        """Wait until no pod is ready any more."""
-        wait_until(lambda: not self.ready(), "no replica ready", seconds=SEEN_SECONDS)
+    def until_noticed(self, replicas: set[str], since: str) -> None:
+        """
+        Wait until the kubelet has told the API server that all *replicas* have ended, whatever came of them since.
+
+        Args:
+            since: the time, as ISO 8601, before which an end does not count.
+        """
+
+        def look() -> bool:
+            events = [json.loads(line) for line in complete_lines(self._machine.logs / "kubelet.jsonl")]
+            ended = {one["pod"].rpartition("/")[2] for one in events if one["event"] == "ended" and one["time"] > since}
+            return replicas <= ended
+
+        wait_until(look, f"the end of {replicas} to be noticed", seconds=ENDED_SECONDS)
 
     def until_ready(self, seconds: float = ROLLOUT_SECONDS) -> None:
         """Wait until every pod that there is is ready."""
