@@ -41,7 +41,7 @@ HOW = """\
 ## Where the time of a review goes
 
 Found with perf and py-spy, and by leaving parts out of the running service; shares of the processor time of a review on
-CPython 3.11 without profile-guided optimisation, as `pyenv` builds it (an optimised build takes a sixth less).
+CPython 3.11 without profile-guided optimisation, as `pyenv` builds it (an optimised 3.11 took 5 to 8 % less).
 
 | part | share |
 |---|---:|
@@ -52,8 +52,9 @@ CPython 3.11 without profile-guided optimisation, as `pyenv` builds it (an optim
 | metrics and the log line | a seventh |
 
 Three quarters of all that is spent in Python's own interpreter, and no function of the service takes a twentieth.
-uvloop serves: over asyncio's own loop a review costs a fifth more. What is left would need fewer steps, not faster
-ones, or an interpreter that compiles them.
+uvloop serves; asyncio's own loop was slower, by about a fifth in runs that differed much among themselves. The shares
+were found before the line of reviews and the versions of changes in flight came, which made a review dearer by a
+quarter. What is left would need fewer steps, not faster ones, or an interpreter that compiles them.
 
 """
 
