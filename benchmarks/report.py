@@ -52,9 +52,10 @@ CPython 3.11 without profile-guided optimisation, as `pyenv` builds it (an optim
 | metrics and the log line | a seventh |
 
 Three quarters of all that is spent in Python's own interpreter, and no function of the service takes a twentieth.
-uvloop serves; asyncio's own loop was slower, by about a fifth in runs that differed much among themselves. A review
-has become dearer by a quarter since the shares were found (195 to 246 µs): the line that reviews wait in, the versions
-of changes in flight, and answers that are never taken on trust came since. What is left would need fewer steps, not faster ones, or an interpreter that compiles them.
+uvloop serves; asyncio's own loop was slower, by about a fifth in runs that differed much among themselves. A review has
+become dearer by a quarter since the shares were found (195 to 246 µs): the line that reviews wait in, the versions of
+changes in flight, and answers that are never taken on trust came since. What is left would need fewer steps, not faster
+ones, or an interpreter that compiles them.
 
 """
 
