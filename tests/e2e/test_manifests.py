@@ -252,7 +252,6 @@ GRANTED = {
     (NAMESPACE, "", "secrets", ""): "create",
     (NAMESPACE, "coordination.k8s.io", "leases", NAMESPACE): "get update",
     (NAMESPACE, "coordination.k8s.io", "leases", ""): "create",
-    (NAMESPACE, "", "events", ""): "create patch",
     ("default", "", "events", ""): "create patch",
     ("eem-guardrail-canary", "networking.k8s.io", "networkpolicies", ""): "create",
 }

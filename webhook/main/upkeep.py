@@ -20,8 +20,17 @@ from webhook.cluster.lease import Election
 from webhook.cluster.observed import Observed
 from webhook.cluster.secrets import SECRETS, SecretStore
 from webhook.main.service import Service
-from webhook.registration import MUTATING, NAME, NAMESPACE, VALIDATING, Heartbeat, OwnEndpoint, Registrar, Sources
-from webhook.registration.entries import bundles
+from webhook.registration import (
+    MUTATING,
+    NAME,
+    NAMESPACE,
+    VALIDATING,
+    Heartbeat,
+    OwnEndpoint,
+    Registrar,
+    Sources,
+    published,
+)
 from webhook.server import Check
 from webhook.server.upkeep import Upkeep, UpkeepCollector
 from webhook.settings import Settings
@@ -44,13 +53,6 @@ class Shared:
         """Keep one object up to date."""
         reflector = Reflector(observed.resource, self.client, observed, selection=observed.selection, reach=self.reach)
         self.service.background.append(reflector.run)
-
-    def published(self) -> list[bytes] | None:
-        """Give the caBundle of every entry of ours as the API server shows it; None while that is not known."""
-        configurations = (self.validating, self.mutating)
-        if not all(one.synced for one in configurations):
-            return None
-        return [bundle for one in configurations if one.current for bundle in bundles(one.current)]
 
 
 def keep_up(service: Service, settings: Settings, reach: Reachability) -> dict[str, Check]:
@@ -106,7 +108,7 @@ def _keep_certificates(shared: Shared, settings: Settings) -> Keeper:
             secrets=SecretStore(
                 shared.client, namespace=NAMESPACE, name=SECRET_NAME, conflict=ConflictError, failure=StoreError
             ),
-            published=shared.published,
+            published=lambda: published((shared.validating, shared.mutating)),
             leads=lambda: shared.election.leads,
             install=install,
             count=certificate.count_fault,

@@ -8,7 +8,7 @@ from webhook.registration.drift import Drift
 from webhook.registration.endpoint import OwnEndpoint
 from webhook.registration.entries import MUTATING, NAME, NAMESPACE, VALIDATING
 from webhook.registration.heartbeat import Heartbeat
-from webhook.registration.registrar import Registrar, Sources
+from webhook.registration.registrar import Registrar, Sources, published
 
 __all__ = [
     "MUTATING",
@@ -20,4 +20,5 @@ __all__ = [
     "OwnEndpoint",
     "Registrar",
     "Sources",
+    "published",
 ]

@@ -16,7 +16,7 @@ small, and the cluster's news may come a thousand times a second.
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -63,6 +63,14 @@ class Sources:
     bundle: Callable[[], bytes] | None
     namespaces: Callable[[], frozenset[str] | None]
     answers: Callable[[bytes], Awaitable[str | None]]
+
+
+def published(configurations: Iterable[Observed]) -> Sequence[bytes] | None:
+    """Give the caBundle of every entry of ours, as the API server shows them; None while that is not known."""
+    observed = tuple(configurations)
+    if not all(one.synced for one in observed):
+        return None
+    return [bundle for one in observed if one.current for bundle in bundles(one.current)]
 
 
 class Registrar:
@@ -138,10 +146,8 @@ class Registrar:
         return "; ".join(found) or None
 
     def published(self) -> Sequence[bytes] | None:
-        """Give the caBundle of every entry of ours, as the API server shows them; None while that is not known."""
-        if not all(observed.synced for observed in self._observed()):
-            return None
-        return [one for observed in self._observed() if observed.current for one in bundles(observed.current)]
+        """Give what `published` says of both configurations."""
+        return published(self._observed())
 
     async def run(self) -> None:
         """Keep the registration until cancelled; nothing that the API server does ends it."""
