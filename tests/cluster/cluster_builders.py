@@ -57,13 +57,16 @@ class FakeTime:
 
     now: float = 1000.0
     slept: list[float] = field(default_factory=list)
+    stands_still: bool = False
 
     def clock(self) -> Clock:
         """Give the clock that shows it."""
         return Clock(monotonic=lambda: self.now, wall=lambda: self.now, sleep=self.sleep)
 
     async def sleep(self, seconds: float) -> None:
-        """Let the time pass at once."""
+        """Let the time pass at once; where it stands still, never come back."""
+        if self.stands_still:
+            await asyncio.Event().wait()
         self.slept.append(seconds)
         self.now += seconds
         await asyncio.sleep(0)

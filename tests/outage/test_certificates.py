@@ -20,6 +20,7 @@ ROTATION_SECONDS = 150  # 3 s until it is trusted, a minute of the last leaf, 17
 REPAIRED_SECONDS = 30
 KILLED_AT = (Phase.TRUSTED, Phase.SIGNING, Phase.RESTING)
 WIPED_EACH_SECONDS = 5
+PASSES_AGAIN_SECONDS = 2  # from when kubectl is started that wipes
 STAYS_SECONDS = 10
 MANY = 10
 DRIFTED = "ConfigurationDrift"
@@ -155,7 +156,7 @@ def fits(data: dict[str, str]) -> bool:
 
 @pytest.mark.parametrize("wipes", [pytest.param(3, id="3"), pytest.param(20, id="20", marks=pytest.mark.long)])
 def test_bundle_wiped(guard: RegisteringGuard, kept: Kept, load: Callable[..., Load], figure: Say, wipes: int) -> None:
-    """Another manager takes the caBundle away every five seconds: it is put back each time, within two seconds."""
+    """Another manager takes the caBundle away every five seconds: edits pass again within two seconds."""
     assert kept.phase() is Phase.RESTING
     took, times = [], []
     with load() as pressing:
@@ -169,10 +170,23 @@ def test_bundle_wiped(guard: RegisteringGuard, kept: Kept, load: Callable[..., L
         pressing.go_on(2)
 
     found = pressing.report
-    figure(f"caBundle wiped {wipes} times", [found.summary(), f"back after {' '.join(f'{one:.1f}' for one in sorted(took))} s"])
+    windows = [found.dropped_between(at - 1, later - 1) for at, later in zip(times, [*times[1:], 1e12], strict=True)]
+    late = [max(window, default=at) - at for window, at in zip(windows, times, strict=True)]
+    said = [
+        f"back after {rounded(took)} s",
+        f"lost {[len(one) for one in windows]}",
+        f"the last {rounded(late)} s after",
+    ]
+    figure(f"caBundle wiped {wipes} times", [found.summary(), *said])
     assert found.wrong == []
-    assert after_kills(found, times, seconds=max(took) + 1) == []
+    assert sum(map(len, windows)) == len(found.dropped)
+    assert max(late) <= PASSES_AGAIN_SECONDS
     assert max(took) <= REPAIRED_SECONDS
+
+
+def rounded(seconds: list[float]) -> str:
+    """Give figures for people, the smallest first."""
+    return " ".join(f"{one:.1f}" for one in sorted(seconds))
 
 
 @pytest.mark.parametrize("times", [pytest.param(3, id="3"), pytest.param(10, id="10", marks=pytest.mark.long)])
@@ -243,7 +257,7 @@ def test_first_start(machine: Machine, guard: RegisteringGuard, figure: Say, sta
         assert len(guard.kept.authorities()) == 1
         assert secrets_made(machine) == made + 1
     guard.scale(replicas)
-    figure(f"{starts} first starts of {MANY}", f"all ready after {' '.join(f'{one:.1f}' for one in sorted(took))} s")
+    figure(f"{starts} first starts of {MANY}", f"all ready after {rounded(took)} s")
 
 
 def secrets_made(machine: Machine) -> int:

@@ -408,3 +408,21 @@ async def test_run_looks_and_beats_until_cancelled(caplog: pytest.LogCaptureFixt
 
         assert made.namespaces == WHOLE
         assert "a bug" in caplog.text
+
+
+async def test_what_is_seen_of_a_configuration_is_looked_at_at_once() -> None:
+    """A wipe is repaired when the watch tells of it, however long it is until the next look."""
+    async with desk() as made:
+        await made.registered()
+        made.time.stands_still = True
+        asked = len(made.server.asked("PATCH", VALIDATING.plural))
+        running = asyncio.create_task(made.registrar.run())
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            for times in (1, 2):  # the first look may be what repairs the first
+                made.edit(VALIDATING, wipe)
+                await made.see()
+                await made.server.written_times("PATCH", VALIDATING, asked + times)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+        assert (bundle(made, INSTANCES), bundle(made, POLICIES)) == (BUNDLE, BUNDLE)

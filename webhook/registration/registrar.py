@@ -9,8 +9,8 @@ At first nothing is put in anybody's way that is not proven to work:
 5. the namespaces where EEM runs are added.
 A registration that is there is kept, and repaired at once, whatever of this fails later.
 
-Every replica looks; the one that leads writes. It looks four times a second instead of being told: what it compares is
-small, and the cluster's news may come a thousand times a second.
+Every replica looks; the one that leads writes. It looks when one of the configurations changes, for until a caBundle is
+back edits fail; and four times a second for all else, of which the cluster may have news a thousand times a second.
 """
 
 import asyncio
@@ -107,6 +107,9 @@ class Registrar:
         self._answered: bytes | None = None
         self._waits_for: str | None = None
         self._told: tuple[Drift, ...] = ()
+        self._news = asyncio.Event()
+        for observed in (validating, mutating):
+            observed.subscribe(self._news.set)
 
     @property
     def drift(self) -> tuple[Drift, ...]:
@@ -152,16 +155,26 @@ class Registrar:
     async def run(self) -> None:
         """Keep the registration until cancelled; nothing that the API server does ends it."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._again_and_again(self.look))
-            group.create_task(self._again_and_again(self.beat))
+            group.create_task(self._again_and_again(self.look, self._news))
+            group.create_task(self._again_and_again(self.beat, asyncio.Event()))
 
-    async def _again_and_again(self, step: Callable[[], Awaitable[None]]) -> None:
+    async def _again_and_again(self, step: Callable[[], Awaitable[None]], news: asyncio.Event) -> None:
         while True:
+            news.clear()  # what comes while the step looks may have come too late for it
             try:
                 await step()
             except Exception:  # noqa: BLE001 - a bug must not end the service, whose verdicts are as good as before
                 _log.exception("the registration: unexpected")
-            await self._clock.sleep(LOOK_SECONDS)
+            await self._until(news)
+
+    async def _until(self, news: asyncio.Event) -> None:
+        """Wait until there is news, but no longer than until it is time to look again."""
+        waits = [asyncio.ensure_future(self._clock.sleep(LOOK_SECONDS)), asyncio.ensure_future(news.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waits:
+                one.cancel()
 
     async def beat(self) -> None:
         """Send a heartbeat, where this replica leads, there is an entry to prove, and it is time to."""
