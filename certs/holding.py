@@ -16,7 +16,7 @@ from certs.bundle import bundle_to_pem, newest_first
 from certs.material import Material
 from certs.pace import WallClock
 from certs.renewal import Lifetimes
-from certs.rotation import Facts, Signed, to_readmit
+from certs.rotation import Facts, Signed, leaf_overdue, to_readmit
 from certs.secret import material_of, requested_rotation
 from certs.surroundings import Secret, Surroundings
 from certs.trust import authorities_in, trusted_since
@@ -129,6 +129,12 @@ class Holding:
         if lost is None:
             return self.material.bundle_pem
         return bundle_to_pem(newest_first((*self.material.bundle, lost.authority)))
+
+    def overdue_seconds(self) -> float:
+        """Say how long it is until anybody may renew the serving certificate; infinite where nothing is known."""
+        if self.material is None:
+            return float("inf")
+        return (leaf_overdue(self.material.leaf.certificate, self._lifetimes) - self._clock.now()).total_seconds()
 
     def is_waiting(self) -> bool:
         """Say whether something waits for trust, so that it is worth looking often."""

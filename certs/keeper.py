@@ -2,8 +2,9 @@
 Keep the Secret right: made once, renewed in time, restored when it is lost, and taken by every replica.
 
 Every replica takes the serving pair from the Secret; the one that leads renews and rotates; whichever is first makes
-what is not there and mends what is broken, from what it has in memory. All of them may try at once: a write names the
-version that it replaces, so the first one counts and the others take what it wrote.
+what is not there, mends what is broken, from what it has in memory, and renews what nobody that leads has renewed in
+time. All of them may try at once: a write names the version that it replaces, so the first one counts and the others
+take what it wrote.
 
 Nothing here stops serving. What cannot be read is not taken, and what cannot be written is tried again, ever later.
 """
@@ -146,9 +147,10 @@ class Keeper:
             await self._read()
         if self._holding.fault is not None:
             return await self._mend()
-        if self._holding.material is None or not self._out.leads():
+        overdue_seconds = self._holding.overdue_seconds()
+        if self._holding.material is None or (overdue_seconds > 0 and not self._out.leads()):
             self._succeed()
-            return self._poll_seconds()
+            return min(self._poll_seconds(), overdue_seconds)
         settle = min(SETTLE_SECONDS, self._lifetimes.propagation_seconds) - self._holding.wall.seconds_since_jump()
         return settle if settle > 0 else await self._advance(self._holding.material)
 
@@ -157,7 +159,8 @@ class Keeper:
         facts = self._holding.facts()
         step = next_step(material, facts, self._lifetimes, self._names)
         secret = self._holding.secret
-        if step.action is Action.WAIT or secret is None:
+        idle = step.action is Action.WAIT or (step.action is not Action.RENEW and not self._out.leads())
+        if idle or secret is None:
             self._succeed()
             due = (step.until - facts.now).total_seconds() if step.until is not None else POLL_SECONDS
             return min(due, self._poll_seconds())

@@ -13,6 +13,7 @@ from fractions import Fraction
 from certs.authority import BACKDATE, CA_LIFETIME, LEAF_LIFETIME, CertificateError
 
 RENEW_AT = Fraction(2, 3)  # of the lifetime: leaves a third to notice and repair a renewal that fails
+OVERDUE_AT = Fraction(5, 6)  # of the lifetime: half of the time that there is to repair a renewal has gone
 JITTER_SHARE = Fraction(1, 20)  # of the lifetime, at most: replicas started together do not all renew together
 PROPAGATION_SECONDS = 60.0  # API servers of one cluster see a changed configuration within seconds, not minutes
 

@@ -106,6 +106,52 @@ def test_a_leaf_is_renewed_once_at_two_thirds_of_its_life(worlds: Callable[..., 
     assert world.replicas[0].installs == 2
 
 
+def test_where_nobody_leads_a_leaf_is_renewed_once_all_the_same(worlds: Callable[..., World]) -> None:
+    """When half of the time for it has gone, any replica renews; the others take what the first has written."""
+    world = running(worlds(replicas=3, lifetimes=HOURS))
+    world.lead(None)
+    world.run(timedelta(minutes=149).total_seconds())
+    before = len(world.store.writes)
+    world.run(timedelta(minutes=2).total_seconds())
+
+    assert (before, len(world.store.writes)) == (1, 2)
+    assert {each.served.leaf.certificate for each in world.replicas if each.served} == {
+        world.store.material().leaf.certificate
+    }
+    assert world.store.material().leaf.certificate.not_valid_after_utc > world.true_now() + timedelta(minutes=175)
+
+
+def test_who_starts_with_an_expired_leaf_does_not_wait_for_one_that_leads(worlds: Callable[..., World]) -> None:
+    """After a week in which all was off, the first replica renews, and all serve what callers take."""
+    world = running(worlds(replicas=3, lifetimes=HOURS))
+    world.lead(None)
+    world.call(lambda: [each.kill() for each in world.replicas])
+    world.run(timedelta(minutes=200).total_seconds())
+    world.start()
+
+    def valid() -> bool:
+        served = [each.served.leaf.certificate for each in world.replicas if each.served]
+        return len(served) == 3 and all(each.not_valid_after_utc > world.true_now() for each in served)
+
+    assert world.run_until(valid) < 3
+
+
+def test_who_does_not_lead_begins_no_rotation(worlds: Callable[..., World]) -> None:
+    """Where nobody leads leaves go on being renewed, and the authority stays as it is until somebody does."""
+    world = running(worlds(replicas=3))
+    world.lead(None)
+    ask(world)
+    world.run(100.0)
+    held = world.store.material()
+
+    assert (held.successor, len(held.bundle)) == (None, 1)
+    assert all(each.served and each.served.leaf.certificate == held.leaf.certificate for each in world.replicas)
+    assert 4 <= len([what for what in world.store.writes if what.endswith("replace")]) <= 100 / 15
+
+    world.lead(world.replicas[2])
+    world.run_until(lambda: world.store.material().successor is not None)
+
+
 def test_fast_settings_renew_and_rotate_without_a_loop(worlds: Callable[..., World]) -> None:
     """With leaves of 20 s and an authority of 120 s, ten minutes bring what they must and no write more."""
     world = running(worlds(replicas=3))

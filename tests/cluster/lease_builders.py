@@ -55,6 +55,7 @@ class Replica:
 
     world: World
     identity: str
+    past: str = ""
     monotonic_offset: float = 0.0
     wall_offset: float = 0.0
     timing: LeaseTiming = field(default_factory=LeaseTiming)
@@ -71,6 +72,7 @@ class Replica:
             namespace=NAMESPACE,
             name=NAME,
             identity=self.identity,
+            past=self.past,
             clock=clock,
             rng=Random(1),
             timing=self.timing,

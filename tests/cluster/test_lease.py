@@ -70,6 +70,20 @@ def test_silence_is_taken_over_after_the_lease_and_no_earlier() -> None:
     assert world.lease["spec"]["leaseTransitions"] == 1
 
 
+def test_who_comes_after_a_dead_process_of_its_own_pod_need_not_wait() -> None:
+    """A process that starts where the holder has ended follows it at once; one with a name like it does not."""
+    world = World()
+    before, other = Replica(world, "pod-1_aa", past="pod-1_"), Replica(world, "pod-11_bb", past="pod-11_")
+    before.whole_attempt()
+    other.whole_attempt()
+    again = Replica(world, "pod-1_cc", past="pod-1_")
+    again.whole_attempt()
+
+    assert (other.leads, again.leads, other.election.holder) == (False, True, "pod-1_aa")
+    assert world.lease is not None
+    assert (world.lease["spec"]["holderIdentity"], world.lease["spec"]["leaseTransitions"]) == ("pod-1_cc", 1)
+
+
 def test_renewals_keep_it() -> None:
     """Who renews each 2 s is never followed."""
     world, first, second = pair()

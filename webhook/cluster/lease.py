@@ -5,6 +5,8 @@ Times in the Lease are for people to read: clocks differ. A holder counts as ali
 change on *our* clock. Whoever leads stops to believe so well before others may take over, so a write that was begun in
 time has ended by then. Serving never asks who leads.
 
+A process that starts in the pod of the holder, whose process has ended therefore, follows it at once.
+
 One gap is left, as in client-go: who deletes the Lease by hand lets a replica that has just started lead at once,
 while the one before it learns of that at its next renewal, two seconds later.
 
@@ -63,6 +65,7 @@ class Election:
 
     Args:
         identity: who we are; no other process, before or after, may have the same.
+        past: how the identities of those begin that have all ended; empty where none is known to have.
     """
 
     def __init__(  # noqa: PLR0913 - where, who, and what tests replace
@@ -72,6 +75,7 @@ class Election:
         namespace: str,
         name: str,
         identity: str,
+        past: str = "",
         clock: Clock | None = None,
         rng: random.Random | None = None,
         timing: LeaseTiming | None = None,
@@ -81,6 +85,7 @@ class Election:
         self._metadata = {"name": name, "namespace": namespace}
         self._path = f"{self._collection}/{name}"
         self._identity = identity
+        self._past = past
         self._clock = clock or Clock()
         self._rng = rng or random.Random()  # noqa: S311 - spreads load, keeps no secret
         self._timing = timing or LeaseTiming()
@@ -186,6 +191,8 @@ class Election:
 
     def _is_anothers(self) -> bool:
         """Say whether somebody else holds the Lease and may still believe so, even if it has been deleted since."""
+        if self._past and self.holder.startswith(self._past):
+            return False
         claimed = self._record.get("leaseDurationSeconds")
         seconds = min(float(claimed), _LONGEST_LEASE_SECONDS) if isinstance(claimed, int) else 0.0
         ends = self._seen_at + max(seconds, self._timing.lease_seconds)

@@ -72,7 +72,8 @@ def keep_up(service: Service, settings: Settings, reach: Reachability) -> dict[s
         service=service,
         client=service.client,
         reach=reach,
-        election=Election(service.client, namespace=NAMESPACE, name=NAME, identity=identity),
+        # A pod runs one process of ours at a time: who held the Lease under this pod's name before has ended.
+        election=Election(service.client, namespace=NAMESPACE, name=NAME, identity=identity, past=f"{replica}_"),
         validating=Observed(VALIDATING, NAME),
         mutating=Observed(MUTATING, NAME),
     )
