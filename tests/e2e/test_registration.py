@@ -175,6 +175,17 @@ def test_applying_again_resets_nothing(registrars: Registrars, guard: BareGuard,
     assert registrars.writes() == writes
 
 
+@pytest.mark.usefixtures("registrars")
+@pytest.mark.parametrize("flags", [(), ("--server-side", "--force-conflicts")], ids=["client-side", "server-side"])
+def test_what_was_applied_shows_no_difference(machine: Machine, guard: BareGuard, flags: tuple[str, ...]) -> None:
+    """A deployment tool that compares what it applied with what is there finds it in sync, with all that is kept."""
+    guard.apply(*flags)
+
+    compared = machine.kubectl("diff", *flags, "-k", str(guard.overlay))
+
+    assert (compared.status, compared.stdout) == (0, "")
+
+
 def test_steady_state_writes_nothing(registrars: Registrars, guard: BareGuard, machine: Machine) -> None:
     """Renewals of the Lease go on, and neither configuration gets another version."""
     versions = [(guard.configuration(kind) or {})["metadata"]["resourceVersion"] for kind in CONFIGURATIONS]
