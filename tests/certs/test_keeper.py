@@ -422,7 +422,7 @@ def test_a_machine_that_slept_past_the_leaf_renews_within_a_minute(worlds: Calla
 
 
 def test_where_all_has_expired_the_old_authority_leaves_last(worlds: Callable[..., World]) -> None:
-    """Nothing ran for longer than any certificate: trusted first, then signing, and only when all had time to follow."""
+    """Nothing ran for longer than any certificate: trusted, then signing, and alone when all had time to follow."""
     world = running(worlds(replicas=3))
     (old,) = world.store.material().bundle
     world.call(lambda: [each.kill() for each in world.replicas])

@@ -169,7 +169,10 @@ def test_bundle_wiped(guard: RegisteringGuard, kept: Kept, load: Callable[..., L
         pressing.go_on(2)
 
     found = pressing.report
-    figure(f"caBundle wiped {wipes} times", [found.summary(), f"back after {' '.join(f'{one:.1f}' for one in sorted(took))} s"])
+    figure(
+        f"caBundle wiped {wipes} times",
+        [found.summary(), f"back after {' '.join(f'{one:.1f}' for one in sorted(took))} s"],
+    )
     assert found.wrong == []
     assert after_kills(found, times, seconds=max(took) + 1) == []
     assert max(took) <= REPAIRED_SECONDS

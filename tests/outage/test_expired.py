@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable
 
-from harness.certificates import Kept, Phase
+from harness.certificates import Phase
 from harness.guard import NAMESPACE
 from harness.loading import Load
 from harness.machine import Machine
@@ -26,9 +26,7 @@ ROTATED_SECONDS = 150
 
 def expired() -> dict[str, str]:
     """Give what the Secret would hold after such a time, encoded as the API has it."""
-    made = new_material(
-        service_names(NAMESPACE, NAMESPACE), now=dt.datetime.now(dt.UTC) - AGO, lifetimes=Lifetimes()
-    )
+    made = new_material(service_names(NAMESPACE, NAMESPACE), now=dt.datetime.now(dt.UTC) - AGO, lifetimes=Lifetimes())
     return {name: base64.b64encode(content).decode() for name, content in made.entries().items()}
 
 
@@ -64,7 +62,10 @@ def test_everything_expired(
     took = time.monotonic() - began
     guard.until_ready()
 
-    figure("everything expired", f"a verdict again after {took:.1f} s, {LIVES['EEM_GUARDRAIL_PROPAGATION_SECONDS']} of it to be trusted")
+    figure(
+        "everything expired",
+        f"a verdict again after {took:.1f} s, {LIVES['EEM_GUARDRAIL_PROPAGATION_SECONDS']} of it to be trusted",
+    )
     assert "failed calling webhook" in unanswered.stderr
     assert place.policies() == {"allow-kafka", "default-deny-ingress"}
     assert guard.kept.encoded_bundle() != left["ca.crt"]
