@@ -119,6 +119,7 @@ class Replica:
         watch_lag: seconds until it sees a change of the Secret.
         view_lag: seconds until it sees a change of the configurations.
         publish_lag: seconds that each of its writes of an entry takes.
+        skew: seconds by which its clock is ahead of the others.
     """
 
     world: "World"
@@ -126,6 +127,7 @@ class Replica:
     watch_lag: float = 0.0
     view_lag: float = 0.0
     publish_lag: float = 0.0
+    skew: float = 0.0
     fails_to_install: bool = False
     counted: int = 0
     served: Material | None = None
@@ -178,7 +180,7 @@ class Replica:
                 leads=lambda: self.world.leader is self,
                 install=self.install,
                 count=self.count,
-                clock=Clock(now=self.world.now, monotonic=self.world.loop.time, sleep=self.sleep),
+                clock=Clock(now=self.now, monotonic=self.world.loop.time, sleep=self.sleep),
                 rng=random.Random(self.world.rng.random()),
             ),
             namespace=NAMESPACE,
@@ -219,6 +221,9 @@ class Replica:
 
     def count(self) -> None:
         self.counted += 1
+
+    def now(self) -> datetime:
+        return self.world.now() + timedelta(seconds=self.skew)
 
     def published(self) -> list[bytes] | None:
         return self.world.entries_at(self.world.loop.time() - self.view_lag)

@@ -1,6 +1,7 @@
 """One keeper or many, around one Secret, in a time of their own."""
 
 import copy
+import itertools
 import logging
 import random
 from collections.abc import Callable, Iterator
@@ -464,6 +465,31 @@ def test_a_machine_that_slept_past_the_leaf_renews_within_a_minute(worlds: Calla
 
     assert seconds <= 60
     assert len(world.store.writes) == 2
+
+
+def test_where_all_has_expired_the_old_authority_leaves_last(worlds: Callable[..., World]) -> None:
+    """Nothing ran for longer than any certificate: trusted, then signing, and alone when all had time to follow."""
+    world = running(worlds(replicas=3))
+    (old,) = world.store.material().bundle
+    world.call(lambda: [each.kill() for each in world.replicas])
+    world.run(10 * FAST.ca.total_seconds())
+    states: list[tuple[int, bool]] = []
+    times: list[float] = []
+
+    def note() -> None:
+        found = world.store.material()
+        state = len(found.bundle), found.leaf_authority == old
+        if state not in states:
+            states.append(state)
+            times.append(world.loop.time())
+
+    world.store.changed.append(note)
+    world.start()
+    world.run_until(lambda: old not in world.store.material().bundle)
+
+    assert states == [(2, True), (2, False), (1, False)]
+    assert all(later - at >= FAST.propagation_seconds for at, later in itertools.pairwise(times))
+    assert {each.authority for each in world.replicas} == {authority(world.store.material())}
 
 
 def test_a_jump_that_is_set_right_at_once_costs_nothing(worlds: Callable[..., World]) -> None:

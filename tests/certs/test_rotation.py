@@ -277,6 +277,7 @@ def test_what_is_still_served_is_trusted_again() -> None:
     assert joined.retired == (ours.leaf.certificate,)
     assert step(joined, facts(NOW, serving=serving)) is Action.WAIT
     assert step(theirs, facts(NOW + 8 * DAY, serving=serving)) is not Action.READMIT
+    assert step(theirs, facts(NOW + 8 * DAY, serving=serving, steady_now=NOW)) is Action.READMIT
     later = done(Action.RENEW, joined, facts(NOW + 7 * DAY))
     assert done(Action.RETIRE, later, facts(NOW + 7 * DAY)).bundle == theirs.bundle
 
@@ -290,6 +291,17 @@ def test_an_authority_that_nobody_knows_stays_until_it_ends() -> None:
     left = done(Action.RETIRE, late, facts(NOW + 100 * DAY))
 
     assert (left.bundle, left.retired) == (made.bundle, ())
+
+
+def test_an_authority_stays_for_the_last_of_its_leaves() -> None:
+    """Whoever wrote the Secret may have put several of one authority on record: each of them must have ended."""
+    made, old = material(), authority(days=100)
+    leaves = tuple(pair(old, days=days).certificate for days in (2, 5))
+    found = replace(made, bundle=(*made.bundle, old.certificate), retired=leaves)
+
+    assert step(found, facts(NOW + 3 * DAY)) is Action.WAIT
+    late = done(Action.RENEW, found, facts(NOW + 5 * DAY))
+    assert done(Action.RETIRE, late, facts(NOW + 5 * DAY)).bundle == made.bundle
 
 
 def test_of_two_leaves_of_one_authority_the_longer_is_on_record() -> None:

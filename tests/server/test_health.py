@@ -1,9 +1,13 @@
 """What probes and Prometheus see."""
 
+import asyncio
+
 import pytest
 from server_builders import post, review, running
 
 from webhook.server import Limits
+
+LONGEST_SECONDS = 30.0
 
 
 async def test_ready_when_every_check_is_well() -> None:
@@ -73,8 +77,32 @@ async def test_metrics_are_prometheus_text() -> None:
         "# TYPE eem_guardrail_cache_objects gauge",
         "# TYPE eem_guardrail_cache_last_event_timestamp_seconds gauge",
         "# TYPE eem_guardrail_cache_staleness_seconds gauge",
+        "process_resident_memory_bytes ",
+        "process_open_fds ",
     ):
         assert name in text
+
+
+async def test_open_connections_and_tasks_are_counted() -> None:
+    """Connections are counted for each port while they are open, and tasks as long as they run."""
+    name = 'eem_guardrail_connections{port="https"}'
+    async with running() as server:
+        none = await server.metric(name)
+        callers = [await server.connect() for _ in range(3)]
+        three = await server.metric(name)
+        for caller in callers:
+            caller.writer.transport.abort()
+        async with asyncio.timeout(LONGEST_SECONDS):
+            while await server.metric(name):
+                pass
+        before = await server.metric("eem_guardrail_tasks")
+        many = [asyncio.create_task(asyncio.sleep(LONGEST_SECONDS)) for _ in range(50)]
+        after = await server.metric("eem_guardrail_tasks")
+        for one in many:
+            one.cancel()
+
+    assert (none, three) == (0, 3)
+    assert 40 <= after - before <= 60
 
 
 async def test_hostile_values_make_no_new_series() -> None:

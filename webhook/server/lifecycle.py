@@ -45,9 +45,15 @@ class Endpoint:
 
 
 class Server:
-    """One endpoint being served."""
+    """
+    One endpoint being served.
 
-    def __init__(self, endpoint: Endpoint, serving: Serving) -> None:
+    Args:
+        name: what the metrics call its port.
+    """
+
+    def __init__(self, name: str, endpoint: Endpoint, serving: Serving) -> None:
+        self._name = name
         self._endpoint = endpoint
         self._serving = serving
         self._runner = web.AppRunner(endpoint.app, shutdown_timeout=CLOSE_SECONDS)
@@ -67,6 +73,7 @@ class Server:
         """
         await self._runner.setup()
         connections = Connections(cast("web.Server", self._runner.server), self._serving)
+        self._serving.metrics.connections.labels(self._name).set_function(lambda: len(connections.open))
         listener = Listener(connections, tls=self._endpoint.tls)
         listener.start(self._endpoint.host, self._endpoint.port)
         sweeper = asyncio.create_task(connections.keep_swept())
@@ -104,9 +111,9 @@ class Servers:
     def __init__(self, serving: Serving, *, https: Endpoint, http: Endpoint, local: Endpoint | None = None) -> None:
         self._limits = serving.limits
         self._drain = serving.drain
-        self._https = Server(https, serving)
-        self._http = Server(http, serving)
-        self._local = Server(local, serving) if local is not None else None
+        self._https = Server("https", https, serving)
+        self._http = Server("http", http, serving)
+        self._local = Server("local", local, serving) if local is not None else None
 
     @property
     def https_port(self) -> int:

@@ -5,7 +5,9 @@ No label takes a value from a request, except the operation, of which there are 
 series stays the same. Children are looked up once and kept, since looking one up costs three times the increment.
 """
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+import asyncio
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 PREFIX = "eem_guardrail"
@@ -46,6 +48,17 @@ class Metrics:
             ("reason",),
             registry=self.registry,
         )
+        self.connections = Gauge(
+            f"{PREFIX}_connections",
+            "Connections to a port of the service that are open.",
+            ("port",),
+            registry=self.registry,
+        )
+        Gauge(
+            f"{PREFIX}_tasks", "Tasks of the event loop; ever more of them are a leak.", registry=self.registry
+        ).set_function(_tasks)
+        # process_*, as other services show it: memory, processor time, descriptors, start.
+        ProcessCollector(registry=self.registry)
         self.cache_synced = Gauge(
             f"{PREFIX}_cache_synced",
             "Whether the cache of a resource is complete (1) or not (0).",
@@ -114,3 +127,10 @@ class Metrics:
         child = self._reviews.labels(webhook, operation, result)
         self._review_children[webhook, operation, result] = child
         return child
+
+
+def _tasks() -> float:
+    try:
+        return float(len(asyncio.all_tasks()))
+    except RuntimeError:  # asked outside of an event loop
+        return 0.0

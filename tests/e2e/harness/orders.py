@@ -14,6 +14,7 @@ from harness.plane import Plane, PlaneError
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+SERVED_PORTS = (8443, 8080)  # of a replica
 
 
 class Orders:
@@ -67,7 +68,11 @@ class Orders:
             return {name: await process.answers(session, "livenessProbe") for name, process in processes.items()}
 
     async def _usage(self) -> dict[str, dict[str, float]]:
-        """Tell what each process takes: seconds of CPU, bytes of resident memory, file descriptors, threads."""
+        """
+        Tell what each process takes: seconds of CPU, bytes of resident memory, file descriptors, threads.
+
+        Connections that others have opened to its ports are told apart: how many there are is for those to say.
+        """
         pids = {name: process.pid for name, process in self._plane.processes.items()}
         pids |= {name: process.pid for name, process in self._kubelet.processes.items() if process.running}
         return {name: usage_of(pid) for name, pid in pids.items()}
@@ -77,10 +82,34 @@ def usage_of(pid: int) -> dict[str, float]:
     """Read what one process takes."""
     there = Path("/proc") / str(pid)
     fields = (there / "stat").read_text().rpartition(")")[2].split()
+    opened = [target_of(one) for one in (there / "fd").iterdir()]
+    accepted = accepted_by(there) & set(opened)
     return {
         "pid": pid,
         "cpu_seconds": (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND,
         "threads": int(fields[17]),
         "resident_bytes": int(fields[21]) * PAGE_BYTES,
-        "descriptors": len(list((there / "fd").iterdir())),
+        "descriptors": len(opened) - len(accepted),
+        "accepted": len(accepted),
+    }
+
+
+def target_of(descriptor: Path) -> str:
+    """Say what a descriptor is; nothing where it was closed meanwhile."""
+    try:
+        return str(descriptor.readlink())
+    except FileNotFoundError:
+        return ""
+
+
+def accepted_by(process: Path) -> set[str]:
+    """
+    Name the connections to a replica's ports in its network, each as the descriptor of one end is called.
+
+    Source: proc_pid_net(5), /proc/pid/net/tcp: the second field is the local address, the tenth the inode; both are
+    there of a listening socket too, whose state is 0A.
+    """
+    lines = [line.split() for line in (process / "net" / "tcp").read_text().splitlines()[1:]]
+    return {
+        f"socket:[{one[9]}]" for one in lines if int(one[1].rpartition(":")[2], 16) in SERVED_PORTS and one[3] != "0A"
     }

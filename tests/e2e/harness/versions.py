@@ -1,0 +1,58 @@
+"""Other versions of the service, as folders that a pod can run instead of this checkout."""
+
+import io
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+
+from harness.machine import CHECKOUT
+
+# The first version that keeps its certificates and its registration by itself, and the changelog's word for it.
+PREVIOUS = "f6060379887783ad327d3f315891527fa4222510"
+PARTS = ("webhook", "certs")
+
+# What a later version could hold: one more condition, and so another entry than this one writes.
+ENTRIES = Path("webhook", "registration", "entries.py")
+CONDITIONS = "_POLICY_CONDITIONS: Final = (\n"
+LATER = '    {"name": "not-a-connect", "expression": \'request.operation != "CONNECT"\'},\n'
+
+
+def has_history() -> bool:
+    """Say whether this is a clone that reaches back to the previous version."""
+    command = ["git", "-C", str(CHECKOUT), "cat-file", "-e", f"{PREVIOUS}^{{commit}}"]
+    try:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+def previous(folder: Path) -> str:
+    """
+    Write the previous version into *folder*, and say what it is.
+
+    A clone without history has none: then it is this version under another address, which shows less.
+    """
+    if not has_history():
+        _copy(folder)
+        return "this version once more, for the clone has no history"
+    command = ["git", "-C", str(CHECKOUT), "archive", PREVIOUS, *PARTS]
+    packed = subprocess.run(command, capture_output=True, check=True).stdout
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        archive.extractall(folder, filter="data")
+    return PREVIOUS[:7]
+
+
+def later(folder: Path) -> str:
+    """Write into *folder* a version that writes another entry for NetworkPolicies, and say what it is."""
+    _copy(folder)
+    text = (folder / ENTRIES).read_text()
+    if text.count(CONDITIONS) != 1:
+        raise AssertionError(f"{ENTRIES} has no longer one line {CONDITIONS!r}")
+    (folder / ENTRIES).write_text(text.replace(CONDITIONS, CONDITIONS + LATER))
+    return "a version with one more condition"
+
+
+def _copy(folder: Path) -> None:
+    for part in PARTS:
+        shutil.copytree(CHECKOUT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))

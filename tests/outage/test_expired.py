@@ -1,0 +1,75 @@
+"""Everything expired while all was down, with `Fail` in place: the service finds its way back by itself."""
+
+import base64
+import datetime as dt
+import json
+import time
+from collections.abc import Callable
+
+from harness.certificates import Phase
+from harness.guard import NAMESPACE
+from harness.loading import Load
+from harness.machine import Machine
+from harness.place import Place
+from harness.registering import CONFIGURATIONS, LIVES, RegisteringGuard
+from harness.waiting import wait_until
+
+from certs import Lifetimes, service_names
+from certs.material import new_material
+
+Say = Callable[[str, object], None]
+
+AGO = dt.timedelta(days=400)  # more than the life of an authority
+AGAIN_SECONDS = 60
+ROTATED_SECONDS = 150
+
+
+def expired() -> dict[str, str]:
+    """Give what the Secret would hold after such a time, encoded as the API has it."""
+    made = new_material(service_names(NAMESPACE, NAMESPACE), now=dt.datetime.now(dt.UTC) - AGO, lifetimes=Lifetimes())
+    return {name: base64.b64encode(content).decode() for name, content in made.entries().items()}
+
+
+def publish(machine: Machine, guard: RegisteringGuard, bundle: str) -> None:
+    """Have every entry trust *bundle*, which is what it was left with."""
+    for kind in CONFIGURATIONS:
+        entries = machine.must("get", kind, NAMESPACE, "--output=json").json["webhooks"]
+        path = "/webhooks/{}/clientConfig/caBundle"
+        patch = [{"op": "replace", "path": path.format(at), "value": bundle} for at in range(len(entries))]
+        machine.must("patch", kind, NAMESPACE, "--type=json", f"--patch={json.dumps(patch)}")
+    assert {entry["clientConfig"]["caBundle"] for entry in guard.entries()} == {bundle}
+
+
+def test_everything_expired(
+    machine: Machine, guard: RegisteringGuard, place: Place, load: Callable[..., Load], figure: Say
+) -> None:
+    """
+    Authority and serving certificate ended long ago, and every entry trusts only them.
+
+    Nobody can verify the service, it cannot verify itself, and no edit passes. It makes another authority, has it
+    trusted in the entries that are there, signs with it, and edits are judged again.
+    """
+    place.set_up_gateway()
+    wait_until(lambda: guard.kept.phase() is Phase.RESTING, "the end of a rotation", seconds=ROTATED_SECONDS)
+    with guard.absent():
+        left = expired()
+        guard.kept.replace(left)
+        publish(machine, guard, left["ca.crt"])
+        unanswered = place.delete("allow-kafka")
+        began = time.monotonic()
+    guard.until_registered(AGAIN_SECONDS)
+    wait_until(lambda: "denied the request" in place.delete("allow-kafka").stderr, "a verdict", seconds=AGAIN_SECONDS)
+    took = time.monotonic() - began
+    guard.until_ready()
+
+    figure(
+        "everything expired",
+        f"a verdict again after {took:.1f} s, {LIVES['EEM_GUARDRAIL_PROPAGATION_SECONDS']} of it to be trusted",
+    )
+    assert "failed calling webhook" in unanswered.stderr
+    assert place.policies() == {"allow-kafka", "default-deny-ingress"}
+    assert guard.kept.encoded_bundle() != left["ca.crt"]
+    with load(handshakes=4) as pressing:
+        pressing.go_on(2)
+    found = pressing.report
+    assert (found.dropped, found.wrong, found.handshake_failures) == ([], [], [])
