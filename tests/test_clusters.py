@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from clusters import CLUSTERS
 
+NOWHERE = "no-such-command"
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -41,3 +42,15 @@ def test_a_machine_that_cannot_be_a_node_says_why() -> None:
     done = subprocess.run(command, env={"PYTHONPATH": folders}, capture_output=True, text=True, check=True)
 
     assert done.stdout.startswith("root")
+
+
+def test_the_check_command_tells_a_machine_that_cannot_be_a_node_from_a_failure() -> None:
+    """There it leaves the node part out, by the exit status that the module has for that alone."""
+    code = f"from node import availability; availability.NEEDED['{NOWHERE}'] = 'nowhere'; exit(availability.main())"
+    folders = f"{ROOT}/tests:{ROOT}/tests/e2e"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONPATH": folders}, capture_output=True, text=True, check=False
+    )
+
+    assert "the Debian package nowhere" in done.stderr
+    assert f"unavailable={done.returncode} " in (ROOT / ".ci/run").read_text()

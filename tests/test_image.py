@@ -83,6 +83,13 @@ def test_bytecode_depends_on_the_sources_alone() -> None:
     assert any("PYTHONHASHSEED=0" in one for one in build if one.startswith("ENV "))
 
 
+def test_no_public_authority_is_trusted() -> None:
+    """A start does not read who else could be trusted: the one authority that counts is mounted."""
+    _, _, final = stages()
+
+    assert any("SSL_CERT_FILE=/dev/null" in one for one in final if one.startswith("ENV "))
+
+
 def test_labels_say_what_the_image_is() -> None:
     """The labels that do not change agree with the project; the others are build arguments."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

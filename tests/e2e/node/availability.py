@@ -3,7 +3,7 @@ Say whether this machine can be a node.
 
     PYTHONPATH=tests:tests/e2e python -m node.availability
 
-ends with 0 where it can, and else with 1 and one line that says what is missing.
+ends with 0 where it can, and else with 3, which no failure of Python's ends with, and one line about what is missing.
 """
 
 import os
@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+UNAVAILABLE = 3
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 CNI_FOLDER = Path("/usr/lib/cni")
 CGROUPS = Path("/sys/fs/cgroup")
@@ -62,7 +63,7 @@ def main() -> int:
     found = reason()
     if found:
         print(f"the node part is not run: {found}", file=sys.stderr)
-    return 1 if found else 0
+    return UNAVAILABLE if found else 0
 
 
 if __name__ == "__main__":

@@ -1,18 +1,10 @@
-"""
-Build the node's own commands, which the control plane does not have, once.
-
-    PYTHONPATH=tests:tests/e2e python -m node.binaries
-
-prints one JSON object, from each command's name to its path.
-"""
+"""Build the node's own commands, which the control plane does not have, once."""
 
 import hashlib
-import json
 import os
-import sys
 from pathlib import Path
 
-from controlplane.build import MODULE, BuildError, Module, cache_root, ensure_built, kubernetes_stamp, pinned_version
+from controlplane.build import MODULE, Module, cache_root, ensure_built, kubernetes_stamp, pinned_version
 
 RUNTIME = "github.com/containerd/containerd/v2"
 RUNTIME_MODULE = Path(__file__).resolve().parent / "containerd"
@@ -45,9 +37,9 @@ def own(name: str) -> dict[str, str]:
     return ensure_built(module, [name], folder_of(f"{name}-{digest[:12]}"))
 
 
-def enforcer() -> dict[str, str]:
-    """Build what enforces NetworkPolicy."""
-    return own("enforcer")
+def commands() -> dict[str, str]:
+    """Build all that a node runs; give the path of each by its name."""
+    return kubernetes() | runtime() | own("enforcer")
 
 
 def pause() -> dict[str, str]:
@@ -58,17 +50,3 @@ def pause() -> dict[str, str]:
 def folder_of(version: str) -> Path:
     """Name the folder of what is built of one version."""
     return cache_root(os.environ) / "node" / version
-
-
-def main() -> int:
-    """Print where the commands are."""
-    try:
-        print(json.dumps(kubernetes() | runtime() | enforcer()))
-    except (BuildError, OSError) as error:
-        print(f"no node: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -1,17 +1,14 @@
 """The node that a test holds: started, restarted as a machine is, and stopped; commands run inside it."""
 
-import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from controlplane.build import BuildError
 from harness.machine import (
-    BUILD_SECONDS,
-    CHECKOUT,
     KUBECTL_SECONDS,
     MODULES,
     Answer,
@@ -22,48 +19,41 @@ from harness.machine import (
 from harness.pods import PodWitness
 from harness.waiting import wait_until
 
-from node import availability
-from node.images import PAUSE, PROJECT
+from node import availability, binaries, images
+from node.files import RUNTIME_SOCKET
 
 PODS_MEMORY_BYTES = 4 * 1024**3  # all pods together: their own limits are above what they use
 CGROUPS = availability.CGROUPS
 EMPTY_SECONDS = 20  # until the kernel has taken everything out of the control groups
 
 
-def made_by(program: str) -> dict[str, str]:
+def parts() -> tuple[dict[str, str], dict[str, str]]:
     """
-    Run one of the programs that build, and read what it says is where.
+    Find or build what a node is made of: the path of each command, and the archive of each image.
 
     Raises:
-        NoMachineError: it failed; the text says why.
+        NoMachineError: something could not be made; the text says why.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", program],
-        cwd=CHECKOUT,
-        env=os.environ | {"PYTHONPATH": MODULES},
-        capture_output=True,
-        text=True,
-        timeout=BUILD_SECONDS,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise NoMachineError(done.stderr[-4000:])
-    found: dict[str, str] = json.loads(done.stdout)
-    return found
+    try:
+        commands = binaries.commands()
+        archives = {image: str(path) for image, path in images.ensure().items()}
+    except (BuildError, images.ImageError, OSError, subprocess.SubprocessError) as error:
+        raise NoMachineError(str(error)) from error
+    return commands, archives
 
 
 class Node(Machine):
     """One running node under one folder."""
 
     program = "node.inside"
-    image = PROJECT
+    image = images.PROJECT
 
     def __init__(self, folder: Path) -> None:
         reason = availability.reason()
         if reason:
             raise NoMachineError(reason)
-        super().__init__(folder, find_binaries() | made_by("node.binaries"))
-        self._archives = made_by("node.images")
+        commands, self._archives = parts()
+        super().__init__(folder, find_binaries() | commands)
         self._group = f"eem-guardrail-{os.getpid()}"
         self._witness = PodWitness(self)
 
@@ -76,6 +66,13 @@ class Node(Machine):
     def archive(self, image: str) -> Path:
         """Give the archive of one image."""
         return Path(self._archives[image])
+
+    def take_in(self, archive: Path) -> None:
+        """Give the container runtime one more image."""
+        runtime = (self._binaries["ctr"], f"--address={RUNTIME_SOCKET}", "--namespace=k8s.io")
+        taken = self.inside(*runtime, "images", "import", "--local", str(archive))
+        if taken.status != 0:
+            raise AssertionError(taken.stderr)
 
     def start(self) -> None:
         """Start it, and return when the API server calls it ready."""
@@ -107,7 +104,7 @@ class Node(Machine):
         return ["--net", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child", "--mount-proc"]
 
     def _settings(self) -> dict[str, Any]:
-        return {**super()._settings(), "archives": self._archives, "group": self._group, "pause": PAUSE}
+        return {**super()._settings(), "archives": self._archives, "group": self._group, "pause": images.PAUSE}
 
     def _groups(self) -> Iterator[Path]:
         """Name the node's control group in every hierarchy: one each (version 1), or one in all (version 2)."""

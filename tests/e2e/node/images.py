@@ -1,30 +1,31 @@
-"""
-Make the node's images without a registry: a base with Python, the stand-in for everything else, and the project's own.
+"""Make the node's images without a registry: a base with Python, what stands in for all else, and the project's own."""
 
-    PYTHONPATH=tests:tests/e2e python -m node.images
-
-prints one JSON object, from each image's name to its archive.
-"""
-
-import fcntl
+import functools
 import json
 import shutil
 import subprocess
-import sys
+import tarfile
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from controlplane.build import locked
 
 from node.availability import CERTIFICATES
 from node.binaries import folder_of, pause
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 FOLDER = folder_of("images")
+LOCK = FOLDER / "lock"
 BASE = "localhost/node/python:3.13-slim"
 PAUSE = "localhost/node/pause:e2e"
 # What the suite's pods are said to run: they hold an address, and listen where a case tells them to.
 STAND_INS = tuple(f"localhost/{name}:e2e" for name in ("egw", "manager", "ibm-eem-operator", "client"))
 PROJECT = "localhost/eem-guardrail:e2e"
+# What an upgrade starts from: the commit that 0.2.0 began with. 0.1.0 was no image and did not register itself.
+EARLIER = "f60603798"
+EARLIER_SOURCES = ("Dockerfile", ".dockerignore", "webhook", "certs", "requirements/run.txt")
 RELEASE = "trixie"  # the Debian that python:3.13-slim is made of too, and whose own Python is 3.13
 PACKAGES = "python3,python3-pip,python3-venv,ca-certificates"
 STEP_SECONDS = 900
@@ -57,7 +58,10 @@ def exists(image: str) -> bool:
 def mirror() -> str:
     """Ask apt where it gets Debian itself from."""
     found = run("apt-get", "indextargets", "--format", "$(REPO_URI)").splitlines()
-    return next(address for address in found if address.rstrip("/").endswith("/debian"))
+    mirrors = [address for address in found if address.rstrip("/").endswith("/debian")]
+    if not mirrors:
+        raise ImageError(f"apt gets Debian from nowhere: {found}")
+    return mirrors[0]
 
 
 def make_base() -> None:
@@ -130,11 +134,34 @@ def archive(image: str) -> Path:
     return path
 
 
+def has_earlier() -> bool:
+    """Say whether the checkout has the commit that an upgrade starts from: a shallow clone has not."""
+    asked = ("git", "-C", str(CHECKOUT), "cat-file", "-e", f"{EARLIER}^{{commit}}")
+    return subprocess.run(asked, capture_output=True, timeout=STEP_SECONDS, check=False).returncode == 0
+
+
+def earlier() -> tuple[str, Path]:
+    """Give the image that an upgrade starts from, and its archive: of an earlier commit, or else of another label."""
+    if not has_earlier():
+        name = "localhost/eem-guardrail:relabelled"
+        with locked(LOCK):
+            build_project(name, arguments=("--build-arg", "VERSION=0.0.0"))
+            return name, archive(name)
+    name = f"localhost/eem-guardrail:{EARLIER}"
+    with locked(LOCK), tempfile.TemporaryDirectory() as folder:
+        if not exists(name):
+            packed = Path(folder, "sources.tar")
+            run("git", "-C", str(CHECKOUT), "archive", f"--output={packed}", EARLIER, *EARLIER_SOURCES)
+            with tarfile.open(packed) as sources:
+                sources.extractall(folder, filter="data")
+            build_project(name, context=Path(folder))
+        return name, archive(name)
+
+
+@functools.cache
 def ensure() -> dict[str, Path]:
-    """Make what is not there yet, and the project's image from the checkout as it is."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    with (FOLDER / "lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    """Make what is not there yet and the project's image from the checkout, once; give the archive of each image."""
+    with locked(LOCK):
         if not exists(BASE):
             make_base()
         make_pause()
@@ -142,18 +169,3 @@ def ensure() -> dict[str, Path]:
             buildah("tag", PAUSE, name)
         build_project(PROJECT)
         return {image: archive(image) for image in (PAUSE, *STAND_INS, PROJECT)}
-
-
-def main() -> int:
-    """Print where the archives are."""
-    try:
-        archives = ensure()
-    except (ImageError, OSError, subprocess.SubprocessError, StopIteration) as error:
-        print(f"no images: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps({image: str(path) for image, path in archives.items()}))
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from harness.objects import Json
 
 from node import images
 from webhook.version import VERSION
@@ -39,28 +40,28 @@ def layers() -> tuple[str, list[tarfile.TarInfo], set[str]]:
     return base[-1], held, bytecode
 
 
-@pytest.fixture
-def elsewhere(tmp_path: Path) -> Iterator[Path]:
-    """Copy what the image is made of, as another user's checkout has it: other times, other modes."""
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Json]:
+    """Give the image that another user's checkout makes, with other times and other modes, told what it is of."""
+    checkout = tmp_path_factory.mktemp("checkout")
     for name in SOURCES:
         path = images.CHECKOUT / name
         copy = shutil.copytree if path.is_dir() else shutil.copyfile
-        copy(path, tmp_path / name)
-    for path in (tmp_path, *tmp_path.rglob("*")):
+        copy(path, checkout / name)
+    for path in (checkout, *checkout.rglob("*")):
         os.utime(path, (0, 0), follow_symlinks=False)
         path.chmod(0o700 if path.is_dir() else 0o600)
-    yield tmp_path
+    told = ("--build-arg", "REVISION=abc", "--build-arg", "SOURCE=https://git.example.com/eem-guardrail")
+    images.build_project("localhost/eem-guardrail:elsewhere", context=checkout, arguments=told)
+    yield images.inspected("localhost/eem-guardrail:elsewhere")
     images.remove("localhost/eem-guardrail:elsewhere")
 
 
-def test_the_same_commit_makes_the_same_layers(elsewhere: Path) -> None:
+def test_the_same_commit_makes_the_same_layers(elsewhere: Json) -> None:
     """Built again, from another checkout of the same sources, the image has the same layers."""
     images.ensure()
 
-    images.build_project("localhost/eem-guardrail:elsewhere", context=elsewhere)
-
-    first, second = (images.inspected(name) for name in (images.PROJECT, "localhost/eem-guardrail:elsewhere"))
-    assert first["rootfs"] == second["rootfs"]
+    assert elsewhere["rootfs"] == images.inspected(images.PROJECT)["rootfs"]
 
 
 def test_the_image_is_small(layers: tuple[str, list[tarfile.TarInfo], set[str]]) -> None:
@@ -98,12 +99,9 @@ def test_it_holds_the_service_alone(layers: tuple[str, list[tarfile.TarInfo], se
     assert {one.name.split("/")[1] for one in held if one.name.startswith("app/")} == {"webhook", "certs"}
 
 
-def test_labels_and_user(elsewhere: Path) -> None:
+def test_labels_and_user(elsewhere: Json) -> None:
     """The image says what it is, and from which revision where the builder tells."""
-    told = ("--build-arg", "REVISION=abc", "--build-arg", "SOURCE=https://git.example.com/eem-guardrail")
-    images.build_project("localhost/eem-guardrail:elsewhere", context=elsewhere, arguments=told)
-
-    config = images.inspected("localhost/eem-guardrail:elsewhere")["config"]
+    config = elsewhere["config"]
     labels = {name.removeprefix("org.opencontainers.image."): text for name, text in config["Labels"].items()}
 
     assert {name: labels[name] for name in ("title", "version", "revision", "source", "licenses")} == {
