@@ -5,17 +5,17 @@ from collections.abc import Callable, Iterator
 from statistics import linear_regression
 
 import pytest
-from harness.guard import Guard
 from harness.loading import Load
 from harness.machine import Machine
 from harness.objects import Json, instance_labels, pod, policy
 from harness.place import Place
+from harness.registering import RegisteringGuard
 
 Say = Callable[[str, object], None]
 
 SECONDS = 1800
 RATE = 50
-PHASES = 3  # the API server is started anew between two, so that everything is listed again
+PHASES = 3  # the API server is started anew between two, so that everything is listed again; the authority is replaced in each
 WARM_UP = 0.2  # of the samples: caches fill, Python's arenas settle
 SAMPLE_SECONDS = 5
 CHURNED = 20  # pods, and as many policies
@@ -58,24 +58,28 @@ def growth(samples: list[tuple[float, Usage]], replica: str, what: str) -> float
 
 
 @pytest.mark.long
-def test_soak(machine: Machine, guard: Guard, place: Place, load: Callable[..., Load], figure: Say) -> None:
-    """Memory, descriptors and threads stay flat, every edit gets its verdict, and the cache is what etcd has."""
+def test_soak(machine: Machine, guard: RegisteringGuard, place: Place, load: Callable[..., Load], figure: Say) -> None:
+    """Memory, descriptors and tasks stay flat, every edit gets its verdict, and the cache is what etcd has."""
     place.set_up()
     samples: list[tuple[float, Usage]] = []
     reports = []
+    authorities = [guard.kept.authorities()]
     for phase in range(PHASES):
         if phase:
             for order in ("stop", "start"):
                 machine.order(order, name="kube-apiserver")
             guard.until_seen()
         with load(rate=RATE, handshakes=0.5) as pressing:
+            guard.kept.ask_for_rotation()
             samples += list(live(machine, place, pressing, SECONDS / PHASES))
         reports.append(pressing.report)
+        authorities.append(guard.kept.authorities())
     guard.until_seen()
 
     grown = {replica: {what: growth(samples, replica, what) for what in GROWTH} for replica in guard.replicas()}
     figure("soak", [*(one.summary() for one in reports), grown, samples[0][1], samples[-1][1]])
     assert [(one.dropped, one.wrong, one.handshake_failures) for one in reports] == [([], [], [])] * PHASES
+    assert len({tuple(one) for one in authorities}) == PHASES + 1
     assert {
         (replica, what): found
         for replica, measured in grown.items()
