@@ -15,7 +15,8 @@ Say = Callable[[str, object], None]
 
 SECONDS = 1800
 RATE = 50
-PHASES = 3  # the API server is started anew between two, so that everything is listed again; the authority is replaced in each
+# The API server is started anew between two, so that everything is listed again; in each the authority is replaced.
+PHASES = 3
 WARM_UP = 0.2  # of the samples: caches fill, Python's arenas settle
 SAMPLE_SECONDS = 5
 CHURNED = 20  # pods, and as many policies
