@@ -5,24 +5,33 @@ from collections.abc import Callable
 
 import pytest
 from harness.guard import WATCHED, Guard
-from harness.machine import Machine
+from harness.machine import Answer, Machine
 from harness.objects import allow
 from harness.place import Place
-from harness.waiting import hold
+from harness.waiting import hold, wait_until
 
 Say = Callable[[str, object], None]
 
 EXACT_SECONDS = 10
+EXPIRED = "certificate has expired"  # of the serving pair: here it lasts a minute, and nobody can renew it meanwhile
+LASTING_SECONDS = 15  # what is left of it at the least, when it has not been renewed yet
 DETECTED_SECONDS = 90  # a token is read again each minute, and at once where it is refused
 
 
-def back_and_exact(place: Place, limit: float) -> float:
-    """Change what there is as soon as the API server is back; give how long the service took to know."""
+def back_and_exact(place: Place, limit: float) -> tuple[float, list[str]]:
+    """Change what there is as soon as the API server is back; give how long the service took to know, and refusals."""
     began = time.monotonic()
-    place.passed(place.apply(allow(place.name, "second", "gw", [8092])), "CREATE", "second")
+    answers: list[Answer] = []
+
+    def passes() -> bool:
+        answers.append(place.apply(allow(place.name, "second", "gw", [8092])))
+        return answers[-1].status == 0
+
+    wait_until(passes, "an edit to pass", seconds=limit)
+    place.passed(answers[-1], "CREATE", "second")
     place.passed(place.delete("allow-kafka"), "DELETE", "allow-kafka")
     place.guard.until_seen(WATCHED, seconds=limit)
-    return time.monotonic() - began
+    return time.monotonic() - began, [one.stderr for one in answers[:-1]]
 
 
 def stay_alive(machine: Machine, seconds: float) -> None:
@@ -39,12 +48,13 @@ def test_down(machine: Machine, place: Place, guard: Guard, figure: Say, seconds
     machine.order("stop", name="kube-apiserver")
     stay_alive(machine, seconds)
     machine.order("start", name="kube-apiserver")
-    took = back_and_exact(place, EXACT_SECONDS)
+    took, refused = back_and_exact(place, EXACT_SECONDS)
     text = place.denied(place.delete("second"), "DELETE", "second")
 
-    figure(f"API server down for {seconds} s", f"exact after {took:.1f} s")
+    figure(f"API server down for {seconds} s", f"exact after {took:.1f} s, {len(refused)} edits refused before")
     assert "TCP/8092" in text
     assert took <= EXACT_SECONDS
+    assert [one for one in refused if seconds < LASTING_SECONDS or EXPIRED not in one] == []
     assert {name: machine.order("usage")[name]["pid"] for name in guard.replicas()} == {
         name: before[name]["pid"] for name in guard.replicas()
     }
@@ -61,10 +71,11 @@ def test_trust_renewed(machine: Machine, place: Place, guard: Guard, figure: Say
     for order in ("stop", "start"):  # its tokens are worth nothing any more either
         machine.order(order, name="kube-controller-manager")
     machine.order("renew_tokens")
-    took = back_and_exact(place, DETECTED_SECONDS)
+    took, refused = back_and_exact(place, DETECTED_SECONDS)
     text = place.denied(place.delete("second"), "DELETE", "second")
 
     figure("certificate and tokens renewed", f"exact after {took:.1f} s")
     assert "TCP/8092" in text
+    assert refused == []
     assert took <= DETECTED_SECONDS
     assert len(guard.ready()) == len(guard.replicas())
