@@ -69,6 +69,8 @@ LIMITS = {
     "kube-controller-manager": Limits(memory_bytes=512 * MIB, address_space_bytes=8 * GIB),
 }
 ETCD_QUOTA_BYTES = 512 * MIB
+# The witness reads one file: after 100 MiB, which are five minutes at 200 edits a second, it would be another.
+AUDIT_MEBIBYTES = 16 * 1024
 
 
 class PlaneError(RuntimeError):
@@ -197,6 +199,7 @@ class Plane:
             "--enable-aggregator-routing",  # it dials a ready endpoint of the Service itself; nothing here routes
             f"--audit-policy-file={self._folder / 'audit-policy.yaml'}",
             f"--audit-log-path={self._folder / 'logs' / 'audit.jsonl'}",
+            f"--audit-log-maxsize={AUDIT_MEBIBYTES}",
         ]
 
     def _controller_flags(self) -> list[str]:
