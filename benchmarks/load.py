@@ -98,7 +98,7 @@ class _Load:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._requests: Iterator[bytes] = cycle([_request(body) for body in job.bodies])
+        self._requests: Iterator[bytes] = cycle([request_of(body) for body in job.bodies])
         self._idle: deque[_Connection] = deque()
         self._waiting: deque[float] = deque()
         self._milliseconds: list[float] = []
@@ -185,7 +185,7 @@ async def _until(due: float) -> None:
         await asyncio.sleep(max(left - SPIN_SECONDS, 0.0))
 
 
-def _request(body: bytes) -> bytes:
+def request_of(body: bytes) -> bytes:
     """Give the request as the API server sends it."""
     head = (
         f"POST {PATH} HTTP/1.1\r\nHost: eem-guardrail.eem-guardrail.svc:443\r\nUser-Agent: kube-apiserver-admission\r\n"

@@ -82,15 +82,23 @@ class Service:
 
 @contextmanager
 def served(
-    arguments: Sequence[str], pair: Pair, log: Path, environment: Mapping[str, str] | None = None
+    arguments: Sequence[str],
+    pair: Pair,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    *,
+    program: Sequence[str] = ("-m", "webhook"),
 ) -> Iterator[Service]:
     """
     Run `serve` with *arguments*, as the manifests run it but for the ports, until the block ends.
 
+    Args:
+        program: what Python runs.
+
     Raises:
         RuntimeError: it ended, or was not ready in time.
     """
-    command = [sys.executable, "-m", "webhook", "serve", *arguments]
+    command = [sys.executable, *program, "serve", *arguments]
     command += ["--bind", "127.0.0.1", "--https-port", "0", "--http-port", "0", "--log-format", "json"]
     command += ["--tls-dir", str(pair.folder)]
     with log.open("wb") as stream:

@@ -238,6 +238,18 @@ def test_every_field_of_the_own_entry_is_put_back(registrars: Registrars, guard:
     until_owned(guard, owned)
 
 
+def test_an_entry_that_leads_elsewhere_is_put_back(registrars: Registrars, guard: BareGuard, machine: Machine) -> None:
+    """Reviews that somebody sends to an address of their own come back: an entry may have only one of the two."""
+    owned = guard.owned()
+    names = [one["name"] for one in (guard.configuration() or {})["webhooks"]]
+    elsewhere = {"url": "https://elsewhere.example.com/review"}
+    path = f"/webhooks/{names.index(POLICIES)}/clientConfig"
+    edit(machine, VALIDATING, {"op": "replace", "path": path, "value": elsewhere})
+    until_owned(guard, owned)
+
+    assert registrars.until(lambda one: one["problem"] is None, "no problem")["problem"] is None
+
+
 def test_an_emptied_configuration_gets_what_is_the_services(
     registrars: Registrars, guard: BareGuard, machine: Machine
 ) -> None:

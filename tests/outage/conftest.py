@@ -20,6 +20,9 @@ REPLICAS = 3
 RATE = float(os.environ.get("OUTAGE_RATE", "40"))
 LONG_RATE = float(os.environ.get("OUTAGE_RATE", "200"))
 LONG_SECONDS = 3600
+# What was measured is printed at the end of a run, and so not at all where the run is ended from outside: this file has
+# it as it comes.
+FIGURES = os.environ.get("OUTAGE_FIGURES", "")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -81,10 +84,13 @@ def load(machine: Machine, busy: Place, request: pytest.FixtureRequest) -> Calla
 
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Callable[[str, object], None]:
-    """Print what was measured, for whoever writes it down (`pytest -rP`, or the file that the variable names)."""
+    """Print what was measured, for whoever writes it down: `pytest -rP`, or the file that OUTAGE_FIGURES names."""
 
     def say(what: str, found: object) -> None:
-        line = json.dumps({"case": request.node.nodeid, "what": what, "found": found})
-        sys.stdout.write(line + "\n")
+        line = json.dumps({"case": request.node.nodeid, "what": what, "found": found}) + "\n"
+        sys.stdout.write(line)
+        if FIGURES:
+            with Path(FIGURES).open("a", encoding="utf-8") as kept:
+                kept.write(line)
 
     return say

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from harness.decisions import complete_lines
@@ -9,6 +10,7 @@ from harness.guard import NAMESPACE, Guard
 from harness.loading import Load
 from harness.machine import Machine
 from harness.objects import Json, service_account
+from harness.versions import without_retry_after
 from harness.waiting import wait_until
 from harness.witness import uncalled
 
@@ -109,10 +111,17 @@ def may_serve() -> Json:
 
 
 @pytest.fixture
-def unsynced(machine: Machine, guard: Guard) -> Iterator[str]:
+def elsewhere() -> dict[str, str]:
+    """Say what else the replica is told that is not synced: nothing."""
+    return {}
+
+
+@pytest.fixture
+def unsynced(machine: Machine, guard: Guard, elsewhere: dict[str, str]) -> Iterator[str]:
     """Have the Service lead to a replica, too, that may read nothing and so never knows what there is."""
     deployed = machine.must("get", "deployment", NAMESPACE, f"--namespace={NAMESPACE}", "--output=json").json
     spec = deployed["spec"]["template"]["spec"] | {"serviceAccountName": UNSYNCED}
+    spec["containers"][0]["env"] += [{"name": name, "value": value} for name, value in elsewhere.items()]
     metadata = {"namespace": NAMESPACE, "name": UNSYNCED}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
     machine.apply(service_account(NAMESPACE, UNSYNCED), may_serve(), pod)
@@ -133,22 +142,48 @@ def unsynced(machine: Machine, guard: Guard) -> Iterator[str]:
         machine.must("delete", kind, UNSYNCED, f"--namespace={NAMESPACE}", "--grace-period=1")
 
 
+def restart_until_met(guard: Guard, unsynced: str, pressing: Load) -> float:
+    """Have the API server connect anew until it has met *unsynced*; give how often that could not answer."""
+    shed = 0.0
+    for _ in range(MOST_RESTARTS):
+        guard.restart()
+        pressing.go_on(1)
+        shed = guard.sum_of(unsynced, "eem_guardrail_reviews_shed_total")
+        if shed:
+            break
+    return shed
+
+
 def test_unsynced_replica_is_passed_over(
     machine: Machine, guard: Guard, unsynced: str, load: Callable[..., Load], figure: Say
 ) -> None:
     """A replica that cannot know answers 503 with Retry-After: the API server asks another, and nobody sees it."""
     counted = uncalled(machine)
-    shed = 0.0
     with load(rate=60) as pressing:
-        for _ in range(MOST_RESTARTS):
-            guard.restart()  # the API server has to make its connections anew, each to any replica
-            pressing.go_on(1)
-            shed = guard.sum_of(unsynced, "eem_guardrail_reviews_shed_total")
-            if shed:
-                break
+        shed = restart_until_met(guard, unsynced, pressing)
 
     found = pressing.report
     figure("beside a replica that is not synced", [found.summary(), f"{shed:.0f} answers of 503"])
     assert (found.dropped, found.wrong) == ([], [])
     assert uncalled(machine) == counted
     assert shed > 0
+
+
+class TestWithoutRetryAfter:
+    """The control of the case above."""
+
+    @pytest.fixture
+    def elsewhere(self, tmp_path: Path) -> dict[str, str]:
+        """Have the replica that is not synced be of a version that does not say `Retry-After`."""
+        without_retry_after(tmp_path / "version")
+        return {"PYTHONPATH": str(tmp_path / "version")}
+
+    def test_it_is_noticed(self, guard: Guard, unsynced: str, load: Callable[..., Load], figure: Say) -> None:
+        """Whom the API server does not ask again, it takes for broken, and edits fail."""
+        with load(rate=60) as pressing:
+            shed = restart_until_met(guard, unsynced, pressing)
+
+        found = pressing.report
+        figure("the same without Retry-After", [found.summary(), f"{shed:.0f} answers of 503"])
+        assert shed > 0
+        assert found.dropped

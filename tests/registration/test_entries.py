@@ -27,7 +27,7 @@ from webhook.registration.entries import (
     is_written,
     policy_entry,
     registered_namespaces,
-    stray_removals,
+    strays,
     wanted_namespaces,
 )
 from webhook.server import WEBHOOKS
@@ -144,11 +144,24 @@ def test_conditions_of_others_are_removed_by_place() -> None:
     found = configuration(VALIDATING, *shipped(VALIDATING), {**entry, "matchConditions": conditions})
 
     assert not is_written(found, [entry])
-    assert stray_removals(found) == [
+    assert strays(found, [entry]) == [
         {"op": "test", "path": "/metadata/resourceVersion", "value": "1"},
         {"op": "remove", "path": "/webhooks/1/matchConditions/4"},
         {"op": "remove", "path": "/webhooks/1/matchConditions/1"},
     ]
+
+
+def test_an_address_of_others_is_replaced() -> None:
+    """An entry whose reviews are sent to a URL is led back by one value, for an apply beside it is not valid."""
+    entry = policy_entry([], BUNDLE, "Fail")
+    found = configuration(VALIDATING, {**entry, "clientConfig": {"url": "https://elsewhere.example.com"}})
+
+    assert not is_written(found, [entry])
+    assert strays(found, [entry]) == [
+        {"op": "test", "path": "/metadata/resourceVersion", "value": "1"},
+        {"op": "replace", "path": "/webhooks/0/clientConfig", "value": entry["clientConfig"]},
+    ]
+    assert strays(found, []) == []
 
 
 def test_without_conditions_of_others_nothing_is_removed() -> None:
@@ -156,8 +169,8 @@ def test_without_conditions_of_others_nothing_is_removed() -> None:
     entry = policy_entry([], BUNDLE, "Fail")
     other = {"name": "other.example.com", "matchConditions": [{"name": "never", "expression": "false"}]}
 
-    assert stray_removals(configuration(VALIDATING, entry, other)) == []
-    assert stray_removals({**configuration(VALIDATING), "webhooks": None}) == []
+    assert strays(configuration(VALIDATING, entry, other), [entry]) == []
+    assert strays({**configuration(VALIDATING), "webhooks": None}, [entry]) == []
 
 
 @pytest.mark.parametrize(

@@ -181,25 +181,32 @@ def is_written(configuration: Json, entries: Iterable[Json]) -> bool:
     return all(_holds(find_entry(configuration, entry["name"]), entry) for entry in entries)
 
 
-def stray_removals(configuration: Json) -> list[dict[str, Any]]:
+def strays(configuration: Json, entries: Iterable[Json]) -> list[dict[str, Any]]:
     """
-    Give the JSON patch that takes conditions of others out of the entry for NetworkPolicies; empty without any.
+    Give the JSON patch that takes what others added out of the entry for NetworkPolicies; empty without any.
 
-    One such condition can turn the entry off. An apply leaves it: an element that another owns too stays, though its
-    content may be ours. The resourceVersion is tested, so that nothing else is taken out.
+    An apply leaves what another owns, though it may own the element, too. A condition can turn the entry off. A URL can
+    lead reviews elsewhere, and no apply is valid beside it: of service and URL an entry has one. The resourceVersion is
+    tested, so that nothing else is taken out.
+
+    Args:
+        entries: what is to be written.
     """
-    removals: list[dict[str, Any]] = []
+    wanted = next((one for one in entries if one["name"] == POLICIES), None)
+    operations: list[dict[str, Any]] = []
     for at, entry in enumerate(configuration.get("webhooks") or ()):
         if entry.get("name") == POLICIES:
-            path = f"/webhooks/{at}/matchConditions"
+            path = f"/webhooks/{at}"
             named = [one.get("name") for one in entry.get("matchConditions") or ()]
-            removals = [
-                {"op": "remove", "path": f"{path}/{number}"}
+            operations = [
+                {"op": "remove", "path": f"{path}/matchConditions/{number}"}
                 for number in reversed(range(len(named)))
                 if named[number] not in _POLICY_CONDITION_NAMES
             ]
+            if wanted is not None and "url" in client_config(entry):
+                operations.append({"op": "replace", "path": f"{path}/clientConfig", "value": wanted["clientConfig"]})
     version = configuration["metadata"]["resourceVersion"]
-    return [{"op": "test", "path": "/metadata/resourceVersion", "value": version}, *removals] if removals else []
+    return [{"op": "test", "path": "/metadata/resourceVersion", "value": version}, *operations] if operations else []
 
 
 def find_entry(configuration: Json | None, name: str) -> Json | None:

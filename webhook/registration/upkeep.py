@@ -17,7 +17,7 @@ from webhook.cluster.client import ApiClient
 from webhook.cluster.errors import ApiError, ClusterError
 from webhook.cluster.observed import Observed
 from webhook.cluster.pace import Backoff, Clock, Delays
-from webhook.registration.entries import NAME, apply_body, is_written, stray_removals
+from webhook.registration.entries import NAME, apply_body, is_written, strays
 from webhook.registration.pace import Pace
 
 _log: Final = logging.getLogger(__name__)
@@ -75,9 +75,9 @@ class Upkeep:
         if now < self._retry_at and self._conflict_at in {None, version}:
             return
         try:
-            removals = stray_removals(configuration)
-            if removals:
-                configuration = await self._patch(removals, JSON_PATCH, {"fieldManager": NAME})
+            others = strays(configuration, entries)
+            if others:
+                configuration = await self._patch(others, JSON_PATCH, {"fieldManager": NAME})
             if not is_written(configuration, entries):
                 await self._patch(apply_body(configuration, entries), APPLY_PATCH, _APPLY_QUERY)
         except ClusterError as error:

@@ -23,6 +23,9 @@ from harness.mix import Edit, Outcome, edits
 REQUEST_SECONDS = 15  # three times the webhook's timeout
 PROGRESS_SECONDS = 0.2
 MAX_TEXT = 600
+# Seconds' worth of questions. Where more are under way they wait, and their time runs: asyncio keeps 256 KiB for each
+# TLS connection, and a machine that stands still for a while must not be out of memory for that.
+MOST_CONNECTIONS = 1000
 
 
 class Asking:
@@ -100,7 +103,7 @@ async def serve(settings: dict[str, Any]) -> dict[str, Any]:
     async with aiohttp.ClientSession(
         base_url=settings["url"],
         headers={"Authorization": f"Bearer {settings['token']}"},
-        connector=aiohttp.TCPConnector(ssl=context, limit=0),
+        connector=aiohttp.TCPConnector(ssl=context, limit=MOST_CONNECTIONS),
         timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS),
     ) as session:
         asking = Asking(session, settings["namespace"])

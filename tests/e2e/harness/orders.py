@@ -29,7 +29,7 @@ class Orders:
         """Do one order; give `done` with what there is to tell, or `error`."""
         try:
             return {"done": await getattr(self, f"_{order.pop('what')}")(**order)}
-        except (ApiError, PlaneError, KeyError, ProcessLookupError) as error:
+        except (ApiError, PlaneError, KeyError, OSError) as error:  # a process may end while it is looked at
             return {"error": repr(error)}
 
     async def _stop(self, name: str) -> None:

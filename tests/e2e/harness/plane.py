@@ -1,7 +1,9 @@
 """Start etcd, kube-apiserver and kube-controller-manager, and say when they are ready."""
 
 import asyncio
+import json
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ SERVICE_HOST = "10.96.0.1"  # the API server's own Service
 ADMIN_TOKEN = "e2e-admin"
 CONTROLLER_TOKEN = "e2e-controller-manager"
 
+STARTS = "starts.jsonl"  # of the API server, in the folder of the logs
 READY_SECONDS = 60  # the API server takes 3 s on an idle machine
 STOP_SECONDS = 5  # the API server would wait a minute for its watches
 PAUSE_SECONDS = 0.1  # between two questions whether it is ready
@@ -69,6 +72,8 @@ LIMITS = {
     "kube-controller-manager": Limits(memory_bytes=512 * MIB, address_space_bytes=8 * GIB),
 }
 ETCD_QUOTA_BYTES = 512 * MIB
+# The witness reads one file: after 100 MiB, which are five minutes at 200 edits a second, it would be another.
+AUDIT_MEBIBYTES = 16 * 1024
 
 
 class PlaneError(RuntimeError):
@@ -131,9 +136,12 @@ class Plane:
             "kube-apiserver": self._apiserver_flags,
             "kube-controller-manager": self._controller_flags,
         }
+        began = time.time()
         await self._spawn(name, flags[name]())
         if client is not None:
             await self._until_ready(client)
+            with (self._folder / "logs" / STARTS).open("a") as log:
+                log.write(json.dumps({"began": began, "ready": time.time()}) + "\n")
 
     async def stop_part(self, name: str) -> None:
         """End one process as a node that is shut down does: asked first, then made to."""
@@ -197,6 +205,7 @@ class Plane:
             "--enable-aggregator-routing",  # it dials a ready endpoint of the Service itself; nothing here routes
             f"--audit-policy-file={self._folder / 'audit-policy.yaml'}",
             f"--audit-log-path={self._folder / 'logs' / 'audit.jsonl'}",
+            f"--audit-log-maxsize={AUDIT_MEBIBYTES}",
         ]
 
     def _controller_flags(self) -> list[str]:

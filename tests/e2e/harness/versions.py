@@ -17,6 +17,9 @@ ENTRIES = Path("webhook", "registration", "entries.py")
 CONDITIONS = "_POLICY_CONDITIONS: Final = (\n"
 LATER = '    {"name": "not-a-connect", "expression": \'request.operation != "CONNECT"\'},\n'
 
+REFUSALS = Path("webhook", "server", "refusals.py")
+ELSEWHERE = 'MappingProxyType({"Retry-After": "0"})'
+
 
 def has_history() -> bool:
     """Say whether this is a clone that reaches back to the previous version."""
@@ -46,11 +49,21 @@ def previous(folder: Path) -> str:
 def later(folder: Path) -> str:
     """Write into *folder* a version that writes another entry for NetworkPolicies, and say what it is."""
     _copy(folder)
-    text = (folder / ENTRIES).read_text()
-    if text.count(CONDITIONS) != 1:
-        raise AssertionError(f"{ENTRIES} has no longer one line {CONDITIONS!r}")
-    (folder / ENTRIES).write_text(text.replace(CONDITIONS, CONDITIONS + LATER))
+    _change(folder / ENTRIES, CONDITIONS, CONDITIONS + LATER)
     return "a version with one more condition"
+
+
+def without_retry_after(folder: Path) -> None:
+    """Write into *folder* this version, but that it does not tell whom it cannot answer to ask again."""
+    _copy(folder)
+    _change(folder / REFUSALS, ELSEWHERE, "MappingProxyType({})")
+
+
+def _change(path: Path, what: str, into: str) -> None:
+    text = path.read_text()
+    if text.count(what) != 1:
+        raise AssertionError(f"{path} has no longer one {what!r}")
+    path.write_text(text.replace(what, into))
 
 
 def _copy(folder: Path) -> None:

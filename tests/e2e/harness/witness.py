@@ -1,12 +1,14 @@
 """What the API server itself counts and writes about the webhooks: a witness that is not ours."""
 
+import datetime as dt
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from harness.decisions import complete_lines
 from harness.machine import Machine
+from harness.plane import STARTS
 
 SERVICE_ACCOUNT = "system:serviceaccount:eem-guardrail:eem-guardrail"
 ERRORS = re.compile(
@@ -27,7 +29,8 @@ class Asked:
     One request of the service's account, as the audit log has it; empty where it concerned no resource.
 
     Args:
-        forbidden: for want of a right. A refusal by a webhook, as of the heartbeat, has the same status and is none.
+        forbidden: for want of a right. A refusal by a webhook, as of the heartbeat, has the same status and is none;
+            nor is one by an API server that is not ready yet, which knows no rights before it has read them.
     """
 
     verb: str
@@ -42,6 +45,7 @@ class Asked:
 
 def asked_by_the_service(machine: Machine) -> Iterator[Asked]:
     """Yield what was asked with the service's account."""
+    starts = [json.loads(line) for line in complete_lines(machine.logs / STARTS)]
     for line in complete_lines(machine.logs / "audit.jsonl"):
         entry = json.loads(line)
         if entry["user"]["username"] == SERVICE_ACCOUNT:
@@ -55,5 +59,11 @@ def asked_by_the_service(machine: Machine) -> Iterator[Asked]:
                 name=concerned.get("name", ""),
                 status=entry["responseStatus"]["code"],
                 agent=entry.get("userAgent", ""),
-                forbidden=entry.get("annotations", {}).get("authorization.k8s.io/decision") == "forbid",
+                forbidden=entry.get("annotations", {}).get("authorization.k8s.io/decision") == "forbid"
+                and not any(one["began"] <= received(entry) <= one["ready"] for one in starts),
             )
+
+
+def received(entry: Mapping[str, str]) -> float:
+    """Give when a request of the audit log came, in Unix time."""
+    return dt.datetime.fromisoformat(entry["requestReceivedTimestamp"]).timestamp()

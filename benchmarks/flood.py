@@ -1,0 +1,136 @@
+"""
+Ask as API servers do that have more to ask than can be judged: `python -m benchmarks.flood`, a process of its own.
+
+It reads Waves as JSON from standard input and writes Flooded as JSON to standard output. What is answered with 503 and
+`Retry-After` is asked again after so many seconds, ten times at most and within the timeout; connections are made as
+they are needed, and 25 at most are kept: that is what turns a flood into handshakes.
+
+Source: client-go rest/with_retry.go and transport/cache.go.
+"""
+
+import asyncio
+import gc
+import os
+import ssl
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import uvloop
+
+from benchmarks.load import request_of
+
+TIMEOUT_SECONDS = 5.0  # of the shipped registration
+MOST_ATTEMPTS = 11
+IDLE_CONNECTIONS = 25
+SHED = 503
+LOST = 0  # there was no answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waves:
+    """
+    What to ask.
+
+    Args:
+        waves: reviews a second and for how many seconds, one after the other.
+    """
+
+    port: int
+    ca_file: str
+    body: bytes
+    waves: list[tuple[float, float]]
+
+
+@dataclass(kw_only=True)
+class Flooded:
+    """
+    What came of it.
+
+    Args:
+        asked: of each review when it was due, in seconds from the start, how long it took, and its last status.
+        shed_milliseconds: how long each answer of 503 took.
+        handshakes: how many connections were made.
+        late_seconds: how late the latest review was begun: this process was not fast enough, if that is much.
+    """
+
+    asked: list[tuple[float, float, int]] = field(default_factory=list)
+    shed_milliseconds: list[float] = field(default_factory=list)
+    handshakes: int = 0
+    late_seconds: float = 0.0
+
+
+class _Caller:
+    def __init__(self, job: Waves) -> None:
+        self._job = job
+        self._request = request_of(job.body)
+        self._context = ssl.create_default_context(cafile=job.ca_file)
+        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self.found = Flooded()
+
+    async def run(self) -> Flooded:
+        began = due = time.perf_counter()
+        async with asyncio.TaskGroup() as group:
+            for rate, seconds in self._job.waves:
+                for _ in range(int(rate * seconds)):
+                    if (left := due - time.perf_counter()) > 0:
+                        await asyncio.sleep(left)
+                    self.found.late_seconds = max(self.found.late_seconds, time.perf_counter() - due)
+                    group.create_task(self._ask(began, due))
+                    due += 1 / rate
+        return self.found
+
+    async def _ask(self, began: float, due: float) -> None:
+        status = LOST
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                for _ in range(MOST_ATTEMPTS):
+                    sent = time.perf_counter()
+                    status, again_seconds = await self._attempt()
+                    if status != SHED:
+                        break
+                    self.found.shed_milliseconds.append((time.perf_counter() - sent) * 1000)
+                    await asyncio.sleep(again_seconds)
+        except (OSError, EOFError, TimeoutError):
+            status = LOST if status != SHED else SHED
+        self.found.asked.append((due - began, time.perf_counter() - due, status))
+
+    async def _attempt(self) -> tuple[int, int]:
+        """Ask once; give the status and what `Retry-After` says."""
+        reader, writer = self._idle.pop() if self._idle else await self._connect()
+        kept = False
+        try:
+            writer.write(self._request)
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            await reader.readexactly(int(_field(head, b"content-length")))
+            kept = b"connection: close" not in head and len(self._idle) < IDLE_CONNECTIONS
+        finally:
+            if kept:
+                self._idle.append((reader, writer))
+            else:
+                writer.transport.abort()
+        return int(head[9:12]), int(_field(head, b"retry-after") or b"0")
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        self.found.handshakes += 1
+        return await asyncio.open_connection(
+            "127.0.0.1", self._job.port, ssl=self._context, server_hostname="localhost"
+        )
+
+
+def _field(head: bytes, name: bytes) -> bytes:
+    return head.partition(name + b":")[2].partition(b"\r\n")[0].strip()
+
+
+async def _main() -> Flooded:
+    job: Any = msgspec.json.decode(sys.stdin.buffer.read(), type=Waves)
+    gc.disable()  # what is measured is the server's time, not the generator's
+    return await _Caller(job).run()
+
+
+if __name__ == "__main__":
+    flooded = uvloop.run(_main())
+    os.set_blocking(sys.stdout.fileno(), True)  # uvloop leaves it so that a write of more than a pipe holds is cut off
+    sys.stdout.buffer.write(msgspec.json.encode(flooded))

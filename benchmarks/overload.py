@@ -1,0 +1,150 @@
+"""
+Ask for five times what the service can judge, and see what is left of it: `python -m benchmarks.overload [RUNS]`.
+
+Each review costs some milliseconds, so that a caller on the same machine can ask for so many. Two ways to send reviews
+away are compared: as the service does it (a few a second at once to another replica, over a new connection, the others
+told to come again after a second, over the same one), and all of them at once elsewhere. There is one replica, so that
+elsewhere is here: the harder case, and that of a flood which all replicas have.
+
+Other work on the machine takes processor time from the service; so what is judged is also given for each second of
+processor time that it had.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median, quantiles
+
+import msgspec
+
+from benchmarks.cluster import SMALL, review
+from benchmarks.flood import Flooded, Waves
+from benchmarks.reviews import ROOT, send, write_state
+from benchmarks.service import Pair, make_pair, served
+
+PEERS = 500  # of the policy under review: some milliseconds, and short of what is read in a thread
+FLOOD = 5.0  # times what is judged in a second
+CALM = 0.3
+FLOOD_SECONDS = 8.0
+CALM_SECONDS = 8.0
+PEAK_SECONDS = 3.0
+CONNECTIONS = 8
+JUDGED = 200
+SLOW_SECONDS = 1.0  # an answer that takes longer, once the flood is over, is still of the flood
+ELSEWHERE = """\
+import sys
+from webhook.server.limits import Limits
+Limits.__init__.__kwdefaults__["max_sent_elsewhere_per_second"] = 10**9
+from webhook.cli import main
+sys.exit(main())
+"""
+WAYS: dict[str, Sequence[str]] = {"as it is": ("-m", "webhook"), "all at once elsewhere": ("-c", ELSEWHERE)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """
+    What one flood came to.
+
+    Args:
+        share: what was judged in the flood, of what is judged at most, for each second of processor time.
+        judged_per_second: in the flood.
+        shed_milliseconds: half and 99 of 100 answers of 503 took no longer.
+        refused: of the reviews of the flood, how many had no verdict in the end.
+        handshakes_per_second: in the flood.
+        recovery_seconds: from the end of the flood to the last review that was slow or had no verdict.
+    """
+
+    share: float
+    judged_per_second: float
+    shed_milliseconds: tuple[float, float]
+    refused: float
+    handshakes_per_second: float
+    recovery_seconds: float
+    late_seconds: float
+
+
+def heavy() -> bytes:
+    """Give a review that takes some milliseconds: a policy with many peers."""
+    asked = json.loads(review("crowd-0", SMALL))
+    peers = [{"ipBlock": {"cidr": f"10.{number // 250}.{number % 250}.0/24"}} for number in range(PEERS)]
+    asked["request"]["object"]["spec"]["ingress"].append({"from": peers})
+    return json.dumps(asked, separators=(",", ":")).encode()
+
+
+def measure(program: Sequence[str], pair: Pair, folder: Path, body: bytes) -> Run:
+    """Find out what is judged at most, flood, and go on calmly."""
+    state = write_state(SMALL, folder)
+    with served(["--state", str(state)], pair, folder / "serve.log", program=program) as service:
+        send(service, pair, [body], CONNECTIONS, 0.5)
+        before = service.cpu_seconds()
+        peak = send(service, pair, [body], CONNECTIONS, PEAK_SECONDS)
+        peak_per_cpu = peak.answered / (service.cpu_seconds() - before)
+        rate = peak.answered / peak.seconds
+        job = Waves(
+            port=service.https_port,
+            ca_file=pair.ca_file,
+            body=body,
+            waves=[(FLOOD * rate, FLOOD_SECONDS), (CALM * rate, CALM_SECONDS)],
+        )
+        before = service.cpu_seconds()
+        found = _flood(job)
+        spent = service.cpu_seconds() - before
+    flooded = [one for one in found.asked if one[0] < FLOOD_SECONDS]
+    judged = [one for one in found.asked if one[2] == JUDGED]
+    in_flood = [due for due, seconds, _ in judged if due + seconds < FLOOD_SECONDS]
+    late = [due for due, seconds, status in found.asked if status != JUDGED or seconds > SLOW_SECONDS]
+    cuts = quantiles(found.shed_milliseconds, n=100) if len(found.shed_milliseconds) > 1 else [0.0] * 99
+    return Run(
+        share=len(judged) / spent / peak_per_cpu,
+        judged_per_second=len(in_flood) / FLOOD_SECONDS,
+        shed_milliseconds=(cuts[49], cuts[98]),
+        refused=sum(one[2] != JUDGED for one in flooded) / len(flooded),
+        handshakes_per_second=found.handshakes / FLOOD_SECONDS,
+        recovery_seconds=max(0.0, max(late, default=0.0) - FLOOD_SECONDS),
+        late_seconds=found.late_seconds,
+    )
+
+
+def _flood(job: Waves) -> Flooded:
+    command = [sys.executable, "-m", "benchmarks.flood"]
+    done = subprocess.run(command, input=msgspec.json.encode(job), stdout=subprocess.PIPE, check=True, cwd=ROOT)
+    return msgspec.json.decode(done.stdout, type=Flooded)
+
+
+def told(way: str, runs: Sequence[Run]) -> str:
+    """Give one row of the table: medians."""
+    half, most = (median(one.shed_milliseconds[at] for one in runs) for at in (0, 1))
+    return (
+        f"| {way} | {median(one.share for one in runs):.0%} | {median(one.judged_per_second for one in runs):.0f} "
+        f"| {half:.0f}, {most:.0f} ms | {median(one.refused for one in runs):.0%} "
+        f"| {median(one.handshakes_per_second for one in runs):.0f} "
+        f"| {median(one.recovery_seconds for one in runs):.1f} s |"
+    )
+
+
+def main(words: Sequence[str]) -> int:
+    """Flood both ways in turn, so that a machine that changes its speed does so for both, and print the medians."""
+    runs: dict[str, list[Run]] = {way: [] for way in WAYS}
+    with tempfile.TemporaryDirectory(prefix="overload-") as scratch:
+        folder = Path(scratch)
+        pair, body = make_pair(folder / "tls"), heavy()
+        for _ in range(int(words[0]) if words else 5):
+            for way, program in WAYS.items():
+                runs[way].append(measure(program, pair, folder, body))
+                sys.stderr.write(f"{way}: {runs[way][-1]}; load {os.getloadavg()[0]:.1f}\n")
+    head = (
+        "| sent away | judged, of the most possible | a second | 503 after | refused | handshakes a second | recovery |"
+    )
+    rows = [told(way, found) for way, found in runs.items()]
+    sys.stdout.write("\n".join([head, "|---|---:|---:|---:|---:|---:|---:|", *rows, ""]))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
