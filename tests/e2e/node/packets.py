@@ -7,7 +7,7 @@ with the service in audit mode, and every connection is tried before and after. 
 
     PYTHONPATH=.:tests:tests/e2e python -m node.packets 200
 
-prints the table of docs/packets.md.
+prints the table of docs/packets.md; a second number is the seed to begin with, to replay one.
 """
 
 import contextlib
@@ -226,13 +226,15 @@ class Packets:
                 self.report.counts["lost in packets and told"] += bool(cut_off) and is_told
 
     def _disagree(self, plan: Plan, text: str) -> None:
-        self.report.disagreements.append(f"seed {plan.seed}: {text}")
+        said = f"seed {plan.seed}: {text}"
+        self.report.disagreements.append(said)
+        print(said, file=sys.stderr, flush=True)
 
-    def run(self, sets: int) -> Report:
-        """Play seeds from 0 on until so many were taken by the API server."""
+    def run(self, sets: int, first: int = 0) -> Report:
+        """Play seeds from *first* on until so many were taken by the API server."""
         with self.set_up():
             self._prove_everybody_is_heard()
-            seed = 0
+            seed = first
             with contextlib.suppress(KeyboardInterrupt):  # then what was played so far is what is reported
                 while self.report.counts["sets"] < sets:
                     taken = self.play(seed)
@@ -307,7 +309,7 @@ def main() -> int:
             guard = Guard(machine)
             guard.install()
             guard.add_kinds()
-            report = Packets(machine, guard).run(int(sys.argv[1]))
+            report = Packets(machine, guard).run(*map(int, sys.argv[1:]))
         finally:
             machine.stop()
     print(table(report))
