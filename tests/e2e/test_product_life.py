@@ -21,7 +21,7 @@ from harness.place import POLICIES, Place
 from harness.plane import HOST, PORT
 from harness.waiting import wait_until
 
-pytestmark = pytest.mark.clusters("plane")  # its operator is a program beside the control plane
+pytestmark = pytest.mark.clusters("plane", "node")  # its operator is a program beside the control plane
 
 ACCOUNT = "ibm-eem-operator"
 OLD, NEW = "11-7-4", "11-8-1"  # releases, as they stand in the names of policies

@@ -156,6 +156,16 @@ def test_a_decision_is_a_record_like_any_other() -> None:
     assert 0 <= made.msecs < 1000
 
 
+@pytest.mark.parametrize("annotations", [{}, {"noted": "gateway TCP/8092 was closed before"}, {"would-deny": "no"}])
+def test_what_nobody_is_told_is_read_in_the_log(annotations: dict[str, str]) -> None:
+    """A decision that only notes what would be a warning has it in its line; no other has such a field."""
+    response = AdmissionResponse(allowed=True, result="audited", audit_annotations=annotations)
+    with logged("webhook.decision", formatter("json")) as log:
+        log_decision("w", decode_review(review()), response, 1.0)
+
+    assert json.loads(log.lines[0]).get("noted") == annotations.get("noted")
+
+
 async def test_what_users_write_reaches_the_log_only_as_fields() -> None:
     """A review with hostile text everywhere leaves one clean line, without the object and without `extra`."""
     hostile = HOSTILE.replace("\ud800", "")

@@ -47,6 +47,9 @@ def log_decision(webhook: str, request: AdmissionRequest, response: AdmissionRes
             "milliseconds": round(milliseconds, 3),
             "message": response.message,
         }
+        noted = response.audit_annotations.get("noted")
+        if noted is not None:  # in audit mode nobody is warned: what a warning would say is read here
+            fields["noted"] = noted
         DECISIONS.handle(_Decision(fields))
 
 

@@ -63,14 +63,14 @@ class Kept:
         """Ask for another authority, as a person does."""
         self.by_hand("rotate-ca")
 
-    def by_hand(self, command: str) -> str:
+    def by_hand(self, *command: str) -> str:
         """Run one command of `python -m certs` on the Secret, and return what it prints."""
         folder = Path(self._machine.kubectl_path).parent
         settings = [f"--secret={NAMESPACE}/{SECRET}", f"--kubeconfig={self._machine.folder / 'admin.kubeconfig'}"]
         environment = [f"PATH={folder}:{os.environ['PATH']}", f"PYTHONPATH={MODULES}"]
-        answer = self._machine.run(["env", *environment, sys.executable, "-m", "certs", command, *settings])
+        answer = self._machine.run(["env", *environment, sys.executable, "-m", "certs", *command, *settings])
         if answer.status != 0:
-            raise AssertionError(f"python -m certs {command}: {answer.stdout}{answer.stderr}")
+            raise AssertionError(f"python -m certs {command[0]}: {answer.stdout}{answer.stderr}")
         return answer.stdout
 
     def delete(self) -> None:

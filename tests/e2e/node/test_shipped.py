@@ -1,12 +1,19 @@
-"""The service as it is shipped, on a real kubelet: its Secret, its Lease and its registration are its own work."""
+"""
+The service as it is shipped, on a real kubelet: its Secret, its Lease and its registration are its own work.
 
+It is installed as docs/install.md says, from there.
+"""
+
+import re
+import shlex
 from collections.abc import Iterator, Sequence
 
 import pytest
 from harness.certificates import SECRET
 from harness.decisions import DEFAULTS, INSTANCES, POLICIES
-from harness.guard import NAMESPACE, Guard, gauge, is_ready
+from harness.guard import MANIFESTS, NAMESPACE, Guard, gauge, is_ready
 from harness.loading import Load
+from harness.machine import CHECKOUT
 from harness.mix import prepared
 from harness.objects import Json
 from harness.place import Place
@@ -25,11 +32,39 @@ DEPLOYMENT = (f"deployment/{NAMESPACE}", f"--namespace={NAMESPACE}")
 SERVING_UNTIL = 'eem_guardrail_certificate_not_after_timestamp_seconds{certificate="serving"}'
 
 
+def documented(language: str) -> list[str]:
+    """Give what the page says for an installation with certificates of its own, of one language."""
+    page = (CHECKOUT / "docs" / "install.md").read_text()
+    (section,) = re.findall(r"^## Own certificates.*?(?=^## )", page, re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+
+
+class DocumentedGuard(RegisteringGuard):
+    """The service, installed by the page's own words but for the name of the image, which nobody pushes here."""
+
+    def install(self) -> None:
+        """Write the kustomization that the page has, run its commands, and wait until the service is registered."""
+        self._overlay.mkdir()
+        (self._overlay / "manifests").symlink_to(MANIFESTS)
+        (kustomization,) = documented("yaml")
+        name, tag = self._machine.image.rsplit(":", 1)
+        here = f"newName: {name}, newTag: {tag}"
+        kustomization, count = re.subn(r"newName: registry\.example\.com/\S+, newTag: [\d.]+", here, kustomization)
+        assert count == 1
+        (self._overlay / "kustomization.yaml").write_text(kustomization)
+        for line in "".join(documented("sh")).splitlines():
+            command, *words = shlex.split(line)
+            if command == "kubectl":  # what builds and pushes the image has been done
+                self._machine.must(*(str(self._overlay) if one == "." else one for one in words), seconds=GONE_SECONDS)
+        self.first_replicas = set(self.replicas())
+        self.until_registered()
+
+
 @pytest.fixture(scope="module")
 def shipped(machine: Node, guard: Guard) -> Iterator[RegisteringGuard]:
-    """Install the base where the other cases have a registration by hand, and put that back in the end."""
+    """Install it where the other cases have a registration by hand, and put that back in the end."""
     machine.must("delete", "-k", str(guard.overlay), seconds=GONE_SECONDS)
-    installed = RegisteringGuard(machine, REPLICAS, {})
+    installed = DocumentedGuard(machine, REPLICAS, {})
     installed.install()
     yield installed
     machine.must("delete", "-k", str(installed.overlay), seconds=GONE_SECONDS)
@@ -132,7 +167,7 @@ def go_on(machine: Node, shipped: RegisteringGuard, image: str) -> None:
 def renew_serving(shipped: RegisteringGuard) -> None:
     """Renew the pair that is served by hand, and wait until every replica serves with it."""
     before = {gauge(shipped.metrics(one), SERVING_UNTIL) for one in shipped.replicas()}
-    shipped.kept.by_hand("renew")
+    shipped.kept.by_hand("renew", "--force")
 
     def look() -> bool:
         after = {gauge(shipped.metrics(one), SERVING_UNTIL) for one in shipped.replicas()}
