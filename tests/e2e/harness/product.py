@@ -52,7 +52,7 @@ def workload(instance: Json) -> Json:
             "spec": {
                 "serviceAccountName": POD_ACCOUNT,
                 "terminationGracePeriodSeconds": 0,
-                "containers": [{"name": container, "image": f"{container}:e2e", "ports": ports}],
+                "containers": [{"name": container, "image": f"localhost/{container}:e2e", "ports": ports}],
             },
         },
     }

@@ -8,6 +8,7 @@ ends with 0 where it can, and else with 3, which no failure of Python's ends wit
 
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -29,6 +30,8 @@ NEEDED = {
     "nsenter": "util-linux",
     "runc": "runc",
 }
+PROBE_SECONDS = 60
+ISOLATION = ("--net", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child", "--mount-proc")
 SEARCH_PATH = os.pathsep.join(["/usr/local/sbin", "/usr/sbin", "/sbin"])
 
 
@@ -50,6 +53,24 @@ def missing(user: int, environment: Mapping[str, str]) -> Iterator[str]:
     yield from (f"the Debian package {package}" for package in sorted(packages))
     if not os.access(CGROUPS, os.W_OK):
         yield "control groups that can be written"
+    if user == 0 and not packages:
+        if mirror() is None:
+            yield "Debian's archive among apt's sources"
+        if not succeeds(path, "unshare", *ISOLATION, "nft", "list", "ruleset"):
+            yield "the right to namespaces and packet rules of its own, which root in a container may lack"
+
+
+def succeeds(path: str, *command: str) -> bool:
+    """Say whether *command* ends as it should."""
+    done = subprocess.run(command, env={"PATH": path}, capture_output=True, timeout=PROBE_SECONDS, check=False)
+    return done.returncode == 0
+
+
+def mirror() -> str | None:
+    """Ask apt where it gets Debian itself from; None where it gets it from nowhere, as on another distribution."""
+    command = ("apt-get", "indextargets", "--format", "$(REPO_URI)")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_SECONDS, check=True)
+    return next((one for one in done.stdout.splitlines() if one.rstrip("/").endswith("/debian")), None)
 
 
 def reason() -> str:

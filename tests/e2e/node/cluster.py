@@ -101,7 +101,7 @@ class Node(Machine):
 
     def _isolation(self) -> list[str]:
         # Not --mount-proc alone: /sys stays as it is, and with it the control groups.
-        return ["--net", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child", "--mount-proc"]
+        return list(availability.ISOLATION)
 
     def _settings(self) -> dict[str, Any]:
         return {**super()._settings(), "archives": self._archives, "group": self._group, "pause": images.PAUSE}

@@ -12,7 +12,7 @@ from typing import Any
 
 from controlplane.build import locked
 
-from node.availability import CERTIFICATES
+from node.availability import CERTIFICATES, mirror
 from node.binaries import folder_of, pause
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -55,22 +55,13 @@ def exists(image: str) -> bool:
     return image in buildah("images", "--format", "{{.Name}}:{{.Tag}}").splitlines()
 
 
-def mirror() -> str:
-    """Ask apt where it gets Debian itself from."""
-    found = run("apt-get", "indextargets", "--format", "$(REPO_URI)").splitlines()
-    mirrors = [address for address in found if address.rstrip("/").endswith("/debian")]
-    if not mirrors:
-        raise ImageError(f"apt gets Debian from nowhere: {found}")
-    return mirrors[0]
-
-
 def make_base() -> None:
     """Bootstrap what stands for python:3.13-slim."""
     work = FOLDER / "base"
     shutil.rmtree(work, ignore_errors=True)
     root = work / "root"
     root.mkdir(parents=True)
-    run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", RELEASE, str(root), mirror())
+    run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", RELEASE, str(root), mirror() or "")
     for pattern in ("var/cache/apt/archives/*.deb", "var/lib/apt/lists/*", "usr/share/doc/*", "usr/share/man/*"):
         for path in root.glob(pattern):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()

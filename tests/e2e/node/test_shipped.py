@@ -83,7 +83,8 @@ def test_it_registers_itself(machine: Node, shipped: RegisteringGuard) -> None:
 
     assert entries == dict.fromkeys((POLICIES, INSTANCES, DEFAULTS), shipped.kept.encoded_bundle())
     assert shipped.until_led() in shipped.replicas()
-    assert machine.must("get", "events", "--all-namespaces", "--field-selector=type=Warning,reason=Failed").stdout == ""
+    failed = ("--field-selector=type=Warning,reason=Failed", f"--namespace={NAMESPACE}")
+    assert machine.must("get", "events", *failed).stdout == ""
 
 
 def test_it_refuses_through_its_service(own_place: Place) -> None:
