@@ -26,6 +26,7 @@ TIMEOUT_SECONDS = 5.0  # of the shipped registration
 MOST_ATTEMPTS = 11
 IDLE_CONNECTIONS = 25
 SHED = 503
+CALLERS = 8
 LOST = 0  # there was no answer
 
 
@@ -36,12 +37,15 @@ class Waves:
 
     Args:
         waves: reviews a second and for how many seconds, one after the other.
+        attempts: before them, so many reviews by eight callers, each as soon as its last one is answered; nothing is
+            repeated, and nothing of it is told.
     """
 
     port: int
     ca_file: str
     body: bytes
-    waves: list[tuple[float, float]]
+    waves: list[tuple[float, float]] = field(default_factory=list)
+    attempts: int = 0
 
 
 @dataclass(kw_only=True)
@@ -71,6 +75,7 @@ class _Caller:
         self.found = Flooded()
 
     async def run(self) -> Flooded:
+        await asyncio.gather(*(self._go_on(self._job.attempts // CALLERS) for _ in range(CALLERS)))
         began = due = time.perf_counter()
         async with asyncio.TaskGroup() as group:
             for rate, seconds in self._job.waves:
@@ -81,6 +86,10 @@ class _Caller:
                     group.create_task(self._ask(began, due))
                     due += 1 / rate
         return self.found
+
+    async def _go_on(self, attempts: int) -> None:
+        for _ in range(attempts):
+            await self._attempt()
 
     async def _ask(self, began: float, due: float) -> None:
         status = LOST
@@ -99,7 +108,7 @@ class _Caller:
 
     async def _attempt(self) -> tuple[int, int]:
         """Ask once; give the status and what `Retry-After` says."""
-        reader, writer = self._idle.pop() if self._idle else await self._connect()
+        reader, writer = self._kept() or await self._connect()
         kept = False
         try:
             writer.write(self._request)
@@ -112,6 +121,15 @@ class _Caller:
             else:
                 writer.transport.abort()
         return int(head[9:12]), int(_field(head, b"retry-after") or b"0")
+
+    def _kept(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        """Take a connection that nobody uses and that the server has not closed, where there is one."""
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if not reader.at_eof() and not writer.is_closing():
+                return reader, writer
+            writer.transport.abort()
+        return None
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         self.found.handshakes += 1

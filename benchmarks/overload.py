@@ -6,8 +6,8 @@ away are compared: as the service does it (a few a second at once to another rep
 told to come again after a second, over the same one), and all of them at once elsewhere. There is one replica, so that
 elsewhere is here: the harder case, and that of a flood which all replicas have.
 
-Other work on the machine takes processor time from the service; so what is judged is also given for each second of
-processor time that it had.
+Other work on the machine takes processor time from the service; so what is judged is given for each second of processor
+time that it had. What an answer costs, in processor time too, is measured by itself.
 """
 
 import json
@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -43,6 +44,22 @@ Limits.__init__.__kwdefaults__["max_sent_elsewhere_per_second"] = 10**9
 from webhook.cli import main
 sys.exit(main())
 """
+ANSWERS = 1600  # of each kind, after a tenth of them
+ALWAYS_BUSY = """\
+import sys
+from webhook.server.gate import Gate
+from webhook.server.refusals import Overloaded
+async def turn(self, patience_seconds):
+    raise Overloaded("always", flooded={flooded})
+Gate.turn = turn
+from webhook.cli import main
+sys.exit(main())
+"""
+KINDS: dict[str, Sequence[str]] = {
+    "a verdict": ("-m", "webhook"),
+    "503, to come again over the same connection": ("-c", ALWAYS_BUSY.format(flooded=True)),
+    "503, to go elsewhere over a new one": ("-c", ALWAYS_BUSY.format(flooded=False)),
+}
 WAYS: dict[str, Sequence[str]] = {"as it is": ("-m", "webhook"), "all at once elsewhere": ("-c", ELSEWHERE)}
 
 
@@ -111,6 +128,16 @@ def measure(program: Sequence[str], pair: Pair, folder: Path, body: bytes) -> Ru
     )
 
 
+def cost_milliseconds(program: Sequence[str], pair: Pair, folder: Path) -> float:
+    """Give the processor time of one answer to a common review."""
+    with served(["--state", str(write_state(SMALL, folder))], pair, folder / "serve.log", program=program) as service:
+        job = partial(Waves, port=service.https_port, ca_file=pair.ca_file, body=review("crowd-0", SMALL))
+        _flood(job(attempts=ANSWERS // 10))
+        before = service.cpu_seconds()
+        _flood(job(attempts=ANSWERS))
+        return (service.cpu_seconds() - before) / ANSWERS * 1000
+
+
 def _flood(job: Waves) -> Flooded:
     command = [sys.executable, "-m", "benchmarks.flood"]
     done = subprocess.run(command, input=msgspec.json.encode(job), stdout=subprocess.PIPE, check=True, cwd=ROOT)
@@ -131,10 +158,13 @@ def told(way: str, runs: Sequence[Run]) -> str:
 def main(words: Sequence[str]) -> int:
     """Flood both ways in turn, so that a machine that changes its speed does so for both, and print the medians."""
     runs: dict[str, list[Run]] = {way: [] for way in WAYS}
+    costs: dict[str, list[float]] = {kind: [] for kind in KINDS}
     with tempfile.TemporaryDirectory(prefix="overload-") as scratch:
         folder = Path(scratch)
         pair, body = make_pair(folder / "tls"), heavy()
         for _ in range(int(words[0]) if words else 5):
+            for kind, program in KINDS.items():
+                costs[kind].append(cost_milliseconds(program, pair, folder))
             for way, program in WAYS.items():
                 runs[way].append(measure(program, pair, folder, body))
                 sys.stderr.write(f"{way}: {runs[way][-1]}; load {os.getloadavg()[0]:.1f}\n")
@@ -142,6 +172,8 @@ def main(words: Sequence[str]) -> int:
         "| sent away | judged, of the most possible | a second | 503 after | refused | handshakes a second | recovery |"
     )
     rows = [told(way, found) for way, found in runs.items()]
+    paid = [f"| {kind} | {median(found):.2f} ms |" for kind, found in costs.items()]
+    sys.stdout.write("\n".join(["| answer | processor time |", "|---|---:|", *paid, "", ""]))
     sys.stdout.write("\n".join([head, "|---|---:|---:|---:|---:|---:|---:|", *rows, ""]))
     return 0
 

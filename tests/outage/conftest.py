@@ -76,8 +76,8 @@ def load(machine: Machine, busy: Place, request: pytest.FixtureRequest) -> Calla
     """Hand out a load on the prepared namespace, at the rate of the case's form."""
     rate = LONG_RATE if request.node.get_closest_marker("long") else RATE
 
-    def begin(rate: float = rate, handshakes: float = 0.0) -> Load:
-        return Load(machine, busy.name, rate=rate, handshakes=handshakes)
+    def begin(rate: float = rate, handshakes: float = 0.0, *, harmless: bool = False) -> Load:
+        return Load(machine, busy.name, rate=rate, handshakes=handshakes, harmless=harmless)
 
     return begin
 

@@ -10,6 +10,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from harness.certificates import Kept, Phase
 from harness.loading import Load, LoadReport
 from harness.machine import Machine
+from harness.mix import CHURNING
+from harness.place import Place
 from harness.registering import RegisteringGuard
 from harness.waiting import hold, wait_until
 from harness.witness import asked_by_the_service, uncalled
@@ -23,6 +25,13 @@ WIPED_EACH_SECONDS = 5
 PASSES_AGAIN_SECONDS = 2  # from when kubectl is started that wipes
 STAYS_SECONDS = 10
 MANY = 10
+PRUNING = (
+    "--prune",
+    "--selector=app.kubernetes.io/name=eem-guardrail",
+    "--prune-allowlist=admissionregistration.k8s.io/v1/ValidatingWebhookConfiguration",
+    "--prune-allowlist=admissionregistration.k8s.io/v1/MutatingWebhookConfiguration",
+)
+UNGUARDED_SECONDS = 30
 DRIFTED = "ConfigurationDrift"
 TOLD_SECONDS = 60  # the Lease of a replica that was killed, and air
 
@@ -193,16 +202,17 @@ def rounded(seconds: list[float]) -> str:
 def test_manifests_applied_again(
     guard: RegisteringGuard, kept: Kept, load: Callable[..., Load], figure: Say, times: int
 ) -> None:
-    """Applying the manifests again and again, in both ways, resets nothing of what the service has registered."""
+    """Applying the manifests again and again, in three ways, resets nothing of what the service has registered."""
     before = guard.entries()
     with load() as pressing:
         for _ in range(times):
             guard.apply()
             guard.apply("--server-side", "--force-conflicts")
+            guard.apply(*PRUNING)
         pressing.go_on(1)
 
     found = pressing.report
-    figure(f"manifests applied {times} times more, each way", found.summary())
+    figure(f"manifests applied {times} times more, each way of three", found.summary())
     assert kept.phase() is Phase.RESTING
     assert guard.entries() == before
     assert (found.dropped, found.wrong) == ([], [])
@@ -238,26 +248,39 @@ def test_configuration_deleted(machine: Machine, guard: RegisteringGuard, load: 
 
 
 @pytest.mark.parametrize("starts", [pytest.param(1, id="1"), pytest.param(20, id="20", marks=pytest.mark.long)])
-def test_first_start(machine: Machine, guard: RegisteringGuard, figure: Say, starts: int) -> None:
-    """Ten replicas that start at once where there is nothing make one authority among them."""
+def test_first_start(  # noqa: PLR0913, PLR0917 - fixtures
+    machine: Machine, guard: RegisteringGuard, busy: Place, load: Callable[..., Load], figure: Say, starts: int
+) -> None:
+    """Ten replicas that start at once where there is nothing make one authority, and refuse nobody anything."""
     replicas = len(guard.replicas())
     took = []
     for _ in range(starts):
         guard.take_away()
         machine.must("delete", "validatingwebhookconfiguration,mutatingwebhookconfiguration", "eem-guardrail")
         guard.kept.delete()
-        guard.apply_configurations()
+        wait_until(lambda: passes_unasked(machine, busy), "nobody to be asked", seconds=UNGUARDED_SECONDS)
         made = secrets_made(machine)
-        began = time.monotonic()
-        guard.scale(MANY)
-        took.append(time.monotonic() - began)
-        guard.until_registered()
+        with load(harmless=True) as pressing:
+            guard.apply_configurations()
+            began = time.monotonic()
+            guard.scale(MANY)
+            took.append(time.monotonic() - began)
+            guard.until_registered()
+            wait_until(lambda: busy.name in guard.registered(), "the guard", seconds=UNGUARDED_SECONDS)
+            pressing.go_on(1)
 
+        assert (pressing.report.dropped, pressing.report.wrong) == ([], [])
         assert len(guard.ready()) == MANY
         assert len(guard.kept.authorities()) == 1
         assert secrets_made(machine) == made + 1
     guard.scale(replicas)
-    figure(f"{starts} first starts of {MANY}", f"all ready after {rounded(took)} s")
+    figure(f"{starts} first starts of {MANY}", [pressing.report.summary(), f"all ready after {rounded(took)} s"])
+
+
+def passes_unasked(machine: Machine, busy: Place) -> bool:
+    """Say whether an edit passes while no replica is there to be asked about it."""
+    flags = (f"--namespace={busy.name}", "--dry-run=server")
+    return machine.kubectl("delete", "networkpolicy", CHURNING[0], *flags).status == 0
 
 
 def secrets_made(machine: Machine) -> int:

@@ -31,9 +31,9 @@ MOST_CONNECTIONS = 1000
 class Asking:
     """The questions that are under way, and what became of the others."""
 
-    def __init__(self, session: aiohttp.ClientSession, namespace: str) -> None:
+    def __init__(self, session: aiohttp.ClientSession, namespace: str, *, harmless: bool) -> None:
         self._session = session
-        self._edits: Iterator[Edit] = edits(namespace)
+        self._edits: Iterator[Edit] = (one for one in edits(namespace) if one.allowed or not harmless)
         self._tasks: set[asyncio.Task[None]] = set()
         self.requests: list[tuple[float, float, str]] = []
         self.failures: list[dict[str, Any]] = []
@@ -106,7 +106,7 @@ async def serve(settings: dict[str, Any]) -> dict[str, Any]:
         connector=aiohttp.TCPConnector(ssl=context, limit=MOST_CONNECTIONS),
         timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS),
     ) as session:
-        asking = Asking(session, settings["namespace"])
+        asking = Asking(session, settings["namespace"], harmless=settings["harmless"])
         handshakes = Handshakes(session)
         progress = asyncio.create_task(show_progress(asking, Path(settings["progress"])))
         await asyncio.gather(

@@ -75,9 +75,12 @@ class Load:
     Args:
         rate: questions a second to the API server.
         handshakes: looks a second at the registration, each followed by a handshake with every replica.
+        harmless: leave out what must be refused, so that every edit must pass, whether anybody guards or not.
     """
 
-    def __init__(self, machine: Machine, namespace: str, *, rate: float, handshakes: float = 0.0) -> None:
+    def __init__(
+        self, machine: Machine, namespace: str, *, rate: float, handshakes: float = 0.0, harmless: bool = False
+    ) -> None:
         self._machine = machine
         self._folder = Path(machine.folder / "load")
         self._folder.mkdir(exist_ok=True)
@@ -88,6 +91,7 @@ class Load:
             "namespace": namespace,
             "rate": rate,
             "handshakes": handshakes,
+            "harmless": harmless,
             "report": str(self._folder / "report.json"),
             "progress": str(self._folder / "progress"),
         }
