@@ -20,7 +20,7 @@ from webhook.admission.heartbeat import CANARY_NAMESPACE
 from webhook.cli import serve
 from webhook.main.upkeep import SECRET_NAME
 from webhook.registration.endpoint import SERVER_NAME
-from webhook.registration.entries import NAME
+from webhook.registration.entries import NAME, POLICIES
 from webhook.server import WEBHOOKS
 from webhook.settings import Settings, settings_from, variable_of
 
@@ -315,22 +315,26 @@ def test_kind_pulls_no_image(objects: list[Json]) -> None:
     assert container(objects)["imagePullPolicy"] == "Never"
 
 
+PASTED = re.findall(r"^```yaml\n(.*?)^```", (CHECKOUT / "docs/install.md").read_text(), re.MULTILINE | re.DOTALL)
+
+
 @pytest.mark.usefixtures("guard", "cert_managers_kinds")
-def test_kustomizations_of_the_install_page_are_accepted(machine: Machine, tmp_path: Path) -> None:
-    """What the page gives to paste builds, is accepted strictly, and registers first."""
-    page = (CHECKOUT / "docs/install.md").read_text()
-    pasted = [yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)]
+@pytest.mark.parametrize("kustomization", PASTED)
+def test_kustomizations_of_the_install_page_are_accepted(machine: Machine, tmp_path: Path, kustomization: str) -> None:
+    """What the page gives to paste is accepted strictly, and has the registration first."""
+    folder = written(tmp_path / "pasted", kustomization)
+    answer = machine.kubectl("apply", "--dry-run=server", "--validate=strict", "-k", str(folder))
 
-    assert pasted
-    for number, kustomization in enumerate(pasted):
-        assert kustomization["sortOptions"] == {"order": "fifo"}
-        below = {
-            key: [path.removeprefix("manifests/") for path in kustomization[key]]
-            for key in ("resources", "components")
-            if key in kustomization
-        }
-        folder = written(tmp_path / str(number), {**kustomization, **below})
-        answer = machine.kubectl("apply", "--dry-run=server", "--validate=strict", "-k", str(folder))
+    assert answer.status == 0, answer.stderr
+    assert [each["kind"] for each in built(machine, folder)[:2]] == list(CONFIGURATIONS)
 
-        assert answer.status == 0, answer.stderr
-        assert [each["kind"] for each in built(machine, folder)[:2]] == list(CONFIGURATIONS)
+
+def test_the_install_page_names_guarded_namespaces_in_their_entry(machine: Machine, tmp_path: Path) -> None:
+    """With every field in Git, the namespaces that the page writes down are those of the entry for NetworkPolicies."""
+    (kustomization,) = [each for each in PASTED if "static-registration" in each]
+    (patch,) = yaml.safe_load(kustomization)["patches"]
+    (operation,) = yaml.safe_load(patch["patch"])
+    entries = one(built(machine, written(tmp_path / "pasted", kustomization)), CONFIGURATIONS[0])["webhooks"]
+    (selector,) = [each["namespaceSelector"]["matchExpressions"] for each in entries if each["name"] == POLICIES]
+
+    assert [each["values"] for each in selector] == [operation["value"]]

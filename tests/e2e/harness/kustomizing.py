@@ -1,9 +1,7 @@
 """Kustomizations of the tests' own, and what kubectl builds of them."""
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -13,25 +11,20 @@ from harness.objects import Json
 
 
 def composed(folder: Path, resource: str, components: Sequence[str] = ()) -> Path:
-    """Write the kustomization that adds components to an overlay, or to the base."""
-    return written(folder, {"resources": [resource], "components": [f"components/{name}" for name in components]})
-
-
-def written(folder: Path, kustomization: Mapping[str, Any]) -> Path:
-    """
-    Write a kustomization into a folder that is made for it.
-
-    Args:
-        kustomization: its `resources` and `components` are paths below manifests/.
-    """
-    folder.mkdir()
-    there = folder.resolve()  # kustomize takes bases by relative path only
-    named = {
-        key: [os.path.relpath(MANIFESTS / path, there) for path in kustomization.get(key, ())]
-        for key in ("resources", "components")
+    """Write the kustomization that adds components to an overlay, or to the base, into a folder that is made for it."""
+    kustomization = {
+        "sortOptions": {"order": "fifo"},
+        "resources": [f"manifests/{resource}"],
+        "components": [f"manifests/components/{name}" for name in components],
     }
-    whole = {"sortOptions": {"order": "fifo"}, **kustomization, **named}
-    (folder / "kustomization.yaml").write_text(yaml.safe_dump(whole))
+    return written(folder, yaml.safe_dump(kustomization))
+
+
+def written(folder: Path, kustomization: str) -> Path:
+    """Write a kustomization as somebody does who has the manifests beside it, into a folder that is made for it."""
+    folder.mkdir()
+    (folder / "manifests").symlink_to(MANIFESTS)
+    (folder / "kustomization.yaml").write_text(kustomization)
     return folder
 
 
