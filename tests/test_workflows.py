@@ -76,6 +76,17 @@ def test_the_script_makes_the_cluster_that_the_suite_looks_for() -> None:
     }
 
 
+def test_the_suite_installs_on_kind_what_is_made_for_it() -> None:
+    """The overlay that the suite installs there is the one that pulls no image, for the script has loaded it."""
+    foreign = (ROOT / "tests/e2e/harness/foreign.py").read_text()
+    (overlay,) = re.findall(r'^KIND_MANIFESTS = "(\S+)"', foreign, re.MULTILINE)
+    patch = yaml.safe_load((ROOT / "manifests" / overlay / "deployment.yaml").read_text())
+    (container,) = patch["spec"]["template"]["spec"]["containers"]
+
+    assert container["imagePullPolicy"] == "Never"
+    assert 'kind load docker-image --name "$cluster" "$image"' in KIND_SCRIPT.read_text()
+
+
 def test_the_matrix_has_four_minors_and_both_families() -> None:
     """Four minors that follow each other run, by digest, and the newest one with both address families as well."""
     matrix = SUITE["strategy"]["matrix"]

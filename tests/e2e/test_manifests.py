@@ -1,12 +1,13 @@
 """The manifests, as a real API server reads them."""
 
-import os
+from pathlib import Path
 
 import pytest
 import yaml
 from crds.definitions import RELEASES, definitions
 from harness.decisions import DEFAULTS, INSTANCES, POLICIES
 from harness.guard import MANIFESTS, NAMESPACE, Guard
+from harness.kustomizing import built, composed
 from harness.machine import Machine
 from harness.objects import Json, listed
 
@@ -145,20 +146,6 @@ def test_role_grants_what_is_watched_and_nothing_else() -> None:
     assert granted == {(one.group, one.plural): {"list", "watch"} for one in WATCHED}
 
 
-def built(machine: Machine, *components: str) -> list[Json]:
-    """Build the base with components, in the order in which it is applied and deleted."""
-    folder = machine.folder / "-".join(["built", *components])
-    folder.mkdir()
-    there = folder.resolve()
-    kustomization = {
-        "sortOptions": {"order": "fifo"},
-        "resources": [os.path.relpath(MANIFESTS / "base", there)],
-        "components": [os.path.relpath(MANIFESTS / "components" / name, there) for name in components],
-    }
-    (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
-    return list(yaml.safe_load_all(machine.must("kustomize", str(folder)).stdout))
-
-
 def named(objects: list[Json], kind: str) -> list[Json]:
     """Give the objects of one kind that are called as the service is."""
     return [one for one in objects if one["kind"] == kind and one["metadata"]["name"] == NAMESPACE]
@@ -170,7 +157,7 @@ BROUGHT = ("cert-manager", "openshift-service-ca")
 
 def test_configurations_come_first_and_bare(machine: Machine) -> None:
     """They are applied, and deleted, before everything else; they ship no caBundle and no entry for NetworkPolicies."""
-    objects = list(yaml.safe_load_all(machine.must("kustomize", str(MANIFESTS / "base")).stdout))
+    objects = built(machine, MANIFESTS / "base")
     entries = [entry for one in objects if one["kind"] in CONFIGURATIONS for entry in one["webhooks"]]
 
     assert [one["kind"] for one in objects[:4]] == [*CONFIGURATIONS, "Namespace", "Namespace"]
@@ -180,7 +167,7 @@ def test_configurations_come_first_and_bare(machine: Machine) -> None:
 
 def test_every_object_says_where_it_is(machine: Machine) -> None:
     """What is in a namespace names it: the service's own, the canary's, or `default` for Events."""
-    objects = list(yaml.safe_load_all(machine.must("kustomize", str(MANIFESTS / "base")).stdout))
+    objects = built(machine, MANIFESTS / "base")
     places = {
         (one["kind"], one["metadata"].get("namespace"))
         for one in objects
@@ -192,9 +179,11 @@ def test_every_object_says_where_it_is(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("component", [*BROUGHT, "static-registration"])
-def test_certificates_of_others_are_mounted_and_no_secret_is_read(machine: Machine, component: str) -> None:
+def test_certificates_of_others_are_mounted_and_no_secret_is_read(
+    machine: Machine, component: str, tmp_path: Path
+) -> None:
     """With certificates that somebody else makes, the service takes files and has no right to any Secret."""
-    objects = built(machine, component)
+    objects = built(machine, composed(tmp_path / "built", "base", [component]))
     (deployment,) = named(objects, "Deployment")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     environment = {one["name"]: one["value"] for one in container["env"]}
@@ -219,17 +208,19 @@ def test_certificates_of_others_are_mounted_and_no_secret_is_read(machine: Machi
         ("openshift-service-ca", "service.beta.openshift.io/inject-cabundle", "true"),
     ],
 )
-def test_injectors_are_told_of_both_configurations(machine: Machine, component: str, key: str, value: str) -> None:
+def test_injectors_are_told_of_both_configurations(
+    machine: Machine, component: str, key: str, value: str, tmp_path: Path
+) -> None:
     """Whoever makes the certificates is asked to write the caBundle, and the entry that the service makes is not."""
-    objects = built(machine, component, "static-registration")
+    objects = built(machine, composed(tmp_path / "built", "base", [component, "static-registration"]))
     found = [one for one in objects if one["kind"] in CONFIGURATIONS]
 
     assert [one["metadata"]["annotations"][key] for one in found] == [value, value]
 
 
-def test_static_registration_takes_every_right_to_write(machine: Machine) -> None:
+def test_static_registration_takes_every_right_to_write(machine: Machine, tmp_path: Path) -> None:
     """Registered by hand, the service keeps its rights to read, and no others."""
-    objects = built(machine, "static-registration", "cert-manager")
+    objects = built(machine, composed(tmp_path / "built", "base", ["static-registration", "cert-manager"]))
     verbs = {
         verb
         for one in objects

@@ -1,30 +1,72 @@
 """Every overlay is accepted as it is, and says nothing that the code does not know."""
 
 import argparse
+import re
+from collections.abc import Iterator
 from dataclasses import fields
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
-from harness.guard import MANIFESTS, NAMESPACE
-from harness.machine import Machine
-from harness.objects import Json
+from crds import cert_manager
+from harness.guard import MANIFESTS, NAMESPACE, Guard
+from harness.kustomizing import built, composed, written
+from harness.machine import CHECKOUT, Machine
+from harness.objects import Json, listed
 
+from certs.authority import service_names
 from webhook.admission.heartbeat import CANARY_NAMESPACE
 from webhook.cli import serve
 from webhook.main.upkeep import SECRET_NAME
-from webhook.registration.entries import NAME
+from webhook.registration.endpoint import SERVER_NAME
+from webhook.registration.entries import NAME, POLICIES
+from webhook.server import WEBHOOKS
 from webhook.settings import Settings, settings_from, variable_of
 
 OVERLAYS = ("base", "overlays/development", "overlays/production", "overlays/openshift", "overlays/kind")
+# What docs/install.md offers beside the overlays: a component on top of one.
+COMPOSED = ("overlays/production+cert-manager", "overlays/production+static-registration")
 PROBES = {"startupProbe": "/livez", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
+CONFIGURATIONS = ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
+LONGEST_REVIEW_SECONDS = 30  # what the API lets `timeoutSeconds` be
 
-overlays = pytest.mark.parametrize("overlay", OVERLAYS)
+everything = pytest.mark.parametrize("overlay", [*OVERLAYS, *COMPOSED])
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Give where each of them is, written where it is composed."""
+    made = {overlay: MANIFESTS / overlay for overlay in OVERLAYS}
+    for overlay in COMPOSED:
+        resource, _, component = overlay.partition("+")
+        made[overlay] = composed(tmp_path_factory.mktemp("composed") / component, resource, [component])
+    return made
+
+
+@pytest.fixture(scope="module")
+def builds(machine: Machine, folders: dict[str, Path]) -> dict[str, list[Json]]:
+    """Build each of them once."""
+    return {overlay: built(machine, folder) for overlay, folder in folders.items()}
 
 
 @pytest.fixture
-def objects(machine: Machine, overlay: str) -> list[Json]:
-    """Build one of them."""
-    return list(yaml.safe_load_all(machine.must("kustomize", str(MANIFESTS / overlay)).stdout))
+def objects(builds: dict[str, list[Json]], overlay: str) -> list[Json]:
+    """Give what one of them builds."""
+    return builds[overlay]
+
+
+@pytest.fixture(scope="module")
+def cert_managers_kinds(machine: Machine, guard: Guard) -> Iterator[None]:  # noqa: ARG001 - it brings the namespaces
+    """Have cert-manager's kinds: those of the cluster where it has them, else the stand-ins."""
+    kinds = listed(*cert_manager.definitions())
+    if machine.kubectl("get", "-f", "-", stdin=kinds).status == 0:
+        yield
+        return
+    machine.must("apply", "-f", "-", stdin=kinds)
+    machine.must("wait", "--for=condition=Established", "--timeout=30s", "-f", "-", stdin=kinds)
+    yield
+    machine.must("delete", "-f", "-", stdin=kinds)
 
 
 def one(objects: list[Json], kind: str, name: str = NAMESPACE) -> Json:
@@ -33,9 +75,20 @@ def one(objects: list[Json], kind: str, name: str = NAMESPACE) -> Json:
     return found
 
 
+def of_kind(objects: list[Json], *kinds: str) -> list[Json]:
+    """Give the objects of some kinds."""
+    return [each for each in objects if each["kind"] in kinds]
+
+
+def pod(objects: list[Json]) -> Json:
+    """Give what the Deployment says of its pods."""
+    found: Json = one(objects, "Deployment")["spec"]["template"]["spec"]
+    return found
+
+
 def container(objects: list[Json]) -> Json:
     """Give the service's container."""
-    (found,) = one(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
+    (found,) = pod(objects)["containers"]
     return found  # type: ignore[no-any-return]  # a mapping
 
 
@@ -54,33 +107,33 @@ def test_all_are_listed() -> None:
     assert {f"overlays/{each.name}" for each in (MANIFESTS / "overlays").iterdir()} == set(OVERLAYS) - {"base"}
 
 
-@pytest.mark.usefixtures("guard")
-@overlays
-def test_accepted_strictly(machine: Machine, overlay: str) -> None:
+@pytest.mark.usefixtures("guard", "cert_managers_kinds")
+@everything
+def test_accepted_strictly(machine: Machine, folders: dict[str, Path], overlay: str) -> None:
     """Every object passes strict validation without one warning."""
-    answer = machine.kubectl("apply", "--dry-run=server", "--validate=strict", "-k", str(MANIFESTS / overlay))
+    answer = machine.kubectl("apply", "--dry-run=server", "--validate=strict", "-k", str(folders[overlay]))
     # kubectl has a default order, and says that it heeds the one of the manifests.
     warnings = [line for line in answer.stderr.splitlines() if "Using the kustomization file" not in line]
 
     assert (answer.status, warnings) == (0, [])
 
 
-@overlays
+@everything
 def test_the_registration_goes_first(objects: list[Json]) -> None:
     """Deleted in this order, nothing is refused for want of replicas."""
-    assert [each["kind"] for each in objects[:2]] == ["ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"]
+    assert [each["kind"] for each in objects[:2]] == list(CONFIGURATIONS)
 
 
-@overlays
-def test_every_variable_is_a_setting(objects: list[Json]) -> None:
+@everything
+def test_every_variable_is_a_setting(objects: list[Json], overlay: str) -> None:
     """A variable that no setting has would change nothing, and nobody would notice."""
     known = {variable_of(each.name) for each in fields(Settings)}
 
     assert {each["name"] for each in container(objects).get("env", ())} <= known
-    assert told(objects).register
+    assert told(objects).register is not overlay.endswith("static-registration")
 
 
-@overlays
+@everything
 def test_probes_and_ports_are_what_is_served(objects: list[Json]) -> None:
     """Probes ask what is answered there, the policy opens both ports, the Service leads to the one for reviews."""
     settings, found = told(objects), container(objects)
@@ -95,68 +148,193 @@ def test_probes_and_ports_are_what_is_served(objects: list[Json]) -> None:
     assert service["targetPort"] == "https"
 
 
-@overlays
-def test_names_are_those_of_the_code(objects: list[Json]) -> None:
-    """What the service writes to is where it looks for it, and who selects its pods means them."""
+@everything
+def test_every_entry_leads_to_a_path_that_is_served(objects: list[Json]) -> None:
+    """Each webhook is called by the Service that is there, at the path that has its name in metrics and log."""
+    service = one(objects, "Service")
+    (port,) = service["spec"]["ports"]
+    there = {"namespace": service["metadata"]["namespace"], "name": NAME, "port": port["port"]}
+    entries = [entry for each in of_kind(objects, *CONFIGURATIONS) for entry in each["webhooks"]]
+    asked = {entry["clientConfig"]["service"]["path"]: entry["name"] for entry in entries}
+
+    assert asked.items() <= WEBHOOKS.items()
+    assert all(entry["clientConfig"]["service"].items() >= there.items() for entry in entries)
+    assert SERVER_NAME == f"{there['name']}.{there['namespace']}.svc"
+
+
+@everything
+def test_selectors_mean_its_pods(objects: list[Json]) -> None:
+    """Whoever selects pods by labels selects those of the Deployment."""
     deployment = one(objects, "Deployment")
-    labels = deployment["spec"]["template"]["metadata"]["labels"].items()
-    spread = deployment["spec"]["template"]["spec"]["topologySpreadConstraints"]
     selectors = [
         deployment["spec"]["selector"]["matchLabels"],
         one(objects, "Service")["spec"]["selector"],
         one(objects, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
         one(objects, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"],
-        *(each["labelSelector"]["matchLabels"] for each in spread),
+        *(each["labelSelector"]["matchLabels"] for each in pod(objects)["topologySpreadConstraints"]),
     ]
+    labels = deployment["spec"]["template"]["metadata"]["labels"].items()
+
+    assert all(selector and selector.items() <= labels for selector in selectors)
+
+
+@everything
+def test_every_place_is_there(objects: list[Json]) -> None:
+    """What is in a namespace is in one that is made before it, or in `default`, where Events are."""
+    made = {"default"}
+    for each in objects:
+        if each["kind"] == "Namespace":
+            made.add(each["metadata"]["name"])
+        assert each["metadata"].get("namespace", "default") in made, each["metadata"]
+
+    assert made == {"default", NAMESPACE, CANARY_NAMESPACE}
+
+
+@everything
+def test_rights_are_the_pods_own(objects: list[Json]) -> None:
+    """Every binding gives a role that is there to the account that the pods run as; what is named, the code has."""
+    account = one(objects, "ServiceAccount", pod(objects)["serviceAccountName"])["metadata"]
+    subject = {"kind": "ServiceAccount", "name": account["name"], "namespace": account["namespace"]}
+
+    def role(each: Json, kind: str, name: str) -> tuple[Any, ...]:
+        return kind, name, each["metadata"].get("namespace")
+
+    roles = of_kind(objects, "Role", "ClusterRole")
+    bindings = of_kind(objects, "RoleBinding", "ClusterRoleBinding")
+    given = [role(each, each["roleRef"]["kind"], each["roleRef"]["name"]) for each in bindings]
     named = {
-        (resource, name)
-        for each in objects
-        if each["kind"] in {"Role", "ClusterRole"}
+        (resource, each["metadata"].get("namespace"), name)
+        for each in roles
         for rule in each["rules"]
         for resource in rule["resources"]
         for name in rule.get("resourceNames", ())
     }
 
-    assert all(selector.items() <= labels for selector in selectors)
-    assert one(objects, "Namespace", CANARY_NAMESPACE)
-    assert ("leases", NAME) in named
-    assert ({name for resource, name in named if resource == "secrets"}) <= {SECRET_NAME}
+    assert all(each["subjects"] == [subject] for each in bindings)
+    assert sorted(given, key=str) == sorted((role(one, one["kind"], one["metadata"]["name"]) for one in roles), key=str)
+    assert named <= {
+        ("leases", NAMESPACE, NAME),
+        ("secrets", NAMESPACE, SECRET_NAME),
+        ("validatingwebhookconfigurations", None, NAME),
+        ("mutatingwebhookconfigurations", None, NAME),
+    }
+    assert (("leases", NAMESPACE, NAME) in named) is told(objects).register
+    assert (("secrets", NAMESPACE, SECRET_NAME) in named) is (told(objects).tls_dir is None)
+
+
+@everything
+def test_a_mounted_pair_is_read_where_it_is(objects: list[Json]) -> None:
+    """The one volume, where there is one, is the Secret of the certificates, in the folder that is read."""
+    volumes = {each["name"]: each["secret"]["secretName"] for each in pod(objects).get("volumes", ())}
+    mounts = {each["name"]: Path(each["mountPath"]) for each in container(objects).get("volumeMounts", ())}
+    folder = told(objects).tls_dir
+
+    assert list(volumes.values()) == ([SECRET_NAME] if folder else [])
+    assert mounts == dict.fromkeys(volumes, folder)
+
+
+@everything
+def test_a_replica_has_the_time_to_end(objects: list[Json]) -> None:
+    """It is killed after it has drained and the longest review that there can be has its answer."""
+    assert pod(objects)["terminationGracePeriodSeconds"] > told(objects).drain_seconds + LONGEST_REVIEW_SECONDS
+
+
+@everything
+def test_no_priority_without_a_quota(objects: list[Json]) -> None:
+    """Where a cluster lets a system priority be used by quota only, the pods start all the same."""
+    priority = pod(objects).get("priorityClassName")
+    quotas = of_kind(objects, "ResourceQuota")
+    (scopes,) = [each["spec"]["scopeSelector"]["matchExpressions"] for each in quotas] or [[]]
+
+    assert scopes == ([{"scopeName": "PriorityClass", "operator": "In", "values": [priority]}] if priority else [])
+    assert all(
+        int(each["spec"]["hard"]["pods"]) >= 10 * one(objects, "Deployment")["spec"]["replicas"] for each in quotas
+    )
+
+
+@everything
+def test_the_user_is_the_images(objects: list[Json], overlay: str) -> None:
+    """The pods run as the user of the image, or as one that the platform chooses, and never as root."""
+    *_, user = re.findall(r"^USER (\d+):(\d+)$", (CHECKOUT / "Dockerfile").read_text(), re.MULTILINE)
+    context = pod(objects)["securityContext"]
+    chosen = (context.get("runAsUser"), context.get("runAsGroup"), context.get("fsGroup"))
+
+    assert chosen == ((None,) * 3 if "openshift" in overlay else (int(user[0]), int(user[1]), int(user[1])))
+    assert context["runAsNonRoot"]
+    assert context["seccompProfile"] == {"type": "RuntimeDefault"}
 
 
 @pytest.mark.parametrize("overlay", ["overlays/development"])
 def test_development_refuses_nothing(objects: list[Json]) -> None:
-    """One replica, which warns, and whose absence is in nobody's way."""
+    """One replica, which warns, and whose absence is in nobody's way: of the API server's, and of a node's drain."""
     settings = told(objects)
+    shipped = [entry["failurePolicy"] for each in of_kind(objects, *CONFIGURATIONS) for entry in each["webhooks"]]
 
-    assert (settings.mode, settings.failure_policy) == ("warn", "Ignore")
+    assert (settings.mode, settings.failure_policy, shipped) == ("warn", "Ignore", ["Ignore", "Ignore"])
     assert one(objects, "Deployment")["spec"]["replicas"] == 1
-    assert one(objects, "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
+    assert one(objects, "PodDisruptionBudget")["spec"].items() >= {"maxUnavailable": 1}.items()
 
 
 @pytest.mark.parametrize("overlay", ["overlays/production", "overlays/openshift"])
 def test_production_refuses_and_stays(objects: list[Json]) -> None:
     """Three replicas that refuse, with their absence counted as a refusal, and nobody pushes them out."""
-    settings, deployment = told(objects), one(objects, "Deployment")["spec"]
+    settings = told(objects)
 
     assert (settings.mode, settings.failure_policy) == ("enforce", "Fail")
-    assert deployment["replicas"] == 3
-    assert deployment["template"]["spec"]["priorityClassName"] == "system-cluster-critical"
-    assert {each["topologyKey"] for each in deployment["template"]["spec"]["topologySpreadConstraints"]} == {
+    assert one(objects, "Deployment")["spec"]["replicas"] == 3
+    assert pod(objects)["priorityClassName"] == "system-cluster-critical"
+    assert {each["topologyKey"] for each in pod(objects)["topologySpreadConstraints"]} == {
         "kubernetes.io/hostname",
         "topology.kubernetes.io/zone",
     }
 
 
 @pytest.mark.parametrize("overlay", ["overlays/openshift"])
-def test_openshift_chooses_the_user(objects: list[Json]) -> None:
-    """The pod names no user and no group, for the constraint restricted-v2 would refuse it, and no root either."""
-    context = one(objects, "Deployment")["spec"]["template"]["spec"]["securityContext"]
+def test_openshift_brings_certificates_and_rules(objects: list[Json]) -> None:
+    """Its service CA writes the Secret that is mounted, and the rules are those for its platform."""
+    annotations = one(objects, "Service")["metadata"]["annotations"]
 
-    assert context == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
-    assert told(objects).tls_dir is not None
+    assert annotations == {"service.beta.openshift.io/serving-cert-secret-name": SECRET_NAME}
+    assert told(objects).platform == "openshift"
+
+
+@pytest.mark.parametrize("overlay", ["overlays/production+cert-manager"])
+def test_cert_manager_makes_what_is_mounted(objects: list[Json]) -> None:
+    """It writes the Secret that is mounted, for the names that the API server asks for."""
+    certificate = one(objects, "Certificate")
+    asked = {each["metadata"]["annotations"]["cert-manager.io/inject-ca-from"] for each in objects[:2]}
+
+    assert certificate["spec"]["secretName"] == SECRET_NAME
+    assert certificate["spec"]["dnsNames"] == list(service_names(NAME, NAMESPACE))
+    assert asked == {f"{NAMESPACE}/{certificate['metadata']['name']}"}
 
 
 @pytest.mark.parametrize("overlay", ["overlays/kind"])
 def test_kind_pulls_no_image(objects: list[Json]) -> None:
     """What was loaded into the nodes is what runs."""
     assert container(objects)["imagePullPolicy"] == "Never"
+
+
+PASTED = re.findall(r"^```yaml\n(.*?)^```", (CHECKOUT / "docs/install.md").read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.usefixtures("guard", "cert_managers_kinds")
+@pytest.mark.parametrize("kustomization", PASTED)
+def test_kustomizations_of_the_install_page_are_accepted(machine: Machine, tmp_path: Path, kustomization: str) -> None:
+    """What the page gives to paste is accepted strictly, and has the registration first."""
+    folder = written(tmp_path / "pasted", kustomization)
+    answer = machine.kubectl("apply", "--dry-run=server", "--validate=strict", "-k", str(folder))
+
+    assert answer.status == 0, answer.stderr
+    assert [each["kind"] for each in built(machine, folder)[:2]] == list(CONFIGURATIONS)
+
+
+def test_the_install_page_names_guarded_namespaces_in_their_entry(machine: Machine, tmp_path: Path) -> None:
+    """With every field in Git, the namespaces that the page writes down are those of the entry for NetworkPolicies."""
+    (kustomization,) = [each for each in PASTED if "static-registration" in each]
+    (patch,) = yaml.safe_load(kustomization)["patches"]
+    (operation,) = yaml.safe_load(patch["patch"])
+    entries = one(built(machine, written(tmp_path / "pasted", kustomization)), CONFIGURATIONS[0])["webhooks"]
+    (selector,) = [each["namespaceSelector"]["matchExpressions"] for each in entries if each["name"] == POLICIES]
+
+    assert [each["values"] for each in selector] == [operation["value"]]

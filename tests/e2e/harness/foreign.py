@@ -9,6 +9,7 @@ from harness.machine import Machine, NoMachineError
 from harness.pods import PodWitness
 
 KIND_CONTEXT = "kind-eem-guardrail"  # kind's name for the cluster that tests/e2e/kind.yaml describes
+KIND_MANIFESTS = "overlays/kind"
 
 
 class Foreign(Machine):
@@ -24,6 +25,8 @@ class Foreign(Machine):
             raise NoMachineError("kubectl is not installed")
         super().__init__(folder, {"kubectl": kubectl})
         self._context = context
+        if context == KIND_CONTEXT:
+            self.manifests = KIND_MANIFESTS
         self._witness = PodWitness(self)
 
     def start(self) -> None:

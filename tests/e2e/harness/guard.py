@@ -110,7 +110,7 @@ class Guard:
         self._until_registered(PROBED[0])
 
     def _write_overlay(self, ca: bytes) -> None:
-        """Write the kustomization of this cluster: base, static registration, and the two fields that are its own."""
+        """Write this cluster's kustomization: manifests, static registration, and the two fields that are its own."""
         self._overlay.mkdir()
         there = self._overlay.resolve()  # kustomize takes bases by relative path only
         bundle = base64.b64encode(ca).decode()
@@ -120,7 +120,7 @@ class Guard:
         kustomization = {
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
             "kind": "Kustomization",
-            "resources": [os.path.relpath(MANIFESTS / "base", there), "bare.yaml"],
+            "resources": [os.path.relpath(MANIFESTS / self._machine.manifests, there), "bare.yaml"],
             "components": [os.path.relpath(REGISTRATION.parent, there)],
             "patches": [
                 patched("ValidatingWebhookConfiguration", [here, *trust]),

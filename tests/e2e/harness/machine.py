@@ -80,6 +80,7 @@ class Machine:
 
     program = "harness.node"  # process 1
     image = ""  # under what name the service's image is there; "" where the manifests' own name is right
+    manifests = "base"  # what of manifests/ is installed
 
     def __init__(self, folder: Path, binaries: Mapping[str, str]) -> None:
         self.folder = folder

@@ -34,6 +34,7 @@ CONTROLLERS = (
     "statefulset-controller",
     "endpointslice-controller",
     "garbage-collector-controller",
+    "resourcequota-controller",  # no pod that a quota counts starts before it has been counted once
     "namespace-controller",
     "serviceaccount-controller",
     "root-ca-certificate-publisher-controller",
