@@ -55,12 +55,12 @@ Gate.turn = turn
 from webhook.cli import main
 sys.exit(main())
 """
-KINDS: dict[str, Sequence[str]] = {
+KINDS: dict[str, tuple[str, ...]] = {
     "a verdict": ("-m", "webhook"),
     "503, to come again over the same connection": ("-c", ALWAYS_BUSY.format(flooded=True)),
     "503, to go elsewhere over a new one": ("-c", ALWAYS_BUSY.format(flooded=False)),
 }
-WAYS: dict[str, Sequence[str]] = {"as it is": ("-m", "webhook"), "all at once elsewhere": ("-c", ELSEWHERE)}
+WAYS: dict[str, tuple[str, ...]] = {"as it is": ("-m", "webhook"), "all at once elsewhere": ("-c", ELSEWHERE)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,12 +69,13 @@ class Run:
     What one flood came to.
 
     Args:
-        share: what was judged in the flood, of what is judged at most, for each second of processor time.
+        share: what was judged, in the flood and after it, of what is judged at most, for each second of processor time.
         judged_per_second: in the flood.
         shed_milliseconds: half and 99 of 100 answers of 503 took no longer.
         refused: of the reviews of the flood, how many had no verdict in the end.
         handshakes_per_second: in the flood.
         recovery_seconds: from the end of the flood to the last review that was slow or had no verdict.
+        late_seconds: how late the caller was; where it is much, the machine was too slow for it.
     """
 
     share: float
@@ -110,7 +111,7 @@ def measure(program: Sequence[str], pair: Pair, folder: Path, body: bytes) -> Ru
             waves=[(FLOOD * rate, FLOOD_SECONDS), (CALM * rate, CALM_SECONDS)],
         )
         before = service.cpu_seconds()
-        found = _flood(job)
+        found = flood(job)
         spent = service.cpu_seconds() - before
     flooded = [one for one in found.asked if one[0] < FLOOD_SECONDS]
     judged = [one for one in found.asked if one[2] == JUDGED]
@@ -132,13 +133,14 @@ def cost_milliseconds(program: Sequence[str], pair: Pair, folder: Path) -> float
     """Give the processor time of one answer to a common review."""
     with served(["--state", str(write_state(SMALL, folder))], pair, folder / "serve.log", program=program) as service:
         job = partial(Waves, port=service.https_port, ca_file=pair.ca_file, body=review("crowd-0", SMALL))
-        _flood(job(attempts=ANSWERS // 10))
+        flood(job(attempts=ANSWERS // 10))
         before = service.cpu_seconds()
-        _flood(job(attempts=ANSWERS))
+        flood(job(attempts=ANSWERS))
         return (service.cpu_seconds() - before) / ANSWERS * 1000
 
 
-def _flood(job: Waves) -> Flooded:
+def flood(job: Waves) -> Flooded:
+    """Ask what *job* says, from a process of its own."""
     command = [sys.executable, "-m", "benchmarks.flood"]
     done = subprocess.run(command, input=msgspec.json.encode(job), stdout=subprocess.PIPE, check=True, cwd=ROOT)
     return msgspec.json.decode(done.stdout, type=Flooded)

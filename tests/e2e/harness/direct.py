@@ -1,0 +1,33 @@
+"""Ask one replica itself, as the API server would, and print each answer: for when there is no API server."""
+
+import asyncio
+import json
+import ssl
+import sys
+from http import HTTPStatus
+from typing import Any
+
+import aiohttp
+
+from harness.handshakes import PORT, SERVER_NAME
+
+PATH = "/validate-networkpolicy?timeout=5s"
+PROBES_PORT = 8080
+
+
+async def ask(settings: dict[str, Any]) -> dict[str, Any]:
+    """Send the review so many times, and look whether the replica calls itself ready."""
+    context = ssl.create_default_context(cadata=settings["trust"])
+    address, answers = settings["address"], []
+    async with aiohttp.ClientSession() as session:
+        for _ in range(settings["times"]):
+            url = f"https://{address}:{PORT}{PATH}"
+            async with session.post(url, json=settings["review"], ssl=context, server_hostname=SERVER_NAME) as answer:
+                told = await answer.json() if answer.status == HTTPStatus.OK else {}
+                answers.append([answer.status, answer.headers.get("Retry-After"), told.get("response")])
+        async with session.get(f"http://{address}:{PROBES_PORT}/readyz") as answer:
+            return {"answers": answers, "ready": answer.status == HTTPStatus.OK}
+
+
+if __name__ == "__main__":
+    print(json.dumps(asyncio.run(ask(json.loads(sys.argv[1])))))
