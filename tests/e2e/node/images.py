@@ -23,8 +23,8 @@ PAUSE = "localhost/node/pause:e2e"
 # What the suite's pods are said to run: they hold an address, and listen where a case tells them to.
 STAND_INS = tuple(f"localhost/{name}:e2e" for name in ("egw", "manager", "ibm-eem-operator", "client"))
 PROJECT = "localhost/eem-guardrail:e2e"
-# What an upgrade starts from: the commit that 0.2.0 began with. 0.1.0 was no image and did not register itself.
-EARLIER = "f60603798"
+# What an upgrade starts from: the commit that 0.2.0 began with, because 0.1.0 did not register itself.
+EARLIER = "f6060379887783ad327d3f315891527fa4222510"
 EARLIER_SOURCES = ("Dockerfile", ".dockerignore", "webhook", "certs", "requirements/run.txt")
 RELEASE = "trixie"  # the Debian that python:3.13-slim is made of too, and whose own Python is 3.13
 PACKAGES = "python3,python3-pip,python3-venv,ca-certificates"
@@ -152,6 +152,7 @@ def earlier() -> tuple[str, Path]:
 @functools.cache
 def ensure() -> dict[str, Path]:
     """Make what is not there yet and the project's image from the checkout, once; give the archive of each image."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
     with locked(LOCK):
         if not exists(BASE):
             make_base()
