@@ -22,6 +22,7 @@ VALIDATING, MUTATING = CONFIGURATIONS
 MANAGER = "eem-guardrail"
 IDENTITIES = ("one", "two", "three")
 HOME = "eem-home"
+PRODUCTION = MANIFESTS / "overlays" / "production"
 TIMES = 10
 SECONDS = 20
 FORBIDDEN = 403
@@ -71,6 +72,14 @@ def managed(configuration: dict[str, Any], manager: str) -> Any:
         if (one["manager"], one["operation"]) == (manager, "Apply")
     ]
     return fields["f:webhooks"]
+
+
+def desired(found: dict[str, Any]) -> dict[str, Any]:
+    """Give what an object is to be: without how it is, and without when who wrote it last."""
+    metadata = {
+        key: value for key, value in found["metadata"].items() if key not in {"managedFields", "resourceVersion"}
+    }
+    return {**{key: value for key, value in found.items() if key != "status"}, "metadata": metadata}
 
 
 def edit(machine: Machine, kind: str, *operations: dict[str, Any]) -> None:
@@ -515,11 +524,13 @@ def test_uninstalling_is_one_command(programs: Registrars, guard: BareGuard, mac
     machine.must("delete", "networkpolicies", "--all", f"--namespace={HOME}")
 
 
-def test_the_base_alone_is_enough(guard: BareGuard, machine: Machine) -> None:
+def test_the_default_overlay_is_enough(guard: BareGuard, machine: Machine) -> None:
     """One command installs a service that makes its certificates and registers itself, and nothing is drift."""
-    machine.must("apply", "-k", str(MANIFESTS / "base"))
+    machine.must("apply", "-k", str(PRODUCTION))
     guard.until_rolled_out()
-    wanted = sorted({CANARY, HOME, "after"})
+    machine.must("apply", "-f", "-", stdin=listed(*namespace(HOME), *gateway(HOME)))
+    instances = machine.must("get", "eventgateways", "--all-namespaces", "--output=json").json["items"]
+    wanted = sorted({CANARY, *(one["metadata"]["namespace"] for one in instances)})
 
     def registered() -> bool:
         entry = guard.owned().get(POLICIES) or {"namespaceSelector": {"matchExpressions": [{"values": []}]}}
@@ -531,3 +542,47 @@ def test_the_base_alone_is_enough(guard: BareGuard, machine: Machine) -> None:
     assert "TCP/8092" in refused.stderr
     assert set(guard.owned(*CONFIGURATIONS)) == {POLICIES, INSTANCES, DEFAULTS}
     assert "eem_guardrail_configuration_drift{" not in "".join(map(guard.metrics, guard.replicas()))
+
+
+def test_its_pods_are_counted_by_the_quota(machine: Machine) -> None:
+    """The pods have the priority that the quota lets be used."""
+    named = (NAMESPACE, f"--namespace={NAMESPACE}", "--output=json")
+    used = int(machine.must("get", "resourcequota", *named).json["status"]["used"]["pods"])
+    replicas = machine.must("get", "deployment", *named).json["spec"]["replicas"]
+
+    assert used >= replicas
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        pytest.param((), id="client-side"),
+        pytest.param(("--server-side", "--force-conflicts", "--field-manager=gitops"), id="server-side"),
+    ],
+)
+def test_the_default_overlay_shows_no_drift(machine: Machine, flags: tuple[str, ...]) -> None:
+    """Applied twice by a deployment tool, all of it stays as it is, and what the service keeps is not the tool's."""
+    shipped = machine.must("kustomize", str(PRODUCTION)).stdout
+
+    def found() -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = machine.must(
+            "get", "-f", "-", "--output=json", "--show-managed-fields", stdin=shipped
+        ).json["items"]
+        return items
+
+    machine.must("apply", *flags, "-k", str(PRODUCTION))
+    before = found()
+    machine.must("apply", *flags, "-k", str(PRODUCTION))
+    after = found()
+    compared = machine.kubectl("diff", *flags, "-k", str(PRODUCTION))
+    written = [
+        (one["kind"].lower(), entry["manager"], json.dumps(entry["fieldsV1"]))
+        for one in after
+        for entry in one["metadata"]["managedFields"]
+    ]
+    of_tools = [fields for _, manager, fields in written if manager != MANAGER]
+
+    assert [desired(one) for one in after] == [desired(one) for one in before]
+    assert (compared.status, compared.stdout) == (0, "")
+    assert {kind for kind, manager, _ in written if manager == MANAGER} == set(CONFIGURATIONS)
+    assert not [fields for fields in of_tools if "f:caBundle" in fields or POLICIES in fields]
