@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from clusters import CLUSTERS
+from node.packets import PAGE
 
 NOWHERE = "no-such-command"
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,3 +55,11 @@ def test_the_check_command_tells_a_machine_that_cannot_be_a_node_from_a_failure(
 
     assert "the Debian package nowhere" in done.stderr
     assert f"unavailable={done.returncode} " in (ROOT / ".ci/run").read_text()
+
+
+def test_the_page_about_packets_is_of_the_command_at_hand() -> None:
+    """What docs/packets.md says about how its table came about is what the command prints now."""
+    page = (ROOT / "docs/packets.md").read_text()
+
+    assert page.startswith(PAGE)
+    assert "| disagreements | 0 |" in page

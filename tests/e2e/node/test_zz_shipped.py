@@ -76,7 +76,7 @@ def own_place(machine: Node, shipped: RegisteringGuard, names: Iterator[str]) ->
 
 
 def test_it_registers_itself(machine: Node, shipped: RegisteringGuard) -> None:
-    """The base alone is enough: every entry trusts what the Secret holds, and one replica has the Lease."""
+    """What the page says is enough: every entry trusts what the Secret holds, and one replica has the Lease."""
     entries = {entry["name"]: entry["clientConfig"]["caBundle"] for entry in shipped.entries()}
 
     assert entries == dict.fromkeys((POLICIES, INSTANCES, DEFAULTS), shipped.kept.encoded_bundle())
@@ -126,7 +126,7 @@ def told(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def written(machine: Node) -> dict[str, str]:
-    """Give the version of everything that the service writes and that nobody had a reason to write."""
+    """Give the version of each object that the service keeps: it changes with every write, whoever writes."""
     names = [f"{kind}/{NAMESPACE}" for kind in CONFIGURATIONS] + [f"secret/{SECRET}"]
     found = machine.must("get", *names, f"--namespace={NAMESPACE}", "--output=json").json["items"]
     return {one["kind"]: one["metadata"]["resourceVersion"] for one in found}
