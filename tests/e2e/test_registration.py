@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from harness.decisions import complete_lines
 from harness.guard import MANIFESTS, NAMESPACE
-from harness.machine import Machine
+from harness.machine import Answer, Machine
 from harness.objects import allow, deny_all, event_gateway, gateway, listed, namespace, owner
 from harness.registrars import CANARY, CONFIGURATIONS, BareGuard, Registrars
 from harness.starting import running_machine
@@ -23,9 +23,12 @@ MANAGER = "eem-guardrail"
 IDENTITIES = ("one", "two", "three")
 HOME = "eem-home"
 PRODUCTION = MANIFESTS / "overlays" / "production"
+DEVELOPMENT = MANIFESTS / "overlays" / "development"
 TIMES = 10
 SECONDS = 20
+HANDOVER_SECONDS = 60  # the last replica with other settings drains, and gives the Lease back
 FORBIDDEN = 403
+SYSTEM_PRIORITY = 2_000_000_000  # of system-cluster-critical
 
 
 @pytest.fixture(scope="module")
@@ -544,13 +547,19 @@ def test_the_default_overlay_is_enough(guard: BareGuard, machine: Machine) -> No
     assert "eem_guardrail_configuration_drift{" not in "".join(map(guard.metrics, guard.replicas()))
 
 
-def test_its_pods_are_counted_by_the_quota(machine: Machine) -> None:
-    """The pods have the priority that the quota lets be used."""
-    named = (NAMESPACE, f"--namespace={NAMESPACE}", "--output=json")
-    used = int(machine.must("get", "resourcequota", *named).json["status"]["used"]["pods"])
-    replicas = machine.must("get", "deployment", *named).json["spec"]["replicas"]
+def test_its_pods_have_the_priority_that_the_quota_counts(guard: BareGuard, machine: Machine) -> None:
+    """Each pod that comes after the quota is counted, and starts."""
+    there = (f"--namespace={NAMESPACE}", "--output=json")
+    machine.must("delete", "pod", guard.replicas()[0], f"--namespace={NAMESPACE}", "--wait=false")
 
-    assert used >= replicas
+    def counted() -> bool:
+        return int(machine.must("get", "resourcequota", NAMESPACE, *there).json["status"]["used"]["pods"]) > 0
+
+    wait_until(counted, "the quota to count the next pod", seconds=SECONDS)
+    guard.until_rolled_out()
+    pods = machine.must("get", "pods", *guard.replicas(), *there).json["items"]
+
+    assert [one["spec"]["priority"] for one in pods] == [SYSTEM_PRIORITY] * 3
 
 
 @pytest.mark.parametrize(
@@ -586,3 +595,27 @@ def test_the_default_overlay_shows_no_drift(machine: Machine, flags: tuple[str, 
     assert (compared.status, compared.stdout) == (0, "")
     assert {kind for kind, manager, _ in written if manager == MANAGER} == set(CONFIGURATIONS)
     assert not [fields for fields in of_tools if "f:caBundle" in fields or POLICIES in fields]
+
+
+def test_the_development_overlay_is_in_nobodys_way(guard: BareGuard, machine: Machine) -> None:
+    """One replica warns of what it would refuse, the entry that it keeps says Ignore, and a drain may evict it."""
+    machine.must("apply", "-k", str(DEVELOPMENT))
+    guard.until_rolled_out()
+
+    def judged() -> Answer | None:
+        answer = machine.kubectl("create", "--dry-run=server", "-f", "-", stdin=listed(deny_all(HOME)))
+        return answer if answer.status == 0 and guard.owned()[POLICIES]["failurePolicy"] == "Ignore" else None
+
+    def may_go() -> bool:
+        budget = machine.must("get", "poddisruptionbudget", NAMESPACE, f"--namespace={NAMESPACE}", "--output=json")
+        return budget.json["status"]["expectedPods"] == 1 and budget.json["status"]["disruptionsAllowed"] == 1
+
+    warned = wait_until(judged, "the mode and the entry of the overlay", seconds=HANDOVER_SECONDS)
+    wait_until(may_go, "the budget to count one pod, which may go", seconds=HANDOVER_SECONDS)
+    (replica,) = guard.replicas()
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": replica, "namespace": NAMESPACE}}
+    path = f"/api/v1/namespaces/{NAMESPACE}/pods/{replica}/eviction"
+    evicted = machine.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(eviction))
+
+    assert "TCP/8092" in warned.stderr
+    assert evicted.status == 0, evicted.stderr

@@ -35,6 +35,7 @@ CONTROLLERS = (
     "endpointslice-controller",
     "garbage-collector-controller",
     "resourcequota-controller",  # no pod that a quota counts starts before it has been counted once
+    "disruption-controller",  # who may evict which pod
     "namespace-controller",
     "serviceaccount-controller",
     "root-ca-certificate-publisher-controller",
