@@ -475,6 +475,7 @@ def test_a_deleted_configuration_stays_deleted(programs: Registrars, guard: Bare
     """The way out: nothing is made again, whoever leads; applying the manifests brings everything back."""
     programs.start("last")
     programs.until_kept(HOME)
+    until_owned(guard, {DEFAULTS: guard.bundle()}, MUTATING)  # the last that it writes, where others kept it before
     writes = programs.writes()
     machine.must("delete", ",".join(CONFIGURATIONS), NAMESPACE)
     programs.until(lambda one: len(one["drift"]) == 2, "to notice")
