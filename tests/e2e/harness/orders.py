@@ -1,5 +1,6 @@
 """What tests may have done to the machine while it runs: processes stopped, started, signalled; keys renewed."""
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -29,7 +30,7 @@ class Orders:
         """Do one order; give `done` with what there is to tell, or `error`."""
         try:
             return {"done": await getattr(self, f"_{order.pop('what')}")(**order)}
-        except (ApiError, PlaneError, KeyError, OSError) as error:  # a process may end while it is looked at
+        except (ApiError, PlaneError, KeyError, OSError) as error:  # whom a signal is for may have ended
             return {"error": repr(error)}
 
     async def _stop(self, name: str) -> None:
@@ -71,11 +72,16 @@ class Orders:
         """
         Tell what each process takes: seconds of CPU, bytes of resident memory, file descriptors, threads.
 
-        Connections that others have opened to its ports are told apart: how many there are is for those to say.
+        One that ends while it is looked at is left out. Connections that others have opened to its ports are told
+        apart: how many there are is for those to say.
         """
         pids = {name: process.pid for name, process in self._plane.processes.items()}
         pids |= {name: process.pid for name, process in self._kubelet.processes.items() if process.running}
-        return {name: usage_of(pid) for name, pid in pids.items()}
+        usages: dict[str, dict[str, float]] = {}
+        for name, pid in pids.items():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                usages[name] = usage_of(pid)
+        return usages
 
 
 def usage_of(pid: int) -> dict[str, float]:
