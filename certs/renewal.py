@@ -44,13 +44,14 @@ class Lifetimes:
             raise CertificateError(f"lifetimes must be a second or more, and waits positive: {self}")
 
 
-def renewal_time(
+def renewal_time(  # noqa: PLR0913 - the certificate, what one gets today, and at what of its life
     not_before: datetime,
     not_after: datetime,
     *,
     backdate: timedelta = timedelta(0),
     lifetime: timedelta | None = None,
     jitter: float = 0.0,
+    share: Fraction = RENEW_AT,
 ) -> datetime:
     """
     Say when a certificate should be replaced.
@@ -61,6 +62,7 @@ def renewal_time(
         backdate: how long before it was made its validity begins; one valid for no longer was made without.
         lifetime: what such a certificate gets today; one that got more is replaced a third of this before its end.
         jitter: 0 to 1, drawn by the caller; 1 renews a twentieth of the lifetime earlier than 0.
+        share: of the lifetime, after which it should be replaced.
     """
     if not 0.0 <= jitter <= 1.0:
         raise ValueError(f"jitter {jitter} is not between 0 and 1")
@@ -68,7 +70,7 @@ def renewal_time(
     life = validity - backdate if validity > backdate else validity
     if lifetime is not None:
         life = min(life, lifetime)
-    return not_after - life * (float(1 - RENEW_AT) + float(JITTER_SHARE) * jitter)
+    return not_after - life * (float(1 - share) + float(JITTER_SHARE) * jitter)
 
 
 def needs_renewal(

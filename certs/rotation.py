@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
+from fractions import Fraction
 
 from cryptography import x509
 
@@ -32,7 +33,7 @@ from certs.authority import (
 )
 from certs.bundle import newest_first
 from certs.material import MAX_AUTHORITIES, Material, authority_of
-from certs.renewal import OVERDUE_AT, Lifetimes, renewal_time
+from certs.renewal import OVERDUE_AT, RENEW_AT, Lifetimes, renewal_time
 
 
 class Action(Enum):
@@ -143,9 +144,9 @@ def perform(step: Step, material: Material, facts: Facts, lifetimes: Lifetimes, 
     raise CertificateError(f"nothing can be done to {step.action.value}")
 
 
-def created(certificate: x509.Certificate, lifetimes: Lifetimes) -> datetime:
-    """Say when a certificate was made."""
-    return certificate.not_valid_before_utc + lifetimes.backdate
+def created(authority: x509.Certificate, lifetimes: Lifetimes) -> datetime:
+    """Say when an authority was made."""
+    return authority.not_valid_before_utc + lifetimes.backdate
 
 
 def authority_due(authority: x509.Certificate, lifetimes: Lifetimes, *, jitter: float = 0.0) -> datetime:
@@ -160,17 +161,23 @@ def leaf_due(leaf: x509.Certificate, lifetimes: Lifetimes, *, jitter: float = 0.
 
 def leaf_overdue(leaf: x509.Certificate, lifetimes: Lifetimes) -> datetime:
     """Say when a serving certificate should have been replaced long ago."""
-    life = min(leaf.not_valid_after_utc - created(leaf, lifetimes), lifetimes.leaf)
-    return leaf.not_valid_after_utc - life * float(1 - OVERDUE_AT)
+    return _due(leaf, lifetimes.leaf, lifetimes, share=OVERDUE_AT)
 
 
-def _due(certificate: x509.Certificate, lifetime: timedelta, lifetimes: Lifetimes, jitter: float) -> datetime:
+def _due(
+    certificate: x509.Certificate,
+    lifetime: timedelta,
+    lifetimes: Lifetimes,
+    jitter: float = 0.0,
+    share: Fraction = RENEW_AT,
+) -> datetime:
     return renewal_time(
         certificate.not_valid_before_utc,
         certificate.not_valid_after_utc,
         backdate=lifetimes.backdate,
         lifetime=lifetime,
         jitter=jitter,
+        share=share,
     )
 
 

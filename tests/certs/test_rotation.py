@@ -9,7 +9,19 @@ from certificate_builders import NAMES, NOW, authority, pair
 from certs import CertificateError, KeyPair, Lifetimes, read_material
 from certs.authority import fingerprint
 from certs.material import MAX_AUTHORITIES, Material, new_material
-from certs.rotation import Action, Facts, Signed, Step, authority_due, created, leaf_due, next_step, perform, phase
+from certs.rotation import (
+    Action,
+    Facts,
+    Signed,
+    Step,
+    authority_due,
+    created,
+    leaf_due,
+    leaf_overdue,
+    next_step,
+    perform,
+    phase,
+)
 
 LIFETIMES = Lifetimes()
 DAY = timedelta(days=1)
@@ -346,3 +358,14 @@ def test_lifetimes_are_positive(wrong: dict[str, timedelta]) -> None:
     """What would never be valid, or not wait, is refused at the start."""
     with pytest.raises(CertificateError, match="lifetimes"):
         Lifetimes(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "backdate", [timedelta(0), timedelta(hours=1)], ids=["made without a backdate", "made with one"]
+)
+def test_a_leaf_is_overdue_between_its_renewal_and_its_end(backdate: timedelta) -> None:
+    """At five sixths of its life, however it was made: one valid for less than the backdate was made without."""
+    made = Lifetimes(leaf=timedelta(seconds=60), backdate=backdate)
+    leaf = material(lifetimes=made).leaf.certificate
+
+    assert leaf_overdue(leaf, Lifetimes(leaf=made.leaf)) == leaf.not_valid_after_utc - timedelta(seconds=10)
