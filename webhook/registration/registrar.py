@@ -148,33 +148,32 @@ class Registrar:
         found = [*unseen, *waits, *doing, *beat, *map(str, self.drift)]
         return "; ".join(found) or None
 
-    def published(self) -> Sequence[bytes] | None:
-        """Give what `published` says of both configurations."""
-        return published(self._observed())
-
     async def run(self) -> None:
         """Keep the registration until cancelled; nothing that the API server does ends it."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._again_and_again(self.look, self._news))
-            group.create_task(self._again_and_again(self.beat, asyncio.Event()))
+            group.create_task(self._again_and_again(self.look, self._until_news))
+            group.create_task(self._again_and_again(self.beat, self._until_next_look))
 
-    async def _again_and_again(self, step: Callable[[], Awaitable[None]], news: asyncio.Event) -> None:
+    async def _again_and_again(self, step: Callable[[], Awaitable[None]], pause: Callable[[], Awaitable[None]]) -> None:
         while True:
-            news.clear()  # what comes while the step looks may have come too late for it
             try:
                 await step()
             except Exception:  # noqa: BLE001 - a bug must not end the service, whose verdicts are as good as before
                 _log.exception("the registration: unexpected")
-            await self._until(news)
+            await pause()
 
-    async def _until(self, news: asyncio.Event) -> None:
+    async def _until_next_look(self) -> None:
+        await self._clock.sleep(LOOK_SECONDS)
+
+    async def _until_news(self) -> None:
         """Wait until there is news, but no longer than until it is time to look again."""
-        waits = [asyncio.ensure_future(self._clock.sleep(LOOK_SECONDS)), asyncio.ensure_future(news.wait())]
+        waits = [asyncio.ensure_future(self._until_next_look()), asyncio.ensure_future(self._news.wait())]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for one in waits:
                 one.cancel()
+        self._news.clear()  # not before a look: what comes while it looks may have come too late for it
 
     async def beat(self) -> None:
         """Send a heartbeat, where this replica leads, there is an entry to prove, and it is time to."""
