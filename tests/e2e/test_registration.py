@@ -9,6 +9,7 @@ from harness.decisions import complete_lines
 from harness.guard import MANIFESTS, NAMESPACE
 from harness.machine import Answer, Machine
 from harness.objects import allow, deny_all, event_gateway, gateway, listed, namespace, owner
+from harness.registering import PRUNING
 from harness.registrars import CANARY, CONFIGURATIONS, BareGuard, Registrars
 from harness.starting import running_machine
 from harness.waiting import wait_until
@@ -162,15 +163,7 @@ def test_the_heartbeat_is_refused_to_everybody(registrars: Registrars, machine: 
     [
         pytest.param((), id="client-side"),
         pytest.param(("--server-side", "--force-conflicts", "--field-manager=gitops"), id="server-side, by another"),
-        pytest.param(
-            (
-                "--prune",
-                "--selector=app.kubernetes.io/name=eem-guardrail",
-                "--prune-allowlist=admissionregistration.k8s.io/v1/ValidatingWebhookConfiguration",
-                "--prune-allowlist=admissionregistration.k8s.io/v1/MutatingWebhookConfiguration",
-            ),
-            id="with pruning",
-        ),
+        pytest.param(PRUNING, id="with pruning"),
     ],
 )
 def test_applying_again_resets_nothing(registrars: Registrars, guard: BareGuard, flags: tuple[str, ...]) -> None:

@@ -12,7 +12,7 @@ from harness.loading import Load, LoadReport
 from harness.machine import Machine
 from harness.mix import CHURNING
 from harness.place import Place
-from harness.registering import RegisteringGuard
+from harness.registering import PRUNING, RegisteringGuard
 from harness.waiting import hold, wait_until
 from harness.witness import asked_by_the_service, uncalled
 
@@ -25,12 +25,6 @@ WIPED_EACH_SECONDS = 5
 PASSES_AGAIN_SECONDS = 2  # from when kubectl is started that wipes
 STAYS_SECONDS = 10
 MANY = 10
-PRUNING = (
-    "--prune",
-    "--selector=app.kubernetes.io/name=eem-guardrail",
-    "--prune-allowlist=admissionregistration.k8s.io/v1/ValidatingWebhookConfiguration",
-    "--prune-allowlist=admissionregistration.k8s.io/v1/MutatingWebhookConfiguration",
-)
 UNGUARDED_SECONDS = 30
 DRIFTED = "ConfigurationDrift"
 TOLD_SECONDS = 60  # the Lease of a replica that was killed, and air

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-import yaml
 from harness.guard import NAMESPACE, Guard
+from harness.kustomizing import built
 from harness.machine import Machine
 from harness.objects import Json
 from harness.registering import RegisteringGuard
@@ -49,7 +49,7 @@ def test_everything_granted_was_used(machine: Machine, guard: RegisteringGuard) 
     """Each verb that the manifests grant on each resource was used: there is no right too many."""
     if not any(one.resource == "events" for one in asked_by_the_service(machine)):
         tell(guard)
-    manifests = list(yaml.safe_load_all(machine.must("kustomize", str(guard.overlay)).stdout))
+    manifests = built(machine, guard.overlay)
     used = {(one.verb, one.group, one.resource) for one in asked_by_the_service(machine) if one.agent != AGENT}
 
     assert set(granted(manifests)) - used == set()

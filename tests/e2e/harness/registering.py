@@ -16,6 +16,13 @@ from harness.objects import Json
 from harness.waiting import wait_until
 
 CONFIGURATIONS = ("validatingwebhookconfiguration", "mutatingwebhookconfiguration")
+# How GitOps takes away what is no longer among the manifests, of the two configurations.
+PRUNING = (
+    "--prune",
+    "--selector=app.kubernetes.io/name=eem-guardrail",
+    "--prune-allowlist=admissionregistration.k8s.io/v1/ValidatingWebhookConfiguration",
+    "--prune-allowlist=admissionregistration.k8s.io/v1/MutatingWebhookConfiguration",
+)
 LEASE_SECONDS = 40  # a replica that was killed holds the Lease for 15 s; then another looks each 2 s
 
 # A third of a leaf's life is left when it is renewed: that must be more than the 17 s which pass until another replica

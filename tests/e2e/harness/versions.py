@@ -4,6 +4,7 @@ import io
 import shutil
 import subprocess
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.machine import CHECKOUT
@@ -39,11 +40,16 @@ def previous(folder: Path) -> str:
     if not has_history():
         _copy(folder)
         return "this version once more, for the clone has no history"
-    command = ["git", "-C", str(CHECKOUT), "archive", PREVIOUS, *PARTS]
+    unpack(folder, PARTS)
+    return PREVIOUS[:7]
+
+
+def unpack(folder: Path, parts: Sequence[str]) -> None:
+    """Write parts of the previous version into *folder*, out of the history."""
+    command = ["git", "-C", str(CHECKOUT), "archive", PREVIOUS, *parts]
     packed = subprocess.run(command, capture_output=True, check=True).stdout
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
         archive.extractall(folder, filter="data")
-    return PREVIOUS[:7]
 
 
 def later(folder: Path) -> str:

@@ -4,13 +4,13 @@ import functools
 import json
 import shutil
 import subprocess
-import tarfile
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from controlplane.build import locked
+from harness.versions import PREVIOUS, has_history, unpack
 
 from node.availability import CERTIFICATES, mirror
 from node.binaries import folder_of, pause
@@ -23,8 +23,7 @@ PAUSE = "localhost/node/pause:e2e"
 # What the suite's pods are said to run: they hold an address, and listen where a case tells them to.
 STAND_INS = tuple(f"localhost/{name}:e2e" for name in ("egw", "manager", "ibm-eem-operator", "client"))
 PROJECT = "localhost/eem-guardrail:e2e"
-# What an upgrade starts from: the commit that 0.2.0 began with, because 0.1.0 did not register itself.
-EARLIER = "f6060379887783ad327d3f315891527fa4222510"
+# Of the version that an upgrade starts from, what its image is made of.
 EARLIER_SOURCES = ("Dockerfile", ".dockerignore", "webhook", "certs", "requirements/run.txt")
 RELEASE = "trixie"  # the Debian that python:3.13-slim is made of too, and whose own Python is 3.13
 PACKAGES = "python3,python3-pip,python3-venv,ca-certificates"
@@ -125,26 +124,17 @@ def archive(image: str) -> Path:
     return path
 
 
-def has_earlier() -> bool:
-    """Say whether the checkout has the commit that an upgrade starts from: a shallow clone has not."""
-    asked = ("git", "-C", str(CHECKOUT), "cat-file", "-e", f"{EARLIER}^{{commit}}")
-    return subprocess.run(asked, capture_output=True, timeout=STEP_SECONDS, check=False).returncode == 0
-
-
 def earlier() -> tuple[str, Path]:
     """Give the image that an upgrade starts from, and its archive: of an earlier commit, or else of another label."""
-    if not has_earlier():
+    if not has_history():
         name = "localhost/eem-guardrail:relabelled"
         with locked(LOCK):
             build_project(name, arguments=("--build-arg", "VERSION=0.0.0"))
             return name, archive(name)
-    name = f"localhost/eem-guardrail:{EARLIER}"
+    name = f"localhost/eem-guardrail:{PREVIOUS}"
     with locked(LOCK), tempfile.TemporaryDirectory() as folder:
         if not exists(name):
-            packed = Path(folder, "sources.tar")
-            run("git", "-C", str(CHECKOUT), "archive", f"--output={packed}", EARLIER, *EARLIER_SOURCES)
-            with tarfile.open(packed) as sources:
-                sources.extractall(folder, filter="data")
+            unpack(Path(folder), EARLIER_SOURCES)
             build_project(name, context=Path(folder))
         return name, archive(name)
 

@@ -9,15 +9,17 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 import pytest
+from harness import kustomizing
 from harness.certificates import SECRET
 from harness.decisions import DEFAULTS, INSTANCES, POLICIES
-from harness.guard import MANIFESTS, NAMESPACE, Guard, gauge, is_ready
+from harness.guard import NAMESPACE, Guard, gauge, is_ready
 from harness.loading import Load
 from harness.machine import CHECKOUT
 from harness.mix import prepared
 from harness.objects import Json
 from harness.place import Place
 from harness.registering import CONFIGURATIONS, RegisteringGuard
+from harness.versions import PREVIOUS, has_history
 from harness.waiting import wait_until
 
 from node import images
@@ -44,14 +46,12 @@ class DocumentedGuard(RegisteringGuard):
 
     def install(self) -> None:
         """Write the kustomization that the page has, run its commands, and wait until the service is registered."""
-        self._overlay.mkdir()
-        (self._overlay / "manifests").symlink_to(MANIFESTS)
         (kustomization,) = documented("yaml")
         name, tag = self._machine.image.rsplit(":", 1)
         here = f"newName: {name}, newTag: {tag}"
         kustomization, count = re.subn(r"newName: registry\.example\.com/\S+, newTag: [\d.]+", here, kustomization)
         assert count == 1
-        (self._overlay / "kustomization.yaml").write_text(kustomization)
+        kustomizing.written(self._overlay, kustomization)
         for line in "".join(documented("sh")).splitlines():
             command, *words = shlex.split(line)
             if command == "kubectl":  # what builds and pushes the image has been done
@@ -120,9 +120,9 @@ def earlier(machine: Node) -> str:
 @pytest.fixture(autouse=True)
 def told(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> None:
     """Say where an upgrade is none, for want of the earlier commit."""
-    if "earlier" in request.fixturenames and not images.has_earlier():
+    if "earlier" in request.fixturenames and not has_history():
         with capsys.disabled():
-            print(f"\nno commit {images.EARLIER} in this clone: today's sources under another label stand for it")
+            print(f"\nno commit {PREVIOUS} in this clone: today's sources under another label stand for it")
 
 
 def written(machine: Node) -> dict[str, str]:
