@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from harness import rollouts
 from harness.certificates import Phase
 from harness.guard import NAMESPACE
 from harness.loading import Load
@@ -18,7 +19,6 @@ from harness.witness import asked_by_the_service
 Say = Callable[[str, object], None]
 
 VARIABLE = "PYTHONPATH"  # what a process that stands for a pod runs is what it imports
-DEPLOYMENT = (f"deployment/{NAMESPACE}", f"--namespace={NAMESPACE}")
 BEGUN_SECONDS = 60
 ROTATED_SECONDS = 150
 TOGETHER_SECONDS = 8
@@ -62,15 +62,18 @@ class Versions:
         return folder_of(self._machine.must("get", "pod", leader, f"--namespace={NAMESPACE}", "--output=json").json)
 
     def begin(self, *, other: bool) -> None:
-        """Have the replicas replaced, and stop half-way: some are of one version, some of the other."""
-        self._machine.must("set", "env", *DEPLOYMENT, f"{VARIABLE}={self.other}" if other else f"{VARIABLE}-")
+        """Have the replicas replaced, and stop on the way: some are of one version, some of the other."""
+        rollouts.begin(self._machine, "set", "env", f"{VARIABLE}={self.other}" if other else f"{VARIABLE}-")
+        self.until_both_serve()
+
+    def until_both_serve(self) -> None:
+        """Wait until a replica of each version is ready."""
         both = {"", self.other}
         wait_until(lambda: self.of_ready() == both, "a replica of each version", seconds=BEGUN_SECONDS)
-        self._machine.must("rollout", "pause", *DEPLOYMENT)
 
     def finish(self) -> None:
         """Have the rest replaced, too."""
-        self._machine.must("rollout", "resume", *DEPLOYMENT)
+        rollouts.go_on(self._machine)
         self._guard.until_rolled_out()
 
 
@@ -99,7 +102,7 @@ def test_versions_take_turns(
     machine: Machine, guard: RegisteringGuard, versions: Versions, load: Callable[..., Load], figure: Say
 ) -> None:
     """
-    To the other version and back, each time with a pause half-way, under load; an authority is replaced meanwhile.
+    To the other version and back, each time with a stop on the way, under load; an authority is replaced meanwhile.
 
     Nothing is dropped, each version leads in its turn, neither undoes again and again what the other has written, and
     in the end the entries are what they were.
@@ -117,7 +120,7 @@ def test_versions_take_turns(
             guard.until_registered()
             so_far = writes(machine)
             pressing.go_on(TOGETHER_SECONDS)
-            assert versions.of_ready() == {"", versions.other}
+            versions.until_both_serve()  # still
             together.append(writes(machine) - so_far)
             versions.finish()
             led.append(versions.of_leader())

@@ -45,11 +45,14 @@ def own_address() -> str:
 
 
 def namespaces() -> Iterator[tuple[str, int]]:
-    """Yield each address with an open network namespace that has it."""
+    """Yield each address with an open network namespace that has it; a pod that comes or goes just now has none."""
     for path in sorted(NAMESPACES.iterdir()):
-        namespace = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        enter(namespace)
-        addresses = OUTSIDE_ADDRESSES if path.name == OUTSIDE else (own_address(),)
+        try:
+            namespace = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            enter(namespace)
+            addresses = OUTSIDE_ADDRESSES if path.name == OUTSIDE else (own_address(),)
+        except OSError:  # the file is there before the namespace and after it, and that without its device
+            continue
         yield from ((address, namespace) for address in addresses)
 
 

@@ -6,9 +6,11 @@ import textwrap
 import pytest
 from harness.guard import NAMESPACE, Guard
 from harness.machine import Machine
+from harness.waiting import wait_until
 
 from node.cluster import Node
 
+ARRIVED_SECONDS = 60  # a replica that goes drains for some seconds, and is asked meanwhile
 # What a process of the container says about itself, and every folder that it can make a file in.
 LOOK = textwrap.dedent(
     """
@@ -53,15 +55,21 @@ def test_the_api_server_calls_through_the_service(machine: Node, guard: Guard) -
     service = machine.must("get", "service", NAMESPACE, f"--namespace={NAMESPACE}", "--output=json").json
     pods = machine.must("get", "pods", f"--namespace={NAMESPACE}", "--output=json").json["items"]
     running = {one["status"]["podIP"] for one in pods if one["metadata"]["name"] in guard.replicas()}
-    guard.until_asked()
 
-    answer = machine.inside("conntrack", "-L", "-p", "tcp", "--orig-dst", service["spec"]["clusterIP"])
-    answered = {
+    def look() -> set[str]:
+        guard.until_asked()  # by way of one that goes, perhaps: with its answer that one takes leave
+        return running & answering(machine, service["spec"]["clusterIP"])
+
+    wait_until(look, f"a connection by way of the Service to one of {running}", seconds=ARRIVED_SECONDS)
+
+
+def answering(machine: Node, service: str) -> set[str]:
+    """Give the addresses of pods which have answered on the Service's port; who has been is remembered for minutes."""
+    answer = machine.inside("conntrack", "-L", "-p", "tcp", "--orig-dst", service)
+    return {
         word.removeprefix("src=")
         for line in answer.stdout.splitlines()
         if "dport=443" in line and "sport=8443" in line
         for word in line.split()
         if word.startswith("src=10.244.")
     }
-
-    assert answered & running  # those of replicas that have been are remembered for minutes

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 import pytest
-from harness import kustomizing
+from harness import kustomizing, rollouts
 from harness.certificates import SECRET
 from harness.decisions import DEFAULTS, INSTANCES, POLICIES
 from harness.guard import NAMESPACE, Guard, gauge, is_ready
@@ -30,7 +30,6 @@ RATE = 10  # questions a second: beside a node, two cores that others use too ca
 GONE_SECONDS = 100
 SIDE_BY_SIDE_SECONDS = 12  # some rounds of the Lease, which is renewed each 2 s
 SEEN_SECONDS = 30
-DEPLOYMENT = (f"deployment/{NAMESPACE}", f"--namespace={NAMESPACE}")
 SERVING_UNTIL = 'eem_guardrail_certificate_not_after_timestamp_seconds{certificate="serving"}'
 
 
@@ -147,16 +146,15 @@ def ready_images(machine: Node) -> set[str]:
     }
 
 
-def stop_halfway(machine: Node, image: str) -> None:
+def begin(machine: Node, image: str) -> None:
     """Begin to give every replica *image*, and stop when both that and the other one serve."""
-    machine.must("set", "image", *DEPLOYMENT, f"{NAMESPACE}={image}")
+    rollouts.begin(machine, "set", "image", f"{NAMESPACE}={image}")
     wait_until(lambda: image in ready_images(machine), f"a replica of {image}", seconds=GONE_SECONDS)
-    machine.must("rollout", "pause", *DEPLOYMENT)
 
 
 def go_on(machine: Node, shipped: RegisteringGuard, image: str) -> None:
     """Give the rest of the replicas the same image, and wait until one of them leads."""
-    machine.must("rollout", "resume", *DEPLOYMENT)
+    rollouts.go_on(machine)
     shipped.until_rolled_out()
     shipped.until_led()
 
@@ -188,14 +186,14 @@ def test_an_upgrade_and_the_way_back_drop_nothing(
     entries, first = shipped.entries(), written(machine)
     meanwhile = Place(next(names), machine, shipped)
     with Load(machine, own_place.name, rate=RATE) as load:
-        stop_halfway(machine, earlier)
+        begin(machine, earlier)
         load.go_on(SIDE_BY_SIDE_SECONDS)
         side_by_side, second = ready_images(machine), written(machine)
         renew_serving(shipped)
         go_on(machine, shipped, earlier)
         meanwhile.set_up_gateway()
         third = written(machine)
-        stop_halfway(machine, machine.image)
+        begin(machine, machine.image)
         load.go_on(SIDE_BY_SIDE_SECONDS)
         go_on(machine, shipped, machine.image)
     refused = meanwhile.denied(meanwhile.delete("allow-kafka"), "DELETE", "allow-kafka")

@@ -1,0 +1,35 @@
+"""A rollout that stands still where both versions serve, for as long as a test wants."""
+
+import json
+
+from harness.guard import NAMESPACE
+from harness.machine import Machine
+
+DEPLOYMENT = (f"deployment/{NAMESPACE}", f"--namespace={NAMESPACE}")
+# Below progressDeadlineSeconds, which the API server wants. No case lasts so long.
+HELD_SECONDS = 500
+
+
+def begin(machine: Machine, *change: str) -> None:
+    """
+    Make a change of the pods' template of which the first pod alone is made, until `go_on`.
+
+    The new pod serves as soon as it is ready, but none of the old ones goes before it has been ready for minutes.
+    `kubectl rollout pause` would come too late on a busy machine: by then the controller may have replaced them all.
+
+    Args:
+        change: the command of kubectl, and what it takes beside the Deployment's name.
+    """
+    _hold(machine, HELD_SECONDS)
+    verb, what, *arguments = change
+    machine.must(verb, what, *DEPLOYMENT, *arguments)
+
+
+def go_on(machine: Machine) -> None:
+    """Let the rest be replaced."""
+    _hold(machine, 0)
+
+
+def _hold(machine: Machine, seconds: int) -> None:
+    patch = json.dumps({"spec": {"minReadySeconds": seconds}})
+    machine.must("patch", *DEPLOYMENT, f"--patch={patch}")
