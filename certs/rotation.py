@@ -6,7 +6,8 @@ in the Secret alone how far it went:
 
 1. Begin: a successor is made and put into the bundle. It signs nothing.
 2. Promote: when every caller has been seen to trust the successor for the propagation wait, it signs the serving
-   certificate that all replicas take; the last one that the old authority signed is kept on record.
+   certificate that all replicas take; the last one that the old authority signed is kept on record. Where the present
+   one has ended, no caller can lose its trust: then it signs as soon as it has been published.
 3. Retire: when that certificate has expired, and all replicas have had time to take the new one, the old authority
    leaves the bundle.
 
@@ -96,6 +97,10 @@ class Facts:
         """Say whether every caller is sure to trust this authority by now."""
         return self.trusted_seconds.get(fingerprint(authority), -1.0) >= lifetimes.propagation_seconds
 
+    def publishes(self, authority: x509.Certificate) -> bool:
+        """Say whether this authority is in every published bundle, however lately."""
+        return fingerprint(authority) in self.trusted_seconds
+
 
 def next_step(material: Material, facts: Facts, lifetimes: Lifetimes, names: Sequence[str]) -> Step:
     """
@@ -106,7 +111,7 @@ def next_step(material: Material, facts: Facts, lifetimes: Lifetimes, names: Seq
     """
     if (serving := to_readmit(material, facts)) is not None:
         return Step(action=Action.READMIT, reason=f"{_name(serving.authority)} signed what is still being served")
-    if material.successor is not None and _may_sign(material.successor, facts, lifetimes):
+    if material.successor is not None and _may_succeed(material.successor, material, facts, lifetimes):
         return Step(action=Action.PROMOTE, reason=f"{_name(material.successor.certificate)} is trusted everywhere")
     if reason := _renewal(material, facts, lifetimes, names):
         return Step(action=Action.RENEW, reason=reason)
@@ -193,8 +198,15 @@ def to_readmit(material: Material, facts: Facts) -> Signed | None:
     return serving
 
 
-def _may_sign(authority: KeyPair, facts: Facts, lifetimes: Lifetimes) -> bool:
-    return _is_valid(authority.certificate, facts.now) and facts.trusts(authority.certificate, lifetimes)
+def _may_succeed(successor: KeyPair, material: Material, facts: Facts, lifetimes: Lifetimes) -> bool:
+    authority = successor.certificate
+    return _is_valid(authority, facts.now) and _loses_nobody(authority, material, facts, lifetimes)
+
+
+def _loses_nobody(authority: x509.Certificate, material: Material, facts: Facts, lifetimes: Lifetimes) -> bool:
+    """Say whether everybody who trusts the present serving certificate, nobody if it has ended, trusts *authority*."""
+    has_ended = material.leaf.certificate.not_valid_after_utc <= facts.steady_now
+    return facts.trusts(authority, lifetimes) or (has_ended and facts.publishes(authority))
 
 
 def _renewal(material: Material, facts: Facts, lifetimes: Lifetimes, names: Sequence[str]) -> str | None:
@@ -203,7 +215,7 @@ def _renewal(material: Material, facts: Facts, lifetimes: Lifetimes, names: Sequ
         return None
     if not is_signed_by(leaf, signer.certificate):
         # Never by way of a renewal what only a promotion may do: sign before everybody trusts.
-        trusted = facts.trusts(signer.certificate, lifetimes)
+        trusted = _loses_nobody(signer.certificate, material, facts, lifetimes)
         return f"the serving certificate is not from {_name(signer.certificate)}" if trusted else None
     if not covers(leaf, names):
         return f"the serving certificate is not for {', '.join(names)}"

@@ -185,6 +185,31 @@ def test_a_rotation_goes_through_its_steps() -> None:
     assert step(fourth, facts(end)) is Action.WAIT
 
 
+@pytest.mark.parametrize("seconds", [0.0, 59.9])
+def test_nothing_is_waited_for_when_nothing_is_valid(seconds: float) -> None:
+    """After a long night nobody trusts what is served: a successor signs when it is published, and not before."""
+    end = NOW + 365 * DAY
+    first = done(Action.BEGIN, material(), facts(end))
+    published = trusting(first.successor, seconds=seconds)
+
+    assert step(first, facts(end)) is Action.WAIT
+    assert step(first, facts(end, trusted=published, steady_now=NOW)) is Action.WAIT  # the clock jumped, perhaps
+    second = done(Action.PROMOTE, first, facts(end, trusted=published))
+    assert second.leaf_authority == first.successor.certificate  # type: ignore[union-attr]
+
+
+def test_a_leaf_of_nobody_that_has_ended_is_replaced_at_once() -> None:
+    """The signer that is published takes over from an authority whose leaf has ended."""
+    made, other = material(), authority()
+    mixed = replace(made, bundle=(*made.bundle, other.certificate), leaf=pair(other))
+    end = mixed.leaf.certificate.not_valid_after_utc
+    published = trusting(made.signer, seconds=0.0)
+
+    assert step(mixed, facts(end - SECOND, trusted=published)) is Action.WAIT
+    assert step(mixed, facts(end)) is Action.WAIT
+    assert step(mixed, facts(end, trusted=published)) is Action.RENEW
+
+
 def test_leaves_are_renewed_while_a_rotation_waits() -> None:
     """Somebody's configuration that never takes the successor stops no renewal, by the old authority."""
     first = begun()
