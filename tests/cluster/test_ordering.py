@@ -1,6 +1,7 @@
 """News of one kind counts once, and in the order of the cluster's own numbers."""
 
 from typing import Any
+from zlib import crc32
 
 import pytest
 from hypothesis import settings
@@ -111,6 +112,35 @@ def test_a_list_names_what_changed_and_what_is_gone() -> None:
     assert relist.gone() == (("ns", "gone"),)
 
 
+def test_the_checksum_knows_names_namespaces_and_versions() -> None:
+    """Whoever knows the same has the same, in whatever order it came; whoever does not has another."""
+
+    def summed(*mappings: dict[str, Any]) -> int:
+        ordering = Ordering()
+        for one in mappings:
+            ordering.admit("ADDED", one)
+        return ordering.checksum
+
+    here, there = mapping("x", 4), mapping("y", 5)
+    others = [mapping("x", 6), mapping("z", 4), mapping("x", 4, namespace="other")]
+
+    assert summed() == 0
+    assert summed(here, there) == summed(mapping("y", 3), here, there)
+    assert len({summed(one, there) for one in (here, *others)}) == 4
+
+
+def test_an_object_that_a_list_has_twice_counts_once() -> None:
+    """A list in pages may show what changed in between again."""
+    ordering, expected = Ordering(), Ordering()
+    relist = ordering.relist()
+    for number in (1, 2):
+        relist.take(mapping("x", number))
+    ordering.replace(relist, 2)
+    expected.admit("ADDED", mapping("x", 2))
+
+    assert ordering.checksum == expected.checksum
+
+
 class Cluster(RuleBasedStateMachine):
     """A cluster whose news comes late, twice and in any order between two bookmarks."""
 
@@ -190,6 +220,8 @@ class Cluster(RuleBasedStateMachine):
         if not self.pending:
             assert self.cached == {name: number for name, (_, number) in self.truth.items()}
             assert len(self.ordering) == len(self.truth)
+            told = [f"ns/{name} {number}" for name, (_, number) in self.truth.items()]
+            assert self.ordering.checksum == sum(crc32(one.encode()) for one in told) % 2**32
 
 
 Cluster.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None, derandomize=True)

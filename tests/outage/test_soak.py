@@ -101,7 +101,7 @@ def test_soak(  # noqa: PLR0913, PLR0917 - fixtures
         reports.append(pressing.report)
         authorities.append(guard.kept.authorities())
         figure(f"soak, part {phase + 1} of {PHASES}", [pressing.report.summary(), samples[-1][1]])
-    guard.until_seen()
+    guard.until_seen()  # the same objects in the same states, whatever came and went
 
     bounds = GROWTH if lasts else SHORT_GROWTH
     grown = {replica: {what: growth(samples, replica, what) for what in bounds} for replica in guard.replicas()}

@@ -5,7 +5,7 @@ After a list from another API server, or a replayed stream, old news may come af
 has a number, the resourceVersion: news that is not newer than what is known of the same object is no news. What was
 deleted is remembered for as long as old news of it may still come, which is until a list, a bookmark or a new stream.
 
-resourceVersions are compared to refuse, and for nothing else.
+resourceVersions are compared to refuse, and for nothing else; that two replicas know the same shows a sum of them.
 
 Source: Kubernetes API concepts, "Resource versions"; k8s.io/apimachinery types of watch.Event.
 """
@@ -13,6 +13,7 @@ Source: Kubernetes API concepts, "Resource versions"; k8s.io/apimachinery types 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
+from zlib import crc32
 
 EventType = Literal["ADDED", "MODIFIED", "DELETED"]
 Name = tuple[str, str]
@@ -47,16 +48,50 @@ def version_of(mapping: Mapping[str, Any]) -> Version:
     return Version(uid=metadata.get("uid", ""), number=version_number(metadata.get("resourceVersion")))
 
 
+class Versions(dict[Name, Version]):
+    """The version of each object that there is, and what they sum up to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sum = 0
+
+    @property
+    def checksum(self) -> int:
+        """The sum of the CRC-32 of `<namespace>/<name> <resourceVersion>` of all objects, modulo 2^32."""
+        return self._sum & 0xFFFF_FFFF
+
+    def put(self, name: Name, version: Version) -> None:
+        """Take note of an object, in the place of an earlier state of it."""
+        before = self.get(name)
+        if before is not None:
+            self._sum -= _digest(name, before)
+        self._sum += _digest(name, version)
+        self[name] = version
+
+    def drop(self, name: Name) -> None:
+        """Take note that an object is gone."""
+        self._sum -= _digest(name, self.pop(name))
+
+
+def _digest(name: Name, version: Version) -> int:
+    return crc32(f"{name[0]}/{name[1]} {version.number}".encode())
+
+
 class Ordering:
     """What is known of one kind: the version of each object that there is, and of each that was."""
 
     def __init__(self) -> None:
-        self._known: dict[Name, Version] = {}
+        self._known = Versions()
         self._deleted: dict[Name, int] = {}
         self._floor = 0
 
     def __len__(self) -> int:
         return len(self._known)
+
+    @property
+    def checksum(self) -> int:
+        """The same for all who know the same objects in the same states (see `Versions`)."""
+        return self._known.checksum
 
     def admit(self, event_type: EventType, mapping: Mapping[str, Any]) -> bool:
         """Say whether an event is news, and remember it when it is."""
@@ -66,7 +101,7 @@ class Ordering:
             return self._admit_deletion(name, version, known)
         if version.number and version.number <= self._newest(name, known):
             return False
-        self._known[name] = version
+        self._known.put(name, version)
         self._deleted.pop(name, None)
         return True
 
@@ -79,7 +114,7 @@ class Ordering:
         if not is_same and version.number and version.number < max(known.number, self._floor):
             # An earlier object of this name; a uid never comes back, so the end of the same one is always true.
             return False
-        del self._known[name]
+        self._known.drop(name)
         self._deleted[name] = version.number
         return True
 
@@ -116,14 +151,14 @@ class Relist:
         before: what was known; what is not in `listed` in the end is gone.
     """
 
-    def __init__(self, before: dict[Name, Version]) -> None:
+    def __init__(self, before: Versions) -> None:
         self.before = before
-        self.listed: dict[Name, Version] = {}
+        self.listed = Versions()
 
     def take(self, mapping: Mapping[str, Any]) -> bool:
         """Take one object of the list; say whether it differs from what was known."""
         name, version = name_of(mapping), version_of(mapping)
-        self.listed[name] = version
+        self.listed.put(name, version)
         return not version.number or self.before.get(name) != version
 
     def gone(self) -> tuple[Name, ...]:

@@ -181,6 +181,10 @@ class Store:
         status.heard(self._clock)
         self.announce()
 
+    def checksum(self, kind: str) -> int:
+        """Give a number that is the same for all who know the same objects of a kind; 0 where the cluster is files."""
+        return self._orderings[kind].checksum
+
     def staleness_seconds(self, kind: str) -> float:
         """
         Say for how long the API server has said nothing of a kind: so old may be what is known of it.

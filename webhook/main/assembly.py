@@ -94,6 +94,7 @@ def _show_cache(store: Store, metrics: Metrics) -> None:
         metrics.cache_synced.labels(plural).set_function(lambda: float(status.synced))
         metrics.cache_objects.labels(plural).set_function(lambda: float(status.objects))
         kind = status.resource.kind
+        metrics.cache_checksum.labels(plural).set_function(lambda: float(store.checksum(kind)))
         metrics.cache_staleness.labels(plural).set_function(lambda: store.staleness_seconds(kind))
         metrics.cache_last_event.labels(plural).set_function(lambda: status.last_event_timestamp_seconds)
 

@@ -68,6 +68,12 @@ class Metrics:
         self.cache_objects = Gauge(
             f"{PREFIX}_cache_objects", "Objects in the cache.", ("resource",), registry=self.registry
         )
+        self.cache_checksum = Gauge(
+            f"{PREFIX}_cache_checksum",
+            "The same in all replicas that know the same objects: their names and versions, summed up.",
+            ("resource",),
+            registry=self.registry,
+        )
         self.cache_last_event = Gauge(
             f"{PREFIX}_cache_last_event_timestamp_seconds",
             "When the watch of a resource last brought anything.",

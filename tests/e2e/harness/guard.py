@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import yaml
 from crds.definitions import definitions
@@ -38,6 +39,7 @@ SCHEMAS = {
     "/openapi/v2": ("definitions",),
 }
 INSTANCE_KINDS = ("eventgateways", "eventendpointmanagements")
+STATES = r'{range .items[*]}{.metadata.namespace}/{.metadata.name} {.metadata.resourceVersion}{"\n"}{end}'
 WATCHED = ("networkpolicies", "namespaces", "pods", *INSTANCE_KINDS)
 
 ROLLOUT_SECONDS = 90
@@ -45,6 +47,9 @@ ENDED_SECONDS = 60  # above terminationGracePeriodSeconds
 SEEN_SECONDS = 10  # a watch takes milliseconds
 KINDS_SECONDS = 60  # a kind that is not there is looked for again and again, but not all the time
 REGISTERED_SECONDS = 30  # the API server honours a new registration within a second or two
+
+
+Known = tuple[int, int]  # how many objects of a kind, and the checksum over the version of each
 
 
 class Guard:
@@ -264,16 +269,16 @@ class Guard:
         }
 
     def until_seen(self, resources: Sequence[str] = WATCHED, seconds: float = SEEN_SECONDS) -> None:
-        """Wait until every replica holds as many objects of *resources* as there are."""
+        """Wait until every replica holds exactly the objects of *resources* that there are, each in its last state."""
 
         def look() -> bool:
-            present = {resource: self._count(resource) for resource in resources}
+            present = {resource: self._present(resource) for resource in resources}
             return all(self._held(replica, resources) == present for replica in self.replicas())
 
         try:
             wait_until(look, f"every replica to hold all {', '.join(resources)}", seconds=seconds)
         except TimeoutError as error:
-            present = {resource: self._count(resource) for resource in resources}
+            present = {resource: self._present(resource) for resource in resources}
             held = {replica: self._held(replica, resources) for replica in self.replicas()}
             raise TimeoutError(f"{error}; there are {present}, they hold {held}\n{self.last_words()}") from None
 
@@ -302,13 +307,20 @@ class Guard:
 
         return wait_until(look, f"the end of {replicas}", seconds=ENDED_SECONDS)
 
-    def _count(self, resource: str) -> int:
-        return len(self._machine.must("get", resource, "--all-namespaces", "--output=name").stdout.splitlines())
+    def _present(self, resource: str) -> Known:
+        """Read how many objects of *resource* there are, and sum them up as the service does."""
+        there = self._machine.must("get", resource, "--all-namespaces", f"--output=jsonpath={STATES}").stdout
+        states = there.splitlines()
+        return len(states), sum(crc32(one.encode()) for one in states) % 2**32
 
-    def _held(self, replica: str, resources: Sequence[str]) -> dict[str, int]:
-        """Read how many objects of each of *resources* one replica holds."""
+    def _held(self, replica: str, resources: Sequence[str]) -> dict[str, Known]:
+        """Read what one replica holds of each of *resources*."""
         metrics = self.metrics(replica)
-        return {one: int(gauge(metrics, f'eem_guardrail_cache_objects{{resource="{one}"}}')) for one in resources}
+
+        def read(what: str, resource: str) -> int:
+            return int(gauge(metrics, f'eem_guardrail_cache_{what}{{resource="{resource}"}}'))
+
+        return {one: (read("objects", one), read("checksum", one)) for one in resources}
 
     def metrics(self, replica: str) -> str:
         """Read the metrics of one replica."""
