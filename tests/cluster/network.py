@@ -19,15 +19,16 @@ class Network:
 
     Args:
         port: the API server's.
+        host: the address of both.
     """
 
-    def __init__(self, port: int) -> None:
-        self._target = port
+    def __init__(self, port: int, host: str) -> None:
+        self._target = host, port
         self._open: dict[str, asyncio.Event] = {UP: asyncio.Event(), DOWN: asyncio.Event()}
         self._tasks: set[asyncio.Task[None]] = set()
         self._rest = -1  # bytes that still come down before nothing does; -1 for no such end
         self._trickles = False
-        self.url = ""
+        self.address = ""
         self.heal()
 
     def heal(self) -> None:
@@ -54,7 +55,7 @@ class Network:
         assert task is not None
         self._tasks.add(task)
         with suppress(OSError, asyncio.CancelledError):  # the end of the test: nobody else cancels
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
+            far_reader, far_writer = await asyncio.open_connection(*self._target)
             up = asyncio.create_task(self._pump(reader, far_writer, UP))
             down = asyncio.create_task(self._pump(far_reader, writer, DOWN))
             try:
@@ -98,11 +99,11 @@ class Network:
 
 
 @asynccontextmanager
-async def network(port: int) -> AsyncIterator[Network]:
+async def network(port: int, host: str = "127.0.0.1") -> AsyncIterator[Network]:
     """Put a network in front of a port of the loopback."""
-    between = Network(port)
-    server = await asyncio.start_server(between._serve, "127.0.0.1", 0)  # noqa: SLF001 - its own other half
-    between.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    between = Network(port, host)
+    server = await asyncio.start_server(between._serve, host, 0)  # noqa: SLF001 - its own other half
+    between.address = f"{host}:{server.sockets[0].getsockname()[1]}"
     try:
         yield between
     finally:

@@ -26,7 +26,7 @@ async def behind_a_network() -> AsyncIterator[tuple[FakeApiServer, Network, Harn
     async with api_server() as server, network(server.port) as between:
         server.put(PODS, "kept", "ns")
         server.put(PODS, "goes", "ns")
-        credentials = Token(between.url)
+        credentials = Token(f"http://{between.address}")
         async with reflecting(
             server, PODS, NAMESPACES, timing=SHORT, credentials=credentials, probing=PROBING
         ) as harness:

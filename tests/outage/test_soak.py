@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from statistics import linear_regression
 
 import pytest
-from harness.guard import Guard, gauge
+from harness.guard import Guard
+from harness.known import gauge
 from harness.loading import Load
 from harness.machine import Machine
 from harness.objects import Json, instance_labels, pod, policy

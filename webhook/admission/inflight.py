@@ -24,7 +24,7 @@ from webhook.netpol.selectors import LabelSelector
 PENDING_SECONDS = 180.0
 """
 How long an admitted change may take to be seen: the API server gives a request 60 s, a watch that has silently died is
-given up after 90 s, and a new list takes the rest.
+given up after 85 s, and a new list takes the rest.
 """
 
 SETTLE_SECONDS = 2.0

@@ -43,7 +43,8 @@ class Timing:
         retry: after failures (client-go's figures).
         missing: between looks at a kind that is not installed.
         list_interval_seconds: between the beginnings of two lists, whatever happens.
-        stall_seconds: without a whole line before a stream counts as dead: the API server sends a bookmark each 60.
+        stall_seconds: without a whole line before a stream counts as dead: the API server sends a bookmark each 60, and
+            within 90 it is told that the API server does not answer.
         watch_min_seconds: how long the server is asked to keep a stream, at least;
         watch_max_seconds: and at most. The spread keeps replicas from coming back together.
         short_watch_seconds: a stream that ended sooner counts as a failure, lest it be opened in a loop.
@@ -54,7 +55,7 @@ class Timing:
     retry: Delays = field(default_factory=lambda: Delays(first_seconds=0.8, longest_seconds=30.0))
     missing: Delays = field(default_factory=lambda: Delays(first_seconds=1.0, longest_seconds=10.0))
     list_interval_seconds: float = 1.0
-    stall_seconds: float = 90.0
+    stall_seconds: float = 85.0
     watch_min_seconds: int = 300
     watch_max_seconds: int = 600
     short_watch_seconds: float = 1.0

@@ -25,7 +25,7 @@ STALE_SECONDS: Final = 300.0
 """
 After how long a silence a kind is no longer trusted.
 
-A bookmark comes each minute, and a stream without one is given up after 90 s and opened again: a silence that outlasts
+A bookmark comes each minute, and a stream without one is given up after 85 s and opened again: a silence that outlasts
 three such attempts is none of the API server's pauses.
 """
 

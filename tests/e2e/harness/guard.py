@@ -10,12 +10,12 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 import yaml
 from crds.definitions import definitions
 
 from harness.decisions import DEFAULTS, INSTANCES, POLICIES, DecisionLog, complete_lines
+from harness.known import Known, gauge, held, summed_up
 from harness.machine import CHECKOUT, Machine
 from harness.objects import Json, listed, namespace, policy
 from harness.waiting import wait_until
@@ -47,9 +47,6 @@ ENDED_SECONDS = 60  # above terminationGracePeriodSeconds
 SEEN_SECONDS = 10  # a watch takes milliseconds
 KINDS_SECONDS = 60  # a kind that is not there is looked for again and again, but not all the time
 REGISTERED_SECONDS = 30  # the API server honours a new registration within a second or two
-
-
-Known = tuple[int, int]  # how many objects of a kind, and the checksum over the version of each
 
 
 class Guard:
@@ -308,19 +305,14 @@ class Guard:
         return wait_until(look, f"the end of {replicas}", seconds=ENDED_SECONDS)
 
     def _present(self, resource: str) -> Known:
-        """Read how many objects of *resource* there are, and sum them up as the service does."""
+        """Sum up what there is of *resource*."""
         there = self._machine.must("get", resource, "--all-namespaces", f"--output=jsonpath={STATES}").stdout
-        states = there.splitlines()
-        return len(states), sum(crc32(one.encode()) for one in states) % 2**32
+        return summed_up(there.splitlines())
 
     def _held(self, replica: str, resources: Sequence[str]) -> dict[str, Known]:
         """Read what one replica holds of each of *resources*."""
         metrics = self.metrics(replica)
-
-        def read(what: str, resource: str) -> int:
-            return int(gauge(metrics, f'eem_guardrail_cache_{what}{{resource="{resource}"}}'))
-
-        return {one: (read("objects", one), read("checksum", one)) for one in resources}
+        return {one: held(metrics, one) for one in resources}
 
     def metrics(self, replica: str) -> str:
         """Read the metrics of one replica."""
@@ -387,9 +379,3 @@ def fields_of(schema: Mapping[str, Any]) -> Any:
         return {name: below(one) for name, one in part.get("properties", {}).items()}
 
     return below(schema["properties"]["spec"])
-
-
-def gauge(metrics: str, name: str) -> float:
-    """Read one value from metrics in text form; 0 where it is not there."""
-    found = re.search(rf"^{re.escape(name)} (\S+)$", metrics, re.MULTILINE)
-    return float(found.group(1)) if found else 0.0

@@ -30,7 +30,12 @@ UNWANTED, KEPT = "unwanted", "kept"  # what names of policies begin with to whos
 class Replica:
     """One process of the service, as `eem-guardrail serve` starts it outside a cluster."""
 
-    ADDRESSES: ClassVar[Mapping[str, str]] = {"one": "10.99.2.1", "two": "10.99.2.2"}
+    ADDRESSES: ClassVar[Mapping[str, str]] = {
+        "one": "10.99.2.1",
+        "two": "10.99.2.2",
+        "three": "10.99.2.3",
+        "four": "10.99.2.4",
+    }
 
     def __init__(self, name: str, folder: Path, tls: Path, environment: Mapping[str, str]) -> None:
         self._address = self.ADDRESSES[name]

@@ -12,7 +12,8 @@ import pytest
 from harness import kustomizing, rollouts
 from harness.certificates import SECRET
 from harness.decisions import DEFAULTS, INSTANCES, POLICIES
-from harness.guard import NAMESPACE, Guard, gauge, is_ready
+from harness.guard import NAMESPACE, Guard, is_ready
+from harness.known import gauge
 from harness.loading import Load
 from harness.machine import CHECKOUT
 from harness.mix import prepared

@@ -1,0 +1,27 @@
+"""What a replica says that it knows, and what it would say of what there is."""
+
+import re
+from collections.abc import Iterable
+from zlib import crc32
+
+Known = tuple[int, int]  # how many objects of a kind, and the checksum over the version of each
+
+
+def gauge(metrics: str, name: str) -> float:
+    """Read one value from metrics in text form; 0 where it is not there."""
+    found = re.search(rf"^{re.escape(name)} (\S+)$", metrics, re.MULTILINE)
+    return float(found.group(1)) if found else 0.0
+
+
+def held(metrics: str, resource: str) -> Known:
+    """Read what a replica holds of one resource, out of its metrics."""
+    objects, checksum = (
+        int(gauge(metrics, f'eem_guardrail_cache_{what}{{resource="{resource}"}}')) for what in ("objects", "checksum")
+    )
+    return objects, checksum
+
+
+def summed_up(states: Iterable[str]) -> Known:
+    """Sum up objects as the service does, each told as `<namespace>/<name> <resourceVersion>`."""
+    there = list(states)
+    return len(there), sum(crc32(one.encode()) for one in there) % 2**32

@@ -1,0 +1,50 @@
+"""Watches of a real API server that fall silent: noticed with the patience that is shipped, and nothing is missed."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+from harness.decisions import complete_lines
+from harness.machine import MODULES, Machine, measuring_variables
+from harness.place import Place
+from harness.witness import received
+
+Say = Callable[[str, object], None]
+
+NOTICED_SECONDS = 90
+EXACT_SECONDS = 10
+STALLED_SECONDS = 400
+OTHERS = "platform-admin"  # whom these replicas ask as, who have no account
+
+
+def lists(machine: Machine, since: float) -> int:
+    """Count what was listed by replicas that are no pods."""
+    entries = [json.loads(line) for line in complete_lines(machine.logs / "audit.jsonl")]
+    return sum(
+        one["verb"] == "list"
+        and one["user"]["username"] == OTHERS
+        and one.get("userAgent", "").startswith("eem-guardrail")
+        and received(one) >= since
+        for one in entries
+    )
+
+
+@pytest.mark.long
+def test_watches_fall_silent(machine: Machine, place: Place, figure: Say) -> None:
+    """Both ways, down only, in the middle of a line, a trickle: each is noticed, and made up for without a list."""
+    place.set_up_gateway()
+    settings = {
+        "folder": str(machine.folder / "stalling"),
+        "namespace": place.name,
+        "environment": {"PYTHONPATH": MODULES, **measuring_variables()},
+    }
+
+    found = machine.run_program("harness.stalling", settings, seconds=STALLED_SECONDS)
+
+    listed = lists(machine, found["began"])
+    figure("watches stalled", [found["told"], found["exact"], f"{listed} lists", found["as"]])
+    assert None not in (*found["before"], *found["told"].values(), *found["exact"].values())
+    assert not any(found["exact meanwhile"])
+    assert max(found["told"].values()) <= NOTICED_SECONDS
+    assert max(found["exact"].values()) <= EXACT_SECONDS
+    assert listed == 0
