@@ -11,11 +11,14 @@ from harness.kustomizing import built, composed
 from harness.machine import Machine
 from harness.objects import Json, listed
 
+from webhook.cluster.credentials import SERVICE_ACCOUNT_DIRECTORY
 from webhook.eem import WATCHED
 from webhook.eem.resources import EEM_GROUP, NETWORK_POLICIES
 from webhook.eem.rules.version import Version
 from webhook.server import WEBHOOKS
 from webhook.settings import Settings
+
+HOUR_SECONDS = 3600
 
 
 def read(path: str) -> Json:
@@ -132,6 +135,26 @@ def test_pods_run_under_the_restricted_standard(machine: Machine, guard: Guard) 
     assert len(guard.replicas()) == 3
 
 
+def test_token_is_projected_and_no_other_is_mounted(machine: Machine, guard: Guard) -> None:
+    """It lasts for an hour at most, where the service looks for it, and Kubernetes adds none by itself."""
+    pods = machine.must("get", "pods", f"--namespace={NAMESPACE}", "--output=json").json["items"]
+    specs = [one["spec"] for one in pods if one["metadata"]["name"] in guard.replicas()]
+
+    assert specs
+    for spec in specs:
+        tokens = [
+            (volume["name"], source["serviceAccountToken"])
+            for volume in spec["volumes"]
+            for source in volume.get("projected", {}).get("sources", ())
+            if "serviceAccountToken" in source
+        ]
+        ((name, token),) = tokens
+        (container,) = spec["containers"]
+        mounts = {one["name"]: one for one in container["volumeMounts"]}
+        assert token["expirationSeconds"] <= HOUR_SECONDS
+        assert (mounts[name]["mountPath"], mounts[name]["readOnly"]) == (str(SERVICE_ACCOUNT_DIRECTORY), True)
+
+
 def test_role_grants_what_is_watched_and_nothing_else() -> None:
     """The ClusterRole names exactly the resources that the service watches, for reading."""
     role, _ = yaml.safe_load_all((MANIFESTS / "base" / "role.yaml").read_text())
@@ -187,7 +210,7 @@ def test_certificates_of_others_are_mounted_and_no_secret_is_read(
     (deployment,) = named(objects, "Deployment")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     environment = {one["name"]: one["value"] for one in container["env"]}
-    (mount,) = container["volumeMounts"]
+    (mount,) = (one for one in container["volumeMounts"] if one["name"] == "tls")
     granted = {
         resource
         for one in objects

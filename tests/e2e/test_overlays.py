@@ -18,6 +18,7 @@ from harness.objects import Json, listed
 from certs.authority import service_names
 from webhook.admission.heartbeat import CANARY_NAMESPACE
 from webhook.cli import serve
+from webhook.cluster.credentials import SERVICE_ACCOUNT_DIRECTORY
 from webhook.main.upkeep import SECRET_NAME
 from webhook.registration.endpoint import SERVER_NAME
 from webhook.registration.entries import NAME, POLICIES
@@ -224,13 +225,16 @@ def test_rights_are_the_pods_own(objects: list[Json]) -> None:
 
 @everything
 def test_a_mounted_pair_is_read_where_it_is(objects: list[Json]) -> None:
-    """The one volume, where there is one, is the Secret of the certificates, in the folder that is read."""
-    volumes = {each["name"]: each["secret"]["secretName"] for each in pod(objects).get("volumes", ())}
-    mounts = {each["name"]: Path(each["mountPath"]) for each in container(objects).get("volumeMounts", ())}
+    """Besides the token there is one volume at most: the certificates' Secret, in the folder that is read."""
+    volumes = pod(objects)["volumes"]
+    secrets = {each["name"]: each["secret"]["secretName"] for each in volumes if "secret" in each}
+    tokens = [each["name"] for each in volumes if "projected" in each]
+    mounts = {each["name"]: Path(each["mountPath"]) for each in container(objects)["volumeMounts"]}
     folder = told(objects).tls_dir
 
-    assert list(volumes.values()) == ([SECRET_NAME] if folder else [])
-    assert mounts == dict.fromkeys(volumes, folder)
+    assert list(secrets.values()) == ([SECRET_NAME] if folder else [])
+    assert len(volumes) == len(secrets) + len(tokens)
+    assert mounts == dict.fromkeys(secrets, folder) | dict.fromkeys(tokens, SERVICE_ACCOUNT_DIRECTORY)
 
 
 @everything
