@@ -64,9 +64,9 @@ def pinned_version(module: str, folder: Path = MODULE) -> str:
     return found.group(1)
 
 
-def kubernetes_stamp() -> str:
-    """Write the version of Kubernetes as its own build does."""
-    version = pinned_version("k8s.io/kubernetes")
+def kubernetes_stamp(folder: Path = MODULE) -> str:
+    """Write the version of Kubernetes, the one that a module requires, as its own build does."""
+    version = pinned_version("k8s.io/kubernetes", folder)
     major, minor = version.removeprefix("v").split(".")[:2]
     stamp = "k8s.io/component-base/version"  # without it the server reports v0.0.0, and clients misbehave
     return f"-X {stamp}.gitVersion={version} -X {stamp}.gitMajor={major} -X {stamp}.gitMinor={minor}"

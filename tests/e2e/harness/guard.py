@@ -15,7 +15,7 @@ import yaml
 from crds.definitions import definitions
 
 from harness.decisions import DEFAULTS, INSTANCES, POLICIES, DecisionLog, complete_lines
-from harness.known import Known, gauge, held, summed_up
+from harness.known import Known, gauge, held, same, summed_up
 from harness.machine import CHECKOUT, Machine
 from harness.objects import Json, listed, namespace, policy
 from harness.waiting import wait_until
@@ -270,14 +270,18 @@ class Guard:
 
         def look() -> bool:
             present = {resource: self._present(resource) for resource in resources}
-            return all(self._held(replica, resources) == present for replica in self.replicas())
+            return all(
+                same(found, present[resource])
+                for replica in self.replicas()
+                for resource, found in self._held(replica, resources).items()
+            )
 
         try:
             wait_until(look, f"every replica to hold all {', '.join(resources)}", seconds=seconds)
         except TimeoutError as error:
             present = {resource: self._present(resource) for resource in resources}
-            held = {replica: self._held(replica, resources) for replica in self.replicas()}
-            raise TimeoutError(f"{error}; there are {present}, they hold {held}\n{self.last_words()}") from None
+            known = {replica: self._held(replica, resources) for replica in self.replicas()}
+            raise TimeoutError(f"{error}; there are {present}, they hold {known}\n{self.last_words()}") from None
 
     def until_told(self, resource: str, since: float) -> None:
         """Wait until the watch of *resource* has brought every replica something after *since* (Unix time)."""

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterable
 from zlib import crc32
 
-Known = tuple[int, int]  # how many objects of a kind, and the checksum over the version of each
+# How many objects of a kind, and the checksum over the version of each; None of a replica that is too old to tell.
+Known = tuple[int, int | None]
 
 
 def gauge(metrics: str, name: str) -> float:
@@ -15,10 +16,14 @@ def gauge(metrics: str, name: str) -> float:
 
 def held(metrics: str, resource: str) -> Known:
     """Read what a replica holds of one resource, out of its metrics."""
-    objects, checksum = (
-        int(gauge(metrics, f'eem_guardrail_cache_{what}{{resource="{resource}"}}')) for what in ("objects", "checksum")
-    )
-    return objects, checksum
+    objects = gauge(metrics, f'eem_guardrail_cache_objects{{resource="{resource}"}}')
+    checksum = f'eem_guardrail_cache_checksum{{resource="{resource}"}}'
+    return int(objects), int(gauge(metrics, checksum)) if checksum in metrics else None
+
+
+def same(found: Known, present: Known) -> bool:
+    """Say whether a replica knows what there is, as far as it tells."""
+    return found == present if found[1] is not None else found[0] == present[0]
 
 
 def summed_up(states: Iterable[str]) -> Known:

@@ -51,6 +51,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Json]:
     for path in (checkout, *checkout.rglob("*")):
         os.utime(path, (0, 0), follow_symlinks=False)
         path.chmod(0o700 if path.is_dir() else 0o600)
+    images.ensure()  # the base, too
     told = ("--build-arg", "REVISION=abc", "--build-arg", "SOURCE=https://git.example.com/eem-guardrail")
     images.build_project("localhost/eem-guardrail:elsewhere", context=checkout, arguments=told)
     yield images.inspected("localhost/eem-guardrail:elsewhere")
@@ -59,8 +60,6 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Json]:
 
 def test_the_same_commit_makes_the_same_layers(elsewhere: Json) -> None:
     """Built again, from another checkout of the same sources, the image has the same layers."""
-    images.ensure()
-
     assert elsewhere["rootfs"] == images.inspected(images.PROJECT)["rootfs"]
 
 
