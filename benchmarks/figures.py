@@ -40,7 +40,7 @@ GROWTH = Quantity(name="the same, in the largest cluster against the smallest", 
 REVIEWS = Quantity(name="reviews on one core", unit="a second", target=6_600, more_is_better=True)
 MIDDLE = Quantity(name="answer at 200 reviews a second, median", unit="ms", places=2)
 SLOW = Quantity(name="answer at 200 reviews a second, 99th percentile", unit="ms", target=1.5, places=2)
-DECISION = Quantity(name="decision alone, warm", unit="µs", target=60)
+DECISION = Quantity(name="decision alone, warm", unit="µs", target=60, places=1)
 AFTER_CHANGE = Quantity(name="decision just after a change of policies, with that change", unit="µs", target=1_000)
 POD_EVENT = Quantity(name="event of a pod of EEM", unit="µs", target=50)
 OTHER_EVENT = Quantity(name="event of another pod", unit="µs", target=50)

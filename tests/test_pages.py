@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from clusters import CLUSTERS
 
+from certs.secret import ROTATE_ANNOTATION
 from webhook.admission.scope import MODE_ANNOTATION, SOURCES_ANNOTATION
 from webhook.server import WEBHOOKS
 from webhook.settings import Settings, variable_of
@@ -24,6 +25,7 @@ PAGES = [
 ]
 MODULES = os.pathsep.join(str(ROOT / part) for part in (".", "tests", "tests/e2e"))
 BYPASS_ANNOTATION = "eem-guardrail.io/bypass"  # of the interface; not honoured yet, as the changelog says
+ANNOTATIONS = frozenset({MODE_ANNOTATION, SOURCES_ANNOTATION, BYPASS_ANNOTATION, ROTATE_ANNOTATION})
 # Programs whose flags are their own to know.
 OTHERS = frozenset({"apt-get", "buildah", "curl", "docker", "git", "kind", "kubectl", "openssl", "pip", "ruff"})
 WITH_COMMANDS = frozenset({"webhook", "certs"})
@@ -286,4 +288,4 @@ def test_names_of_the_interface_are_the_codes(page: Path) -> None:
     """Every annotation and every webhook that is named has that name in the code."""
     named = set(re.findall(r"[\w.-]*eem-guardrail\.io(?:/[\w-]*\w)?", page.read_text()))
 
-    assert named <= {MODE_ANNOTATION, SOURCES_ANNOTATION, BYPASS_ANNOTATION, *WEBHOOKS.values()}
+    assert named <= {*ANNOTATIONS, *WEBHOOKS.values()}

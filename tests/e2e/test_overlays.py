@@ -1,6 +1,7 @@
 """Every overlay is accepted as it is, and says nothing that the code does not know."""
 
 import argparse
+import base64
 import re
 from collections.abc import Iterator
 from dataclasses import fields
@@ -319,6 +320,7 @@ def test_kind_pulls_no_image(objects: list[Json]) -> None:
     assert container(objects)["imagePullPolicy"] == "Never"
 
 
+BUNDLE = "BUNDLE"  # what stands for the caBundle there
 PASTED = re.findall(r"^```yaml\n(.*?)^```", (CHECKOUT / "docs/install.md").read_text(), re.MULTILINE | re.DOTALL)
 
 
@@ -326,7 +328,8 @@ PASTED = re.findall(r"^```yaml\n(.*?)^```", (CHECKOUT / "docs/install.md").read_
 @pytest.mark.parametrize("kustomization", PASTED)
 def test_kustomizations_of_the_install_page_are_accepted(machine: Machine, tmp_path: Path, kustomization: str) -> None:
     """What the page gives to paste is accepted strictly, and has the registration first."""
-    folder = written(tmp_path / "pasted", kustomization)
+    bundle = base64.b64encode((machine.folder / "tls" / "ca.crt").read_bytes()).decode()
+    folder = written(tmp_path / "pasted", kustomization.replace(BUNDLE, bundle))
     answer = machine.kubectl("apply", "--dry-run=server", "--validate=strict", "-k", str(folder))
 
     assert answer.status == 0, answer.stderr
@@ -334,11 +337,13 @@ def test_kustomizations_of_the_install_page_are_accepted(machine: Machine, tmp_p
 
 
 def test_the_install_page_names_guarded_namespaces_in_their_entry(machine: Machine, tmp_path: Path) -> None:
-    """With every field in Git, the namespaces that the page writes down are those of the entry for NetworkPolicies."""
+    """With every field in Git, the page's namespaces are those of the entry for policies, and all are trusted."""
     (kustomization,) = [each for each in PASTED if "static-registration" in each]
-    (patch,) = yaml.safe_load(kustomization)["patches"]
-    (operation,) = yaml.safe_load(patch["patch"])
-    entries = one(built(machine, written(tmp_path / "pasted", kustomization)), CONFIGURATIONS[0])["webhooks"]
+    patch, _ = yaml.safe_load(kustomization)["patches"]
+    operation, _ = yaml.safe_load(patch["patch"])
+    objects = built(machine, written(tmp_path / "pasted", kustomization))
+    entries = [entry for each in objects if each["kind"] in CONFIGURATIONS for entry in each["webhooks"]]
     (selector,) = [each["namespaceSelector"]["matchExpressions"] for each in entries if each["name"] == POLICIES]
 
     assert [each["values"] for each in selector] == [operation["value"]]
+    assert [each["clientConfig"]["caBundle"] for each in entries] == [BUNDLE] * 3

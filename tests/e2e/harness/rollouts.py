@@ -1,13 +1,28 @@
-"""A rollout that stands still where both versions serve, for as long as a test wants."""
+"""Rollouts: one under load, and one that stands still where both versions serve, for as long as a test wants."""
 
 import json
 
-from harness.guard import NAMESPACE
+from harness.guard import NAMESPACE, Guard
+from harness.loading import Load, LoadReport
 from harness.machine import Machine
 
 DEPLOYMENT = (f"deployment/{NAMESPACE}", f"--namespace={NAMESPACE}")
 # Below progressDeadlineSeconds, which the API server wants. No case lasts so long.
 HELD_SECONDS = 500
+
+
+def restarted(machine: Machine, guard: Guard, namespace: str, rate: float) -> tuple[LoadReport, dict[str, bool]]:
+    """
+    Replace every replica while edits are made in *namespace*.
+
+    Returns:
+        What the load found, and of each replica that has gone whether it ended by itself, with status 0.
+    """
+    before = set(guard.replicas())
+    with Load(machine, namespace, rate=rate) as load:
+        guard.restart()
+        ends = guard.exits(before)
+    return load.report, {name: end == (0, False) for name, end in ends.items()}
 
 
 def begin(machine: Machine, *change: str) -> None:

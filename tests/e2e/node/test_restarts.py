@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Callable
 
+from harness import rollouts
 from harness.guard import NAMESPACE, Guard
 from harness.loading import Load, LoadReport
 from harness.mix import prepared
@@ -68,12 +69,10 @@ def test_rolling_restart_drops_nothing(machine: Node, guard: Guard, place: Place
     place.set_up(*prepared(place.name))
     before = set(guard.replicas())
 
-    with Load(machine, place.name, rate=RATE) as load:
-        guard.restart()
-        ends = guard.exits(before)
+    report, ended = rollouts.restarted(machine, guard, place.name, RATE)
 
-    assert load.report.failures == []
-    assert ends == dict.fromkeys(before, (0, False))
+    assert report.failures == []
+    assert ended == dict.fromkeys(before, True)
     assert before.isdisjoint(guard.replicas())
 
 

@@ -97,14 +97,11 @@ def test_it_refuses_through_its_service(own_place: Place) -> None:
 def test_its_rolling_restart_drops_nothing(shipped: RegisteringGuard, machine: Node, own_place: Place) -> None:
     """All replicas are replaced, whoever leads among them, and every edit meanwhile gets its verdict."""
     own_place.set_up(*prepared(own_place.name))
-    before = set(shipped.replicas())
 
-    with Load(machine, own_place.name, rate=RATE) as load:
-        shipped.restart()
-        ends = shipped.exits(before)
+    report, ended = rollouts.restarted(machine, shipped, own_place.name, RATE)
 
-    assert load.report.failures == []
-    assert ends == dict.fromkeys(before, (0, False))
+    assert report.failures == []
+    assert list(ended.values()) == [True] * REPLICAS
     assert shipped.until_led() in shipped.replicas()
     assert shipped.is_registered()
 
