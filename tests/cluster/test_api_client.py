@@ -267,6 +267,39 @@ async def test_a_pod_is_believed_over_tls(tmp_path: Path) -> None:
         assert server.requests == []
 
 
+async def test_a_request_keeps_to_its_time_whatever_it_is_repeated_for() -> None:
+    """A token that is refused, and read again, does not give a request a second time to take."""
+    slow = asyncio.Event()
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        if request.headers["Authorization"] == "Bearer token-2":
+            await slow.wait()
+        return web.json_response({}, status=401)
+
+    async with echo(handle) as url:
+        token = Token(url)
+        async with ApiClient(token) as client:
+            with pytest.raises(ApiError):
+                await client.request("GET", PODS_PATH)
+            token.token = "token-2"
+            began = asyncio.get_running_loop().time()
+            with pytest.raises(UnreachableError):
+                await client.request("GET", PODS_PATH, timeout_seconds=0.3)
+            took = asyncio.get_running_loop().time() - began
+            slow.set()
+
+    assert took < 10 * 0.3
+
+
+@pytest.mark.parametrize("token", ["a\nb", "a\x00b", "tök\u00e9n"])
+async def test_a_token_that_fits_in_no_header_is_told(token: str, tmp_path: Path) -> None:
+    """A file that was half written is no reason to fail without a word that people understand."""
+    service_account(tmp_path, token, Authority().pem)
+
+    with pytest.raises(CredentialsError, match="cannot be in a header"):
+        ServiceAccount("127.0.0.1", "1", tmp_path).load()
+
+
 async def test_a_new_authority_is_believed_when_it_is_mounted(tmp_path: Path) -> None:
     """After the API server's authority changed, the file is read at once and the request succeeds."""
     old, new = Authority(), Authority()

@@ -123,6 +123,24 @@ async def test_a_failure_is_logged_and_no_more(caplog: pytest.LogCaptureFixture)
     assert "events are not for you" in caplog.text
 
 
+async def test_a_bug_ends_no_recorder(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """What is unexpected costs one Event, and not the service."""
+    write = Recorder._write  # noqa: SLF001 - whatever goes wrong in it
+
+    async def stumble(*_: Any) -> None:
+        monkeypatch.setattr(Recorder, "_write", write)
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(Recorder, "_write", stumble)
+    async with api_server(further=(EVENTS,)) as server, recording(server) as (recorder, _):
+        recorder.record(CONFIGURATION, "Undone", "one")
+        recorder.record(CONFIGURATION, "Undone", "two")
+        await written(server, "POST", 1)
+
+        assert [one["message"] for one in events(server, "default")] == ["two"]
+    assert "a bug" in caplog.text
+
+
 async def test_a_flood_is_cut(caplog: pytest.LogCaptureFixture) -> None:
     """More at once than can be written is logged instead, and what is told apart is bounded."""
     caplog.set_level(logging.WARNING)

@@ -5,6 +5,7 @@ import logging
 from random import Random
 
 import pytest
+from aiohttp import web
 from cluster_builders import PATIENCE_SECONDS, FakeTime, Token
 from fake_api_server import answer, api_server
 from hypothesis import settings
@@ -204,6 +205,41 @@ def test_release_that_fails_is_no_error() -> None:
     second.whole_attempt()
 
     assert second.leads
+
+
+def test_release_after_a_renewal_that_failed() -> None:
+    """An API server that answered with an error may have taken the renewal: the Lease is read, and given back."""
+    world, first, second = pair()
+    first.whole_attempt()
+    world.now = 2.0
+    first.loses_request = True
+    first.whole_attempt()
+    first.loses_request = False
+    first.release()
+    second.whole_attempt()
+
+    assert second.leads
+
+
+@pytest.mark.parametrize("text", ["null", "[]"])
+async def test_what_is_no_lease_ends_no_election(text: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Serving must not end for it: an answer that cannot be is logged, and it is asked again."""
+    async with api_server(further=(LEASES,)) as server, ApiClient(Token(server.url)) as client:
+
+        async def odd(_: web.Request) -> web.Response:
+            return web.Response(text=text, content_type="application/json")
+
+        server.faults["GET", LEASES.plural].append(odd)
+        election = Election(client, namespace=NAMESPACE, name=NAME, identity="a", clock=FakeTime().clock())
+        led = asyncio.Event()
+        election.subscribe(lambda: led.set() if election.leads else None)
+        running = asyncio.create_task(election.run())
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await led.wait()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    assert "unexpected" in caplog.text
 
 
 def test_a_lease_that_is_deleted_stays_with_whom_others_know() -> None:

@@ -256,8 +256,8 @@ async def test_kind_that_vanishes_is_emptied() -> None:
 
             assert contents(harness.store.snapshot, GATEWAYS) == {}
             assert harness.store.has_synced
-            # Missed by the watch and then by one list: that is twice.
-            assert len(server.asked("list", "eventgateways")) == 2
+            # Two lists after the first have missed it.
+            assert len(server.asked("list", "eventgateways")) == 3
 
 
 async def test_one_404_does_not_empty_a_kind() -> None:
@@ -278,6 +278,20 @@ async def test_one_404_does_not_empty_a_kind() -> None:
             await server.stream_of(GATEWAYS)
 
             assert set(sizes) == {1}
+
+
+async def test_a_first_404_is_not_believed() -> None:
+    """A replica that starts together with its API server does not take what it has not listed for not installed."""
+    async with api_server() as server:
+        server.put(GATEWAYS, "gw", "eem", spec={})
+        server.faults["list", "eventgateways"].append(answer(404, "NotFound", "404 page not found"))
+        async with reflecting(server, GATEWAYS) as harness:
+            known: set[tuple[bool, int]] = set()
+            store = harness.store
+            store.subscribe(lambda: known.add((store.has_synced, len(store.snapshot.names("EventGateway")))))
+            await harness.same(GATEWAYS)
+
+            assert (True, 0) not in known
 
 
 async def test_404_of_a_built_in_kind_is_a_problem() -> None:

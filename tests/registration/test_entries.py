@@ -23,6 +23,7 @@ from webhook.registration.entries import (
     bundle_entries,
     bundle_of,
     bundles,
+    covered_namespaces,
     find_entry,
     is_written,
     policy_entry,
@@ -188,6 +189,28 @@ def test_registered_namespaces_are_those_of_the_selector(selector: Any, expected
     entry = {"name": POLICIES, "namespaceSelector": selector}
 
     assert registered_namespaces(configuration(VALIDATING, entry)) == expected
+
+
+@pytest.mark.parametrize(
+    ("selector", "covered"),
+    [
+        ({"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["a", "x"]}]}, "a"),
+        ({"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["a"]}]}, "b"),
+        ({"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "Exists"}]}, "ab"),
+        ({"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "DoesNotExist"}]}, ""),
+        ({"matchExpressions": [{"key": "team", "operator": "Exists"}]}, ""),
+        ({"matchLabels": {"kubernetes.io/metadata.name": "b"}}, "b"),
+        ({"matchLabels": {"team": "a"}}, ""),
+        ({"matchLabels": {}, "matchExpressions": None}, "ab"),
+        (None, "ab"),
+    ],
+)
+def test_namespaces_are_covered_by_what_their_names_tell(selector: Any, covered: str) -> None:
+    """Whoever wrote the selector, what it asks about is known by names alone; what goes by other labels is not."""
+    entry = {"name": POLICIES, "namespaceSelector": selector}
+
+    assert covered_namespaces(configuration(VALIDATING, entry), AB) == frozenset(covered)
+    assert covered_namespaces(configuration(VALIDATING), AB) == NONE
 
 
 def test_no_entry_is_not_an_empty_one() -> None:

@@ -7,11 +7,14 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from cluster_builders import PATIENCE_SECONDS
-from fake_api_server import answer
+from aiohttp import web
+from cluster_builders import PATIENCE_SECONDS, FakeTime
+from fake_api_server import answer, status_body
 from registration_builders import BUNDLE, Desk, desk, encoded, shipped
 
 from webhook.admission.heartbeat import CANARY_NAMESPACE
+from webhook.cluster import Store
+from webhook.main.upkeep import known_namespaces
 from webhook.registration import published
 from webhook.registration.entries import DEFAULTS, INSTANCES, MUTATING, NAME, POLICIES, VALIDATING
 
@@ -26,6 +29,12 @@ def wipe(entries: list[dict[str, Any]]) -> None:
 
 def empty(entries: list[dict[str, Any]]) -> None:
     entries.clear()
+
+
+def turn_off(entries: list[dict[str, Any]]) -> None:
+    for entry in entries:
+        if entry["name"] == POLICIES:
+            entry["matchConditions"].append({"name": "never", "expression": "false"})
 
 
 def bundle(made: Desk, name: str, resource: Any = VALIDATING) -> bytes:
@@ -377,6 +386,152 @@ async def test_an_injected_bundle_is_followed_and_never_written() -> None:
             if plural == VALIDATING.plural
             for one in body["webhooks"]
         } == {POLICIES}
+
+
+async def test_a_look_ends_with_the_leadership() -> None:
+    """Whoever stops leading while the first configuration is written does not write the second."""
+    async with desk() as made:
+        await made.registered()
+        made.edit(VALIDATING, wipe)
+        made.edit(MUTATING, wipe)
+
+        async def late(_: web.Request) -> None:
+            made.leads = False
+
+        made.server.faults["PATCH", VALIDATING.plural].append(late)
+        await made.step()
+
+        assert bundle(made, DEFAULTS, MUTATING) == b""
+
+
+async def test_no_second_write_follows_the_end_of_the_leadership() -> None:
+    """Taking out what is not ours may outlast the Lease; the apply after it is the next leader's."""
+    async with desk() as made:
+        await made.registered()
+        made.edit(VALIDATING, lambda entries: (wipe(entries), turn_off(entries)))
+
+        async def late(_: web.Request) -> None:
+            made.leads = False
+
+        made.server.faults["PATCH", VALIDATING.plural].append(late)
+        await made.step()
+
+        assert bundle(made, POLICIES) == b""
+
+
+async def test_who_led_before_does_not_undo_what_the_next_one_wrote() -> None:
+    """A bundle is asked for again before each write: after the Lease ran out it may be an old one."""
+    async with desk() as made:
+        await made.registered()
+        made.edit(VALIDATING, wipe)
+
+        async def late(_: web.Request) -> web.Response:
+            made.leads = False
+            made.edit(MUTATING, lambda entries: entries[0]["clientConfig"].update(caBundle=encoded(BUNDLE + OTHER)))
+            await made.see()
+            return web.json_response(status_body(409, "Conflict", "it changed"), status=409)
+
+        made.server.faults["PATCH", VALIDATING.plural].append(late)
+        await made.step()
+
+        assert bundle(made, DEFAULTS, MUTATING) == BUNDLE + OTHER
+
+
+async def test_a_patch_that_came_too_late_is_a_conflict() -> None:
+    """A JSON patch whose test fails was outrun: that is no failure, and the next news is followed at once."""
+    async with desk() as made:
+        await made.registered()
+        made.edit(VALIDATING, turn_off)
+        outrun = answer(422, "Invalid", "testing value /metadata/resourceVersion failed")
+        made.server.faults["PATCH", VALIDATING.plural] += [outrun] * 6
+        for _ in range(7):
+            made.edit(VALIDATING, lambda _: None)
+            await made.step()
+
+        assert "never" not in [one["name"] for one in (made.entry(POLICIES) or {})["matchConditions"]]
+        assert made.registrar.problem() is None
+
+
+async def test_conflicts_without_end_are_told() -> None:
+    """Where no news explains them, people are to know."""
+    async with desk() as made:
+        await made.registered()
+        made.edit(VALIDATING, wipe)
+        made.server.always["PATCH", VALIDATING.plural] = answer(409, "Conflict", "it changed")
+        for _ in range(12):
+            await made.step()
+
+        assert "it changed" in (made.registrar.problem() or "")
+
+
+async def test_news_shortens_the_wait_after_a_failure() -> None:
+    """Whoever could not write for minutes writes when the API server tells of a change, once a second at most."""
+    async with desk() as made:
+        await made.registered()
+        made.edit(VALIDATING, wipe)
+        made.server.always["PATCH", VALIDATING.plural] = answer(500, "InternalError", "etcd")
+        for _ in range(480):
+            await made.step()
+        asked = len(made.server.asked("PATCH", VALIDATING.plural))
+        for _ in range(40):
+            made.edit(VALIDATING, lambda _: None)
+            await made.step()
+        again = len(made.server.asked("PATCH", VALIDATING.plural)) - asked
+        made.server.always.pop(("PATCH", VALIDATING.plural))
+        for _ in range(5):
+            made.edit(VALIDATING, lambda _: None)
+            await made.step()
+
+        assert bundle(made, INSTANCES) == BUNDLE
+        assert 5 <= again <= 11
+
+
+async def test_a_problem_does_not_outlive_the_leadership() -> None:
+    """What one replica could not write is the affair of the one that leads now."""
+    async with desk() as made:
+        await made.registered()
+        made.edit(VALIDATING, wipe)
+        made.server.faults["PATCH", VALIDATING.plural].append(answer(403, "Forbidden", "may not patch"))
+        await made.step()
+        told = made.registrar.problem()
+        made.leads = False
+        await made.step()
+
+        assert "may not patch" in (told or "")
+        assert made.registrar.problem() is None
+
+
+@pytest.mark.parametrize("proven", [True, False])
+async def test_a_selector_that_catches_more_is_not_narrowed(*, proven: bool) -> None:
+    """Somebody's selector that asks about every namespace becomes the list of them, with a proof or without."""
+    async with desk() as made:
+        await made.registered()
+        if not proven:
+            made.heartbeat.forget()
+            made.refused = False
+        everything = {"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "Exists"}]}
+        made.edit(VALIDATING, lambda entries: entries[-1].update(namespaceSelector=everything))
+        known, made.eem = made.eem, None
+        await made.step()
+        kept = (made.entry(POLICIES) or {})["namespaceSelector"]
+        made.eem = known
+        await made.step()
+
+        assert kept == everything
+        assert made.namespaces == WHOLE
+
+
+async def test_what_is_old_takes_no_namespace_away() -> None:
+    """A new leader that has heard nothing for longer than verdicts may rest on does not know where EEM runs."""
+    time = FakeTime()
+    store = Store(clock=time.clock())
+    for kind in store.status:
+        await store.replace(kind, (), 1)
+    fresh = known_namespaces(store, 300.0)
+    time.now += 301.0
+
+    assert (fresh, known_namespaces(store, 300.0)) == (frozenset(), None)
+    assert known_namespaces(Store(), 300.0) is None
 
 
 async def test_drift_is_told_when_it_changes() -> None:

@@ -170,11 +170,15 @@ class ApiClient:
             yield response.content.iter_any()
 
     async def _whole(self, call: _Call) -> bytes:
-        async with self._answer(call) as response:
-            body = await _read(response, self._max_answer_bytes)
-            if len(body) > self._max_answer_bytes:
-                raise AnswerTooLargeError(f"{call}: the answer has more than {self._max_answer_bytes} bytes")
-            return body
+        try:
+            # Over all of it: who writes counts on that, also where credentials are loaded again and it is asked twice.
+            async with asyncio.timeout(call.timeout.total), self._answer(call) as response:
+                body = await _read(response, self._max_answer_bytes)
+        except TimeoutError as error:
+            raise UnreachableError(f"{call}: {_said(error)}") from error
+        if len(body) > self._max_answer_bytes:
+            raise AnswerTooLargeError(f"{call}: the answer has more than {self._max_answer_bytes} bytes")
+        return body
 
     @asynccontextmanager
     async def _answer(self, call: _Call) -> AsyncIterator[aiohttp.ClientResponse]:

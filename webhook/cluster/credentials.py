@@ -121,9 +121,10 @@ class ServiceAccount:
 
     def load(self) -> Credentials:
         """Read the token and the authorities from the mounted files."""
-        return Credentials(
-            authorization=f"Bearer {self._read('token').strip()}", trust=Trust(ca_pem=self._read("ca.crt"))
-        )
+        token = self._read("token").strip()
+        if not (token.isascii() and token.isprintable()):
+            raise CredentialsError(f"{self._directory / 'token'} holds what cannot be in a header")
+        return Credentials(authorization=f"Bearer {token}", trust=Trust(ca_pem=self._read("ca.crt")))
 
     def _read(self, name: str) -> str:
         path = self._directory / name

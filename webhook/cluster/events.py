@@ -97,6 +97,8 @@ class Recorder:
                 await self._write(known)
             except ClusterError as error:
                 _log.warning("an Event was not written: %s", error)
+            except Exception:  # noqa: BLE001 - a bug must not end the service, whose verdicts need no Events
+                _log.exception("an Event was not written")
 
     async def _write(self, known: _Known) -> None:
         collection = EVENTS.path(known.body["metadata"]["namespace"])

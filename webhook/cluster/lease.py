@@ -118,6 +118,8 @@ class Election:
                     await self.attempt()
                 except ClusterError as error:
                     _log.log(logging.WARNING if self.leads else logging.DEBUG, "the Lease: %s", error)
+                except Exception:  # noqa: BLE001 - a bug must not end the service, whose verdicts need no Lease
+                    _log.exception("the Lease: unexpected")
                 self._announce()
                 retry = self._timing.retry_seconds
                 await self._clock.sleep(retry if self.leads else retry * (1 + _JITTER_FACTOR * self._rng.random()))
@@ -150,12 +152,12 @@ class Election:
         """Give the Lease back, where it is ours, so that others need not wait for its end."""
         lease, self._lease = self._lease, None
         was_leading, self._leads_until = self.leads, _NEVER
-        if lease is None or not was_leading:
+        if not was_leading:
             return
         try:
-            if await self._free(lease):
+            if lease is not None and await self._free(lease):
                 return
-            # A renewal was cut off half-way, and took place all the same.
+            # A renewal failed or was cut off half-way, and may have taken place all the same.
             current = await self._read()
             if current is not None and self.holder == self._identity:
                 await self._free(current)

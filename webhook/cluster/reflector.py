@@ -35,8 +35,9 @@ _log: Final = logging.getLogger(__name__)
 # backup: then every list is like that, and a cache that refused them all would be wrong for ever. Five in a row,
 # seconds apart.
 _LISTS_THAT_CONVINCE: Final = 5
-# A kind that vanished while it had objects is believed gone when it was missed twice: an API server that starts may
-# answer 404 before it has read its CustomResourceDefinitions, and an emptied cache would let every change pass.
+# A kind is believed not to be there when two lists in a row have missed it, a second or more apart, unless it had no
+# objects: an API server that starts may answer 404 before it has read its CustomResourceDefinitions, and a cache that
+# is empty by mistake would let every change pass.
 _MISSES_THAT_CONVINCE: Final = 2
 _RELIST_STATUSES: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.GONE, HTTPStatus.NOT_FOUND})
 # What an API server says that has not come as far yet as another one had, or never will: a restored backup.
@@ -187,7 +188,8 @@ class Reflector:
     async def _miss(self) -> NoReturn:
         """Take note that the kind is not served; its objects go once that is certain."""
         self._misses += 1
-        if not self._status.objects or self._misses >= _MISSES_THAT_CONVINCE:
+        is_empty = self._status.lists > 0 and not self._status.objects
+        if is_empty or self._misses >= _MISSES_THAT_CONVINCE:
             if self._status.served:
                 _log.info("%s are not installed", self.resource.plural)
             await self._store.replace(self.resource.kind, (), self._newest)
@@ -225,7 +227,6 @@ class Reflector:
         except ApiError as error:
             if error.status in _RELIST_STATUSES or _TOO_LARGE in error.message.lower():
                 self._resource_version = None
-                self._misses += error.status == HTTPStatus.NOT_FOUND
             if error.status == HTTPStatus.FORBIDDEN:
                 raise self._forbidden("watch", error) from error
             raise

@@ -14,7 +14,7 @@ from certs.authority import service_names
 from certs.keeper import ConflictError, Keeper, StoreError, Surroundings
 from certs.material import Material
 from certs.renewal import Lifetimes
-from webhook.cluster import ApiClient, Reachability, Reflector
+from webhook.cluster import ApiClient, Reachability, Reflector, Store
 from webhook.cluster.events import Recorder
 from webhook.cluster.lease import Election
 from webhook.cluster.observed import Observed
@@ -136,6 +136,13 @@ def _keep_certificates(shared: Shared, settings: Settings) -> Keeper:
     return keeper
 
 
+def known_namespaces(store: Store, stale_seconds: float) -> frozenset[str] | None:
+    """Give where EEM runs; None where that is not known, or so old that it must not take a namespace from the guard."""
+    if not store.has_synced or store.silence(stale_seconds) is not None:
+        return None
+    return frozenset(store.snapshot.eem)
+
+
 def _keep_registration(
     shared: Shared, settings: Settings, keeper: Keeper | None, replica: str
 ) -> tuple[Registrar, Heartbeat]:
@@ -153,7 +160,7 @@ def _keep_registration(
         sources=Sources(
             leads=lambda: shared.election.leads,
             bundle=None if keeper is None else lambda: keeper.bundle,
-            namespaces=lambda: frozenset(store.snapshot.eem) if store.has_synced else None,
+            namespaces=lambda: known_namespaces(store, settings.stale_seconds),
             answers=OwnEndpoint(settings.bind, settings.https_port).problem,
         ),
     )

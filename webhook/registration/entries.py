@@ -229,6 +229,30 @@ def registered_namespaces(configuration: Json | None) -> frozenset[str] | None:
     )
 
 
+def covered_namespaces(configuration: Json | None, names: frozenset[str]) -> frozenset[str]:
+    """Give those of *names* that the entry for NetworkPolicies asks about, whoever wrote its selector."""
+    entry = find_entry(configuration, POLICIES)
+    selector = {} if entry is None else entry.get("namespaceSelector") or {}
+    wanted = [
+        {"key": key, "operator": "In", "values": [value]} for key, value in (selector.get("matchLabels") or {}).items()
+    ]
+    requirements = [*wanted, *(selector.get("matchExpressions") or ())]
+    return frozenset() if entry is None else frozenset(name for name in names if _fulfils(requirements, name))
+
+
+def _fulfils(requirements: Iterable[Json], name: str) -> bool:
+    """Say whether a namespace fulfils all, as far as its name tells."""
+    return all(
+        one.get("key") == _NAMESPACE_LABEL
+        and {
+            "In": name in (one.get("values") or ()),
+            "NotIn": name not in (one.get("values") or ()),
+            "Exists": True,
+        }.get(str(one.get("operator")), False)
+        for one in requirements
+    )
+
+
 def wanted_namespaces(
     registered: frozenset[str] | None, eem: frozenset[str] | None, *, proven: bool
 ) -> frozenset[str] | None:

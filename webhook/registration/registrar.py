@@ -33,6 +33,7 @@ from webhook.registration.entries import (
     bundle_entries,
     bundle_of,
     bundles,
+    covered_namespaces,
     policy_entry,
     registered_namespaces,
     wanted_namespaces,
@@ -186,13 +187,18 @@ class Registrar:
         """Compare what is there with what should be, and write what is missing, where this replica leads."""
         if not self._sources.leads() or not all(observed.synced for observed in self._observed()):
             self._waits_for = None
+            for upkeep in (self._validating, self._mutating):
+                upkeep.problem = None  # whoever leads has it now
             return
         self._tell_drift()
         bundle = self._bundle()
         if bundle and await self._may_publish(bundle):
             self._waits_for = None
             for upkeep in (self._validating, self._mutating):
-                await self._keep(upkeep, bundle)
+                # What was waited for may have outlasted the Lease, and the bundle may be another.
+                bundle = self._bundle()
+                if bundle and self._sources.leads():
+                    await self._keep(upkeep, bundle)
 
     def _bundle(self) -> bytes:
         """Give the bundle to trust: the own one, or what somebody injected into the shipped entry."""
@@ -227,14 +233,18 @@ class Registrar:
             return
         entries: list[Mapping[str, Any]] = []
         if upkeep is self._validating:
-            registered = registered_namespaces(configuration)
-            namespaces = wanted_namespaces(registered, self._sources.namespaces(), proven=self._heartbeat.proven)
+            registered, eem = registered_namespaces(configuration), self._sources.namespaces()
+            if registered is not None and eem is not None:
+                registered = covered_namespaces(configuration, eem)
+            elif registered == frozenset():
+                return  # a selector that is not ours: what it asks about is not narrowed before the cluster is known
+            namespaces = wanted_namespaces(registered, eem, proven=self._heartbeat.proven)
             if namespaces is not None:
                 entries.append(policy_entry(namespaces, bundle, self._failure_policy))
         if self._sources.bundle is not None:
             entries.extend(bundle_entries(configuration, bundle))
         fought = upkeep.fighting
-        await upkeep.keep(entries)
+        await upkeep.keep(entries, self._sources.leads)
         if upkeep.fighting and not fought:
             message = "what eem-guardrail keeps of this configuration is undone again and again; see its managedFields"
             self._recorder.record(configuration, _UNDONE, message)

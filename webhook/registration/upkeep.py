@@ -9,7 +9,7 @@ Source: Kubernetes documentation, "Server-Side Apply": fieldManager, force, reso
 import json
 import logging
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -30,6 +30,8 @@ _REQUEST_SECONDS: Final = 4.0
 _RETRY: Final = Delays(first_seconds=0.5, longest_seconds=30.0)
 # After a conflict the news comes through the watch; where it does not, it is tried again after this.
 _CONFLICT_SECONDS: Final = 1.0
+# Whatever failed, news says that the API server writes again; but news may come many times a second.
+_NEWS_SECONDS: Final = 1.0
 
 
 class Upkeep:
@@ -48,18 +50,25 @@ class Upkeep:
         self._clock = clock
         self._backoff = Backoff(_RETRY, clock, rng)
         self._pace = Pace()
-        self._retry_at = float("-inf")
-        self._conflict_at: str | None = None
+        # Of the last write, where it failed: when it is tried again, and when where there is news of the configuration.
+        self._retry_at = self._news_at = float("-inf")
+        self._failed_version: str | None = None
 
     @property
     def fighting(self) -> bool:
         """Say whether somebody undoes what is written again and again."""
         return self._pace.fighting
 
-    async def keep(self, entries: Sequence[Mapping[str, Any]]) -> None:
-        """Write *entries*, which are all that is the service's own, where they are not there and it is time to."""
+    async def keep(self, entries: Sequence[Mapping[str, Any]], leads: Callable[[], bool]) -> None:
+        """
+        Write *entries*, which are all that is the service's own, where they are not there and it is time to.
+
+        Args:
+            leads: asked again between two writes, which may take longer than the Lease lasts.
+        """
         configuration = self.observed.current
         if configuration is None or not entries:
+            self.problem = None
             return
         now = self._clock.monotonic()
         if is_written(configuration, entries):
@@ -72,20 +81,20 @@ class Upkeep:
             self.problem = f"somebody undoes what is written, again and again; written again in {waits:.0f} s"
             return
         version = configuration["metadata"]["resourceVersion"]
-        if now < self._retry_at and self._conflict_at in {None, version}:
+        if now < (self._retry_at if version == self._failed_version else self._news_at):
             return
         try:
             others = strays(configuration, entries)
             if others:
                 configuration = await self._patch(others, JSON_PATCH, {"fieldManager": NAME})
-            if not is_written(configuration, entries):
+            if not is_written(configuration, entries) and leads():
                 await self._patch(apply_body(configuration, entries), APPLY_PATCH, _APPLY_QUERY)
         except ClusterError as error:
             self._failed(error, version)
             return
         self._pace.wrote(content, self._clock.monotonic())
-        self._retry_at = float("-inf")
-        self.problem = None
+        self._retry_at = self._news_at = float("-inf")
+        self._failed_version = self.problem = None
 
     async def _patch(self, body: object, content_type: str, query: Mapping[str, str]) -> Mapping[str, Any]:
         answer: dict[str, Any] = await self._client.request(
@@ -104,12 +113,23 @@ class Upkeep:
 
     def _failed(self, error: ClusterError, version: str) -> None:
         now = self._clock.monotonic()
-        if isinstance(error, ApiError) and error.status in {HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND}:
+        if _is_outrun(error):
             # Somebody was quicker, or deleted it: what came of that is about to be seen.
-            self._conflict_at, self._retry_at = version, now + _CONFLICT_SECONDS
+            if self._failed_version == version:  # but it was not, in all that time
+                self.problem = str(error)
+            self._failed_version, self._news_at, self._retry_at = version, now, now + _CONFLICT_SECONDS
             _log.debug("%s: %s", self.observed.resource.plural, error)
             return
-        self._conflict_at, self._retry_at = None, now + self._backoff.next_seconds()
+        self._failed_version = version
+        self._news_at, self._retry_at = now + _NEWS_SECONDS, now + self._backoff.next_seconds()
         level = logging.DEBUG if self.problem == str(error) else logging.WARNING
         self.problem = str(error)
         _log.log(level, "%s cannot be written: %s", self.observed.resource.plural, error)
+
+
+def _is_outrun(error: ClusterError) -> bool:
+    """Say whether somebody was quicker, or deleted it. Where a JSON patch's test fails, the API server answers 422."""
+    if not isinstance(error, ApiError):
+        return False
+    is_test = error.status == HTTPStatus.UNPROCESSABLE_ENTITY and "/metadata/resourceVersion" in error.message
+    return is_test or error.status in {HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND}

@@ -44,7 +44,7 @@ WATCHED = ("networkpolicies", "namespaces", "pods", *INSTANCE_KINDS)
 
 ROLLOUT_SECONDS = 90
 ENDED_SECONDS = 60  # above terminationGracePeriodSeconds
-SEEN_SECONDS = 10  # a watch takes milliseconds
+SEEN_SECONDS = 30  # a watch takes milliseconds; to look takes seconds where others use the machine
 KINDS_SECONDS = 60  # a kind that is not there is looked for again and again, but not all the time
 REGISTERED_SECONDS = 30  # the API server honours a new registration within a second or two
 
