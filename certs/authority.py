@@ -26,6 +26,18 @@ MAX_DNS_NAME = 253  # characters; RFC 1035 section 2.3.4, without the root's dot
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
+# What cryptography raises over bytes that are no certificate or no key, not all of it a ValueError. Some of it comes
+# late: a certificate is taken apart when its parts are asked for.
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+
+
 class CertificateError(ValueError):
     """Tell that a certificate or key cannot be made, read or used."""
 
@@ -58,7 +70,7 @@ def load_pair(certificate_pem: bytes, key_pem: bytes) -> KeyPair:
     try:
         certificate = x509.load_pem_x509_certificate(certificate_pem)
         key = serialization.load_pem_private_key(key_pem, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise CertificateError(f"the pair cannot be read: {error}") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise CertificateError("the private key is not an ECDSA key")

@@ -61,7 +61,10 @@ def certificates_in(pem: bytes) -> tuple[x509.Certificate, ...]:
     Raises:
         ValueError: there is none, one cannot be read, or one is cut off, which the parser alone would pass over.
     """
-    found = tuple(x509.load_pem_x509_certificates(pem))
+    try:
+        found = tuple(x509.load_pem_x509_certificates(pem))
+    except x509.InvalidVersion as error:  # no ValueError of its own
+        raise ValueError(str(error)) from error
     if len(found) != pem.count(_BEGIN):
         raise ValueError("a certificate is cut off")
     return found

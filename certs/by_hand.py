@@ -8,8 +8,8 @@ next step, after the propagation wait at the earliest.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from certs.authority import fingerprint, names_of
-from certs.material import Material
+from certs.authority import CertificateError, fingerprint, names_of
+from certs.material import MAX_AUTHORITIES, Material
 from certs.renewal import Lifetimes
 from certs.rotation import Action, Facts, Step, created, leaf_due, next_step, perform, phase
 from certs.show import moment
@@ -70,6 +70,8 @@ def rotate(material: Material, *, now: datetime, lifetimes: Lifetimes, force: bo
         if action is Action.RETIRE:
             message = "what has no pair left has gone from ca.crt; publish it"
         else:
+            if len(material.bundle) >= MAX_AUTHORITIES:
+                raise CertificateError(f"the bundle is full: it has {len(material.bundle)} authorities")
             action = Action.BEGIN
             message = "publish ca.crt everywhere, wait a minute, and run this again"
     return Done(
@@ -85,5 +87,9 @@ def _renewed(material: Material, facts: Facts, lifetimes: Lifetimes) -> Material
 def _facts(material: Material, now: datetime, lifetimes: Lifetimes) -> Facts:
     trusted = {fingerprint(each): lifetimes.propagation_seconds for each in material.bundle}
     return Facts(
-        now=now, steady_now=now, trusted_seconds=trusted, settled_seconds=lifetimes.propagation_seconds, requested=None
+        now=now,
+        steady_now=now,
+        trusted_seconds=trusted,
+        settled_seconds=2 * lifetimes.propagation_seconds,
+        requested=None,
     )

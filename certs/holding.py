@@ -16,7 +16,7 @@ from certs.bundle import bundle_to_pem, newest_first
 from certs.material import Material
 from certs.pace import WallClock
 from certs.renewal import Lifetimes
-from certs.rotation import Facts, Signed, leaf_overdue, to_readmit
+from certs.rotation import Facts, Signed, leaf_in_use, leaf_overdue, to_readmit
 from certs.secret import material_of, requested_rotation
 from certs.surroundings import Secret, Surroundings
 from certs.trust import authorities_in, trusted_since
@@ -134,7 +134,8 @@ class Holding:
         """Say how long it is until anybody may renew the serving certificate; infinite where nothing is known."""
         if self.material is None:
             return float("inf")
-        return (leaf_overdue(self.material.leaf.certificate, self._lifetimes) - self._clock.now()).total_seconds()
+        leaf = leaf_in_use(self.material, self.facts())
+        return (leaf_overdue(leaf, self._lifetimes) - self._clock.now()).total_seconds()
 
     def is_waiting(self) -> bool:
         """Say whether something waits for trust, so that it is worth looking often."""
@@ -149,7 +150,7 @@ class Holding:
             return self.fault
         if self.material is not self._serving:
             refused = self.material is self._refused
-            return "its pair could not be loaded" if refused else "its pair waits until its authority is trusted"
+            return "its pair could not be loaded" if refused else "its pair waits until it is valid and trusted"
         return None
 
     def _blame(self, fault: str) -> None:
@@ -168,10 +169,14 @@ class Holding:
 
     def _may_serve(self) -> bool:
         """Say whether no caller that trusts the pair in use would distrust the new one."""
-        serving, authority = self._signed, self._leaf_authority
-        if serving is None or authority is None or serving.authority == authority:
+        serving, authority, now = self._signed, self._leaf_authority, self._clock.now()
+        if serving is None or authority is None or self.material is None or _has_ended(serving, now):
             return True
-        if _has_ended(serving, self._clock.now()) or self.facts().trusts(authority, self._lifetimes):
+        if self.material.leaf.certificate.not_valid_before_utc > now:  # a clock that is ahead made it
+            return False
+        if serving.authority == authority:
+            return True
+        if self.facts().trusts(authority, self._lifetimes):
             return True
         published, old = self._out.published(), fingerprint(serving.authority)
         return published is not None and not any(old in authorities_in(each) for each in published)

@@ -19,7 +19,7 @@ from certs.holding import Holding
 from certs.material import Material, new_material
 from certs.pace import Backoff
 from certs.renewal import Lifetimes
-from certs.rotation import Action, next_step, perform
+from certs.rotation import Action, next_step, perform, renewal_step
 from certs.secret import changed_secret, new_secret, without_request
 from certs.surroundings import ConflictError, Secret, Secrets, StoreError, Surroundings
 from certs.trust import knows_all, nothing_published
@@ -157,10 +157,10 @@ class Keeper:
     async def _advance(self, material: Material) -> float:
         """Take the next step in the life of the authorities, if it is due."""
         facts = self._holding.facts()
-        step = next_step(material, facts, self._lifetimes, self._names)
+        choose = next_step if self._out.leads() else renewal_step
+        step = choose(material, facts, self._lifetimes, self._names)
         secret = self._holding.secret
-        idle = step.action is Action.WAIT or (step.action is not Action.RENEW and not self._out.leads())
-        if idle or secret is None:
+        if step.action is Action.WAIT or secret is None:
             self._succeed()
             due = (step.until - facts.now).total_seconds() if step.until is not None else POLL_SECONDS
             return min(due, self._poll_seconds())
@@ -204,8 +204,8 @@ class Keeper:
         return PAUSE_SECONDS
 
     async def _read(self) -> None:
+        self._must_read = False  # what is seen while this one is under way may be newer
         secret = await self._out.secrets.read()
-        self._must_read = False
         self._read_at = self._clock.monotonic()
         self._confirmed = self._out.leads()
         self._holding.take(secret)

@@ -11,11 +11,11 @@ from datetime import datetime
 from typing import TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from certs.authority import (
+    UNREADABLE,
     CertificateError,
     KeyPair,
     is_signed_by,
@@ -133,6 +133,7 @@ def read_parts(entries: Mapping[str, bytes]) -> Material:
         if len(entries.get(entry, b"")) > max_bytes(entry):
             raise CertificateError(f"{entry} has more than {max_bytes(entry)} bytes")
     bundle = newest_first(_certificates(CA_CERTIFICATE, entries[CA_CERTIFICATE]))
+    _reading(CA_CERTIFICATE, lambda: [each.subject for each in bundle])  # whoever is named later can be
     signer = _authority(CA_KEY, entries, bundle)
     successor = _authority(NEXT_KEY, entries, bundle)
     if signer is not None and successor is not None and signer.certificate == successor.certificate:
@@ -185,5 +186,5 @@ def _reading(entry: str, read: Callable[[], _Read]) -> _Read:
         return read()
     except CertificateError:
         raise
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise CertificateError(f"{entry} cannot be read: {error}") from error

@@ -32,8 +32,8 @@ from certs.authority import (
     issue_serving_pair,
     make_authority,
 )
-from certs.bundle import newest_first
-from certs.material import MAX_AUTHORITIES, Material, authority_of
+from certs.bundle import bundle_to_pem, newest_first
+from certs.material import MAX_AUTHORITIES, MAX_CERTIFICATES_BYTES, Material, authority_of
 from certs.renewal import OVERDUE_AT, RENEW_AT, Lifetimes, renewal_time
 
 
@@ -109,7 +109,7 @@ def next_step(material: Material, facts: Facts, lifetimes: Lifetimes, names: Seq
     Args:
         names: what the serving certificate must be for.
     """
-    if (serving := to_readmit(material, facts)) is not None:
+    if (serving := to_readmit(material, facts)) is not None and _has_room(material, serving.authority):
         return Step(action=Action.READMIT, reason=f"{_name(serving.authority)} signed what is still being served")
     if material.successor is not None and _may_succeed(material.successor, material, facts, lifetimes):
         return Step(action=Action.PROMOTE, reason=f"{_name(material.successor.certificate)} is trusted everywhere")
@@ -120,6 +120,17 @@ def next_step(material: Material, facts: Facts, lifetimes: Lifetimes, names: Seq
     if leaving := _leaving(material, facts, lifetimes):
         return Step(action=Action.RETIRE, reason=", ".join(f"{_name(each)} has no leaf left" for each in leaving))
     return _wait(material, facts, lifetimes)
+
+
+def renewal_step(material: Material, facts: Facts, lifetimes: Lifetimes, names: Sequence[str]) -> Step:
+    """Say the same where nothing may be done but to renew, however far a rotation is."""
+    reason = _renewal(material, facts, lifetimes, names)
+    return Step(action=Action.RENEW, reason=reason) if reason else _wait(material, facts, lifetimes)
+
+
+def _has_room(material: Material, authority: x509.Certificate) -> bool:
+    """Say whether a bundle with one more authority can still be read: else it would be mended, and be full again."""
+    return len(bundle_to_pem((*material.bundle, authority))) <= MAX_CERTIFICATES_BYTES
 
 
 def perform(step: Step, material: Material, facts: Facts, lifetimes: Lifetimes, names: Iterable[str]) -> Material:
@@ -169,6 +180,14 @@ def leaf_overdue(leaf: x509.Certificate, lifetimes: Lifetimes) -> datetime:
     return _due(leaf, lifetimes.leaf, lifetimes, share=OVERDUE_AT)
 
 
+def leaf_in_use(material: Material, facts: Facts) -> x509.Certificate:
+    """Give the serving certificate that counts: the Secret's, or what is served where a clock ahead made that one."""
+    leaf = material.leaf.certificate
+    if facts.serving is not None and leaf.not_valid_before_utc > facts.now:
+        return facts.serving.leaf
+    return leaf
+
+
 def _due(
     certificate: x509.Certificate,
     lifetime: timedelta,
@@ -210,7 +229,7 @@ def _loses_nobody(authority: x509.Certificate, material: Material, facts: Facts,
 
 
 def _renewal(material: Material, facts: Facts, lifetimes: Lifetimes, names: Sequence[str]) -> str | None:
-    signer, leaf = material.signer, material.leaf.certificate
+    signer, leaf = material.signer, leaf_in_use(material, facts)
     if signer is None or not _is_valid(signer.certificate, facts.now):
         return None
     if not is_signed_by(leaf, signer.certificate):
@@ -257,7 +276,8 @@ def _is_asked_for(signer: x509.Certificate, facts: Facts, lifetimes: Lifetimes) 
 
 def _leaving(material: Material, facts: Facts, lifetimes: Lifetimes) -> tuple[x509.Certificate, ...]:
     """List the authorities that nothing needs any more."""
-    if facts.settled_seconds < lifetimes.propagation_seconds:
+    # Once for the other replicas to be sure that the new one is trusted, once for what they serve from then on.
+    if facts.settled_seconds < 2 * lifetimes.propagation_seconds:
         return ()
     signing = [pair.certificate for pair in (material.signer, material.successor) if pair is not None]
     kept = [*signing, material.leaf_authority]
@@ -307,7 +327,7 @@ def _recorded(
 
 
 def _wait(material: Material, facts: Facts, lifetimes: Lifetimes) -> Step:
-    moments = [leaf_due(material.leaf.certificate, lifetimes, jitter=facts.jitter)]
+    moments = [leaf_due(leaf_in_use(material, facts), lifetimes, jitter=facts.jitter)]
     moments.extend(each.not_valid_after_utc for each in material.retired)
     if material.signer is not None and material.successor is None:
         moments.append(authority_due(material.signer.certificate, lifetimes, jitter=facts.jitter))

@@ -17,12 +17,12 @@ from typing import Any, Self
 
 from cryptography import x509
 
-from certs import Lifetimes, service_names
+from certs import CertificateError, Lifetimes, service_names
 from certs.authority import fingerprint
 from certs.keeper import ConflictError, Keeper, StoreError, Surroundings
 from certs.material import Material
 from certs.pace import Clock
-from certs.secret import material_of
+from certs.secret import material_of, with_request
 from certs.trust import authorities_in
 
 START = datetime(2027, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -369,3 +369,33 @@ def _if_alive(replica: Replica, work: Callable[[], object]) -> Callable[[], None
 
 def authority_names(bundle: tuple[x509.Certificate, ...]) -> list[str]:
     return [fingerprint(each)[:8] for each in bundle]
+
+
+def running(world: World) -> World:
+    """Start everybody, and wait until they serve and are trusted."""
+    world.start()
+    world.run_until(lambda: all(each.served for each in world.replicas) and all(world.entries))
+    return world
+
+
+def damage(world: World, how: Callable[[dict[str, Any]], None]) -> None:
+    secret = copy.deepcopy(world.store.secret)
+    assert secret is not None
+    how(secret)
+    world.call(lambda: world.store.put(secret, "damage"))
+
+
+def authority(material: Material) -> str:
+    assert material.leaf_authority is not None
+    return fingerprint(material.leaf_authority)
+
+
+def is_good(world: World) -> bool:
+    try:
+        return world.store.material() is not None
+    except (CertificateError, AssertionError):
+        return False
+
+
+def ask(world: World) -> None:
+    world.call(lambda: world.store.put(with_request(world.store.secret or {}, world.true_now()), "ask"))

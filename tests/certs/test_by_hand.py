@@ -7,7 +7,7 @@ from certificate_builders import NAMES, NOW
 
 from certs import CertificateError, Lifetimes
 from certs.by_hand import renew, rotate
-from certs.material import Material, new_material
+from certs.material import MAX_AUTHORITIES, Material, new_material
 from certs.show import describe, problems
 
 LIFETIMES = Lifetimes()
@@ -53,6 +53,19 @@ def test_another_rotation_can_be_forced() -> None:
 
     assert third is not None
     assert len(third.bundle) == 3
+
+
+def test_no_rotation_is_forced_into_a_full_bundle() -> None:
+    """Every authority goes into every webhook entry, so the number of them has an end, by hand too."""
+    found, days = material(), 1.0
+    while len(found.bundle) < MAX_AUTHORITIES or found.successor is not None:
+        days += 0.001
+        done, _ = rotated(found, days, force=True)
+        assert done is not None
+        found = done
+
+    with pytest.raises(CertificateError, match="full"):
+        rotated(found, days, force=True)
 
 
 def test_a_pair_is_renewed_when_due_or_forced() -> None:

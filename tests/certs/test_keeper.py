@@ -4,18 +4,30 @@ import copy
 import itertools
 import logging
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from simulation import FAST, NAME, NAMES, NAMESPACE, START, Replica, World
+from simulation import (
+    FAST,
+    NAME,
+    NAMES,
+    NAMESPACE,
+    START,
+    Replica,
+    World,
+    ask,
+    authority,
+    damage,
+    is_good,
+    running,
+)
 
 from certs import CertificateError, Lifetimes
-from certs.authority import fingerprint
 from certs.keeper import GRACE_SECONDS, Keeper, Surroundings
-from certs.material import Material, new_material
-from certs.secret import ROTATE_ANNOTATION, changed_secret, with_request
+from certs.material import new_material
+from certs.secret import ROTATE_ANNOTATION, changed_secret
 from certs.trust import authorities_in
 
 WEEKS = Lifetimes()
@@ -36,50 +48,6 @@ FOREIGN = changed_secret({}, new_material(NAMES, now=START, lifetimes=FAST))["da
 ENCRYPTED = (
     "LS0tLS1CRUdJTiBFTkNSWVBURUQgUFJJVkFURSBLRVktLS0tLQpNQT09Ci0tLS0tRU5EIEVOQ1JZUFRFRCBQUklWQVRFIEtFWS0tLS0tCg=="
 )
-
-
-@pytest.fixture
-def worlds() -> Iterator[Callable[..., World]]:
-    """Make worlds that end with the test."""
-    made: list[World] = []
-
-    def make(**options: Any) -> World:
-        made.append(World(**options))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
-
-
-def running(world: World) -> World:
-    """Start everybody, and wait until they serve and are trusted."""
-    world.start()
-    world.run_until(lambda: all(each.served for each in world.replicas) and all(world.entries))
-    return world
-
-
-def damage(world: World, how: Callable[[dict[str, Any]], None]) -> None:
-    secret = copy.deepcopy(world.store.secret)
-    assert secret is not None
-    how(secret)
-    world.call(lambda: world.store.put(secret, "damage"))
-
-
-def authority(material: Material) -> str:
-    assert material.leaf_authority is not None
-    return fingerprint(material.leaf_authority)
-
-
-def is_good(world: World) -> bool:
-    try:
-        return world.store.material() is not None
-    except (CertificateError, AssertionError):
-        return False
-
-
-def ask(world: World) -> None:
-    world.call(lambda: world.store.put(with_request(world.store.secret or {}, world.true_now()), "ask"))
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -350,7 +318,7 @@ def test_another_good_secret_is_taken_when_it_is_trusted(worlds: Callable[..., W
     secret = world.store.secret or {}
     world.call(lambda: world.store.put(changed_secret(secret, other), "another"))
     world.run(0.6)
-    assert "waits until its authority is trusted" in str(world.replicas[0].keeper.problem())
+    assert "waits until it is valid and trusted" in str(world.replicas[0].keeper.problem())
     world.run_until(lambda: {each.authority for each in world.replicas} == {authority(other)})
     world.run_until(lambda: len(world.store.material().bundle) == 1)
 

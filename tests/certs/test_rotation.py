@@ -178,9 +178,9 @@ def test_a_rotation_goes_through_its_steps() -> None:
     end = first.leaf.certificate.not_valid_after_utc
     third = done(Action.RENEW, second, facts(end))
     assert next_step(second, facts(now + DAY), LIFETIMES, NAMES).until == now + timedelta(days=7) * 2 / 3
-    assert step(third, facts(end, settled=59.0)) is Action.WAIT
+    assert step(third, facts(end, settled=119.0)) is Action.WAIT
     assert step(third, facts(end, steady_now=end - SECOND)) is Action.WAIT
-    fourth = done(Action.RETIRE, third, facts(end, settled=60.0))
+    fourth = done(Action.RETIRE, third, facts(end, settled=120.0))
     assert (fourth.bundle, fourth.retired) == ((new.certificate,), ())
     assert step(fourth, facts(end)) is Action.WAIT
 

@@ -104,6 +104,23 @@ async def test_a_list_that_breaks_off_changes_nothing() -> None:
     assert store.status["Pod"].objects == 0
 
 
+async def test_what_could_not_be_taken_in_comes_with_the_next_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event that fails counts as not seen: the same version is news when it is listed."""
+
+    def failing(_snapshot: EemSnapshot, _mapping: object) -> EemSnapshot:
+        raise RuntimeError("a bug")
+
+    store = Store([PODS])
+    await store.replace("Pod", [pod("a")], 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(EemSnapshot, "with_object", failing)
+        with pytest.raises(RuntimeError):
+            store.apply("Pod", "MODIFIED", pod("a", 2))
+    await store.replace("Pod", [pod("a", 2)], 2)
+
+    assert contents(store.snapshot, PODS) == {("ns", "a"): "2"}
+
+
 async def test_waiters_wake_when_their_condition_holds() -> None:
     """Who waits for a condition is told, and nobody else is disturbed when a waiter gives up."""
     store = Store([PODS])

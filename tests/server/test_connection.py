@@ -247,6 +247,24 @@ async def test_the_longest_idle_connection_makes_room() -> None:
         assert await server.metric(cut("crowded")) == 1
 
 
+async def test_a_request_that_has_come_is_not_cut_to_make_room() -> None:
+    """One that was read in the same turn of the loop, and not begun yet, counts from when it came."""
+    async with running() as server:
+        connections = server.servers._https._started.connections  # noqa: SLF001  there is no other way to see it
+        clock = asyncio.get_running_loop().time
+        old, young = [await server.connect() for _ in range(2)]
+        for connected in (old, young):
+            await connected.ask(post(review()))
+            asked = clock()
+            await until(lambda asked=asked: clock() > asked)  # uvloop counts in milliseconds
+        longest = min(connections.open, key=lambda connection: connection.idle_since)
+        longest.data_received(post(review()))
+
+        assert connections.make_room()
+        assert (await old.answer()).status == 200
+        assert await young.closed()
+
+
 async def test_half_open_handshakes_give_way_to_connections_that_work() -> None:
     """A flood of connections that never shake hands does not keep the API server out, nor cut it off."""
     async with running(limits=Limits(max_connections=8)) as server:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import ssl
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from server_builders import (
     running,
     until,
 )
+from strange_certificates import of_version_4
 
 from certs import KeyPair, issue_serving_pair, make_authority
 from webhook.server import CertificateSource, Metrics, PairError
@@ -153,6 +155,14 @@ def bad_ca(directory: Path) -> None:
     (directory / "ca.crt").write_bytes(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
 
 
+def strange(directory: Path) -> None:
+    (directory / "tls.crt").write_bytes(of_version_4(PAIR.certificate))
+
+
+def strange_ca(directory: Path) -> None:
+    (directory / "ca.crt").write_bytes(of_version_4(AUTHORITY.certificate))
+
+
 def missing(directory: Path) -> None:
     (directory / "tls.key").unlink()
 
@@ -181,6 +191,8 @@ DAMAGES = (
     huge,
     huge_ca,
     bad_ca,
+    strange,
+    strange_ca,
     missing,
     expired,
     encrypted,
@@ -233,6 +245,25 @@ async def test_reload_errors_are_counted(tmp_path: Path) -> None:
     assert shown.registry.get_sample_value(
         "eem_guardrail_certificate_not_after_timestamp_seconds", {"certificate": "serving"}
     ) == pytest.approx(expiry)
+
+
+@pytest.mark.parametrize("damage", [strange, strange_ca])
+async def test_a_strange_certificate_ends_no_watch(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    """What no version of X.509 knows is refused and counted at each look, and what comes after it is taken."""
+    write(tmp_path, PAIR)
+    shown = metrics()
+    source = CertificateSource(metrics=shown, directory=tmp_path)
+    await source.load()
+    damage(tmp_path)
+    watching = asyncio.create_task(source.watch(poll_seconds=0.001))
+    faults = "eem_guardrail_certificate_reload_errors_total"
+    await until(lambda: watching.done() or (shown.registry.get_sample_value(faults) or 0) >= 2)
+
+    assert not watching.done()
+    assert source.not_after == PAIR.certificate.not_valid_after_utc
+    write(tmp_path, OTHER)
+    await until(lambda: source.not_after == OTHER.certificate.not_valid_after_utc)
+    watching.cancel()
 
 
 def test_a_pair_that_is_handed_over_and_cannot_be_used_is_counted_and_told_once() -> None:

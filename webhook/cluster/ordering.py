@@ -105,6 +105,11 @@ class Ordering:
         self._deleted.pop(name, None)
         return True
 
+    def forget(self, name: Name) -> None:
+        """Know nothing of an object, so that the next list brings it anew: its last news could not be taken in."""
+        if name in self._known:
+            self._known.drop(name)
+
     def _admit_deletion(self, name: Name, version: Version, known: Version | None) -> bool:
         if known is None:
             # Perhaps the news of its creation comes later.

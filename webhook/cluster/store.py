@@ -105,13 +105,17 @@ class Store:
         """Take in one event; say whether it was news. *parsed* is the object as read beforehand, where it was."""
         is_news = self._orderings[kind].admit(event_type, mapping)
         if is_news:
-            if event_type == "DELETED":
-                namespace, name = name_of(mapping)
-                self._change(lambda snapshot: snapshot.without_object(kind, namespace, name))
-            elif parsed is not None:
-                self._change(lambda snapshot: snapshot.with_parsed(parsed))
-            else:
-                self._change(lambda snapshot: snapshot.with_object(mapping))
+            try:
+                if event_type == "DELETED":
+                    namespace, name = name_of(mapping)
+                    self._change(lambda snapshot: snapshot.without_object(kind, namespace, name))
+                elif parsed is not None:
+                    self._change(lambda snapshot: snapshot.with_parsed(parsed))
+                else:
+                    self._change(lambda snapshot: snapshot.with_object(mapping))
+            except Exception:
+                self._orderings[kind].forget(name_of(mapping))  # else the list that follows would pass over it
+                raise
         self.heard(kind)
         return is_news
 

@@ -56,6 +56,11 @@ class Connection(web.RequestHandler):
         """Whether nothing has come since the last answer: nobody waits for anything."""
         return not self._busy and not self._receiving
 
+    @property
+    def quiet_since(self) -> float:
+        """Since when nothing has come, in the loop's time; a request that has just come may not have begun yet."""
+        return self._received_at if self._receiving else self.idle_since
+
     def request_began(self) -> float:
         """Note that a header is complete, and give the loop's time at which its first byte was there."""
         received = self._received_at if self._receiving else self._loop.time()
@@ -179,7 +184,7 @@ class Connections:
     def make_room(self) -> bool:
         """Close the connection that was idle longest; say whether there was one."""
         idle = (connection for connection in self.open if not connection.busy and connection.wire is not None)
-        longest = min(idle, key=lambda connection: connection.idle_since, default=None)
+        longest = min(idle, key=lambda connection: connection.quiet_since, default=None)
         if longest is None:
             return False
         self.metrics.connection_cut(CROWDED)

@@ -196,7 +196,7 @@ def _load(files: PairFiles, minimum_version: ssl.TLSVersion) -> tuple[ssl.SSLCon
         leaf = x509.load_pem_x509_certificates(files.certificate)[0]
         if files.ca:
             x509.load_pem_x509_certificates(files.ca)
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:  # the second is none of the first
         raise PairError(f"{CERTIFICATE} or {CA} cannot be read: {error}") from error
     if leaf.not_valid_after_utc <= datetime.now(UTC):
         raise PairError(f"{CERTIFICATE} expired at {leaf.not_valid_after_utc.isoformat()}")
