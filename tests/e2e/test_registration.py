@@ -16,6 +16,7 @@ from harness.waiting import wait_until
 
 from webhook.admission.heartbeat import HEARTBEAT_NAME, HEARTBEAT_REFUSAL
 from webhook.registration.entries import DEFAULTS, INSTANCES, POLICIES, apply_body, policy_entry
+from webhook.registration.upkeep import OUTRUN
 
 pytestmark = pytest.mark.clusters("plane")  # a control plane of its own
 
@@ -253,6 +254,15 @@ def test_an_entry_that_leads_elsewhere_is_put_back(registrars: Registrars, guard
     until_owned(guard, owned)
 
     assert registrars.until(lambda one: one["problem"] is None, "no problem")["problem"] is None
+
+
+@pytest.mark.usefixtures("registrars")
+def test_a_patch_that_was_outrun_is_told_so(machine: Machine) -> None:
+    """What the API server says where a version is not the one that a JSON patch expects is what the service knows."""
+    patch = json.dumps([{"op": "test", "path": "/metadata/resourceVersion", "value": "1"}])
+    answer = machine.kubectl("patch", VALIDATING, NAMESPACE, "--type=json", f"--patch={patch}")
+
+    assert OUTRUN in answer.stderr
 
 
 def test_an_emptied_configuration_gets_what_is_the_services(

@@ -442,7 +442,7 @@ async def test_a_patch_that_came_too_late_is_a_conflict() -> None:
     async with desk() as made:
         await made.registered()
         made.edit(VALIDATING, turn_off)
-        outrun = answer(422, "Invalid", "testing value /metadata/resourceVersion failed")
+        outrun = answer(422, "Invalid", "the server rejected our request due to an error in our request")
         made.server.faults["PATCH", VALIDATING.plural] += [outrun] * 6
         for _ in range(7):
             made.edit(VALIDATING, lambda _: None)

@@ -27,6 +27,8 @@ JSON_PATCH: Final = "application/json-patch+json"
 _APPLY_QUERY: Final = {"fieldManager": NAME, "force": "true"}
 # Who writes must have stopped before another may lead: see the election.
 _REQUEST_SECONDS: Final = 4.0
+# All that the API server says where the test of a JSON patch fails; of an object that is invalid it says what is.
+OUTRUN: Final = "rejected our request due to an error in our request"
 _RETRY: Final = Delays(first_seconds=0.5, longest_seconds=30.0)
 # After a conflict the news comes through the watch; where it does not, it is tried again after this.
 _CONFLICT_SECONDS: Final = 1.0
@@ -128,8 +130,8 @@ class Upkeep:
 
 
 def _is_outrun(error: ClusterError) -> bool:
-    """Say whether somebody was quicker, or deleted it. Where a JSON patch's test fails, the API server answers 422."""
+    """Say whether somebody was quicker, or deleted it: then the precondition of the write did not hold."""
     if not isinstance(error, ApiError):
         return False
-    is_test = error.status == HTTPStatus.UNPROCESSABLE_ENTITY and "/metadata/resourceVersion" in error.message
+    is_test = error.status == HTTPStatus.UNPROCESSABLE_ENTITY and OUTRUN in error.message
     return is_test or error.status in {HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND}
