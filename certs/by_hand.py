@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 
 from certs.authority import CertificateError, fingerprint, names_of
 from certs.material import MAX_AUTHORITIES, Material
-from certs.renewal import Lifetimes
-from certs.rotation import Action, Facts, Step, created, leaf_due, next_step, perform, phase
+from certs.renewal import Lifetimes, created, leaf_due
+from certs.rotation import Action, Facts, Step, next_step, perform, phase
 from certs.show import moment
 
 

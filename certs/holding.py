@@ -15,8 +15,8 @@ from certs.authority import CertificateError, fingerprint
 from certs.bundle import bundle_to_pem, newest_first
 from certs.material import Material
 from certs.pace import WallClock
-from certs.renewal import Lifetimes
-from certs.rotation import Facts, Signed, leaf_in_use, leaf_overdue, to_readmit
+from certs.renewal import Lifetimes, leaf_overdue
+from certs.rotation import Facts, Signed, leaf_in_use, to_readmit
 from certs.secret import material_of, requested_rotation
 from certs.surroundings import Secret, Surroundings
 from certs.trust import authorities_in, trusted_since

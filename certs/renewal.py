@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fractions import Fraction
 
+from cryptography import x509
+
 from certs.authority import BACKDATE, CA_LIFETIME, LEAF_LIFETIME, CertificateError
 
 RENEW_AT = Fraction(2, 3)  # of the lifetime: leaves a third to notice and repair a renewal that fails
@@ -82,3 +84,40 @@ def needs_renewal(
     A certificate from the future is not due: a clock that stepped back is no reason to issue anything.
     """
     return now >= renewal_time(not_before, not_after, backdate=backdate)
+
+
+def created(authority: x509.Certificate, lifetimes: Lifetimes) -> datetime:
+    """Say when an authority was made."""
+    return authority.not_valid_before_utc + lifetimes.backdate
+
+
+def authority_due(authority: x509.Certificate, lifetimes: Lifetimes, *, jitter: float = 0.0) -> datetime:
+    """Say when an authority should begin to be replaced."""
+    return _due(authority, lifetimes.ca, lifetimes, jitter)
+
+
+def leaf_due(leaf: x509.Certificate, lifetimes: Lifetimes, *, jitter: float = 0.0) -> datetime:
+    """Say when a serving certificate should be replaced."""
+    return _due(leaf, lifetimes.leaf, lifetimes, jitter)
+
+
+def leaf_overdue(leaf: x509.Certificate, lifetimes: Lifetimes) -> datetime:
+    """Say when a serving certificate should have been replaced long ago."""
+    return _due(leaf, lifetimes.leaf, lifetimes, share=OVERDUE_AT)
+
+
+def _due(
+    certificate: x509.Certificate,
+    lifetime: timedelta,
+    lifetimes: Lifetimes,
+    jitter: float = 0.0,
+    share: Fraction = RENEW_AT,
+) -> datetime:
+    return renewal_time(
+        certificate.not_valid_before_utc,
+        certificate.not_valid_after_utc,
+        backdate=lifetimes.backdate,
+        lifetime=lifetime,
+        jitter=jitter,
+        share=share,
+    )

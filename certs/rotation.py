@@ -17,9 +17,8 @@ long enough by the monotonic clock: a wall clock that jumps cannot hurry it past
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import Enum
-from fractions import Fraction
 
 from cryptography import x509
 
@@ -34,7 +33,7 @@ from certs.authority import (
 )
 from certs.bundle import bundle_to_pem, newest_first
 from certs.material import MAX_AUTHORITIES, MAX_CERTIFICATES_BYTES, Material, authority_of
-from certs.renewal import OVERDUE_AT, RENEW_AT, Lifetimes, renewal_time
+from certs.renewal import Lifetimes, authority_due, created, leaf_due
 
 
 class Action(Enum):
@@ -160,49 +159,12 @@ def perform(step: Step, material: Material, facts: Facts, lifetimes: Lifetimes, 
     raise CertificateError(f"nothing can be done to {step.action.value}")
 
 
-def created(authority: x509.Certificate, lifetimes: Lifetimes) -> datetime:
-    """Say when an authority was made."""
-    return authority.not_valid_before_utc + lifetimes.backdate
-
-
-def authority_due(authority: x509.Certificate, lifetimes: Lifetimes, *, jitter: float = 0.0) -> datetime:
-    """Say when an authority should begin to be replaced."""
-    return _due(authority, lifetimes.ca, lifetimes, jitter)
-
-
-def leaf_due(leaf: x509.Certificate, lifetimes: Lifetimes, *, jitter: float = 0.0) -> datetime:
-    """Say when a serving certificate should be replaced."""
-    return _due(leaf, lifetimes.leaf, lifetimes, jitter)
-
-
-def leaf_overdue(leaf: x509.Certificate, lifetimes: Lifetimes) -> datetime:
-    """Say when a serving certificate should have been replaced long ago."""
-    return _due(leaf, lifetimes.leaf, lifetimes, share=OVERDUE_AT)
-
-
 def leaf_in_use(material: Material, facts: Facts) -> x509.Certificate:
     """Give the serving certificate that counts: the Secret's, or what is served where a clock ahead made that one."""
     leaf = material.leaf.certificate
     if facts.serving is not None and leaf.not_valid_before_utc > facts.now:
         return facts.serving.leaf
     return leaf
-
-
-def _due(
-    certificate: x509.Certificate,
-    lifetime: timedelta,
-    lifetimes: Lifetimes,
-    jitter: float = 0.0,
-    share: Fraction = RENEW_AT,
-) -> datetime:
-    return renewal_time(
-        certificate.not_valid_before_utc,
-        certificate.not_valid_after_utc,
-        backdate=lifetimes.backdate,
-        lifetime=lifetime,
-        jitter=jitter,
-        share=share,
-    )
 
 
 def to_readmit(material: Material, facts: Facts) -> Signed | None:

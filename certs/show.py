@@ -6,8 +6,8 @@ from cryptography import x509
 
 from certs.authority import fingerprint, names_of
 from certs.material import Material
-from certs.renewal import Lifetimes
-from certs.rotation import authority_due, leaf_due, phase
+from certs.renewal import Lifetimes, authority_due, leaf_due
+from certs.rotation import phase
 
 
 def describe(material: Material, *, now: datetime, lifetimes: Lifetimes) -> str:

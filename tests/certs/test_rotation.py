@@ -9,15 +9,12 @@ from certificate_builders import NAMES, NOW, authority, pair
 from certs import CertificateError, KeyPair, Lifetimes, read_material
 from certs.authority import fingerprint
 from certs.material import MAX_AUTHORITIES, Material, new_material
+from certs.renewal import authority_due, created, leaf_due, leaf_overdue
 from certs.rotation import (
     Action,
     Facts,
     Signed,
     Step,
-    authority_due,
-    created,
-    leaf_due,
-    leaf_overdue,
     next_step,
     perform,
     phase,

@@ -1,11 +1,12 @@
 """What one union of terms admits and another does not, against brute force over representative points."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from random import Random
 
 import builders as b
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from netpol.hard_terms import pigeons
@@ -13,6 +14,7 @@ from netpol.label_points import ALL_POINTS, FRESH, PEERS, holds, points, terms
 from webhook.netpol.difference import PodWitness, difference
 from webhook.netpol.effort import Effort
 from webhook.netpol.labelspace import EVERY_POD, POD, Key, Term, ValueSet, admits
+from webhook.netpol.model import NAMESPACE_NAME_LABEL
 
 
 def lost(before: Iterable[Term], after: Iterable[Term]) -> PodWitness | None:
@@ -27,11 +29,18 @@ def assert_right(before: list[Term], after: list[Term], among: Iterable[PodWitne
 
     assert (found is None) is (not gone)
     if found is not None:
-        assert holds(before, found)
-        assert not holds(after, found)
+        somewhere = replace(found, namespace_labels={NAMESPACE_NAME_LABEL: FRESH, **found.namespace_labels})
+        assert holds(before, somewhere)
+        assert not holds(after, somewhere)
+
+
+def named(operator: str) -> b.Node:
+    """Give a peer by the name of a namespace."""
+    return b.peer(namespaces=b.selector(b.expression(NAMESPACE_NAME_LABEL, operator, "x")))
 
 
 @given(st.lists(PEERS, min_size=1, max_size=3), st.lists(PEERS, max_size=5))
+@example([named("In"), named("NotIn")], [])  # together any namespace, for each has a name
 def test_differences_of_peers(before: list[b.Node], after: list[b.Node]) -> None:
     """Something is lost where some representative pod is, and the witness is one that is."""
     assert_right(terms(before), terms(after), ALL_POINTS)

@@ -24,7 +24,11 @@ SLOW = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PodWitness:
-    """Labels of a pod and of its namespace, chosen so that one union admits it and another does not."""
+    """
+    Labels of a pod and of its namespace, chosen so that one union admits it and another does not.
+
+    Every namespace has its name as a label. Where the name is not here, any will do that neither union mentions.
+    """
 
     namespace_labels: Mapping[str, str]
     pod_labels: Mapping[str, str]
