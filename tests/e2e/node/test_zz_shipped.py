@@ -4,6 +4,7 @@ The service as it is shipped, on a real kubelet: its Secret, its Lease and its r
 It is installed as docs/install.md says, from there. These cases are the last ones: nothing is put back after them.
 """
 
+import json
 import re
 import shlex
 from collections.abc import Iterator, Sequence
@@ -41,6 +42,12 @@ def documented(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
 
 
+def documented_kubectl() -> list[list[str]]:
+    """Give what the page has kubectl do, one command after the other."""
+    lines = "".join(documented("sh")).replace("\\\n", " ").splitlines()
+    return [words for command, *words in map(shlex.split, lines) if command == "kubectl"]
+
+
 class DocumentedGuard(RegisteringGuard):
     """The service, installed by the page's own words but for the name of the image, which nobody pushes here."""
 
@@ -52,10 +59,8 @@ class DocumentedGuard(RegisteringGuard):
         kustomization, count = re.subn(r"newName: registry\.example\.com/\S+, newTag: [\d.]+", here, kustomization)
         assert count == 1
         kustomizing.written(self._overlay, kustomization)
-        for line in "".join(documented("sh")).splitlines():
-            command, *words = shlex.split(line)
-            if command == "kubectl":  # what builds and pushes the image has been done
-                self._machine.must(*(str(self._overlay) if one == "." else one for one in words), seconds=GONE_SECONDS)
+        for words in documented_kubectl():  # what builds and pushes the image has been done
+            self._machine.must(*(str(self._overlay) if one == "." else one for one in words), seconds=GONE_SECONDS)
         self.first_replicas = set(self.replicas())
         self.until_registered()
 
@@ -85,13 +90,16 @@ def test_it_registers_itself(machine: Node, shipped: RegisteringGuard) -> None:
     assert machine.must("get", "events", *failed).stdout == ""
 
 
-def test_it_refuses_through_its_service(own_place: Place) -> None:
+def test_it_refuses_through_its_service(machine: Node, own_place: Place) -> None:
     """A namespace comes under guard when an instance is made in it, and then the edit that cuts it off is refused."""
+    (look,) = (words for words in documented_kubectl() if words[0] == "get")
     own_place.set_up_gateway()
 
     refused = own_place.denied(own_place.delete("allow-kafka"), "DELETE", "allow-kafka")
+    guarded = json.loads(machine.must(*look).stdout)
 
     assert "TCP/8092" in refused
+    assert {own_place.name, "eem-guardrail-canary"} <= set(guarded)
 
 
 def test_its_rolling_restart_drops_nothing(shipped: RegisteringGuard, machine: Node, own_place: Place) -> None:
