@@ -119,14 +119,21 @@ def test_a_clock_that_is_ahead_makes_nobody_serve_too_early(worlds: Callable[...
     assert all(in_time(world, each) for each in others)
 
 
-def test_a_leaf_from_the_future_is_renewed_when_what_is_served_is_due(worlds: Callable[..., World]) -> None:
-    """The leader goes by its own pair; two writes each time, since the clock that is ahead renews at once."""
+def with_a_clock_ahead(worlds: Callable[..., World]) -> World:
+    """Have the second of three replicas lead, while the first has put a leaf from the future into the Secret."""
     world = running(worlds(replicas=3, lifetimes=HOURS))
     world.register_seconds = 20.0  # nothing to publish for long
-    ahead, leader, other = world.replicas
+    ahead, leader, _ = world.replicas
     start_ahead(world, ahead, 7)
     world.lead(leader)
     world.run(300.0)
+    return world
+
+
+def test_a_leaf_from_the_future_is_renewed_when_what_is_served_is_due(worlds: Callable[..., World]) -> None:
+    """The leader goes by its own pair; two writes each time, since the clock that is ahead renews at once."""
+    world = with_a_clock_ahead(worlds)
+    _, leader, other = world.replicas
     first = leader.served
     for _ in range(int(timedelta(hours=4).total_seconds() / LOOK_SECONDS)):
         world.run(LOOK_SECONDS)
@@ -138,12 +145,8 @@ def test_a_leaf_from_the_future_is_renewed_when_what_is_served_is_due(worlds: Ca
 
 def test_a_secret_from_the_future_is_mended_after_the_clock_has_gone(worlds: Callable[..., World]) -> None:
     """By two thirds of the life of what is served, the Secret holds a leaf that is valid now."""
-    world = running(worlds(replicas=3, lifetimes=HOURS))
-    world.register_seconds = 20.0  # nothing to publish for long
+    world = with_a_clock_ahead(worlds)
     ahead, leader, other = world.replicas
-    start_ahead(world, ahead, 7)
-    world.lead(leader)
-    world.run(300.0)
     world.call(ahead.kill)
     world.run(timedelta(hours=2).total_seconds())
     leaf = world.store.material().leaf.certificate
