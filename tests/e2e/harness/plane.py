@@ -3,6 +3,8 @@
 import asyncio
 import json
 import os
+import re
+import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,6 +42,9 @@ CONTROLLERS = (
     "serviceaccount-controller",
     "root-ca-certificate-publisher-controller",
 )
+
+# From this minor release of Kubernetes on the API server finds the endpoints of a Service in EndpointSlices.
+SLICES_ALONE = 33
 
 # What the service asks, to compare with its rights; and what is done to policies, for what the service adds to it.
 AUDIT_POLICY = """\
@@ -175,7 +180,8 @@ class Plane:
 
     def _controllers(self) -> Sequence[str]:
         """List the controllers that are to run."""
-        return CONTROLLERS
+        older = minor_of(self._binaries["kube-apiserver"]) < SLICES_ALONE
+        return (*CONTROLLERS, "endpoints-controller") if older else CONTROLLERS
 
     def _etcd_flags(self) -> list[str]:
         return [
@@ -264,6 +270,15 @@ class Plane:
 
     def _last_words(self, name: str) -> str:
         return "\n".join((self._folder / "logs" / f"{name}.log").read_text().splitlines()[-10:])
+
+
+def minor_of(apiserver: str) -> int:
+    """Ask an API server's command for its minor release."""
+    said = subprocess.run([apiserver, "--version"], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"v1\.(\d+)\.", said)
+    if found is None:
+        raise PlaneError(f"{apiserver} is of no release of Kubernetes 1: {said}")
+    return int(found.group(1))
 
 
 def kubeconfig(url: str, ca: Path, token: str) -> str:
