@@ -25,7 +25,6 @@ BACKDATE = timedelta(hours=1)  # clocks of nodes and API servers differ; nobody'
 MAX_DNS_NAME = 253  # characters; RFC 1035 section 2.3.4, without the root's dot
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
-
 # What cryptography raises over bytes that are no certificate or no key, not all of it a ValueError. Some of it comes
 # late: a certificate is taken apart when its parts are asked for.
 UNREADABLE = (

@@ -11,7 +11,7 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from certs.authority import CertificateError, fingerprint
+from certs.authority import UNREADABLE, CertificateError, fingerprint
 
 MAX_BUNDLE_BYTES = 64 * 1024  # some eighty P-256 authorities; parsing hostile PEM is quadratic in some libraries
 _BEGIN = b"-----BEGIN"
@@ -50,7 +50,7 @@ def bundle_from_pem(pem: bytes) -> tuple[x509.Certificate, ...]:
         raise CertificateError(f"the bundle has {len(pem)} bytes, at most {MAX_BUNDLE_BYTES} are read")
     try:
         return certificates_in(pem)
-    except ValueError as error:
+    except UNREADABLE as error:
         raise CertificateError(f"the bundle cannot be read: {error}") from error
 
 
@@ -59,12 +59,9 @@ def certificates_in(pem: bytes) -> tuple[x509.Certificate, ...]:
     Read every certificate of PEM text.
 
     Raises:
-        ValueError: there is none, one cannot be read, or one is cut off, which the parser alone would pass over.
+        UNREADABLE: there is none, one cannot be read, or one is cut off, which the parser alone would pass over.
     """
-    try:
-        found = tuple(x509.load_pem_x509_certificates(pem))
-    except x509.InvalidVersion as error:  # no ValueError of its own
-        raise ValueError(str(error)) from error
+    found = tuple(x509.load_pem_x509_certificates(pem))
     if len(found) != pem.count(_BEGIN):
         raise ValueError("a certificate is cut off")
     return found

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from certs.authority import CertificateError, fingerprint, names_of
-from certs.material import MAX_AUTHORITIES, Material
+from certs.material import Material
 from certs.renewal import Lifetimes, created, leaf_due
-from certs.rotation import Action, Facts, Step, next_step, perform, phase
+from certs.rotation import Action, Facts, Step, is_full, next_step, perform, phase
 from certs.show import moment
 
 
@@ -70,7 +70,7 @@ def rotate(material: Material, *, now: datetime, lifetimes: Lifetimes, force: bo
         if action is Action.RETIRE:
             message = "what has no pair left has gone from ca.crt; publish it"
         else:
-            if len(material.bundle) >= MAX_AUTHORITIES:
+            if is_full(material):
                 raise CertificateError(f"the bundle is full: it has {len(material.bundle)} authorities")
             action = Action.BEGIN
             message = "publish ca.crt everywhere, wait a minute, and run this again"
@@ -90,6 +90,6 @@ def _facts(material: Material, now: datetime, lifetimes: Lifetimes) -> Facts:
         now=now,
         steady_now=now,
         trusted_seconds=trusted,
-        settled_seconds=2 * lifetimes.propagation_seconds,
+        settled_seconds=lifetimes.settling_seconds,
         requested=None,
     )

@@ -174,9 +174,7 @@ class Holding:
             return True
         if self.material.leaf.certificate.not_valid_before_utc > now:  # a clock that is ahead made it
             return False
-        if serving.authority == authority:
-            return True
-        if self.facts().trusts(authority, self._lifetimes):
+        if serving.authority == authority or self.facts().trusts(authority, self._lifetimes):
             return True
         published, old = self._out.published(), fingerprint(serving.authority)
         return published is not None and not any(old in authorities_in(each) for each in published)

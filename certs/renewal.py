@@ -45,6 +45,15 @@ class Lifetimes:
         if self.ca < second or self.leaf < second or self.propagation_seconds <= 0 or self.backdate < timedelta(0):
             raise CertificateError(f"lifetimes must be a second or more, and waits positive: {self}")
 
+    @property
+    def settling_seconds(self) -> float:
+        """
+        How long the Secret must have held leaves of a new authority before the old one may leave.
+
+        Once for the other replicas to be sure that the new one is trusted, once for what they serve from then on.
+        """
+        return 2 * self.propagation_seconds
+
 
 def renewal_time(  # noqa: PLR0913 - the certificate, what one gets today, and at what of its life
     not_before: datetime,

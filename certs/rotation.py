@@ -216,7 +216,7 @@ def _beginning(material: Material, facts: Facts, lifetimes: Lifetimes) -> str | 
     successor = material.successor
     if successor is not None and _is_valid(successor.certificate, facts.now):
         return None
-    if len(material.bundle) - (successor is not None) >= MAX_AUTHORITIES:
+    if is_full(material):
         return None
     if material.signer is None:
         return "the key of the authority is not there"
@@ -226,6 +226,11 @@ def _beginning(material: Material, facts: Facts, lifetimes: Lifetimes) -> str | 
     if _is_asked_for(signer, facts, lifetimes):
         return "it was asked for"
     return None
+
+
+def is_full(material: Material) -> bool:
+    """Say whether no further authority may begin: the bundle is in every entry, so it does not grow without end."""
+    return len(material.bundle) - (material.successor is not None) >= MAX_AUTHORITIES
 
 
 def _is_asked_for(signer: x509.Certificate, facts: Facts, lifetimes: Lifetimes) -> bool:
@@ -238,8 +243,7 @@ def _is_asked_for(signer: x509.Certificate, facts: Facts, lifetimes: Lifetimes) 
 
 def _leaving(material: Material, facts: Facts, lifetimes: Lifetimes) -> tuple[x509.Certificate, ...]:
     """List the authorities that nothing needs any more."""
-    # Once for the other replicas to be sure that the new one is trusted, once for what they serve from then on.
-    if facts.settled_seconds < 2 * lifetimes.propagation_seconds:
+    if facts.settled_seconds < lifetimes.settling_seconds:
         return ()
     signing = [pair.certificate for pair in (material.signer, material.successor) if pair is not None]
     kept = [*signing, material.leaf_authority]

@@ -1,7 +1,7 @@
 """A network between client and API server that loses its voice while every connection stays open."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Final, Literal
 
@@ -96,6 +96,15 @@ class Network:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+SILENCES: Final[Mapping[str, Callable[[Network], None]]] = {
+    "both directions": lambda between: between.hold(UP, DOWN),
+    "nothing comes down": lambda between: between.hold(DOWN),
+    "in the middle of a line": lambda between: between.hold_after(40),
+    "a trickle that never ends its line": Network.trickle,
+}
+"""Ways to lose one's voice, each of them while the connections stay open."""
 
 
 @asynccontextmanager

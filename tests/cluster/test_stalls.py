@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from cluster_builders import NAMESPACES, PATIENCE_SECONDS, PODS, Harness, Token, contents, reflecting, truth
 from fake_api_server import FakeApiServer, answer, api_server, hang_up, status_body
-from network import DOWN, UP, Network, network
+from network import DOWN, SILENCES, UP, Network, network
 
 from webhook.cluster import Delays, Timing
 from webhook.cluster.reach import Probing
@@ -42,14 +42,6 @@ async def change_everything(server: FakeApiServer) -> None:
     server.put(PODS, "kept", "ns", labels={"changed": "yes"})
     server.delete(PODS, "goes", "ns")
     server.put(NAMESPACES, "new")
-
-
-SILENCES: dict[str, Callable[[Network], None]] = {
-    "both directions": lambda between: between.hold(UP, DOWN),
-    "nothing comes down": lambda between: between.hold(DOWN),
-    "in the middle of a line": lambda between: between.hold_after(40),
-    "a trickle that never ends its line": Network.trickle,
-}
 
 
 @pytest.mark.parametrize("silence", [pytest.param(silence, id=name) for name, silence in SILENCES.items()])

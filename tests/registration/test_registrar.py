@@ -388,17 +388,22 @@ async def test_an_injected_bundle_is_followed_and_never_written() -> None:
         } == {POLICIES}
 
 
+def lose_the_lease(made: Desk) -> None:
+    """Have the Lease run out while the first configuration is written, which takes place all the same."""
+
+    async def late(_: web.Request) -> None:
+        made.leads = False
+
+    made.server.faults["PATCH", VALIDATING.plural].append(late)
+
+
 async def test_a_look_ends_with_the_leadership() -> None:
     """Whoever stops leading while the first configuration is written does not write the second."""
     async with desk() as made:
         await made.registered()
         made.edit(VALIDATING, wipe)
         made.edit(MUTATING, wipe)
-
-        async def late(_: web.Request) -> None:
-            made.leads = False
-
-        made.server.faults["PATCH", VALIDATING.plural].append(late)
+        lose_the_lease(made)
         await made.step()
 
         assert bundle(made, DEFAULTS, MUTATING) == b""
@@ -409,11 +414,7 @@ async def test_no_second_write_follows_the_end_of_the_leadership() -> None:
     async with desk() as made:
         await made.registered()
         made.edit(VALIDATING, lambda entries: (wipe(entries), turn_off(entries)))
-
-        async def late(_: web.Request) -> None:
-            made.leads = False
-
-        made.server.faults["PATCH", VALIDATING.plural].append(late)
+        lose_the_lease(made)
         await made.step()
 
         assert bundle(made, POLICIES) == b""

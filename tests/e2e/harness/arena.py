@@ -14,11 +14,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from certs.authority import KeyPair
 from harness.api import ApiClient, ApiError
 from harness.faulty_proxy import FaultyProxy
 from harness.fixes import Fixes
-from harness.judges import PROXY, Objector, Replica, make_pair, registration
+from harness.judges import PROXY, Objector, Replica, make_pair, registration, write_pair
 from harness.objects import Json, deny_all, gateway, namespace
 from harness.pairs import Pairs
 from harness.plane import ADMIN_TOKEN, HOST, PORT, kubeconfig
@@ -55,8 +54,9 @@ class Arena:
         pair, ca = make_pair()
         await self._add_addresses()
         await self.proxy.start()
-        await self._start_replicas(pair)
-        await self.objector.start(self._tls_files(pair))
+        tls = write_pair(self._folder, pair)
+        await self._start_replicas(tls)
+        await self.objector.start(tls)
         await asyncio.gather(*(self._make(name) for group in GROUPS for name in names(group)))
         for webhook in self._registrations(ca):
             await self.admin.ask(
@@ -71,18 +71,11 @@ class Arena:
         for address in (*Replica.ADDRESSES.values(), PROXY):
             await run("ip", "address", "replace", f"{address}/32", "dev", "lo")
 
-    def _tls_files(self, pair: KeyPair) -> Path:
-        folder = self._folder / "tls"
-        folder.mkdir(exist_ok=True)
-        (folder / "tls.crt").write_bytes(pair.certificate_pem())
-        (folder / "tls.key").write_bytes(pair.key_pem())
-        return folder
-
-    async def _start_replicas(self, pair: KeyPair) -> None:
+    async def _start_replicas(self, tls: Path) -> None:
         through = {"one": kubeconfig(self.url, self.ca, ADMIN_TOKEN), "two": self.proxy.kubeconfig()}
         for name, text in through.items():
             (self._folder / f"{name}.kubeconfig").write_text(text)
-            self.replicas[name] = Replica(name, self._folder, self._tls_files(pair), self._settings["environment"])
+            self.replicas[name] = Replica(name, self._folder, tls, self._settings["environment"])
         for replica in self.replicas.values():
             await replica.start()
 

@@ -134,6 +134,15 @@ def make_pair() -> tuple[KeyPair, str]:
     return pair, base64.b64encode(authority.certificate_pem()).decode()
 
 
+def write_pair(folder: Path, pair: KeyPair) -> Path:
+    """Write a pair where `--tls-dir` finds it, below *folder*; give where."""
+    there = folder / "tls"
+    there.mkdir(parents=True)
+    (there / "tls.crt").write_bytes(pair.certificate_pem())
+    (there / "tls.key").write_bytes(pair.key_pem())
+    return there
+
+
 def registration(  # noqa: PLR0913, PLR0917 - one argument for each field
     configuration: str, namespaces: Sequence[str], url: str, ca: str, name: str = POLICIES, user: str | None = None
 ) -> Json:

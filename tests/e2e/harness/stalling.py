@@ -16,21 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from network import DOWN, UP, Network, network
+from network import SILENCES, Network, network
 
 from harness.api import ApiClient
-from harness.judges import Replica, make_pair
+from harness.judges import Replica, make_pair, write_pair
 from harness.known import Known, held, summed_up
 from harness.objects import allow, pod
 from harness.plane import ADMIN_TOKEN, HOST, PORT, kubeconfig
 from harness.process import run
 
-SILENCES: dict[str, Callable[[Network], None]] = {
-    "both directions": lambda between: between.hold(UP, DOWN),
-    "nothing comes down": lambda between: between.hold(DOWN),
-    "in the middle of a line": lambda between: between.hold_after(40),
-    "a trickle": Network.trickle,
-}
 TOLD_SECONDS = 150
 EXACT_SECONDS = 60
 PAUSE_SECONDS = 0.1
@@ -106,10 +100,7 @@ async def stall(settings: dict[str, Any]) -> dict[str, Any]:
     """Silence every network, change things, heal it, and tell when each replica noticed and when it was exact."""
     folder, ca = Path(settings["folder"]), Path(settings["ca"])
     pair, _ = make_pair()
-    tls = folder / "tls"
-    tls.mkdir(parents=True)
-    (tls / "tls.crt").write_bytes(pair.certificate_pem())
-    (tls / "tls.key").write_bytes(pair.key_pem())
+    tls = write_pair(folder, pair)
     client = ApiClient(f"https://{HOST}:{PORT}", ca, ADMIN_TOKEN)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(client.close)
