@@ -48,7 +48,7 @@ ANSWERS = 1600  # of each kind, after a tenth of them
 ALWAYS_BUSY = """\
 import sys
 from webhook.server.gate import Gate
-from webhook.server.refusals import Overloaded
+from webhook.guard.outcomes import Overloaded
 async def turn(self, patience_seconds):
     raise Overloaded("always", flooded={flooded})
 Gate.turn = turn

@@ -9,19 +9,12 @@ from random import Random
 
 from fake_api_server import FakeApiServer
 
-from webhook.cluster import (
-    ApiClient,
-    Clock,
-    Credentials,
-    CredentialSource,
-    Endpoint,
-    Reachability,
-    Reflector,
-    Store,
-    Timing,
-    Trust,
-)
-from webhook.cluster.reach import Probing
+from webhook.cluster.client import ApiClient
+from webhook.cluster.credentials import Credentials, CredentialSource, Endpoint, Trust
+from webhook.cluster.probe import Probing, Reachability
+from webhook.cluster.reflector import Reflector
+from webhook.cluster.store import Store
+from webhook.cluster.timing import Clock, Timing
 from webhook.eem import WATCHED, EemSnapshot, ResourceType
 
 BY_KIND = {resource.kind: resource for resource in WATCHED}

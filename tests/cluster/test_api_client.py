@@ -13,18 +13,10 @@ from authorities import Authority
 from cluster_builders import GATEWAYS, PODS, POLICIES, FakeTime, Token, service_account
 from fake_api_server import FakeApiServer, answer, api_server
 
-from webhook.cluster import (
-    ApiClient,
-    ApiError,
-    CredentialsError,
-    ForbiddenError,
-    ServiceAccount,
-    Trust,
-    UnreachableError,
-    read_all,
-    read_cluster,
-)
-from webhook.cluster.errors import AnswerTooLargeError, one_line
+from webhook.cluster.client import ApiClient
+from webhook.cluster.credentials import CredentialsError, ServiceAccount, Trust
+from webhook.cluster.errors import AnswerTooLargeError, ApiError, ForbiddenError, UnreachableError, one_line
+from webhook.cluster.listing import read_all, read_cluster
 from webhook.eem import EemSnapshot
 
 PODS_PATH = PODS.path()

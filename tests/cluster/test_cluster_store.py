@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from cluster_builders import NAMESPACES, PODS, FakeTime, contents
 
-from webhook.cluster import Clock, Store
-from webhook.cluster.store import Silence
+from webhook.cluster.store import Silence, Store
+from webhook.cluster.timing import Clock
 from webhook.eem import WATCHED, EemSnapshot
 
 

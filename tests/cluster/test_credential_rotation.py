@@ -11,8 +11,9 @@ from authorities import Authority
 from cluster_builders import NAMESPACES, PODS, Harness, reflecting, service_account, until
 from fake_api_server import FakeApiServer, api_server
 
-from webhook.cluster import Delays, ServiceAccount, Timing
-from webhook.cluster.reach import Probing
+from webhook.cluster.credentials import ServiceAccount
+from webhook.cluster.probe import Probing
+from webhook.cluster.timing import Delays, Timing
 
 HOST = "127.0.0.1"
 TIMING = Timing(retry=Delays(first_seconds=0.02, longest_seconds=0.1), list_interval_seconds=0.05)

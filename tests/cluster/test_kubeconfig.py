@@ -12,7 +12,10 @@ from authorities import Authority
 from cluster_builders import PODS
 from fake_api_server import api_server
 
-from webhook.cluster import ApiClient, CredentialsError, Kubeconfig, UnreachableError
+from webhook.cluster.client import ApiClient
+from webhook.cluster.credentials import CredentialsError
+from webhook.cluster.errors import UnreachableError
+from webhook.cluster.kubeconfig import Kubeconfig
 
 
 def encoded(content: bytes | str) -> str:

@@ -7,7 +7,8 @@ import pytest
 from cluster_builders import GATEWAYS, NAMESPACES, PODS, contents, reflecting, truth
 from fake_api_server import FakeApiServer, Stream, answer, api_server, hang_up
 
-from webhook.cluster import Store, Timing
+from webhook.cluster.store import Store
+from webhook.cluster.timing import Timing
 from webhook.eem import EemSnapshot, ResourceType
 
 KINDS = (PODS, NAMESPACES, GATEWAYS)

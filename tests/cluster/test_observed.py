@@ -7,8 +7,10 @@ from typing import Any
 from cluster_builders import NAMESPACES, PATIENCE_SECONDS, PODS, FakeTime, Token
 from fake_api_server import FakeApiServer, api_server
 
-from webhook.cluster import ApiClient, Reflector, Timing
+from webhook.cluster.client import ApiClient
 from webhook.cluster.observed import Observed
+from webhook.cluster.reflector import Reflector
+from webhook.cluster.timing import Timing
 
 
 def seen(name: str = "mine", number: int = 1, uid: str = "u", **fields: Any) -> dict[str, Any]:

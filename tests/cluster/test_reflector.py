@@ -9,7 +9,10 @@ from aiohttp import web
 from cluster_builders import GATEWAYS, NAMESPACES, PODS, POLICIES, FakeTime, Token, contents, reflecting, truth
 from fake_api_server import Mode, answer, api_server, hang_up, status_body
 
-from webhook.cluster import ApiClient, Reflector, Store, Timing
+from webhook.cluster.client import ApiClient
+from webhook.cluster.reflector import Reflector
+from webhook.cluster.store import Store
+from webhook.cluster.timing import Timing
 from webhook.netpol.parse import read_policy
 
 

@@ -11,8 +11,8 @@ from cluster_builders import NAMESPACES, PATIENCE_SECONDS, PODS, Harness, Token,
 from fake_api_server import FakeApiServer, answer, api_server, hang_up, status_body
 from network import DOWN, SILENCES, UP, Network, network
 
-from webhook.cluster import Delays, Timing
-from webhook.cluster.reach import Probing
+from webhook.cluster.probe import Probing
+from webhook.cluster.timing import Delays, Timing
 
 SHORT = Timing(stall_seconds=0.3, retry=Delays(first_seconds=0.02, longest_seconds=0.1), list_interval_seconds=0.05)
 PROBING = Probing(interval_seconds=0.05, timeout_seconds=0.2, starting_seconds=0.2, spread_seconds=0.02)

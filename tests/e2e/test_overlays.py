@@ -20,9 +20,9 @@ from certs.authority import service_names
 from webhook.admission.heartbeat import CANARY_NAMESPACE
 from webhook.cli import serve
 from webhook.cluster.credentials import SERVICE_ACCOUNT_DIRECTORY
+from webhook.controllers.entries import NAME, POLICIES
+from webhook.controllers.own_port import SERVER_NAME
 from webhook.main.upkeep import SECRET_NAME
-from webhook.registration.endpoint import SERVER_NAME
-from webhook.registration.entries import NAME, POLICIES
 from webhook.server import WEBHOOKS
 from webhook.settings import Settings, settings_from, variable_of
 

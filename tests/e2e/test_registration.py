@@ -15,8 +15,8 @@ from harness.starting import running_machine
 from harness.waiting import wait_until
 
 from webhook.admission.heartbeat import HEARTBEAT_NAME, HEARTBEAT_REFUSAL
-from webhook.registration.entries import DEFAULTS, INSTANCES, POLICIES, apply_body, policy_entry
-from webhook.registration.upkeep import OUTRUN
+from webhook.controllers.configuration_writer import OUTRUN
+from webhook.controllers.entries import DEFAULTS, INSTANCES, POLICIES, apply_body, policy_entry
 
 pytestmark = pytest.mark.clusters("plane")  # a control plane of its own
 

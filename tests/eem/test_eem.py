@@ -3,7 +3,7 @@
 import pytest
 
 from webhook import eem
-from webhook.eem.snapshot import EemSnapshot
+from webhook.eem.eem_snapshot import EemSnapshot
 
 
 def test_the_snapshot_is_there_when_it_is_asked_for() -> None:

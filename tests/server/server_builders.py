@@ -14,12 +14,12 @@ from aiohttp import web
 
 from certs import KeyPair, issue_serving_pair, make_authority
 from webhook.admission import AdmissionRequest, AdmissionResponse
+from webhook.guard.outcomes import Judge
 from webhook.server import (
     VALIDATE_NETWORK_POLICY,
     CertificateSource,
     Check,
     Endpoint,
-    Judge,
     Limits,
     Metrics,
     Servers,

@@ -7,7 +7,8 @@ import pytest
 from server_builders import AUTHORITY, PATH, Running, allow, client_context, logged, post, review, running, until
 
 from webhook.admission import AdmissionRequest, AdmissionResponse
-from webhook.server import MUTATE_EEM, VALIDATE_EEM, WEBHOOKS, Limits, NotReady
+from webhook.guard.outcomes import NotReady
+from webhook.server import MUTATE_EEM, VALIDATE_EEM, WEBHOOKS, Limits
 from webhook.server.app import GATE
 
 NETWORK_POLICIES = WEBHOOKS[PATH]

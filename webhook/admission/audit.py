@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from webhook.admission.options import Options
 from webhook.admission.scope import demand_of, universe_of
+from webhook.eem.eem_snapshot import EemSnapshot
 from webhook.eem.instances import Requirement, SourcesDemand
-from webhook.eem.snapshot import EemSnapshot
 from webhook.eem.view import EemNamespace
 from webhook.netpol.effort import Effort
 from webhook.netpol.loss import lost_from_anywhere, lost_from_some

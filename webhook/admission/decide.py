@@ -24,8 +24,8 @@ from webhook.admission.review import AdmissionRequest, ReviewError, metadata_tex
 from webhook.admission.scope import demand_of, mode_of, universe_of
 from webhook.admission.text import LONGEST_ANNOTATION, LONGEST_MESSAGE, one_line, warning
 from webhook.admission.verdict import Lost, ResourceName, Verdict
+from webhook.eem.eem_snapshot import EemSnapshot
 from webhook.eem.resources import NETWORK_POLICIES
-from webhook.eem.snapshot import EemSnapshot
 from webhook.eem.view import EemNamespace
 from webhook.netpol.effort import Effort
 from webhook.netpol.faults import Fault

@@ -13,9 +13,9 @@ from typing import Any
 from webhook.admission.options import Options
 from webhook.admission.review import AdmissionRequest
 from webhook.admission.scope import demand_of, universe_of
+from webhook.eem.eem_snapshot import EemSnapshot
 from webhook.eem.instances import Instance, read_instance
 from webhook.eem.resources import EEM_GROUP
-from webhook.eem.snapshot import EemSnapshot
 from webhook.eem.standing import standing_of
 from webhook.netpol.effort import Effort
 from webhook.netpol.loss import lost_from_anywhere, lost_from_some

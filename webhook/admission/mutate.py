@@ -12,8 +12,8 @@ from webhook.admission.response import AdmissionResponse, patched
 from webhook.admission.review import AdmissionRequest, metadata_text
 from webhook.admission.validate import check_is_eem, context_of
 from webhook.admission.verdict import ResourceName, Verdict
+from webhook.eem.eem_snapshot import EemSnapshot
 from webhook.eem.rules import defaults
-from webhook.eem.snapshot import EemSnapshot
 
 
 def mutate(request: AdmissionRequest, snapshot: EemSnapshot, options: Options) -> AdmissionResponse:

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 
 from webhook.admission.options import Options
 from webhook.admission.review import AdmissionRequest
+from webhook.eem.eem_snapshot import EemSnapshot
 from webhook.eem.resources import EEM_GROUP
-from webhook.eem.snapshot import EemSnapshot
 from webhook.netpol.model import OwnerReference
 from webhook.netpol.owners import read_owners
 from webhook.netpol.reading import Faults, mapping

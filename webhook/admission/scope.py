@@ -3,8 +3,8 @@
 from typing import cast
 
 from webhook.admission.options import DEMANDS, MODES, Mode, Options, pod_ranges
+from webhook.eem.eem_snapshot import EemSnapshot
 from webhook.eem.instances import SourcesDemand
-from webhook.eem.snapshot import EemSnapshot
 from webhook.netpol.universe import Universe
 
 MODE_ANNOTATION = "eem-guardrail.io/mode"

@@ -19,9 +19,9 @@ from webhook.admission.review import AdmissionRequest, ReviewError, metadata_tex
 from webhook.admission.scope import mode_of
 from webhook.admission.text import LONGEST_ANNOTATION, one_line, warning
 from webhook.admission.verdict import ResourceName, Verdict
+from webhook.eem.eem_snapshot import EemSnapshot
 from webhook.eem.resources import EEM_GROUP, EEM_VERSION, INSTANCE_KINDS
 from webhook.eem.rules import NEWEST, Finding, RuleContext, Version, judge
-from webhook.eem.snapshot import EemSnapshot
 from webhook.netpol.faults import Fault
 
 

@@ -23,7 +23,7 @@ from webhook.admission import (
 from webhook.admission.verdict import ResourceName
 from webhook.cli.state import ReadObject, StateError, add_state_arguments, read_paths, read_state, tell
 from webhook.eem import WATCHED, EemSnapshot, ResourceType
-from webhook.eem.snapshot import name_of
+from webhook.eem.eem_snapshot import name_of
 from webhook.settings import DECISION, add_flags, settings_from
 
 DENIED = 1

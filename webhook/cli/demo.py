@@ -21,7 +21,7 @@ from webhook.admission import Options
 from webhook.cli.check import Rehearsal
 from webhook.cli.example import CLUSTER, DEFAULT_DENY, NAMESPACE
 from webhook.cli.running import run_loop, start_logging
-from webhook.cluster import Store
+from webhook.cluster.store import Store
 from webhook.eem import EemSnapshot, read
 from webhook.server import VALIDATE_NETWORK_POLICY, WEBHOOKS, stop_signals
 from webhook.settings import LOGGING, Settings, add_flags, settings_from

@@ -6,7 +6,7 @@ import sys
 
 from webhook import main
 from webhook.cli.running import BAD_USAGE, run_loop, start_logging
-from webhook.collecting import collect_seldom
+from webhook.cluster.garbage_collection import collect_seldom
 from webhook.settings import CONNECTION, DECISION, LOGGING, SERVING, Settings, add_flags, settings_from
 
 

@@ -5,9 +5,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from webhook.cluster.files import FileObjects, FilesError, read_files
 from webhook.eem import read
 from webhook.eem.instances import Instance
+from webhook.files.reader import FileObjects, FilesError, read_files
 from webhook.netpol import SpecError
 from webhook.netpol.snapshot import Parsed
 from webhook.settings import CONNECTION, Settings, add_flags
@@ -75,7 +75,11 @@ def tell(found: FileObjects, what: str) -> None:
 def _read_live(settings: Settings) -> tuple[ReadObject, ...]:
     import asyncio  # noqa: PLC0415  slow, as what follows
 
-    from webhook.cluster import ApiClient, ClusterError, CredentialsError, Kubeconfig, read_all  # noqa: PLC0415  slow
+    from webhook.cluster.client import ApiClient  # noqa: PLC0415  slow
+    from webhook.cluster.credentials import CredentialsError  # noqa: PLC0415  slow
+    from webhook.cluster.errors import ClusterError  # noqa: PLC0415  slow
+    from webhook.cluster.kubeconfig import Kubeconfig  # noqa: PLC0415  slow
+    from webhook.cluster.listing import read_all  # noqa: PLC0415  slow
     from webhook.eem import WATCHED  # noqa: PLC0415
 
     async def ask() -> tuple[Mapping[str, Any], ...]:

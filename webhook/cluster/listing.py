@@ -9,7 +9,7 @@ import msgspec
 
 from webhook.cluster.client import REQUEST_TIMEOUT_SECONDS, ApiClient
 from webhook.cluster.errors import AnswerTooLargeError, ApiError, ForbiddenError, UnreachableError
-from webhook.cluster.pace import Turn
+from webhook.cluster.timing import Turn
 from webhook.eem import OPTIONAL_KINDS, WATCHED, EemSnapshot, ResourceType
 
 # Objects in one page: what client-go and kubectl ask for.

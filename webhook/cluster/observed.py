@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from webhook.cluster.ordering import EventType, Ordering, name_of
-from webhook.cluster.pace import Clock
 from webhook.cluster.reflector import Selection
 from webhook.cluster.store import KindStatus
+from webhook.cluster.timing import Clock
 from webhook.eem.resources import ResourceType
 from webhook.netpol.snapshot import Parsed
 

@@ -22,10 +22,10 @@ from webhook.cluster.errors import ApiError, ClusterError, ForbiddenError, Unrea
 from webhook.cluster.lines import LineSplitter, LineTooLongError
 from webhook.cluster.listing import Page, complete, decode_items, pages
 from webhook.cluster.ordering import EventType, version_number
-from webhook.cluster.pace import LARGE_LINE_BYTES, Backoff, Clock, Timing, Turn
-from webhook.cluster.reach import Reachability
+from webhook.cluster.probe import Reachability
 from webhook.cluster.sink import Sink
 from webhook.cluster.store import read_ahead
+from webhook.cluster.timing import LARGE_LINE_BYTES, Backoff, Clock, Timing, Turn
 from webhook.eem import OPTIONAL_KINDS, ResourceType
 from webhook.netpol.snapshot import Parsed
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from webhook.cluster.ordering import EventType, Ordering, name_of
-from webhook.cluster.pace import Clock, Turn
+from webhook.cluster.timing import Clock, Turn
 from webhook.eem import WATCHED, EemSnapshot, ResourceType
 from webhook.eem.resources import NETWORK_POLICIES
 from webhook.netpol.model import NetworkPolicy

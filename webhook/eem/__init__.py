@@ -11,7 +11,7 @@ from webhook.eem.faults import faults_of, read
 from webhook.eem.resources import OPTIONAL_KINDS, WATCHED, ResourceType
 
 if TYPE_CHECKING:
-    from webhook.eem.snapshot import EemSnapshot
+    from webhook.eem.eem_snapshot import EemSnapshot
 
 __all__ = ["OPTIONAL_KINDS", "WATCHED", "EemSnapshot", "ResourceType", "faults_of", "read"]
 
@@ -19,7 +19,7 @@ __all__ = ["OPTIONAL_KINDS", "WATCHED", "EemSnapshot", "ResourceType", "faults_o
 def __getattr__(name: str) -> object:
     """Import the snapshot."""
     if name == "EemSnapshot":
-        from webhook.eem.snapshot import EemSnapshot  # noqa: PLC0415  see above
+        from webhook.eem.eem_snapshot import EemSnapshot  # noqa: PLC0415  see above
 
         return EemSnapshot
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 
 from webhook.admission import Options, mutate, validate
 from webhook.admission.audit import audit
-from webhook.cluster import KindStatus, Store
+from webhook.cluster.store import KindStatus, Store
+from webhook.guard.judging import InstanceJudge, PolicyJudge
+from webhook.guard.outcomes import Judge
 from webhook.main.service import Service
 from webhook.server import (
     MUTATE_EEM,
@@ -15,7 +17,6 @@ from webhook.server import (
     CertificateSource,
     Check,
     Endpoint,
-    Judge,
     Limits,
     Metrics,
     Servers,
@@ -23,8 +24,7 @@ from webhook.server import (
     make_app,
     make_health_app,
 )
-from webhook.server.judging import InstanceJudge, PolicyJudge
-from webhook.server.requirements import RequirementCollector
+from webhook.server.collectors import RequirementCollector
 from webhook.settings import Settings
 from webhook.version import VERSION
 

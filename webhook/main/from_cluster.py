@@ -6,26 +6,25 @@ from dataclasses import replace
 from typing import Any
 
 from webhook.admission import Options
-from webhook.cluster import (
-    ApiClient,
-    CredentialSource,
-    Kubeconfig,
-    Reachability,
-    Reflector,
-    ServiceAccount,
-    Store,
-    read_all,
-)
-from webhook.cluster.surroundings import Surroundings, Survey
-from webhook.collecting import Lists
+from webhook.cluster.client import ApiClient
+from webhook.cluster.credentials import CredentialSource, ServiceAccount
+from webhook.cluster.errors import ClusterError
+from webhook.cluster.facts import Surroundings, Survey
+from webhook.cluster.garbage_collection import Lists
+from webhook.cluster.kubeconfig import Kubeconfig
+from webhook.cluster.listing import read_all
+from webhook.cluster.probe import Reachability
+from webhook.cluster.reflector import Reflector
+from webhook.cluster.store import Store
 from webhook.eem import WATCHED
 from webhook.eem.resources import NETWORK_POLICIES
+from webhook.guard.judging import PolicyJudge
+from webhook.guard.last_resort import LastResort
+from webhook.guard.outcomes import ListError
 from webhook.main.assembly import Looks, assemble, judges_of
 from webhook.main.own_pair import load_certificate
 from webhook.main.service import Service
 from webhook.main.upkeep import keep_up
-from webhook.server import LastResort
-from webhook.server.judging import PolicyJudge
 from webhook.settings import Settings
 
 
@@ -40,7 +39,10 @@ async def from_cluster(settings: Settings) -> Service:
     store = Store()
 
     async def live(namespace: str) -> Iterable[Mapping[str, Any]]:
-        return await read_all(client, NETWORK_POLICIES, namespace=namespace)
+        try:
+            return await read_all(client, NETWORK_POLICIES, namespace=namespace)
+        except ClusterError as error:
+            raise ListError(str(error)) from error
 
     options = replace(settings.options(), storage_classes_known=True)
     found = Surroundings(platform=options.platform)

@@ -5,14 +5,14 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from webhook.cluster import Store
-from webhook.cluster.file_state import FileState
-from webhook.collecting import Lists
+from webhook.cluster.garbage_collection import Lists
+from webhook.cluster.store import Store
 from webhook.eem import EemSnapshot
+from webhook.files.file_state import FileState
+from webhook.guard.judging import PolicyJudge
 from webhook.main.assembly import Looks, assemble, judges_of
 from webhook.main.own_pair import install_own_pair, load_certificate
 from webhook.main.service import Service
-from webhook.server.judging import PolicyJudge
 from webhook.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from webhook.cluster import ApiClient, Store
+from webhook.cluster.client import ApiClient
+from webhook.cluster.store import Store
 from webhook.server import CertificateSource, Metrics, Servers, StopSignals, stop_signals
 
 FAILED = 1

@@ -14,13 +14,12 @@ from certs.authority import service_names
 from certs.keeper import ConflictError, Keeper, StoreError, Surroundings
 from certs.material import Material
 from certs.renewal import Lifetimes
-from webhook.cluster import ApiClient, Reachability, Reflector, Store
-from webhook.cluster.events import Recorder
-from webhook.cluster.lease import Election
+from webhook.cluster.client import ApiClient
 from webhook.cluster.observed import Observed
-from webhook.cluster.secrets import SECRETS, SecretStore
-from webhook.main.service import Service
-from webhook.registration import (
+from webhook.cluster.probe import Reachability
+from webhook.cluster.reflector import Reflector
+from webhook.cluster.store import Store
+from webhook.controllers import (
     MUTATING,
     NAME,
     NAMESPACE,
@@ -31,8 +30,12 @@ from webhook.registration import (
     Sources,
     published,
 )
+from webhook.controllers.events import Recorder
+from webhook.controllers.lease import Election
+from webhook.controllers.secrets import SECRETS, SecretStore
+from webhook.main.service import Service
 from webhook.server import Check
-from webhook.server.upkeep import Upkeep, UpkeepCollector
+from webhook.server.collectors import ControllerCollector, ControllerState
 from webhook.settings import Settings
 
 SECRET_NAME = "eem-guardrail-tls"  # noqa: S105  where the secret is, not what it is
@@ -83,7 +86,9 @@ def keep_up(service: Service, settings: Settings, reach: Reachability) -> dict[s
     registrar, heartbeat = _keep_registration(shared, settings, keeper, replica) if settings.register else (None, None)
     service.background.append(shared.election.run)
     service.metrics.registry.register(
-        UpkeepCollector(Upkeep(leads=lambda: shared.election.leads, registrar=registrar, heartbeat=heartbeat))
+        ControllerCollector(
+            ControllerState(leads=lambda: shared.election.leads, registrar=registrar, heartbeat=heartbeat)
+        )
     )
     notes: dict[str, Check] = {}
     if keeper is not None:

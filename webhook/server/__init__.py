@@ -6,13 +6,10 @@ does an outcome become an HTTP status.
 """
 
 from webhook.server.app import MUTATE_EEM, VALIDATE_EEM, VALIDATE_NETWORK_POLICY, WEBHOOKS, make_app
-from webhook.server.handlers import Judge
 from webhook.server.health import Check, make_health_app
-from webhook.server.last_resort import LastResort
 from webhook.server.lifecycle import Endpoint, Servers, StopSignals, stop_signals
 from webhook.server.limits import Limits
 from webhook.server.metrics import Metrics
-from webhook.server.refusals import NotReady
 from webhook.server.serving import Drain, Serving
 from webhook.server.tls import CertificateSource, PairError
 
@@ -25,11 +22,8 @@ __all__ = [
     "Check",
     "Drain",
     "Endpoint",
-    "Judge",
-    "LastResort",
     "Limits",
     "Metrics",
-    "NotReady",
     "PairError",
     "Servers",
     "Serving",

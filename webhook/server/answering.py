@@ -14,13 +14,15 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from webhook.admission import ReviewError
+from webhook.guard.outcomes import NotReady, NoVerdict, Overloaded, Stale
 from webhook.server.connection import Connection
 from webhook.server.handlers import ASKED, RECEIVED
 from webhook.server.metrics import ERRORED, UNKNOWN, Metrics
-from webhook.server.refusals import NotReady, Overloaded, Refusal, Stale, plain
+from webhook.server.refusals import TRY_ELSEWHERE, TRY_LATER, Refusal, plain
 from webhook.server.serving import Serving
 
 INTERNAL_ERROR = 500
+SERVICE_UNAVAILABLE = 503
 SHED: Mapping[type[Exception], str] = MappingProxyType(
     {NotReady: "not_ready", Stale: "stale", Overloaded: "overloaded"}
 )  # what the metrics call the reason for which a review is left to another replica
@@ -72,10 +74,26 @@ def _no_such_request(error: web.HTTPException) -> web.StreamResponse:
 def _answer_to(error: Exception) -> web.StreamResponse:
     if isinstance(error, ReviewError):
         return plain(error.status, str(error))
+    if isinstance(error, NoVerdict):
+        return _try_again(error)
     if not isinstance(error, Refusal):
         return plain(INTERNAL_ERROR, "there was no verdict because of an error in the guard; its log has the details")
     response = plain(error.status, str(error), error.headers)
     if error.closes:
+        response.force_close()
+    return response
+
+
+def _try_again(outcome: NoVerdict) -> web.StreamResponse:
+    """
+    Answer 503: the API server repeats the review, on another replica if the connection is closed.
+
+    In a flood the connection stays open and the API server waits a second, because a new handshake costs what a
+    verdict costs.
+    """
+    flooded = isinstance(outcome, Overloaded) and outcome.flooded
+    response = plain(SERVICE_UNAVAILABLE, str(outcome), TRY_LATER if flooded else TRY_ELSEWHERE)
+    if not flooded:
         response.force_close()
     return response
 

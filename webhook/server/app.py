@@ -9,9 +9,10 @@ from types import MappingProxyType
 
 from aiohttp import web
 
+from webhook.guard.outcomes import Judge
 from webhook.server.answering import answer_everything
 from webhook.server.gate import Gate
-from webhook.server.handlers import Judge, ReviewHandler
+from webhook.server.handlers import ReviewHandler
 from webhook.server.reading import Reader
 from webhook.server.serving import Serving
 

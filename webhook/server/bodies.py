@@ -10,8 +10,9 @@ from typing import Self
 
 from aiohttp import web
 
+from webhook.guard.outcomes import Overloaded
 from webhook.server.limits import Limits
-from webhook.server.refusals import BodyBroken, BodyTooLarge, BodyTooSlow, Overloaded, UnsupportedBody
+from webhook.server.refusals import BodyBroken, BodyTooLarge, BodyTooSlow, UnsupportedBody
 
 JSON = "application/json"
 

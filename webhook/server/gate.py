@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from webhook.guard.outcomes import Overloaded
 from webhook.server.bodies import BodyBudget
 from webhook.server.limits import Limits
-from webhook.server.refusals import Overloaded
 
 # How much the newest look counts towards what a review costs: some 20 looks, a tenth of a second under load.
 _NEWEST: Final = 0.1

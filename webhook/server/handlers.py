@@ -1,12 +1,12 @@
 """Answer one review: bytes in, bytes out. What it means is decided elsewhere."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from webhook.admission import AdmissionRequest, AdmissionResponse, decode_review, encode_review
+from webhook.guard.outcomes import Judge
 from webhook.server.bodies import Body, read_body, require_plain_json
 from webhook.server.gate import Gate
 from webhook.server.limits import ANSWER_MARGIN_SECONDS, WAITING_SHARE, Limits
@@ -16,7 +16,6 @@ from webhook.server.reading import Reader
 from webhook.server.refusals import SERVER_NAME, DeadlinePassed
 from webhook.server.timeouts import timeout_of
 
-Judge = Callable[[AdmissionRequest], Awaitable[AdmissionResponse]]
 ASKED = web.RequestKey("asked", AdmissionRequest)  # what was read, for the log line of a review that then fails
 RECEIVED = web.RequestKey("received", float)  # the loop's time at the first byte
 JSON_HEADERS: CIMultiDictProxy[str] = CIMultiDictProxy(

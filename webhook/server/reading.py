@@ -9,8 +9,8 @@ import asyncio
 from concurrent.futures import Executor, ThreadPoolExecutor
 
 from webhook.admission import AdmissionRequest, decode_review, prepared
+from webhook.guard.outcomes import Overloaded
 from webhook.server.limits import Limits
-from webhook.server.refusals import Overloaded
 
 
 class Reader:

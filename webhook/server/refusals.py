@@ -38,39 +38,6 @@ class Refusal(Exception):  # noqa: N818  the word says what it is, and not every
     closes = True  # the connection: what follows on it cannot be trusted, or belongs on another replica
 
 
-class NotReady(Refusal):
-    """Tell that no truthful verdict is possible yet; a judge raises it, another replica is asked."""
-
-    status = 503
-    headers = TRY_ELSEWHERE
-
-
-class Stale(Refusal):
-    """Tell that what is known here is too old; another replica may know better and is asked."""
-
-    status = 503
-    headers = TRY_ELSEWHERE
-
-
-class Overloaded(Refusal):
-    """
-    Tell that this replica has its hands full.
-
-    Another one is asked at once, over a connection of its own. In a flood that would make things worse: ten repetitions
-    are used up within milliseconds, each with a handshake that costs what a verdict costs. So then the caller is told
-    to wait, and keeps its connection.
-    """
-
-    status = 503
-    headers = TRY_ELSEWHERE
-
-    def __init__(self, problem: str, *, flooded: bool = False) -> None:
-        super().__init__(problem)
-        if flooded:
-            self.headers = TRY_LATER
-            self.closes = False
-
-
 class BodyTooLarge(Refusal):
     """Tell that a body is longer than any review can be."""
 

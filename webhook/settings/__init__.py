@@ -6,7 +6,7 @@ environment, the environment beats the default. Whoever adds a field to `Setting
 documentation of both.
 """
 
-from webhook.settings.fields import Settings
+from webhook.settings.definitions import Settings
 from webhook.settings.flags import (
     CONNECTION,
     DECISION,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from typing import Any
 
-from webhook.settings.fields import Settings
+from webhook.settings.definitions import Settings
 
 PREFIX = "EEM_GUARDRAIL_"
 

@@ -11,12 +11,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from webhook.cluster import ApiClient, Credentials, Endpoint, Reflector, Store, Trust
-from webhook.cluster.events import Recorder
-from webhook.cluster.lease import Election
+from webhook.cluster.client import ApiClient
+from webhook.cluster.credentials import Credentials, Endpoint, Trust
 from webhook.cluster.observed import Observed
+from webhook.cluster.reflector import Reflector
+from webhook.cluster.store import Store
+from webhook.controllers import MUTATING, NAME, NAMESPACE, VALIDATING, Heartbeat, OwnEndpoint, Registrar, Sources
+from webhook.controllers.events import Recorder
+from webhook.controllers.lease import Election
 from webhook.eem import WATCHED
-from webhook.registration import MUTATING, NAME, NAMESPACE, VALIDATING, Heartbeat, OwnEndpoint, Registrar, Sources
 
 
 class Token:

@@ -1,0 +1,332 @@
+"""What the configurations should hold, and how what they hold is compared with it."""
+
+import base64
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from registration_builders import BUNDLE, configuration, encoded, shipped
+
+from webhook.admission.heartbeat import CANARY_NAMESPACE
+from webhook.controllers.drift import drift
+from webhook.controllers.entries import (
+    DEFAULTS,
+    INSTANCES,
+    MUTATING,
+    POLICIES,
+    SHIPPED,
+    VALIDATING,
+    apply_body,
+    bundle_entries,
+    bundle_of,
+    bundles,
+    covered_namespaces,
+    find_entry,
+    is_written,
+    policy_entry,
+    registered_namespaces,
+    strays,
+    wanted_namespaces,
+)
+from webhook.server import WEBHOOKS
+
+MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
+DEFAULTED: dict[str, Any] = {"objectSelector": {}}
+"""What the API server fills in where a manifest leaves it out."""
+
+
+def manifest(path: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((MANIFESTS / path).read_text())
+    return found
+
+
+@pytest.mark.parametrize("resource", [VALIDATING, MUTATING], ids=lambda one: one.kind)
+def test_what_counts_as_shipped_is_what_the_manifests_ship(resource: Any) -> None:
+    """The base holds these entries, field by field, and none has a caBundle."""
+    found = manifest(f"base/{resource.kind.lower()}.yaml")
+
+    assert [DEFAULTED | entry for entry in found["webhooks"]] == [dict(entry) for entry in SHIPPED[resource.kind]]
+
+
+def test_the_static_entry_is_the_one_that_is_kept() -> None:
+    """Who registers by hand gets what the service would write, but for the namespaces and the caBundle."""
+    (entry,) = manifest("components/static-registration/validatingwebhookconfiguration.yaml")["webhooks"]
+    (expression,) = entry["namespaceSelector"]["matchExpressions"]
+    kept = policy_entry(expression["values"], b"", "Fail")
+    del kept["clientConfig"]["caBundle"]
+    kept["namespaceSelector"]["matchExpressions"][0]["values"] = expression["values"]
+
+    assert DEFAULTED | entry == kept
+
+
+def test_entries_lead_to_what_is_served() -> None:
+    """Each path is registered under the name that its metrics and log have."""
+    entries = [policy_entry((), b"", "Fail"), *SHIPPED[VALIDATING.kind], *SHIPPED[MUTATING.kind]]
+
+    assert {entry["clientConfig"]["service"]["path"]: entry["name"] for entry in entries} == dict(WEBHOOKS)
+
+
+def test_the_policy_entry_is_for_eem_and_the_canary_alone() -> None:
+    """Namespaces are sorted; the canary's is always there; the own one and kube-system never are."""
+    entry = policy_entry(["shop", "eem", "kube-system", "eem-guardrail"], BUNDLE, "Ignore")
+    (expression,) = entry["namespaceSelector"]["matchExpressions"]
+
+    assert expression["values"] == ["eem", CANARY_NAMESPACE, "shop"]
+    assert (entry["failurePolicy"], base64.b64decode(entry["clientConfig"]["caBundle"])) == ("Ignore", BUNDLE)
+
+
+def test_an_apply_names_the_object_that_was_seen() -> None:
+    """The body holds uid and resourceVersion, so it neither makes a configuration nor undoes what was not seen."""
+    found = configuration(VALIDATING, *shipped(VALIDATING))
+    entries = [policy_entry(["eem"], BUNDLE, "Fail"), *bundle_entries(found, BUNDLE)]
+
+    body = apply_body(found, entries)
+
+    assert body["metadata"] == {"name": "eem-guardrail", "uid": "uid-1", "resourceVersion": "1"}
+    assert body["webhooks"][1:] == [{"name": INSTANCES, "clientConfig": {"caBundle": encoded(BUNDLE)}}]
+
+
+def test_only_entries_that_are_there_get_a_bundle() -> None:
+    """A shipped entry that was taken out is not half made again."""
+    assert bundle_entries(configuration(VALIDATING), BUNDLE) == []
+
+
+EDITS: list[Any] = [
+    pytest.param(lambda entry: entry.update(failurePolicy="Ignore"), False, id="another failurePolicy"),
+    pytest.param(lambda entry: entry.update(timeoutSeconds=30), False, id="another timeout"),
+    pytest.param(lambda entry: entry["clientConfig"].update(caBundle=""), False, id="no caBundle"),
+    pytest.param(lambda entry: entry["clientConfig"].update(service={}), False, id="another Service"),
+    pytest.param(lambda entry: entry.update(objectSelector={"matchLabels": {"a": "b"}}), False, id="a selector"),
+    pytest.param(lambda entry: entry["rules"][0].update(operations=["CREATE"]), False, id="fewer operations"),
+    pytest.param(lambda entry: entry["matchConditions"].pop(), False, id="a condition less"),
+    pytest.param(lambda entry: entry["matchConditions"].reverse(), True, id="conditions in another order"),
+    pytest.param(lambda entry: entry.update(someLaterField="default"), True, id="a field that a later API adds"),
+    pytest.param(lambda _: None, True, id="nothing changed"),
+]
+
+
+@pytest.mark.parametrize(("edit", "written"), EDITS)
+def test_an_entry_is_written_when_every_field_of_it_is_there(
+    edit: Callable[[dict[str, Any]], object], *, written: bool
+) -> None:
+    """Any field of ours that is another is seen; what says the same, or is not ours, is not."""
+    wanted = policy_entry(["eem"], BUNDLE, "Fail")
+    found = copy.deepcopy(wanted)
+    edit(found)
+
+    assert is_written(configuration(VALIDATING, found), [wanted]) == written
+
+
+def test_a_missing_entry_is_not_written() -> None:
+    """Neither a whole entry nor a caBundle is there where there is no entry."""
+    empty = configuration(VALIDATING)
+
+    assert not is_written(empty, [policy_entry([], BUNDLE, "Fail")])
+    assert not is_written(empty, [{"name": INSTANCES, "clientConfig": {"caBundle": encoded(BUNDLE)}}])
+
+
+def test_a_bundle_is_written_whatever_else_the_entry_says() -> None:
+    """Of a shipped entry nothing but its caBundle is looked at."""
+    entry = {**shipped(VALIDATING)[0], "clientConfig": {"caBundle": encoded(BUNDLE)}, "failurePolicy": "Fail"}
+    found = configuration(VALIDATING, entry)
+
+    assert is_written(found, bundle_entries(found, BUNDLE))
+    assert not is_written(found, bundle_entries(found, b"another"))
+
+
+def test_conditions_of_others_are_removed_by_place() -> None:
+    """A condition that is added to the own entry is taken out, the last first, where nothing changed meanwhile."""
+    entry = policy_entry([], BUNDLE, "Fail")
+    first, *rest = entry["matchConditions"]
+    conditions = [first, {"name": "never", "expression": "false"}, *rest, {"name": "always", "expression": "true"}]
+    found = configuration(VALIDATING, *shipped(VALIDATING), {**entry, "matchConditions": conditions})
+
+    assert not is_written(found, [entry])
+    assert strays(found, [entry]) == [
+        {"op": "test", "path": "/metadata/resourceVersion", "value": "1"},
+        {"op": "remove", "path": "/webhooks/1/matchConditions/4"},
+        {"op": "remove", "path": "/webhooks/1/matchConditions/1"},
+    ]
+
+
+def test_an_address_of_others_is_replaced() -> None:
+    """An entry whose reviews are sent to a URL is led back by one value, for an apply beside it is not valid."""
+    entry = policy_entry([], BUNDLE, "Fail")
+    found = configuration(VALIDATING, {**entry, "clientConfig": {"url": "https://elsewhere.example.com"}})
+
+    assert not is_written(found, [entry])
+    assert strays(found, [entry]) == [
+        {"op": "test", "path": "/metadata/resourceVersion", "value": "1"},
+        {"op": "replace", "path": "/webhooks/0/clientConfig", "value": entry["clientConfig"]},
+    ]
+    assert strays(found, []) == []
+
+
+def test_without_conditions_of_others_nothing_is_removed() -> None:
+    """Neither an entry as it should be nor a missing one has any; what others' entries have is theirs."""
+    entry = policy_entry([], BUNDLE, "Fail")
+    other = {"name": "other.example.com", "matchConditions": [{"name": "never", "expression": "false"}]}
+
+    assert strays(configuration(VALIDATING, entry, other), [entry]) == []
+    assert strays({**configuration(VALIDATING), "webhooks": None}, [entry]) == []
+
+
+@pytest.mark.parametrize(
+    ("selector", "expected"),
+    [
+        ({"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["a"]}]}, {"a"}),
+        ({"matchExpressions": [{"key": "team", "operator": "In", "values": ["a"]}]}, set()),
+        ({"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "Exists"}]}, set()),
+        ({}, set()),
+        (None, set()),
+    ],
+)
+def test_registered_namespaces_are_those_of_the_selector(selector: Any, expected: set[str]) -> None:
+    """What is not a list of names says nothing about a namespace."""
+    entry = {"name": POLICIES, "namespaceSelector": selector}
+
+    assert registered_namespaces(configuration(VALIDATING, entry)) == expected
+
+
+@pytest.mark.parametrize(
+    ("selector", "covered"),
+    [
+        ({"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["a", "x"]}]}, "a"),
+        ({"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["a"]}]}, "b"),
+        ({"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "Exists"}]}, "ab"),
+        ({"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "DoesNotExist"}]}, ""),
+        ({"matchExpressions": [{"key": "team", "operator": "Exists"}]}, ""),
+        ({"matchLabels": {"kubernetes.io/metadata.name": "b"}}, "b"),
+        ({"matchLabels": {"team": "a"}}, ""),
+        ({"matchLabels": {}, "matchExpressions": None}, "ab"),
+        (None, "ab"),
+    ],
+)
+def test_namespaces_are_covered_by_what_their_names_tell(selector: Any, covered: str) -> None:
+    """Whoever wrote the selector, what it asks about is known by names alone; what goes by other labels is not."""
+    entry = {"name": POLICIES, "namespaceSelector": selector}
+
+    assert covered_namespaces(configuration(VALIDATING, entry), AB) == frozenset(covered)
+    assert covered_namespaces(configuration(VALIDATING), AB) == NONE
+
+
+def test_no_entry_is_not_an_empty_one() -> None:
+    """Without the entry, or without the configuration, nothing is registered at all."""
+    assert registered_namespaces(configuration(VALIDATING)) is None
+    assert registered_namespaces(None) is None
+
+
+NONE: frozenset[str] = frozenset()
+A, B, AB = frozenset("a"), frozenset("b"), frozenset("ab")
+
+
+@pytest.mark.parametrize(
+    ("registered", "eem", "proven", "expected"),
+    [
+        pytest.param(None, None, False, None, id="nothing known, nothing there"),
+        pytest.param(A, None, False, A, id="nothing known: what is there stays"),
+        pytest.param(A, None, True, A, id="nothing known, though proven: what is there stays"),
+        pytest.param(None, AB, False, NONE, id="not proven: the canary alone"),
+        pytest.param(None, AB, True, AB, id="wiped after it was proven: everything at once"),
+        pytest.param(A, AB, False, A, id="not proven: nothing is added"),
+        pytest.param(A, AB, True, AB, id="proven: added"),
+        pytest.param(AB, A, False, A, id="what is gone goes without a proof"),
+        pytest.param(AB, B, True, B, id="what is gone goes"),
+    ],
+)
+def test_namespaces_are_added_with_a_proof_and_kept_without(
+    registered: frozenset[str] | None,
+    eem: frozenset[str] | None,
+    expected: frozenset[str] | None,
+    *,
+    proven: bool,
+) -> None:
+    """Only a chain that works is put in front of a namespace, and none is uncovered because it stopped."""
+    assert wanted_namespaces(registered, eem, proven=proven) == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [(encoded(BUNDLE), BUNDLE), ("", b""), (None, b""), ("not base64!", b"")],
+)
+def test_a_bundle_is_read_as_far_as_it_is_one(written: Any, expected: bytes) -> None:
+    """What is not base64 is no bundle."""
+    entry = {"name": INSTANCES, "clientConfig": {"caBundle": written}}
+
+    assert bundle_of(configuration(VALIDATING, entry), INSTANCES) == expected
+
+
+def test_bundles_are_those_of_the_own_entries() -> None:
+    """Each entry of ours counts, one without a caBundle too; another's does not."""
+    mine = {"name": POLICIES, "clientConfig": {"caBundle": encoded(BUNDLE)}}
+    bare = {"name": INSTANCES, "clientConfig": None}
+    other = {"name": "other.example.com", "clientConfig": {"caBundle": encoded(b"x")}}
+
+    assert bundles(configuration(VALIDATING, mine, bare, other)) == (BUNDLE, b"")
+    assert bundles({**configuration(VALIDATING), "webhooks": None}) == ()
+
+
+def test_what_is_as_shipped_is_no_drift() -> None:
+    """Neither a caBundle, nor entries of others, nor the own entry, nor fields of a later API count."""
+    entries = shipped(VALIDATING)
+    entries[0]["clientConfig"]["caBundle"] = encoded(BUNDLE)
+    entries[0]["someLaterField"] = "default"
+    found = configuration(VALIDATING, *entries, policy_entry([], BUNDLE, "Fail"), {"name": "other.example.com"})
+
+    assert drift(found, VALIDATING) == ()
+    assert drift(configuration(MUTATING, *shipped(MUTATING)), MUTATING) == ()
+
+
+DRIFTS: list[Any] = [
+    pytest.param(lambda entry: entry.update(failurePolicy="Fail"), ["failurePolicy"], id="Fail instead of Ignore"),
+    pytest.param(lambda entry: entry.update(rules=[]), ["rules"], id="no rules"),
+    pytest.param(lambda entry: entry.update(timeoutSeconds=1), ["timeoutSeconds"], id="a second"),
+    pytest.param(lambda entry: entry.pop("namespaceSelector"), ["namespaceSelector"], id="every namespace"),
+    pytest.param(lambda entry: entry.update(clientConfig={"url": "https://evil"}), ["clientConfig"], id="elsewhere"),
+    pytest.param(lambda entry: entry.update(clientConfig=None), ["clientConfig"], id="nowhere"),
+    pytest.param(
+        lambda entry: entry.update(matchConditions=[{"name": "never", "expression": "false"}]),
+        ["matchConditions"],
+        id="conditions",
+    ),
+]
+
+
+@pytest.mark.parametrize(("edit", "fields"), DRIFTS)
+@pytest.mark.parametrize(("resource", "name"), [(VALIDATING, INSTANCES), (MUTATING, DEFAULTS)])
+def test_drift_names_the_field(
+    resource: Any, name: str, edit: Callable[[dict[str, Any]], object], fields: list[str]
+) -> None:
+    """Each field that differs from the manifests is named with its place."""
+    entries = shipped(resource)
+    edit(entries[0])
+    found = drift(configuration(resource, *entries), resource)
+
+    assert [one.field for one in found] == [f"{resource.plural}.webhooks[{name}].{field}" for field in fields]
+    assert str(found[0]).startswith(found[0].field)
+
+
+def test_drift_shows_both_sides_in_short() -> None:
+    """A value is shown as JSON, and cut where it is long."""
+    entries = shipped(VALIDATING)
+    entries[0] |= {"failurePolicy": "Fail", "matchConditions": None, "timeoutSeconds": 1}
+    found = {one.field.rpartition(".")[2]: one for one in drift(configuration(VALIDATING, *entries), VALIDATING)}
+
+    assert (found["failurePolicy"].found, found["failurePolicy"].expected) == ('"Fail"', '"Ignore"')
+    assert (found["matchConditions"].found, len(found["matchConditions"].expected)) == ("nothing", 120)
+
+
+def test_missing_entries_and_configurations_are_drift() -> None:
+    """An emptied configuration guards nothing; neither does one that is gone."""
+    assert [one.field for one in drift(configuration(VALIDATING), VALIDATING)] == [
+        f"validatingwebhookconfigurations.webhooks[{INSTANCES}]"
+    ]
+    assert [one.field for one in drift(None, MUTATING)] == ["mutatingwebhookconfigurations"]
+
+
+def test_find_entry_takes_whatever_is_there() -> None:
+    """A configuration without the list has no entries."""
+    assert find_entry({"webhooks": None}, POLICIES) is None

@@ -1,0 +1,158 @@
+"""Events are written once, counted up, and never in anybody's way."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from cluster_builders import PATIENCE_SECONDS, FakeTime, Token
+from fake_api_server import FakeApiServer, answer, api_server
+
+from webhook.cluster.client import ApiClient
+from webhook.controllers.events import EVENTS, REPEAT_SECONDS, Recorder
+
+CONFIGURATION = {
+    "apiVersion": "admissionregistration.k8s.io/v1",
+    "kind": "ValidatingWebhookConfiguration",
+    "metadata": {"name": "eem-guardrail", "uid": "u-1"},
+}
+INSTANCE = {
+    "apiVersion": "events.ibm.com/v1beta1",
+    "kind": "EventGateway",
+    "metadata": {"name": "gw", "namespace": "eem", "uid": "u-2"},
+}
+
+
+@asynccontextmanager
+async def recording(server: FakeApiServer) -> AsyncIterator[tuple[Recorder, FakeTime]]:
+    time = FakeTime(now=0.0)
+    async with ApiClient(Token(server.url)) as client:
+        recorder = Recorder(client, instance="pod-1", clock=time.clock())
+        running = asyncio.create_task(recorder.run())
+        try:
+            yield recorder, time
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+
+async def written(server: FakeApiServer, method: str, times: int) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await server.written_times(method, EVENTS, times)
+
+
+def events(server: FakeApiServer, namespace: str) -> list[dict[str, Any]]:
+    return [one for (where, _), one in server.objects["events"].items() if where == namespace]
+
+
+async def test_an_event_says_what_happened_to_what() -> None:
+    """It names the object, the reason and the replica; what is in no namespace has its Events in `default`."""
+    async with api_server(further=(EVENTS,)) as server, recording(server) as (recorder, _):
+        recorder.record(CONFIGURATION, "Undone", "somebody undoes it")
+        recorder.record(INSTANCE, "Broken", "cut off", level="Normal")
+        await written(server, "POST", 2)
+        recorder.record(INSTANCE, "Broken", "so the one before is answered")
+        await written(server, "POST", 3)
+
+        (one,) = events(server, "default")
+        other = events(server, "eem")[0]
+
+        assert one["involvedObject"] == {
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingWebhookConfiguration",
+            "name": "eem-guardrail",
+            "uid": "u-1",
+        }
+        assert (one["reason"], one["message"], one["type"], one["count"]) == (
+            "Undone",
+            "somebody undoes it",
+            "Warning",
+            1,
+        )
+        assert (one["firstTimestamp"], one["lastTimestamp"]) == ("1970-01-01T00:00:00Z", "1970-01-01T00:00:00Z")
+        assert (other["involvedObject"]["namespace"], other["type"]) == ("eem", "Normal")
+
+
+async def test_the_same_again_is_counted() -> None:
+    """Within a minute nothing is written; after it, the same Event is counted up by all that happened."""
+    async with api_server(further=(EVENTS,)) as server, recording(server) as (recorder, time):
+        recorder.record(CONFIGURATION, "Undone", "again")
+        await written(server, "POST", 1)
+        for _ in range(10):
+            recorder.record(CONFIGURATION, "Undone", "again")
+        time.now += REPEAT_SECONDS
+        recorder.record(CONFIGURATION, "Undone", "again")
+        await written(server, "PATCH", 1)
+
+        assert server.bodies[-1][2] == {"count": 12, "lastTimestamp": "1970-01-01T00:01:00Z"}
+        assert len(server.asked("POST", "events")) == 1
+
+
+async def test_what_is_there_already_is_seen_again() -> None:
+    """An Event that another replica has written is counted up, and one that has expired is made anew."""
+    async with api_server(further=(EVENTS,)) as server, recording(server) as (recorder, time):
+        server.faults["POST", "events"].append(answer(409, "AlreadyExists"))
+        recorder.record(CONFIGURATION, "Undone", "again")
+        await written(server, "PATCH", 1)
+        time.now += REPEAT_SECONDS
+        server.objects["events"].clear()
+        recorder.record(CONFIGURATION, "Undone", "again")
+        await written(server, "POST", 2)
+
+        assert server.bodies[-1][2]["count"] == 2
+
+
+async def test_a_failure_is_logged_and_no_more(caplog: pytest.LogCaptureFixture) -> None:
+    """What cannot be written does not keep the next from being written."""
+    caplog.set_level(logging.WARNING)
+    async with api_server(further=(EVENTS,)) as server, recording(server) as (recorder, time):
+        server.faults["POST", "events"].append(answer(403, "Forbidden", "events are not for you"))
+        recorder.record(CONFIGURATION, "Undone", "one")
+        await written(server, "POST", 1)
+        recorder.record(CONFIGURATION, "Undone", "two")
+        await written(server, "POST", 2)
+        time.now += REPEAT_SECONDS
+        server.faults["PATCH", "events"].append(answer(500))
+        recorder.record(CONFIGURATION, "Undone", "two")
+        await written(server, "PATCH", 1)
+        recorder.record(CONFIGURATION, "Undone", "three")
+        await written(server, "POST", 3)
+
+    assert "events are not for you" in caplog.text
+
+
+async def test_a_bug_ends_no_recorder(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """What is unexpected costs one Event, and not the service."""
+    write = Recorder._write  # noqa: SLF001 - whatever goes wrong in it
+
+    async def stumble(*_: Any) -> None:
+        monkeypatch.setattr(Recorder, "_write", write)
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(Recorder, "_write", stumble)
+    async with api_server(further=(EVENTS,)) as server, recording(server) as (recorder, _):
+        recorder.record(CONFIGURATION, "Undone", "one")
+        recorder.record(CONFIGURATION, "Undone", "two")
+        await written(server, "POST", 1)
+
+        assert [one["message"] for one in events(server, "default")] == ["two"]
+    assert "a bug" in caplog.text
+
+
+async def test_a_flood_is_cut(caplog: pytest.LogCaptureFixture) -> None:
+    """More at once than can be written is logged instead, and what is told apart is bounded."""
+    caplog.set_level(logging.WARNING)
+    async with api_server(further=(EVENTS,)) as server, ApiClient(Token(server.url)) as client:
+        recorder = Recorder(client, instance="pod-1", clock=FakeTime().clock())
+        for number in range(300):
+            recorder.record(CONFIGURATION, "Undone", f"number {number}")
+        running = asyncio.create_task(recorder.run())
+        await written(server, "POST", 25)
+        recorder.record(INSTANCE, "Broken", "not lost")
+        await written(server, "POST", 26)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    assert caplog.text.count("too many Events at once") == 275

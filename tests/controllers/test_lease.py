@@ -1,0 +1,400 @@
+"""At most one replica writes, whatever the clocks say and whatever gets lost."""
+
+import asyncio
+import logging
+from random import Random
+
+import pytest
+from aiohttp import web
+from cluster_builders import PATIENCE_SECONDS, FakeTime, Token
+from fake_api_server import answer, api_server
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from lease_builders import NAME, NAMESPACE, Replica, World
+
+from webhook.cluster.client import ApiClient
+from webhook.controllers.lease import LEASES, Election, LeaseTiming
+
+
+def pair(**offsets: float) -> tuple[World, Replica, Replica]:
+    world = World()
+    return world, Replica(world, "a"), Replica(world, "b", **offsets)
+
+
+def test_the_first_takes_it_and_the_second_waits() -> None:
+    """A missing Lease goes to whoever makes it; the other sees that it is held."""
+    world, first, second = pair()
+    first.whole_attempt()
+    second.whole_attempt()
+
+    assert (first.leads, second.leads, second.election.holder) == (True, False, "a")
+    assert world.lease is not None
+    assert world.lease["spec"] == {
+        "holderIdentity": "a",
+        "leaseDurationSeconds": 15,
+        "acquireTime": "1970-01-01T00:00:00.000000Z",
+        "renewTime": "1970-01-01T00:00:00.000000Z",
+        "leaseTransitions": 0,
+    }
+
+
+def test_a_renewal_is_one_request() -> None:
+    """Who leads writes without reading first, and stays the holder since the same time."""
+    world, first, _ = pair()
+    first.whole_attempt()
+    world.now = 2.0
+    first.whole_attempt()
+
+    assert first.asked == ["GET", "POST", "PUT"]
+    assert world.lease is not None
+    assert world.lease["spec"]["acquireTime"] == "1970-01-01T00:00:00.000000Z"
+    assert world.lease["spec"]["renewTime"] == "1970-01-01T00:00:02.000000Z"
+
+
+def test_silence_is_taken_over_after_the_lease_and_no_earlier() -> None:
+    """A holder that is not heard of for 15 s, counted from when its record was seen to change, is followed."""
+    world, first, second = pair()
+    first.whole_attempt()
+    world.now = 4.0
+    second.whole_attempt()
+    world.now = 18.9
+    second.whole_attempt()
+
+    assert not second.leads
+
+    world.now = 19.0
+    second.whole_attempt()
+
+    assert (first.leads, second.leads) == (False, True)
+    assert world.lease is not None
+    assert world.lease["spec"]["leaseTransitions"] == 1
+
+
+def test_who_comes_after_a_dead_process_of_its_own_pod_need_not_wait() -> None:
+    """A process that starts where the holder has ended follows it at once; one with a name like it does not."""
+    world = World()
+    before, other = Replica(world, "pod-1_aa", past="pod-1_"), Replica(world, "pod-11_bb", past="pod-11_")
+    before.whole_attempt()
+    other.whole_attempt()
+    again = Replica(world, "pod-1_cc", past="pod-1_")
+    again.whole_attempt()
+
+    assert (other.leads, again.leads, other.election.holder) == (False, True, "pod-1_aa")
+    assert world.lease is not None
+    assert (world.lease["spec"]["holderIdentity"], world.lease["spec"]["leaseTransitions"]) == ("pod-1_cc", 1)
+
+
+def test_renewals_keep_it() -> None:
+    """Who renews each 2 s is never followed."""
+    world, first, second = pair()
+    for _ in range(60):
+        first.whole_attempt()
+        second.whole_attempt()
+        world.now += 2.0
+
+        assert (first.leads, second.leads) == (True, False)
+
+
+@pytest.mark.parametrize("offset", [-86_400.0, -600.0, 600.0, 86_400.0])
+def test_clocks_may_differ(offset: float) -> None:
+    """Neither a wall clock nor a monotonic one that is far off makes anybody lead or give up."""
+    world, first, second = pair(wall_offset=offset, monotonic_offset=-offset)
+    first.whole_attempt()
+    for _ in range(20):
+        world.now += 2.0
+        second.whole_attempt()
+        first.whole_attempt()
+
+        assert (first.leads, second.leads) == (True, False)
+
+
+def test_who_cannot_renew_stops_in_time() -> None:
+    """Ten seconds after the last renewal began, and five before anybody may follow, nobody leads."""
+    world, first, second = pair()
+    first.whole_attempt()
+    second.whole_attempt()
+    first.loses_request = True
+    world.now = 9.9
+    first.whole_attempt()
+
+    assert first.leads
+
+    world.now = 10.0
+
+    assert not first.leads
+
+    world.now = 14.9
+    second.whole_attempt()
+
+    assert not second.leads
+
+
+def test_a_lost_answer_counts_for_nothing() -> None:
+    """A renewal whose answer got lost does not prolong anything, and the next one finds its way."""
+    world, first, _ = pair()
+    first.whole_attempt()
+    first.loses_answer = True
+    world.now = 5.0
+    first.whole_attempt()
+    world.now = 9.0
+    first.loses_answer = False
+    first.whole_attempt()
+
+    assert [holder for _, holder in world.writes] == ["a", "a", "a"]
+
+    world.now = 18.9
+
+    assert first.leads
+
+
+def test_release_lets_the_next_one_in_at_once() -> None:
+    """Who goes gives the Lease back, and the next attempt of another takes it."""
+    world, first, second = pair()
+    first.whole_attempt()
+    second.whole_attempt()
+    first.release()
+    second.whole_attempt()
+
+    assert (first.leads, second.leads) == (False, True)
+    assert [holder for _, holder in world.writes] == ["a", "", "b"]
+
+
+def test_release_in_the_middle_of_a_renewal() -> None:
+    """A renewal that is cut off and took place all the same does not keep the Lease from being given back."""
+    world, first, _ = pair()
+    first.whole_attempt()
+    first.step()
+    first.step()
+    first.release()
+
+    assert [holder for _, holder in world.writes] == ["a", "a", ""]
+
+
+def test_release_leaves_the_lease_of_whoever_followed() -> None:
+    """A Lease that is another's by now is not given back in that one's place."""
+    world, first, _ = pair()
+    first.whole_attempt()
+    world.lease = None
+    Replica(world, "late").whole_attempt()
+    first.release()
+
+    assert [holder for _, holder in world.writes] == ["a", "late"]
+
+
+def test_release_of_what_is_not_ours_writes_nothing() -> None:
+    """Who does not lead has nothing to give back."""
+    world, first, second = pair()
+    first.whole_attempt()
+    second.whole_attempt()
+    second.release()
+    world.now = 30.0
+    first.release()
+
+    assert [holder for _, holder in world.writes] == ["a"]
+
+
+def test_release_that_fails_is_no_error() -> None:
+    """A Lease that cannot be given back ends by itself."""
+    world, first, second = pair()
+    first.whole_attempt()
+    second.whole_attempt()
+    first.loses_request = True
+    first.release()
+    world.now = 15.0
+    second.whole_attempt()
+
+    assert second.leads
+
+
+def test_release_after_a_renewal_that_failed() -> None:
+    """An API server that answered with an error may have taken the renewal: the Lease is read, and given back."""
+    world, first, second = pair()
+    first.whole_attempt()
+    world.now = 2.0
+    first.loses_request = True
+    first.whole_attempt()
+    first.loses_request = False
+    first.release()
+    second.whole_attempt()
+
+    assert second.leads
+
+
+@pytest.mark.parametrize("text", ["null", "[]"])
+async def test_what_is_no_lease_ends_no_election(text: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Serving must not end for it: an answer that cannot be is logged, and it is asked again."""
+    async with api_server(further=(LEASES,)) as server, ApiClient(Token(server.url)) as client:
+
+        async def odd(_: web.Request) -> web.Response:
+            return web.Response(text=text, content_type="application/json")
+
+        server.faults["GET", LEASES.plural].append(odd)
+        election = Election(client, namespace=NAMESPACE, name=NAME, identity="a", clock=FakeTime().clock())
+        led = asyncio.Event()
+        election.subscribe(lambda: led.set() if election.leads else None)
+        running = asyncio.create_task(election.run())
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await led.wait()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    assert "unexpected" in caplog.text
+
+
+def test_a_lease_that_is_deleted_stays_with_whom_others_know() -> None:
+    """Who knows the holder waits for its end even if the Lease is gone; the holder makes it again."""
+    world, first, second = pair()
+    first.whole_attempt()
+    second.whole_attempt()
+    world.lease = None
+    second.whole_attempt()
+
+    assert not second.leads
+
+    first.whole_attempt()
+
+    assert first.leads
+    assert world.lease is not None
+
+
+def test_who_was_followed_learns_it_at_the_next_renewal() -> None:
+    """A renewal that meets another's Lease ends the leading at once."""
+    world, first, _ = pair()
+    first.whole_attempt()
+    world.lease = None
+    late = Replica(world, "late")
+    late.whole_attempt()
+    first.whole_attempt()
+
+    assert (first.leads, late.leads) == (False, True)
+
+
+def test_a_record_that_claims_too_much_is_followed_after_a_minute() -> None:
+    """A Lease for a year, or one without a holder's duration, keeps nobody out for ever."""
+    world, first, second = pair()
+    first.whole_attempt()
+    assert world.lease is not None
+    world.lease["spec"]["leaseDurationSeconds"] = 31_536_000
+    second.whole_attempt()
+    world.now = 59.9
+    second.whole_attempt()
+
+    assert not second.leads
+
+    world.now = 60.0
+    second.whole_attempt()
+
+    assert second.leads
+
+
+def test_an_empty_lease_is_free() -> None:
+    """A Lease that somebody made without a spec is taken."""
+    world, first, _ = pair()
+    world.lease = {"metadata": {"name": NAME, "resourceVersion": "7"}}
+    first.whole_attempt()
+
+    assert first.leads
+
+
+class Elections(RuleBasedStateMachine):
+    """Replicas whose requests cross each other, get lost, are late, are killed; a Lease; one true time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World()
+        self.replicas: list[Replica] = []
+
+    @initialize(offsets=st.lists(st.floats(-1e5, 1e5), min_size=2, max_size=3))
+    def begin(self, offsets: list[float]) -> None:
+        self.replicas = [
+            Replica(self.world, f"r{number}", monotonic_offset=offset, wall_offset=-offset)
+            for number, offset in enumerate(offsets)
+        ]
+
+    def chosen(self, number: int) -> Replica:
+        return self.replicas[number % len(self.replicas)]
+
+    @rule(number=st.integers(0, 2))
+    def step(self, number: int) -> None:
+        self.chosen(number).step()
+
+    @rule(number=st.integers(0, 2))
+    def whole(self, number: int) -> None:
+        self.chosen(number).whole_attempt()
+
+    @rule()
+    def all_attempt(self) -> None:
+        for replica in self.replicas:
+            replica.whole_attempt()
+
+    @rule(number=st.integers(0, 2), request=st.booleans(), answered=st.booleans())
+    def weather(self, number: int, *, request: bool, answered: bool) -> None:
+        self.chosen(number).loses_request, self.chosen(number).loses_answer = request, answered
+
+    @rule(seconds=st.sampled_from([0.1, 2.0, 5.0, 9.9, 15.0]))
+    def pass_time(self, seconds: float) -> None:
+        self.world.now += seconds
+
+    @rule(number=st.integers(0, 2))
+    def release(self, number: int) -> None:
+        self.chosen(number).release()
+
+    @rule(number=st.integers(0, 2))
+    def restart(self, number: int) -> None:
+        """Kill one; a new process with a new name takes its place."""
+        self.chosen(number).drop()
+        at = number % len(self.replicas)
+        self.replicas[at] = Replica(self.world, f"r{at}-{self.world.now}-{self.world.revision}")
+
+    @invariant()
+    def one_leads(self) -> None:
+        leading = [replica.identity for replica in self.replicas if replica.leads]
+
+        assert len(leading) <= 1, leading
+
+    def teardown(self) -> None:
+        for replica in self.replicas:
+            replica.drop()
+
+
+Elections.TestCase.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)
+TestElections = Elections.TestCase
+
+
+async def test_run_takes_renews_and_gives_back() -> None:
+    """Over a real connection: taken from nothing, renewed, told to who listens, and given back when cancelled."""
+    async with api_server(further=(LEASES,)) as server, ApiClient(Token(server.url)) as client:
+        timing = LeaseTiming(retry_seconds=0.01)
+        election = Election(client, namespace=NAMESPACE, name=NAME, identity="a", rng=Random(1), timing=timing)
+        told = asyncio.Queue[bool]()
+        election.subscribe(lambda: told.put_nowait(election.leads))
+        running = asyncio.create_task(election.run())
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            assert await told.get()
+            await server.written_times("PUT", LEASES, 3)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+        assert server.objects["leases"][NAMESPACE, NAME]["spec"]["holderIdentity"] == ""
+        assert not election.leads
+
+
+async def test_run_goes_on_after_failures(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing that the API server answers ends the election; who leads and cannot renew says so."""
+    caplog.set_level(logging.INFO)
+    clock = FakeTime().clock()
+    async with api_server(further=(LEASES,)) as server, ApiClient(Token(server.url)) as client:
+        server.faults["GET", "leases"] += [answer(500), answer(403, "Forbidden", "no")]
+        server.faults["PUT", "leases"] += [answer(500)] * 3
+        election = Election(client, namespace=NAMESPACE, name=NAME, identity="a", clock=clock, rng=Random(1))
+        told = asyncio.Queue[bool]()
+        election.subscribe(lambda: told.put_nowait(election.leads))
+        running = asyncio.create_task(election.run())
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            assert await told.get()
+            await server.written_times("PUT", LEASES, 5)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    assert "the Lease: 500" in caplog.text

@@ -1,0 +1,585 @@
+"""The registration is made in order, written once, repaired at once, and given up when it is deleted."""
+
+import asyncio
+import base64
+import logging
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from aiohttp import web
+from cluster_builders import PATIENCE_SECONDS, FakeTime
+from fake_api_server import answer, status_body
+from registration_builders import BUNDLE, Desk, desk, encoded, shipped
+
+from webhook.admission.heartbeat import CANARY_NAMESPACE
+from webhook.cluster.store import Store
+from webhook.controllers import published
+from webhook.controllers.entries import DEFAULTS, INSTANCES, MUTATING, NAME, POLICIES, VALIDATING
+from webhook.main.upkeep import known_namespaces
+
+OTHER = b"another bundle"
+WHOLE = ["eem", CANARY_NAMESPACE]
+
+
+def wipe(entries: list[dict[str, Any]]) -> None:
+    for entry in entries:
+        entry["clientConfig"]["caBundle"] = ""
+
+
+def empty(entries: list[dict[str, Any]]) -> None:
+    entries.clear()
+
+
+def turn_off(entries: list[dict[str, Any]]) -> None:
+    for entry in entries:
+        if entry["name"] == POLICIES:
+            entry["matchConditions"].append({"name": "never", "expression": "false"})
+
+
+def bundle(made: Desk, name: str, resource: Any = VALIDATING) -> bytes:
+    entry = made.entry(name, resource) or {}
+    return base64.b64decode(entry["clientConfig"].get("caBundle", ""))
+
+
+async def test_nothing_is_registered_before_the_own_port_answers() -> None:
+    """The own port is asked with the bundle that is to be published; nothing is written until it answers."""
+    async with desk() as made:
+        made.trouble = "no answer"
+        for _ in range(20):
+            await made.step()
+
+        assert made.registrar.writes == 0
+        assert made.registrar.problem() == "no answer"
+        assert set(made.asked) == {BUNDLE}
+
+        made.trouble = None
+        await made.step()
+
+        assert (bundle(made, INSTANCES), bundle(made, POLICIES), bundle(made, DEFAULTS, MUTATING)) == (BUNDLE,) * 3
+
+
+async def test_namespaces_come_after_the_proof() -> None:
+    """The entry is for the canary alone until the API server refused a heartbeat; then EEM's namespaces are added."""
+    async with desk() as made:
+        made.refused = False
+        await made.step()
+
+        assert made.namespaces == [CANARY_NAMESPACE]
+
+        for _ in range(40):
+            await made.step()
+
+        assert made.namespaces == [CANARY_NAMESPACE]
+        assert "no review reached the service" in (made.registrar.problem() or "")
+
+        made.refused = True
+        for _ in range(48):
+            await made.step()
+
+        assert made.namespaces == WHOLE
+        assert made.registrar.problem() is None
+        assert made.registrar.registered == frozenset(WHOLE)
+
+
+async def test_nothing_is_written_that_is_there() -> None:
+    """An hour of looks writes nothing, and asks the own port no more."""
+    async with desk() as made:
+        await made.registered()
+        writes, asked = made.registrar.writes, len(made.asked)
+        for _ in range(3600):
+            await made.registrar.look()
+            made.time.now += 1.0
+
+        assert (made.registrar.writes, len(made.asked)) == (writes, asked)
+        assert writes == 3
+
+
+async def test_only_the_one_that_leads_writes() -> None:
+    """Who does not lead looks on, and says what differs; no Event of its own, no heartbeat."""
+    async with desk() as made:
+        made.leads = False
+        made.edit(VALIDATING, empty)
+        await made.registered()
+
+        assert (made.registrar.writes, made.events, made.heartbeat.last_success_timestamp_seconds) == (0, [], 0.0)
+        assert [one.field for one in made.registrar.drift] == [f"validatingwebhookconfigurations.webhooks[{INSTANCES}]"]
+
+
+async def test_nothing_is_done_before_both_configurations_are_known() -> None:
+    """Not listed yet is not absent: nothing is written, published or called drift."""
+    async with desk() as made:
+        await made.registrar.look()
+        await made.validating.replace(VALIDATING.kind, [], 1)
+        made.mutating.status[MUTATING.kind].problem = "may not list"
+        await made.registrar.look()
+
+        assert made.registrar.writes == 0
+        assert published((made.validating, made.mutating)) is None
+        assert [one.field for one in made.registrar.drift] == ["validatingwebhookconfigurations"]
+        assert (made.registrar.problem() or "").startswith("mutatingwebhookconfigurations: may not list; ")
+
+
+@pytest.mark.parametrize("change", [wipe, empty], ids=["caBundle", "everything"])
+async def test_a_wipe_is_repaired_at_the_next_look(change: Any) -> None:
+    """One write, by the next look: a quarter of a second; the namespaces are all there at once."""
+    async with desk() as made:
+        await made.registered()
+        before, writes = made.entry(POLICIES), made.registrar.writes
+        made.edit(VALIDATING, change)
+        await made.step()
+
+        assert made.entry(POLICIES) == before
+        assert made.registrar.writes == writes + 1
+
+
+async def test_a_wipe_each_five_seconds_is_repaired_each_time() -> None:
+    """Ten minutes of it: each is repaired by the next look, and it is no fight."""
+    async with desk() as made:
+        await made.registered()
+        for _ in range(120):
+            made.edit(VALIDATING, wipe)
+            await made.step()
+
+            assert bundle(made, INSTANCES) == bundle(made, POLICIES) == BUNDLE
+
+            made.time.now += 4.75
+
+        assert made.events == []
+
+
+async def test_a_fight_is_backed_off_from_and_told_once() -> None:
+    """Undone at every look, it is written later and later, up to each 30 s; one Event says so; then it is repaired."""
+    async with desk() as made:
+        await made.registered()
+        written: list[float] = []
+        for _ in range(1200):
+            made.edit(MUTATING, wipe)
+            writes = made.registrar.writes
+            await made.step()
+            if made.registrar.writes > writes:
+                written.append(made.time.now)
+        gaps = [later - earlier for earlier, later in pairwise(written)]
+
+        assert max(gaps) <= 31
+        assert min(gaps[-4:]) >= 29
+        assert len(written) < 20
+        assert [reason for reason, _ in made.events] == ["RegistrationUndone"]
+        assert "undoes" in (made.registrar.problem() or "")
+        assert bundle(made, POLICIES) == BUNDLE
+
+        for _ in range(150):
+            await made.step()
+
+        assert bundle(made, DEFAULTS, MUTATING) == BUNDLE
+        assert made.registrar.problem() is None
+
+
+async def test_a_new_namespace_is_added_at_the_next_look() -> None:
+    """Where the chain is proven, a namespace that gets its first instance is registered a quarter of a second later."""
+    async with desk() as made:
+        await made.registered()
+        made.eem = frozenset({"eem", "young"})
+        await made.step()
+
+        assert made.namespaces == ["eem", CANARY_NAMESPACE, "young"]
+
+        made.eem = frozenset({"young"})
+        await made.step()
+
+        assert made.namespaces == [CANARY_NAMESPACE, "young"]
+
+
+async def test_what_is_not_known_takes_nothing_away() -> None:
+    """While the cluster is not known, what is registered stays; a bundle is published all the same."""
+    async with desk() as made:
+        await made.registered()
+        made.eem, made.bundle = None, OTHER
+        await made.step()
+
+        assert made.namespaces == WHOLE
+        assert bundle(made, POLICIES) == bundle(made, INSTANCES) == OTHER
+
+
+async def test_no_entry_is_made_while_the_cluster_is_not_known() -> None:
+    """The shipped entries are trusted already, and NetworkPolicies are not asked about yet."""
+    async with desk() as made:
+        made.eem = None
+        await made.step()
+
+        assert (made.entry(POLICIES), bundle(made, INSTANCES)) == (None, BUNDLE)
+
+
+async def test_a_new_leader_keeps_what_is_there_and_proves_before_it_adds() -> None:
+    """What another has registered is not narrowed; a namespace is added after a heartbeat of its own."""
+    async with desk() as made:
+        await made.registered()
+        made.leads = False
+        await made.step()
+        made.leads, made.refused = True, False
+        made.eem = frozenset({"eem", "young"})
+        await made.step()
+
+        assert (made.namespaces, made.asked) == (WHOLE, [BUNDLE])
+
+        made.refused = True
+        for _ in range(8):
+            await made.step()
+
+        assert made.namespaces == ["eem", CANARY_NAMESPACE, "young"]
+
+
+async def test_a_deleted_configuration_stays_deleted() -> None:
+    """Nothing is asked of the API server for it; that it is gone is drift; back again, it begins with a proof."""
+    async with desk() as made:
+        await made.registered()
+        made.server.delete(VALIDATING, NAME)
+        made.server.delete(MUTATING, NAME)
+        written = len(made.server.bodies)
+        for _ in range(400):
+            await made.step()
+
+        assert len(made.server.bodies) == written
+        assert [one.field for one in made.registrar.drift] == [VALIDATING.plural, MUTATING.plural]
+        assert published((made.validating, made.mutating)) == []
+        assert made.events == []
+
+        made.ship()
+        made.refused = False
+        await made.step()
+        await made.step()
+
+        assert made.namespaces == [CANARY_NAMESPACE]
+
+
+async def test_who_is_quicker_is_given_way_to() -> None:
+    """A conflict writes nothing, is no failure, and is tried again as soon as the news has come."""
+    async with desk() as made:
+        await made.registered()
+        made.edit(VALIDATING, wipe)
+        await made.see()
+        made.edit(VALIDATING, lambda entries: entries[0].update(timeoutSeconds=9))
+        await made.registrar.look()
+
+        assert bundle(made, INSTANCES) == b""
+
+        asked = len(made.server.bodies)
+        await made.registrar.look()
+
+        assert len(made.server.bodies) == asked
+
+        await made.step()
+
+        assert bundle(made, INSTANCES) == BUNDLE
+
+
+async def test_after_a_conflict_without_news_it_is_tried_again() -> None:
+    """A watch that brings nothing does not keep the registration wiped for ever."""
+    async with desk() as made:
+        await made.registered()
+        made.edit(VALIDATING, wipe)
+        made.server.faults["PATCH", VALIDATING.plural].append(answer(409, "Conflict"))
+        await made.step()
+
+        assert bundle(made, INSTANCES) == b""
+
+        made.time.now += 1.0
+        await made.step()
+
+        assert bundle(made, INSTANCES) == BUNDLE
+
+
+async def test_failures_are_told_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    """A right that is missing is told once in the log, stays in the problem, and is asked for seldom."""
+    caplog.set_level(logging.WARNING)
+    async with desk() as made:
+        await made.registered()
+        made.edit(VALIDATING, wipe)
+        fault = answer(403, "Forbidden", "may not patch")
+        made.server.always["PATCH", VALIDATING.plural] = fault
+        asked = len(made.server.bodies)
+        for _ in range(480):
+            await made.step()
+
+        assert "may not patch" in (made.registrar.problem() or "")
+        assert len([one for one in made.server.bodies[asked:] if one[0] == "PATCH"]) < 30
+        assert caplog.text.count("may not patch") == 1
+
+        made.server.always.pop(("PATCH", VALIDATING.plural))
+        for _ in range(120):
+            await made.step()
+
+        assert (bundle(made, INSTANCES), made.registrar.problem()) == (BUNDLE, None)
+
+
+@pytest.mark.parametrize(("fields", "writes"), [({}, 1), ({"failurePolicy": "Ignore"}, 2)], ids=["alone", "and more"])
+async def test_conditions_of_others_are_taken_out_of_the_own_entry(fields: dict[str, Any], writes: int) -> None:
+    """What would turn the entry off goes by a patch of its own, before whatever else is put back."""
+    async with desk() as made:
+        await made.registered()
+        before, written = made.entry(POLICIES), made.registrar.writes
+
+        def turn_off(entries: list[dict[str, Any]]) -> None:
+            for entry in entries:
+                if entry["name"] == POLICIES:
+                    entry["matchConditions"].append({"name": "never", "expression": "false"})
+                    entry.update(fields)
+
+        made.edit(VALIDATING, turn_off)
+        await made.step()
+
+        assert made.entry(POLICIES) == before
+        assert made.registrar.writes == written + writes
+
+
+async def test_without_an_authority_nothing_is_written() -> None:
+    """Before there is a bundle the registration waits, and says for what."""
+    async with desk() as made:
+        made.bundle = b""
+        await made.registered()
+
+        assert made.registrar.writes == 0
+        assert made.registrar.problem() == "there is no certificate authority yet"
+
+
+async def test_published_is_what_every_entry_trusts() -> None:
+    """Each entry of ours counts, also the one that has nothing yet."""
+    async with desk() as made:
+        await made.see()
+
+        assert published((made.validating, made.mutating)) == [b"", b""]
+
+        await made.registered()
+
+        assert published((made.validating, made.mutating)) == [BUNDLE] * 3
+
+
+async def test_an_injected_bundle_is_followed_and_never_written() -> None:
+    """The shipped entries are left to whoever injects; the own entry is made when they have it, and follows them."""
+    async with desk(injected=True) as made:
+        await made.registered()
+
+        assert made.registrar.writes == 0
+        assert made.registrar.problem() == f"no caBundle was injected into {INSTANCES} yet"
+
+        def inject(bundle: bytes) -> None:
+            made.edit(VALIDATING, lambda all_: all_[0]["clientConfig"].update(caBundle=encoded(bundle)))
+
+        inject(BUNDLE)
+        await made.registered()
+
+        assert (made.namespaces, bundle(made, POLICIES), made.asked) == (WHOLE, BUNDLE, [BUNDLE])
+        assert bundle(made, DEFAULTS, MUTATING) == b""
+
+        inject(OTHER)
+        await made.step()
+
+        assert bundle(made, POLICIES) == OTHER
+
+        inject(b"")
+        await made.step()
+
+        assert bundle(made, POLICIES) == OTHER
+        assert {
+            one["name"]
+            for _, plural, body in made.server.bodies
+            if plural == VALIDATING.plural
+            for one in body["webhooks"]
+        } == {POLICIES}
+
+
+def lose_the_lease(made: Desk) -> None:
+    """Have the Lease run out while the first configuration is written, which takes place all the same."""
+
+    async def late(_: web.Request) -> None:
+        made.leads = False
+
+    made.server.faults["PATCH", VALIDATING.plural].append(late)
+
+
+async def test_a_look_ends_with_the_leadership() -> None:
+    """Whoever stops leading while the first configuration is written does not write the second."""
+    async with desk() as made:
+        await made.registered()
+        made.edit(VALIDATING, wipe)
+        made.edit(MUTATING, wipe)
+        lose_the_lease(made)
+        await made.step()
+
+        assert bundle(made, DEFAULTS, MUTATING) == b""
+
+
+async def test_no_second_write_follows_the_end_of_the_leadership() -> None:
+    """Taking out what is not ours may outlast the Lease; the apply after it is the next leader's."""
+    async with desk() as made:
+        await made.registered()
+        made.edit(VALIDATING, lambda entries: (wipe(entries), turn_off(entries)))
+        lose_the_lease(made)
+        await made.step()
+
+        assert bundle(made, POLICIES) == b""
+
+
+async def test_who_led_before_does_not_undo_what_the_next_one_wrote() -> None:
+    """A bundle is asked for again before each write: after the Lease ran out it may be an old one."""
+    async with desk() as made:
+        await made.registered()
+        made.edit(VALIDATING, wipe)
+
+        async def late(_: web.Request) -> web.Response:
+            made.leads = False
+            made.edit(MUTATING, lambda entries: entries[0]["clientConfig"].update(caBundle=encoded(BUNDLE + OTHER)))
+            await made.see()
+            return web.json_response(status_body(409, "Conflict", "it changed"), status=409)
+
+        made.server.faults["PATCH", VALIDATING.plural].append(late)
+        await made.step()
+
+        assert bundle(made, DEFAULTS, MUTATING) == BUNDLE + OTHER
+
+
+async def test_a_patch_that_came_too_late_is_a_conflict() -> None:
+    """A JSON patch whose test fails was outrun: that is no failure, and the next news is followed at once."""
+    async with desk() as made:
+        await made.registered()
+        made.edit(VALIDATING, turn_off)
+        outrun = answer(422, "Invalid", "the server rejected our request due to an error in our request")
+        made.server.faults["PATCH", VALIDATING.plural] += [outrun] * 6
+        for _ in range(7):
+            made.edit(VALIDATING, lambda _: None)
+            await made.step()
+
+        assert "never" not in [one["name"] for one in (made.entry(POLICIES) or {})["matchConditions"]]
+        assert made.registrar.problem() is None
+
+
+async def test_conflicts_without_end_are_told() -> None:
+    """Where no news explains them, people are to know."""
+    async with desk() as made:
+        await made.registered()
+        made.edit(VALIDATING, wipe)
+        made.server.always["PATCH", VALIDATING.plural] = answer(409, "Conflict", "it changed")
+        for _ in range(12):
+            await made.step()
+
+        assert "it changed" in (made.registrar.problem() or "")
+
+
+async def test_news_shortens_the_wait_after_a_failure() -> None:
+    """Whoever could not write for minutes writes when the API server tells of a change, once a second at most."""
+    async with desk() as made:
+        await made.registered()
+        made.edit(VALIDATING, wipe)
+        made.server.always["PATCH", VALIDATING.plural] = answer(500, "InternalError", "etcd")
+        for _ in range(480):
+            await made.step()
+        asked = len(made.server.asked("PATCH", VALIDATING.plural))
+        for _ in range(40):
+            made.edit(VALIDATING, lambda _: None)
+            await made.step()
+        again = len(made.server.asked("PATCH", VALIDATING.plural)) - asked
+        made.server.always.pop(("PATCH", VALIDATING.plural))
+        for _ in range(5):
+            made.edit(VALIDATING, lambda _: None)
+            await made.step()
+
+        assert bundle(made, INSTANCES) == BUNDLE
+        assert 5 <= again <= 11
+
+
+async def test_a_problem_does_not_outlive_the_leadership() -> None:
+    """What one replica could not write is the affair of the one that leads now."""
+    async with desk() as made:
+        await made.registered()
+        made.edit(VALIDATING, wipe)
+        made.server.faults["PATCH", VALIDATING.plural].append(answer(403, "Forbidden", "may not patch"))
+        await made.step()
+        told = made.registrar.problem()
+        made.leads = False
+        await made.step()
+
+        assert "may not patch" in (told or "")
+        assert made.registrar.problem() is None
+
+
+@pytest.mark.parametrize("proven", [True, False])
+async def test_a_selector_that_catches_more_is_not_narrowed(*, proven: bool) -> None:
+    """Somebody's selector that asks about every namespace becomes the list of them, with a proof or without."""
+    async with desk() as made:
+        await made.registered()
+        if not proven:
+            made.heartbeat.forget()
+            made.refused = False
+        everything = {"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "Exists"}]}
+        made.edit(VALIDATING, lambda entries: entries[-1].update(namespaceSelector=everything))
+        known, made.eem = made.eem, None
+        await made.step()
+        kept = (made.entry(POLICIES) or {})["namespaceSelector"]
+        made.eem = known
+        await made.step()
+
+        assert kept == everything
+        assert made.namespaces == WHOLE
+
+
+async def test_what_is_old_takes_no_namespace_away() -> None:
+    """A new leader that has heard nothing for longer than verdicts may rest on does not know where EEM runs."""
+    time = FakeTime()
+    store = Store(clock=time.clock())
+    for kind in store.status:
+        await store.replace(kind, (), 1)
+    fresh = known_namespaces(store, 300.0)
+    time.now += 301.0
+
+    assert (fresh, known_namespaces(store, 300.0)) == (frozenset(), None)
+    assert known_namespaces(Store(), 300.0) is None
+
+
+async def test_drift_is_told_when_it_changes() -> None:
+    """One Event for each configuration that differs, none again while it stays the same, none where it is mended."""
+    async with desk() as made:
+        made.edit(VALIDATING, lambda entries: entries[0].update(failurePolicy="Fail", timeoutSeconds=30))
+        for _ in range(10):
+            await made.step()
+        made.edit(VALIDATING, lambda entries: entries[0].update(shipped(VALIDATING)[0]))
+        await made.registered()
+
+        ((reason, message),) = made.events
+
+        assert reason == "ConfigurationDrift"
+        assert 'failurePolicy is "Fail", not "Ignore"' in message
+        assert "timeoutSeconds is 30, not 5" in message
+
+
+async def test_run_looks_and_beats_until_cancelled(caplog: pytest.LogCaptureFixture) -> None:
+    """A bug in a look is logged and ends nothing; the registration is whole a few looks later."""
+    async with desk() as made:
+        await made.see()
+        made.stumbles = 1
+        running = asyncio.create_task(made.registrar.run())
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await made.server.written_times("PATCH", VALIDATING, 2)
+            await made.server.written_times("PATCH", MUTATING, 1)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+        assert made.namespaces == WHOLE
+        assert "a bug" in caplog.text
+
+
+async def test_what_is_seen_of_a_configuration_is_looked_at_at_once() -> None:
+    """A wipe is repaired when the watch tells of it, however long it is until the next look."""
+    async with desk() as made:
+        await made.registered()
+        made.time.stands_still = True
+        asked = len(made.server.asked("PATCH", VALIDATING.plural))
+        running = asyncio.create_task(made.registrar.run())
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            for times in (1, 2):  # the first look may be what repairs the first
+                made.edit(VALIDATING, wipe)
+                await made.see()
+                await made.server.written_times("PATCH", VALIDATING, asked + times)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+        assert (bundle(made, INSTANCES), bundle(made, POLICIES)) == (BUNDLE, BUNDLE)

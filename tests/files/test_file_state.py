@@ -1,0 +1,123 @@
+"""Files that change are read again; files that broke leave what was good in force."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from webhook.cluster.store import Store
+from webhook.cluster.timing import Clock
+from webhook.files.file_state import FileState
+from webhook.files.reader import FilesError
+
+
+def namespaces(*names: str) -> str:
+    return "".join(f"---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}}}\n" for name in names)
+
+
+def known(store: Store) -> set[str]:
+    return {name for _, name in store.snapshot.names("Namespace")}
+
+
+@asynccontextmanager
+async def watched(*paths: Path | str, stdin: str = "") -> AsyncIterator[tuple[FileState, Store]]:
+    """Run a FileState whose interval passes at once."""
+    store = Store()
+    clock = Clock(sleep=lambda _: asyncio.sleep(0))
+    state = FileState([str(path) for path in paths], store, BytesIO(stdin.encode()), clock=clock)
+    await state.load()
+    task = asyncio.create_task(state.run())
+    try:
+        yield state, store
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(store: Store, *names: str) -> None:
+    async with asyncio.timeout(20):
+        await store.wait_until(lambda: known(store) == set(names))
+
+
+async def test_files_fill_the_store(tmp_path: Path) -> None:
+    """After the first reading everything is synced."""
+    (tmp_path / "a.yaml").write_text(namespaces("a", "b"))
+    async with watched(tmp_path, "-", stdin=namespaces("piped")) as (state, store):
+        assert (store.has_synced, state.is_fresh, known(store)) == (True, True, {"a", "b", "piped"})
+
+
+async def test_changes_are_read(tmp_path: Path) -> None:
+    """Edits, new files, files that go and files that are swapped for others; standard input is kept."""
+    (tmp_path / "a.yaml").write_text(namespaces("a"))
+    async with watched(tmp_path, "-", stdin=namespaces("piped")) as (_, store):
+        (tmp_path / "a.yaml").write_text(namespaces("a", "more"))
+        await until(store, "a", "more", "piped")
+        (tmp_path / "b.yaml").write_text(namespaces("b"))
+        await until(store, "a", "more", "b", "piped")
+        (tmp_path / "b.yaml").unlink()
+        await until(store, "a", "more", "piped")
+        before = (tmp_path / "a.yaml").stat()
+        swapped = tmp_path / "swap"
+        swapped.write_text(namespaces("x", "more"))
+        os.utime(swapped, ns=(before.st_atime_ns, before.st_mtime_ns))
+        swapped.rename(tmp_path / "a.yaml")
+        await until(store, "x", "more", "piped")
+
+
+async def test_a_broken_edit_keeps_the_last_good_state(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Until the files are understood again, the state is the last good one and not fresh."""
+    path = tmp_path / "a.yaml"
+    path.write_text(namespaces("a"))
+    async with watched(path) as (state, store):
+        path.write_text("a: [\n")
+        async with asyncio.timeout(20):
+            await store.wait_until(lambda: not state.is_fresh)
+
+        assert known(store) == {"a"}
+        assert "not YAML" in state.problem
+        assert state.problem in caplog.text
+
+        path.unlink()
+        async with asyncio.timeout(20):
+            await store.wait_until(lambda: "No such file" in state.problem)
+        path.write_text(namespaces("b"))
+        await until(store, "b")
+
+        assert (state.is_fresh, state.problem) == (True, "")
+
+
+async def test_unchanged_files_are_not_read_again(tmp_path: Path) -> None:
+    """A look that finds nothing new costs no reading: the snapshot stays the same object."""
+    (tmp_path / "a.yaml").write_text(namespaces("a"))
+    looks = asyncio.Semaphore(0)
+
+    async def sleep(_: float) -> None:
+        looks.release()
+        await asyncio.sleep(0)
+
+    store = Store()
+    state = FileState([str(tmp_path)], store, BytesIO(), clock=Clock(sleep=sleep))
+    await state.load()
+    before = store.snapshot
+    task = asyncio.create_task(state.run())
+    async with asyncio.timeout(20):
+        for _ in range(5):
+            await looks.acquire()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    assert store.snapshot is before
+
+
+async def test_files_that_are_broken_from_the_start_are_an_error(tmp_path: Path) -> None:
+    """Who starts with files that cannot be understood is told why, and nothing is synced."""
+    store = Store()
+    state = FileState([str(tmp_path / "none")], store, BytesIO())
+    with pytest.raises(FilesError, match="No such file"):
+        await state.load()
+
+    assert not store.has_synced

@@ -1,0 +1,543 @@
+"""What is judged while the cluster changes underneath: in flight, live lists, and what they cannot tell."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from builders import (
+    GATEWAY_KIND,
+    ApiObject,
+    body,
+    eem_labels,
+    from_,
+    instance,
+    namespace,
+    pod,
+    policy,
+    port,
+    review,
+    selector,
+)
+
+from webhook.admission import AdmissionResponse, Options, decode_review, validate
+from webhook.admission.inflight import MOST_PENDING, PENDING_SECONDS, SETTLE_SECONDS
+from webhook.eem import EemSnapshot
+from webhook.guard.judging import LIVE_SECONDS, InstanceJudge, PolicyJudge
+from webhook.guard.outcomes import ListError, NotReady, Overloaded
+from webhook.server.limits import ANSWER_MARGIN_SECONDS
+from webhook.server.timeouts import MIN_TIMEOUT_SECONDS
+
+WORLD = (
+    namespace("eem"),
+    namespace("shop"),
+    instance("gw", kind=GATEWAY_KIND),
+    pod("gw-ibm-egw-gateway-7f9c-x2x", labels=eem_labels("gw")),
+)
+SHORT_SECONDS = 0.02  # what a refusal waits for a change in flight that nobody will see
+DENY = policy("default-deny", policy_types=["Ingress"], resource_version="1")
+
+
+def allow(name: str = "allow", version: str = "1", uid: str = "first", **meta: Any) -> ApiObject:
+    rule = from_(ports=[port(8092, "TCP")])
+    chosen = selector(**eem_labels("gw"))
+    return policy(name, pod_selector=chosen, ingress=[rule], resource_version=version, uid=uid, **meta)
+
+
+def narrow(name: str = "allow", version: str = "2", uid: str = "first") -> ApiObject:
+    """Return the allow policy with its clients narrowed to one namespace."""
+    only = {"namespaceSelector": selector(team="shop")}
+    rule = from_(only, ports=[port(8092, "TCP")])
+    chosen = selector(**eem_labels("gw"))
+    return policy(name, pod_selector=chosen, ingress=[rule], resource_version=version, uid=uid)
+
+
+@dataclass
+class Cluster:
+    """
+    A cluster in which the cache lags behind the store, and both are in the test's hands.
+
+    `stored` is what a live list shows, `snapshot` what the watch has brought.
+    """
+
+    stored: dict[str, ApiObject]
+    snapshot: EemSnapshot
+    now: float = 1000.0
+    has_synced: bool = True
+    lists: int = 0
+    waiting: asyncio.Event = field(default_factory=asyncio.Event)
+    live: Callable[[], Awaitable[None]] | None = None
+    failure: Exception | None = None
+    options: Options = field(default_factory=Options)
+    listeners: list[Callable[[], None]] = field(default_factory=list)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @classmethod
+    def of(cls, *policies: ApiObject) -> "Cluster":
+        stored = {known["metadata"]["name"]: known for known in policies}
+        return cls(stored=stored, snapshot=EemSnapshot.from_objects([*WORLD, *policies]))
+
+    def judge(self, **settings: Any) -> PolicyJudge:
+        settings = {"live_seconds": SHORT_SECONDS, **settings}
+        return PolicyJudge(self, self.options, self.listed, monotonic=lambda: self.now, **settings)
+
+    async def listed(self, namespace_name: str) -> Iterable[Mapping[str, Any]]:
+        assert namespace_name == "eem"
+        self.lists += 1
+        found = list(self.stored.values())
+        if self.live is not None:
+            await self.live()
+        if self.failure is not None:
+            raise self.failure
+        return found
+
+    def store(self, change: ApiObject) -> None:
+        self.stored[change["metadata"]["name"]] = change
+
+    def remove(self, name: str) -> None:
+        del self.stored[name]
+
+    def seen(self) -> None:
+        """Let the watch bring the cache to what is stored."""
+        self.snapshot = EemSnapshot.from_objects([*WORLD, *self.stored.values()])
+        for listener in self.listeners:
+            listener()
+        self.changed.set()
+
+    def subscribe(self, listener: Callable[[], None]) -> None:
+        self.listeners.append(listener)
+
+    async def wait_until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self.changed.clear()
+            self.waiting.set()
+            await self.changed.wait()
+
+
+async def ask(
+    judge: PolicyJudge, new: ApiObject | None = None, old: ApiObject | None = None, **fields: Any
+) -> AdmissionResponse:
+    return await judge(decode_review(body(review(new, old, **fields))))
+
+
+async def test_an_unsynced_cache_gives_no_verdict() -> None:
+    """While the cluster is not known, no verdict is given, for another replica may know it."""
+    cluster = Cluster.of(DENY, allow())
+    cluster.has_synced = False
+
+    with pytest.raises(NotReady):
+        await ask(cluster.judge(), None, allow())
+
+
+async def test_two_removals_that_are_only_together_a_break_are_not_both_admitted() -> None:
+    """The second of two removals is judged as if the first had happened, before anybody has seen it."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    judge = cluster.judge()
+
+    first = await ask(judge, None, allow("a"))
+    second = await ask(judge, None, allow("b"))
+
+    assert (first.allowed, second.allowed) == (True, False)
+
+
+async def test_an_isolation_in_flight_counts_at_once() -> None:
+    """A default deny that was admitted for the sake of an allow forbids at once to delete that allow."""
+    cluster = Cluster.of(allow())
+    judge = cluster.judge()
+
+    lockdown = await ask(judge, DENY)
+    removal = await ask(judge, None, allow())
+
+    assert (lockdown.allowed, removal.allowed) == (True, False)
+
+
+async def test_an_allow_in_flight_does_not_count() -> None:
+    """An allow that was admitted and then rejected by a quota is not trusted by the removal that would need it."""
+    cluster = Cluster.of(DENY, allow("a"))
+    judge = cluster.judge()
+
+    repair = await ask(judge, allow("b"))
+    removal = await ask(judge, None, allow("a"))
+
+    assert (repair.allowed, removal.allowed) == (True, False)
+
+
+async def test_a_repair_on_another_replica_is_seen_before_a_refusal() -> None:
+    """A fix that went through another replica is in no cache yet; the live list shows it, and nothing is refused."""
+    cluster = Cluster.of(DENY, allow("a"))
+    cluster.store(allow("b"))
+
+    removal = await ask(cluster.judge(), None, allow("a"))
+
+    assert (removal.allowed, cluster.lists) == (True, 1)
+
+
+async def test_an_allowed_change_costs_no_list() -> None:
+    """Only a refusal is confirmed."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+
+    await ask(cluster.judge(), None, allow("a"))
+
+    assert cluster.lists == 0
+
+
+async def test_a_dry_run_leaves_no_trace() -> None:
+    """A removal that was only tried does not count against the next one."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    judge = cluster.judge()
+
+    await ask(judge, None, allow("a"), dry_run=True)
+    removal = await ask(judge, None, allow("b"))
+
+    assert removal.allowed
+
+
+async def test_an_admitted_delete_that_fails_is_forgotten_by_the_next_look() -> None:
+    """A list that begins once a write must have happened, and shows nothing, means that it failed."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    judge = cluster.judge()
+
+    await ask(judge, None, allow("a"))
+    cluster.now += SETTLE_SECONDS + 0.1
+    removal = await ask(judge, None, allow("b"))
+
+    assert (removal.allowed, cluster.lists) == (True, 1)
+
+
+async def test_a_delete_on_its_way_is_not_forgotten() -> None:
+    """A list that begins at once may be older than the write: the removal still counts."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    judge = cluster.judge()
+
+    await ask(judge, None, allow("a"))
+    cluster.now += SETTLE_SECONDS - 0.1
+    removal = await ask(judge, None, allow("b"))
+
+    assert not removal.allowed
+
+
+async def test_a_refused_edit_is_refused_again_before_the_watch_has_caught_up() -> None:
+    """What a live list has shown to be gone is not there again for the next edit, though the cache still has it."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    judge = cluster.judge()
+
+    await ask(judge, None, allow("a"))
+    cluster.remove("a")
+    cluster.now += SETTLE_SECONDS + 0.1
+    removals = [(await ask(judge, None, allow("b"))).allowed for _ in range(2)]
+
+    assert removals == [False, False]
+
+
+async def test_a_policy_that_is_made_anew_and_narrower_counts_as_narrow() -> None:
+    """A deletion and a creation of the same name: the cache still has the old one, on which nothing can rest."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    judge = cluster.judge()
+
+    deletion = await ask(judge, None, allow("a"))
+    creation = await ask(judge, narrow("a", version="", uid="second"))
+    removal = await ask(judge, None, allow("b"))
+
+    assert (deletion.allowed, creation.allowed, removal.allowed) == (True, True, False)
+
+
+async def test_a_removal_counts_though_the_cache_lags_behind_its_old_object() -> None:
+    """The removed policy was annotated a moment before: the cache has an earlier version, and nobody has seen it go."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    judge = cluster.judge()
+
+    cluster.store(allow("a", version="2", annotations={"note": "old"}))
+    first = await ask(judge, None, cluster.stored["a"])
+    second = await ask(judge, None, allow("b"))
+
+    assert (first.allowed, second.allowed) == (True, False)
+
+
+async def test_of_two_changes_of_one_version_either_may_happen() -> None:
+    """A removal is not taken back by an edit of the same version, which may be the one that fails."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    judge = cluster.judge()
+
+    opened = allow("a", version="2")
+    opened["spec"]["ingress"] = [{}]
+
+    deletion = await ask(judge, None, allow("a"))
+    opening = await ask(judge, opened, allow("a"))
+    removal = await ask(judge, None, allow("b"))
+
+    assert (deletion.allowed, opening.allowed, removal.allowed) == (True, True, False)
+
+
+async def test_a_list_that_the_watch_has_overtaken_is_asked_for_again() -> None:
+    """What is gone while a list is on its way is not taken for there because that list still has it."""
+    cluster = Cluster.of(DENY, allow("a"))
+    cluster.store(allow("b"))
+
+    async def overtake() -> None:
+        if cluster.lists == 1:
+            cluster.remove("b")
+            cluster.seen()
+
+    cluster.live = overtake
+    removal = await ask(cluster.judge(), None, allow("a"))
+
+    assert (removal.allowed, cluster.lists) == (False, 2)
+
+
+async def test_a_refusal_waits_for_what_becomes_of_a_change_in_flight() -> None:
+    """An isolation that another replica has taken back at once: the watch shows both, and the edit after it is fine."""
+    cluster = Cluster.of(allow("a"))
+    judge = cluster.judge(live_seconds=30)
+
+    isolation = await ask(judge, DENY)
+    removal = asyncio.create_task(ask(judge, None, allow("a")))
+    await cluster.waiting.wait()
+    cluster.store(DENY)
+    cluster.seen()
+    cluster.remove("default-deny")
+    cluster.seen()
+
+    assert (isolation.allowed, (await removal).allowed, cluster.lists) == (True, True, 2)
+
+
+async def test_a_refusal_is_certain_once_the_watch_shows_the_change_before_it() -> None:
+    """The first removal has happened: then nothing is in doubt about the second."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    judge = cluster.judge(live_seconds=30)
+
+    await ask(judge, None, allow("a"))
+    asking = asyncio.create_task(ask(judge, None, allow("b")))
+    await cluster.waiting.wait()
+    cluster.remove("a")
+    cluster.seen()
+    removal = await asking
+
+    assert (removal.allowed, "try again" in removal.message) == (False, False)
+
+
+async def test_a_list_that_is_old_by_now_is_not_judged_again() -> None:
+    """The watch shows that the first removal has happened, and then there is no time left to list again."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    judge = cluster.judge()
+
+    async def hang_from_the_second_on() -> None:
+        if cluster.lists > 1:
+            await asyncio.Event().wait()
+
+    cluster.live = hang_from_the_second_on
+    await ask(judge, None, allow("a"))
+    asking = asyncio.create_task(ask(judge, None, allow("b")))
+    await cluster.waiting.wait()
+    cluster.remove("a")
+    cluster.seen()
+
+    assert not (await asking).allowed
+    assert cluster.lists == 2
+
+
+async def test_a_refusal_that_hangs_on_a_change_in_flight_says_so() -> None:
+    """Nobody can tell in time whether the first removal happens: the second is refused, and may be tried again."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    judge = cluster.judge()
+
+    await ask(judge, None, allow("a"))
+    removal = await ask(judge, None, allow("b"))
+
+    assert not removal.allowed
+    assert "try again" in removal.message
+
+
+async def test_where_nothing_is_refused_nothing_is_waited_for() -> None:
+    """In warn mode a change passes at once, with the warning that it would have been refused for."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    cluster.options = Options(mode="warn")
+    judge = cluster.judge()
+
+    await ask(judge, None, allow("a"))
+    removal = await ask(judge, None, allow("b"))
+
+    assert (removal.result, cluster.waiting.is_set()) == ("warned", False)
+
+
+async def test_a_creation_whose_name_is_taken_is_in_nobodys_way() -> None:
+    """The API server asks before it looks: a creation that will meet AlreadyExists changes nothing."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    judge = cluster.judge()
+
+    creation = await ask(judge, narrow("a", version="", uid="second"))
+    removal = await ask(judge, None, allow("b"))
+
+    assert (creation.allowed, removal.allowed) == (True, True)
+
+
+async def test_a_namespace_with_too_much_in_flight_gives_no_verdict_until_it_has_failed() -> None:
+    """Creations that a quota turns away one after another cannot make the decisions of everybody slow."""
+    cluster = Cluster.of(DENY, allow("a"))
+    judge = cluster.judge()
+    for number in range(MOST_PENDING):
+        await ask(judge, allow(f"more-{number}", version="", uid=f"{number}"))
+
+    with pytest.raises(Overloaded):
+        await ask(judge, allow("one-too-many"))
+    cluster.failure = ListError("connection refused")
+    with pytest.raises(Overloaded):
+        await ask(judge, allow("one-too-many"))
+    cluster.failure = None
+    cluster.now += SETTLE_SECONDS + 0.1
+    later = await ask(judge, allow("one-too-many"))
+
+    assert later.allowed
+
+
+async def test_what_is_in_flight_in_another_namespace_is_of_no_concern() -> None:
+    """A policy speaks of its own namespace; and what is too old is forgotten though nobody asks there any more."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    elsewhere = [instance("gw", kind=GATEWAY_KIND, namespace="other"), allow("a", namespace="other")]
+    for known in elsewhere:
+        cluster.snapshot = cluster.snapshot.with_object(known)
+    judge = cluster.judge()
+
+    first = await ask(judge, None, allow("a", namespace="other"))
+    second = await ask(judge, None, allow("b"))
+    both = judge.in_flight
+    cluster.now += PENDING_SECONDS + 1
+    third = await ask(judge, allow("c"))
+
+    assert (first.allowed, second.allowed, third.allowed) == (True, True, True)
+    assert (cluster.lists, both, judge.in_flight) == (0, 2, 1)
+
+
+async def test_a_change_that_was_seen_is_in_flight_no_more() -> None:
+    """Once the watch shows a narrowing undone, the narrowing does not count any more."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    judge = cluster.judge()
+
+    narrowing = await ask(judge, narrow("a"), allow("a"))
+    cluster.store(allow("a", version="3"))
+    cluster.seen()
+    removal = await ask(judge, None, allow("b"))
+
+    assert (narrowing.allowed, removal.allowed) == (True, True)
+
+
+async def test_a_change_that_nobody_saw_is_forgotten_in_the_end() -> None:
+    """No request of the API server lives longer than a minute, and so nothing is in flight for longer."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    judge = cluster.judge()
+
+    await ask(judge, None, allow("a"))
+    cluster.now += PENDING_SECONDS + 1
+    await ask(judge, None, allow("b"))
+
+    assert cluster.lists == 0
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        pytest.param(ListError("connection refused"), id="the API server is gone"),
+        pytest.param(ListError("429 TooManyRequests: slow down"), id="the API server is busy"),
+    ],
+)
+async def test_a_refusal_that_cannot_be_confirmed_says_so(failure: Exception) -> None:
+    """Where the live list fails, the refusal stands, and whoever reads it knows on what it rests."""
+    cluster = Cluster.of(DENY, allow("a"))
+    cluster.failure = failure
+
+    removal = await ask(cluster.judge(), None, allow("a"))
+
+    assert not removal.allowed
+    assert "could not be asked" in removal.message
+    assert removal.verdict is not None
+    assert removal.verdict.message == removal.message
+
+
+async def test_a_live_list_that_hangs_ends_within_its_time() -> None:
+    """An API server that does not answer delays a refusal by no more than the time for one list."""
+    cluster = Cluster.of(DENY, allow("a"))
+
+    async def never() -> None:
+        await asyncio.Event().wait()
+
+    cluster.live = never
+    removal = await ask(cluster.judge(live_seconds=0.01), None, allow("a"))
+
+    assert not removal.allowed
+    assert "did not answer in time" in removal.message
+
+
+def test_a_refusal_comes_in_time_for_the_shortest_timeout_of_a_webhook() -> None:
+    """A list that hangs must not end in a call that failed, which nobody would explain."""
+    assert LIVE_SECONDS + ANSWER_MARGIN_SECONDS < MIN_TIMEOUT_SECONDS
+
+
+async def test_what_is_only_warned_about_is_confirmed_too() -> None:
+    """In warn mode a change passes with its warning, whether or not the list could be had."""
+    cluster = Cluster.of(DENY, allow("a"))
+    cluster.options = Options(mode="warn")
+    cluster.failure = ListError("connection refused")
+
+    removal = await ask(cluster.judge(), None, allow("a"))
+
+    assert (removal.allowed, removal.result) == (True, "warned")
+
+
+async def test_more_changes_in_flight_than_can_be_combined_are_judged_at_their_worst() -> None:
+    """With many removals in flight the last allow stays, whatever becomes of the others."""
+    cluster = Cluster.of(DENY, *(allow(f"a{index}") for index in range(8)))
+    judge = cluster.judge()
+
+    verdicts = [(await ask(judge, None, allow(f"a{index}"))).allowed for index in range(8)]
+
+    assert verdicts == [True] * 7 + [False]
+
+
+async def test_files_have_nothing_in_flight() -> None:
+    """Where the cluster is files, the same question gets the same answer, whatever was asked before."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    judge = PolicyJudge(cluster, Options())
+
+    first = await ask(judge, None, allow("a"))
+    second = await ask(judge, None, allow("b"))
+
+    assert (first.allowed, second.allowed) == (True, True)
+
+
+async def test_pairs_of_racing_edits_never_break_together() -> None:
+    """
+    Of two edits that are each fine and together a break, one replica admits at most one.
+
+    They come 0 to 50 ms apart on the test's clock; each admitted edit is stored, and seen, a random while later.
+    """
+    rng = random.Random(20261123)
+    broken = 0
+    for _ in range(300):
+        cluster = Cluster.of(DENY, allow("a"), allow("b"))
+        judge = cluster.judge()
+        first = await ask(judge, None, allow("a"))
+        cluster.now += rng.uniform(0, 0.05)
+        if rng.random() < 0.5:
+            cluster.remove("a")
+        if rng.random() < 0.5:
+            cluster.seen()
+        second = await ask(judge, *rng.choice([(None, allow("b")), (narrow("b"), allow("b"))]))
+        broken += first.allowed and second.allowed
+
+    assert broken == 0
+
+
+async def test_instances_are_judged_on_what_is_known_now() -> None:
+    """The judge of EEM resources gives no verdict before the cluster is known, and then one."""
+    cluster = Cluster.of()
+    judge = InstanceJudge(cluster, lambda: cluster.options, validate)
+    request = decode_review(body(review(instance("new", kind=GATEWAY_KIND))))
+    cluster.has_synced = False
+
+    with pytest.raises(NotReady):
+        await judge(request)
+    cluster.has_synced = True
+    found = await judge(request)
+
+    assert (False, 422) == (found.allowed, found.code)

@@ -1,0 +1,155 @@
+"""
+Tell people through Events, sparingly.
+
+The same news of the same object is one Event that is counted up: its name is made from both. Whoever records never
+waits and never fails; what cannot be written is logged.
+
+Source: core/v1 Event. An Event about what is in no namespace lives in `default`: the API server wants it there.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any, Final, Literal
+
+from webhook.cluster.client import ApiClient
+from webhook.cluster.errors import ApiError, ClusterError, one_line
+from webhook.cluster.timing import Clock
+from webhook.eem.resources import ResourceType
+
+_log: Final = logging.getLogger(__name__)
+
+EVENTS: Final = ResourceType(group="", version="v1", plural="events", kind="Event")
+COMPONENT: Final = "eem-guardrail"
+NAMESPACE_OF_NONE: Final = "default"
+MERGE_PATCH: Final = "application/merge-patch+json"
+EventLevel = Literal["Normal", "Warning"]
+
+# The same again within a minute is counted and not written.
+REPEAT_SECONDS: Final = 60.0
+# client-go's figure is 25 for each source and object; here for all that one replica says and has not written yet.
+_MOST_WAITING: Final = 25
+# Told apart at most; the oldest are forgotten and begin anew.
+_MOST_KNOWN: Final = 256
+_REQUEST_SECONDS: Final = 10.0
+
+
+@dataclass(kw_only=True, slots=True)
+class _Known:
+    """One Event: how often it happened, and when it was last written."""
+
+    body: Mapping[str, Any]
+    count: int = 0
+    written_at: float = float("-inf")
+    waiting: bool = False
+
+
+class Recorder:
+    """
+    Writes Events.
+
+    Args:
+        instance: which replica says so.
+    """
+
+    def __init__(self, client: ApiClient, *, instance: str, clock: Clock | None = None) -> None:
+        self._client = client
+        self._instance = instance
+        self._clock = clock or Clock()
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._waiting: asyncio.Queue[_Known] = asyncio.Queue(_MOST_WAITING)
+
+    def record(self, regarding: Mapping[str, Any], reason: str, message: str, *, level: EventLevel = "Warning") -> None:
+        """
+        Say that something happened to *regarding*, an API object or at least its kind, name and uid.
+
+        Args:
+            reason: one word in UpperCamelCase, always the same for the same.
+            message: what a person needs to know; the same text is the same Event.
+        """
+        body = self._body(regarding, reason, one_line(message), level)
+        name = body["metadata"]["name"]
+        known = self._known.setdefault(name, _Known(body=body))
+        self._known.move_to_end(name)
+        while len(self._known) > _MOST_KNOWN:
+            self._known.popitem(last=False)
+        known.count += 1
+        if known.waiting or self._clock.monotonic() - known.written_at < REPEAT_SECONDS:
+            return
+        try:
+            self._waiting.put_nowait(known)
+            known.waiting = True
+        except asyncio.QueueFull:
+            _log.warning("too many Events at once; not written: %s %s", reason, body["message"])
+
+    async def run(self) -> None:
+        """Write what was recorded, until cancelled."""
+        while True:
+            known = await self._waiting.get()
+            known.waiting = False
+            known.written_at = self._clock.monotonic()
+            try:
+                await self._write(known)
+            except ClusterError as error:
+                _log.warning("an Event was not written: %s", error)
+            except Exception:  # noqa: BLE001 - a bug must not end the service, whose verdicts need no Events
+                _log.exception("an Event was not written")
+
+    async def _write(self, known: _Known) -> None:
+        collection = EVENTS.path(known.body["metadata"]["namespace"])
+        name = known.body["metadata"]["name"]
+        now = datetime.fromtimestamp(self._clock.wall(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        counted = {"count": known.count, "lastTimestamp": now}
+        try:
+            if known.count > 1:
+                await self._patch(f"{collection}/{name}", counted)
+                return
+        except ApiError as error:
+            if error.status != HTTPStatus.NOT_FOUND:  # an Event lives for an hour
+                raise
+        try:
+            await self._client.request(
+                "POST",
+                collection,
+                body={**known.body, "firstTimestamp": now, **counted},
+                timeout_seconds=_REQUEST_SECONDS,
+            )
+        except ApiError as error:
+            if error.status != HTTPStatus.CONFLICT:
+                raise
+            # Another replica, or this one before a restart, has said so: it is seen again now.
+            await self._patch(f"{collection}/{name}", counted)
+
+    async def _patch(self, path: str, counted: Mapping[str, Any]) -> None:
+        await self._client.request(
+            "PATCH", path, body=counted, content_type=MERGE_PATCH, timeout_seconds=_REQUEST_SECONDS
+        )
+
+    def _body(self, regarding: Mapping[str, Any], reason: str, message: str, level: EventLevel) -> dict[str, Any]:
+        metadata = regarding.get("metadata") or {}
+        reference = {
+            "apiVersion": regarding.get("apiVersion", ""),
+            "kind": regarding.get("kind", ""),
+            "name": metadata.get("name", ""),
+            **{key: metadata[key] for key in ("namespace", "uid") if metadata.get(key)},
+        }
+        said = "\0".join([*map(str, reference.values()), reason, message])
+        digest = hashlib.sha256(said.encode()).hexdigest()[:16]
+        namespace = metadata.get("namespace") or NAMESPACE_OF_NONE
+        return {
+            "apiVersion": EVENTS.api_version,
+            "kind": EVENTS.kind,
+            "metadata": {"name": f"{reference['name']}.{digest}", "namespace": namespace},
+            "involvedObject": reference,
+            "reason": reason,
+            "message": message,
+            "type": level,
+            "source": {"component": COMPONENT, "host": self._instance},
+            "reportingComponent": COMPONENT,
+            "reportingInstance": self._instance,
+        }

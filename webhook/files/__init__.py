@@ -1,0 +1,1 @@
+"""Read API objects from files, as kubectl reads them: paths, documents, YAML and JSON."""
