@@ -129,12 +129,12 @@ def arrow(start: Box, end: Box) -> str:
 REVIEW = (
     ("webhook.server.connection", "TLS 1.3, limits and deadlines of the connection", False),
     ("webhook.server.handlers", "Is there a place? How much time is left?", False),
-    ("webhook.admission.review", "AdmissionReview to AdmissionRequest; a fault is a 400", True),
+    ("webhook.admission.wire", "AdmissionReview to AdmissionRequest; a fault is a 400", True),
     ("webhook.guard.judging", "Is the cluster known? What was admitted and not seen yet?", False),
-    ("webhook.admission.decide", "Before and after, for each requirement: is anything lost?", True),
+    ("webhook.admission.networkpolicy", "Before and after, for each requirement: is anything lost?", True),
     ("webhook.cluster.listing", "Before a refusal: one live list must agree", False),
     ("webhook.admission.refusal", "Which pods, which port, who, by which policy, what to add", True),
-    ("webhook.admission.review", "AdmissionResponse to bytes; metrics and one log line", True),
+    ("webhook.admission.wire", "AdmissionResponse to bytes; metrics and one log line", True),
 )
 
 

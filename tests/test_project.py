@@ -104,7 +104,7 @@ def test_import_contracts_hold() -> None:
     ("module", "line"),
     [
         pytest.param("webhook/netpol/ports.py", "import os", id="the core asks the operating system"),
-        pytest.param("webhook/admission/decide.py", "import time", id="the decision asks the clock"),
+        pytest.param("webhook/admission/networkpolicy.py", "import time", id="the decision asks the clock"),
         pytest.param("webhook/netpol/ports.py", "import webhook.eem", id="policies know EEM"),
         pytest.param("webhook/cluster/store.py", "import webhook.admission", id="the cache knows the decision"),
         pytest.param("webhook/server/app.py", "import webhook.settings", id="the server reads settings"),

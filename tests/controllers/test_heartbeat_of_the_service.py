@@ -4,7 +4,7 @@ import pytest
 from fake_api_server import Mode, answer
 from registration_builders import Desk, desk, refuse
 
-from webhook.admission.heartbeat import CANARY_NAMESPACE, HEARTBEAT_NAME, HEARTBEAT_REFUSAL
+from webhook.admission.exemptions import CANARY_NAMESPACE, HEARTBEAT_NAME, HEARTBEAT_REFUSAL
 from webhook.controllers.heartbeat import INTERVAL_SECONDS
 from webhook.eem.resources import NETWORK_POLICIES
 

@@ -4,7 +4,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from webhook.admission import Options, mutate, validate
+from webhook.admission import Options, default, validate
 from webhook.admission.audit import audit
 from webhook.cluster.store import KindStatus, Store
 from webhook.guard.judging import InstanceJudge, PolicyJudge
@@ -34,7 +34,7 @@ def judges_of(store: Store, policies: PolicyJudge, options: Callable[[], Options
     return {
         VALIDATE_NETWORK_POLICY: policies,
         VALIDATE_EEM: InstanceJudge(store, options, validate),
-        MUTATE_EEM: InstanceJudge(store, options, mutate),
+        MUTATE_EEM: InstanceJudge(store, options, default),
     }
 
 

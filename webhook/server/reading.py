@@ -8,7 +8,7 @@ and Python runs one thread at a time, but it lets the event loop have its turn e
 import asyncio
 from concurrent.futures import Executor, ThreadPoolExecutor
 
-from webhook.admission import AdmissionRequest, decode_review, prepared
+from webhook.admission import AdmissionRequest, decode_review
 from webhook.guard.outcomes import Overloaded
 from webhook.server.limits import Limits
 
@@ -56,4 +56,6 @@ class Reader:
 
 
 def _read(content: bytes) -> AdmissionRequest:
-    return prepared(decode_review(content))
+    request = decode_review(content)
+    request.parse_policies()
+    return request
