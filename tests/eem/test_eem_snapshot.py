@@ -145,7 +145,7 @@ def described(snapshot: EemSnapshot) -> dict[str, Any]:
         "cluster": snapshot.cluster,
         "storage classes": snapshot.storage_classes,
         "fleet": snapshot.fleet,
-        "addresses": (sorted(snapshot.cluster.pod_addresses()), snapshot.cluster.families()),
+        "addresses": (sorted(snapshot.cluster.pod_addresses.bearers), snapshot.cluster.pod_addresses.families()),
         "operators": sorted(snapshot.operators(), key=lambda operator: operator.ref),
         "eem": {
             name: (

@@ -7,18 +7,17 @@ and not a copy of the cluster, and a decision that runs on the old one is not di
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from rpds import HashTrieMap
 
 from webhook.netpol.faults import Fault, SpecError
-from webhook.netpol.intervals import IPV6
 from webhook.netpol.model import NAMESPACE_NAME_LABEL, Namespace, NetworkPolicy, Pod, Workload
 from webhook.netpol.parse import read_policy
 from webhook.netpol.parse_objects import TEMPLATE_PATHS, read_namespace, read_pod, read_workload
+from webhook.netpol.pod_addresses import NO_ADDRESSES, PodAddresses
 from webhook.netpol.reading import Faults, mapping, string
 
 ApiObject = Mapping[str, Any]
@@ -79,13 +78,11 @@ class ClusterSnapshot:
 
     Args:
         states: by namespace name.
-        addresses: how many pods bear each address, by (family, number); host-network pods do not count.
-        ipv6_addresses: how many of these are IPv6.
+        pod_addresses: of every pod that runs on the pod network.
     """
 
     states: HashTrieMap[str, NamespaceState] = HashTrieMap()
-    addresses: HashTrieMap[tuple[int, int], int] = HashTrieMap()
-    ipv6_addresses: int = 0
+    pod_addresses: PodAddresses = NO_ADDRESSES
 
     @classmethod
     def from_objects(cls, objects: Iterable[ApiObject]) -> ClusterSnapshot:
@@ -127,12 +124,8 @@ class ClusterSnapshot:
             )
             for name in (namespaces | pods | workloads | policies)
         }
-        addresses = Counter(address for known in pods.values() for pod in known.values() for address in _counted(pod))
-        return cls(
-            states=HashTrieMap(states),
-            addresses=HashTrieMap(addresses),
-            ipv6_addresses=sum(count for (family, _), count in addresses.items() if family == IPV6),
-        )
+        addresses = (address for known in pods.values() for pod in known.values() for address in _counted(pod))
+        return cls(states=HashTrieMap(states), pod_addresses=PodAddresses.of(addresses))
 
     def state(self, namespace: str) -> NamespaceState:
         """Give one namespace's state; an unknown namespace is an empty one."""
@@ -141,14 +134,6 @@ class ClusterSnapshot:
     def namespaces(self) -> Iterator[NamespaceState]:
         """Give every namespace's state, in no order."""
         return iter(self.states.values())
-
-    def pod_addresses(self) -> Collection[tuple[int, int]]:
-        """Give (family, number) of every pod address seen."""
-        return self.addresses.keys()
-
-    def families(self) -> tuple[int, ...]:
-        """Give the address families in use: IPv4 always, IPv6 where a pod has such an address."""
-        return (4, 6) if self.ipv6_addresses else (4,)
 
     def with_parsed(self, parsed: Parsed) -> ClusterSnapshot:
         """Add or replace one object."""
@@ -209,7 +194,7 @@ class ClusterSnapshot:
 
     def parts(self) -> Iterator[object]:
         """Give what a snapshot is made of, in pieces: whoever lets go of a large one can do so bit by bit."""
-        yield self.addresses
+        yield self.pod_addresses
         for state in self.states.values():
             yield from (state.pods, state.workloads, state.policies)
 
@@ -217,18 +202,10 @@ class ClusterSnapshot:
         return replace(self, states=_put(self.states, state))
 
     def _recount(self, old: Pod | None, new: Pod | None) -> ClusterSnapshot:
-        gone = _counted(old) - _counted(new)
-        come = _counted(new) - _counted(old)
-        if not gone and not come:
+        before, after = _counted(old), _counted(new)
+        if before == after:
             return self
-        addresses = self.addresses
-        for address in gone:
-            left = addresses[address] - 1
-            addresses = addresses.insert(address, left) if left else addresses.remove(address)
-        for address in come:
-            addresses = addresses.insert(address, addresses.get(address, 0) + 1)
-        ipv6 = sum(family == IPV6 for family, _ in come) - sum(family == IPV6 for family, _ in gone)
-        return replace(self, addresses=addresses, ipv6_addresses=self.ipv6_addresses + ipv6)
+        return replace(self, pod_addresses=self.pod_addresses.changed(before - after, after - before))
 
 
 def _put(states: HashTrieMap[str, NamespaceState], state: NamespaceState) -> HashTrieMap[str, NamespaceState]:
