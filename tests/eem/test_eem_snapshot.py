@@ -146,7 +146,7 @@ def described(snapshot: EemSnapshot) -> dict[str, Any]:
         "storage classes": snapshot.storage_classes,
         "fleet": snapshot.fleet,
         "addresses": (sorted(snapshot.cluster.pod_addresses.bearers), snapshot.cluster.pod_addresses.families()),
-        "operators": sorted(snapshot.operators(), key=lambda operator: operator.ref),
+        "operators": sorted(snapshot.operators.values(), key=lambda operator: operator.ref),
         "eem": {
             name: (
                 view.subjects,

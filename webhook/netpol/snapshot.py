@@ -8,7 +8,7 @@ and not a copy of the cluster, and a decision that runs on the old one is not di
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rpds import HashTrieMap
@@ -19,6 +19,7 @@ from webhook.netpol.parse import read_policy
 from webhook.netpol.parse_objects import TEMPLATE_PATHS, read_namespace, read_pod, read_workload
 from webhook.netpol.pod_addresses import NO_ADDRESSES, PodAddresses
 from webhook.netpol.reading import Faults, mapping, string
+from webhook.netpol.sorted_set import SortedSet
 
 ApiObject = Mapping[str, Any]
 Parsed = Namespace | Pod | Workload | NetworkPolicy
@@ -78,10 +79,12 @@ class ClusterSnapshot:
 
     Args:
         states: by namespace name.
+        names_in_order: the names of these namespaces.
         pod_addresses: of every pod that runs on the pod network.
     """
 
     states: HashTrieMap[str, NamespaceState] = HashTrieMap()
+    names_in_order: SortedSet[str] = field(default_factory=SortedSet, compare=False)
     pod_addresses: PodAddresses = NO_ADDRESSES
 
     @classmethod
@@ -125,7 +128,11 @@ class ClusterSnapshot:
             for name in (namespaces | pods | workloads | policies)
         }
         addresses = (address for known in pods.values() for pod in known.values() for address in _counted(pod))
-        return cls(states=HashTrieMap(states), pod_addresses=PodAddresses.of(addresses))
+        return cls(
+            states=HashTrieMap(states),
+            names_in_order=SortedSet.of(states),
+            pod_addresses=PodAddresses.of(addresses),
+        )
 
     def state(self, namespace: str) -> NamespaceState:
         """Give one namespace's state; an unknown namespace is an empty one."""
@@ -145,9 +152,8 @@ class ClusterSnapshot:
         if isinstance(parsed, Workload):
             workloads = state.workloads.insert((parsed.kind, parsed.name), parsed)
             return self._with_state(replace(state, workloads=workloads))
-        counted = self._recount(state.pods.get(parsed.name), parsed)
-        state = replace(state, pods=state.pods.insert(parsed.name, parsed))
-        return replace(counted, states=_put(counted.states, state))
+        pod_addresses = self._addresses_after(state.pods.get(parsed.name), parsed)
+        return self._with_state(replace(state, pods=state.pods.insert(parsed.name, parsed)), pod_addresses)
 
     def without(self, kind: str, namespace: str, name: str) -> ClusterSnapshot:
         """Remove one object; one that is not there is no error."""
@@ -155,8 +161,8 @@ class ClusterSnapshot:
         if kind == "Namespace":
             return self._with_state(replace(state, namespace=implied(name), seen=False))
         if kind == "Pod" and name in state.pods:
-            counted = self._recount(state.pods.get(name), None)
-            return replace(counted, states=_put(counted.states, replace(state, pods=state.pods.remove(name))))
+            pod_addresses = self._addresses_after(state.pods[name], None)
+            return self._with_state(replace(state, pods=state.pods.remove(name)), pod_addresses)
         if kind == "NetworkPolicy" and name in state.policies:
             return self._with_state(replace(state, policies=state.policies.remove(name)))
         if (kind, name) in state.workloads:
@@ -198,19 +204,25 @@ class ClusterSnapshot:
         for state in self.states.values():
             yield from (state.pods, state.workloads, state.policies)
 
-    def _with_state(self, state: NamespaceState) -> ClusterSnapshot:
-        return replace(self, states=_put(self.states, state))
+    def _with_state(self, state: NamespaceState, pod_addresses: PodAddresses | None = None) -> ClusterSnapshot:
+        name, names = state.namespace.name, self.names_in_order
+        if state.is_empty():
+            states, names = self.states.discard(name), names.remove(name)
+        else:
+            names = names if name in self.states else names.insert(name)
+            states = self.states.insert(name, state)
+        return ClusterSnapshot(
+            states=states,
+            names_in_order=names,
+            pod_addresses=self.pod_addresses if pod_addresses is None else pod_addresses,
+        )
 
-    def _recount(self, old: Pod | None, new: Pod | None) -> ClusterSnapshot:
+    def _addresses_after(self, old: Pod | None, new: Pod | None) -> PodAddresses:
+        """Return the index of addresses after *new* has taken the place of *old*."""
         before, after = _counted(old), _counted(new)
         if before == after:
-            return self
-        return replace(self, pod_addresses=self.pod_addresses.changed(before - after, after - before))
-
-
-def _put(states: HashTrieMap[str, NamespaceState], state: NamespaceState) -> HashTrieMap[str, NamespaceState]:
-    name = state.namespace.name
-    return states.discard(name) if state.is_empty() else states.insert(name, state)
+            return self.pod_addresses
+        return self.pod_addresses.changed(before - after, after - before)
 
 
 def _counted(pod: Pod | None) -> frozenset[tuple[int, int]]:

@@ -8,6 +8,7 @@ n / `MOST` items. A set of 20,000 values changes within some microseconds, and a
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 MOST = 512
@@ -43,6 +44,12 @@ class SortedSet(Generic[Value]):
     def __iter__(self) -> Iterator[Value]:
         for bucket in self.buckets:
             yield from bucket
+
+    def starting_at(self, first: Value) -> Iterator[Value]:
+        """Yield the values from *first* on."""
+        index = max(bisect_right(self.firsts, first) - 1, 0)
+        for bucket in islice(self.buckets, index, None):
+            yield from bucket[bisect_left(bucket, first) :]
 
     def insert(self, value: Value) -> "SortedSet[Value]":
         """Return the set with *value* in it."""
