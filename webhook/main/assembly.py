@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from webhook.admission import Options, mutate, validate
 from webhook.admission.audit import audit
-from webhook.cluster.store import KindStatus, Store
+from webhook.cluster.sink import KindStatus
+from webhook.cluster.store import Store
 from webhook.guard.judging import InstanceJudge, PolicyJudge
 from webhook.guard.outcomes import Judge
 from webhook.main.service import Service

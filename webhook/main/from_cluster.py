@@ -3,16 +3,16 @@
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from webhook.admission import Options
 from webhook.cluster.client import ApiClient
-from webhook.cluster.credentials import CredentialSource, ServiceAccount
+from webhook.cluster.credentials import CredentialSource, Kubeconfig, ServiceAccount
+from webhook.cluster.discovery import Discovery
 from webhook.cluster.errors import ClusterError
-from webhook.cluster.facts import Surroundings, Survey
-from webhook.cluster.garbage_collection import Lists
-from webhook.cluster.kubeconfig import Kubeconfig
-from webhook.cluster.listing import read_all
+from webhook.cluster.garbage_collection import freeze_lists
+from webhook.cluster.list_watch import read_all
 from webhook.cluster.probe import Reachability
 from webhook.cluster.reflector import Reflector
 from webhook.cluster.store import Store
@@ -45,10 +45,10 @@ async def from_cluster(settings: Settings) -> Service:
             raise ListError(str(error)) from error
 
     options = replace(settings.options(), storage_classes_known=True)
-    found = Surroundings(platform=options.platform)
+    discovery = Discovery(client, platform=options.platform)
 
     def now() -> Options:
-        return replace(options, platform=found.platform, installed_version=found.version)
+        return replace(options, platform=discovery.facts.platform, installed_version=discovery.facts.version)
 
     judges = {
         path: LastResort(judge, lambda: store.silence(settings.stale_seconds))
@@ -58,8 +58,8 @@ async def from_cluster(settings: Settings) -> Service:
     looks = Looks(notes={"api-server": lambda: reach.problem or None})
     service = assemble(settings, store, judges, looks)
     service.client = client
-    service.background.append(Lists(store).keep_aside)
-    service.background.append(Survey(client, found).run)
+    service.background.append(partial(freeze_lists, store))
+    service.background.append(discovery.run)
     service.background.extend(Reflector(resource, client, store, reach=reach).run for resource in WATCHED)
     if settings.tls_dir is not None:
         await load_certificate(service, settings)

@@ -3,9 +3,10 @@
 import logging
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from webhook.cluster.garbage_collection import Lists
+from webhook.cluster.garbage_collection import freeze_lists
 from webhook.cluster.store import Store
 from webhook.eem import EemSnapshot
 from webhook.files.file_state import FileState
@@ -33,7 +34,7 @@ async def from_files(settings: Settings, paths: Sequence[str]) -> Service:
     judges = judges_of(store, PolicyJudge(store, options), lambda: options)
     service = assemble(settings, store, judges, Looks(checks={"files": lambda: state.problem or None}))
     service.background.append(state.run)
-    service.background.append(Lists(store).keep_aside)
+    service.background.append(partial(freeze_lists, store))
     await load_certificate(service, settings)
     return service
 

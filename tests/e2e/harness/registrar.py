@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from webhook.cluster.client import ApiClient
-from webhook.cluster.credentials import Credentials, Endpoint, Trust
+from webhook.cluster.credentials import ApiServer, Credentials, Trust
 from webhook.cluster.observed import Observed
 from webhook.cluster.reflector import Reflector
 from webhook.cluster.store import Store
@@ -28,7 +28,7 @@ class Token:
     max_age_seconds = 3600.0
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        self.endpoint = Endpoint(base_url=settings["url"])
+        self.api_server = ApiServer(base_url=settings["url"])
         trust = Trust(ca_pem=Path(settings["ca"]).read_text())
         self._credentials = Credentials(authorization=f"Bearer {settings['token']}", trust=trust)
 
