@@ -14,8 +14,8 @@ from registration_builders import BUNDLE, Desk, desk, encoded, shipped
 
 from webhook.admission.heartbeat import CANARY_NAMESPACE
 from webhook.cluster.store import Store
-from webhook.controllers import published
 from webhook.controllers.entries import DEFAULTS, INSTANCES, MUTATING, NAME, POLICIES, VALIDATING
+from webhook.controllers.registrar import published
 from webhook.main.upkeep import known_namespaces
 
 OTHER = b"another bundle"

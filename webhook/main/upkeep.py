@@ -19,20 +19,12 @@ from webhook.cluster.observed import Observed
 from webhook.cluster.probe import Reachability
 from webhook.cluster.reflector import Reflector
 from webhook.cluster.store import Store
-from webhook.controllers import (
-    MUTATING,
-    NAME,
-    NAMESPACE,
-    VALIDATING,
-    Heartbeat,
-    OwnEndpoint,
-    Registrar,
-    Sources,
-    published,
-)
+from webhook.controllers.entries import MUTATING, NAME, NAMESPACE, VALIDATING
 from webhook.controllers.events import Recorder
 from webhook.controllers.lease import Election
-from webhook.controllers.secrets import SECRETS, SecretStore
+from webhook.controllers.registrar import Inputs, Registrar, published
+from webhook.controllers.secret_store import SECRETS, SecretStore
+from webhook.controllers.self_check import Heartbeat, OwnPort
 from webhook.main.service import Service
 from webhook.server import Check
 from webhook.server.collectors import ControllerCollector, ControllerState
@@ -162,11 +154,11 @@ def _keep_registration(
         heartbeat=heartbeat,
         recorder=recorder,
         failure_policy=settings.failure_policy,
-        sources=Sources(
+        inputs=Inputs(
             leads=lambda: shared.election.leads,
             bundle=None if keeper is None else lambda: keeper.bundle,
             namespaces=lambda: known_namespaces(store, settings.stale_seconds),
-            answers=OwnEndpoint(settings.bind, settings.https_port).problem,
+            port_problem=OwnPort(settings.bind, settings.https_port).problem,
         ),
     )
     shared.service.background.extend((registrar.run, recorder.run))
