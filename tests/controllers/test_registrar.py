@@ -16,7 +16,7 @@ from webhook.admission.heartbeat import CANARY_NAMESPACE
 from webhook.cluster.store import Store
 from webhook.controllers.entries import DEFAULTS, INSTANCES, MUTATING, NAME, POLICIES, VALIDATING
 from webhook.controllers.registrar import published
-from webhook.main.upkeep import known_namespaces
+from webhook.main.writers import known_namespaces
 
 OTHER = b"another bundle"
 WHOLE = ["eem", CANARY_NAMESPACE]
