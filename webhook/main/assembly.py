@@ -16,9 +16,9 @@ from webhook.server import (
     VALIDATE_NETWORK_POLICY,
     CertificateSource,
     Check,
-    Endpoint,
     Limits,
     Metrics,
+    ServedPort,
     Servers,
     Serving,
     make_app,
@@ -66,14 +66,18 @@ def assemble(settings: Settings, store: Store, judges: Mapping[str, Judge], look
     looks.checks.update(certificate=certificate.problem, **_cache_checks(store, settings.stale_seconds))
     servers = Servers(
         serving,
-        https=Endpoint(
+        https=ServedPort(
             app=make_app(judges, serving),
             host=settings.bind,
             port=settings.https_port,
             tls=certificate.context,
+            flag="--https-port",
         ),
-        http=Endpoint(
-            app=make_health_app(looks.checks, serving, looks.notes), host=settings.bind, port=settings.http_port
+        http=ServedPort(
+            app=make_health_app(looks.checks, serving, looks.notes),
+            host=settings.bind,
+            port=settings.http_port,
+            flag="--http-port",
         ),
     )
     return Service(store=store, certificate=certificate, servers=servers, metrics=metrics)

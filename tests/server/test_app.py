@@ -297,7 +297,7 @@ async def test_past_the_callers_timeout_is_500_with_a_clear_text() -> None:
     async with running(slow) as server:
         answer = await server.ask(post(review(), path=f"{PATH}?timeout=1s"))
 
-        assert (answer.status, answer.body) == (500, b"there was no verdict before the caller's own timeout\n")
+        assert (answer.status, answer.body) == (500, b"there was no verdict before the client's timeout\n")
         assert "retry-after" not in answer.headers
         assert await server.metric(reviews("CREATE", "errored")) == 1
 
