@@ -16,6 +16,7 @@ from aiohttp.typedefs import Handler, Middleware
 from webhook.admission import AdmissionRequest, ReviewError
 from webhook.guard.outcomes import NotReady, NoVerdict, Overloaded, Stale
 from webhook.server.connection import HttpConnection
+from webhook.server.logs import LimitedLog
 from webhook.server.metrics import ERRORED, UNKNOWN, Metrics
 from webhook.server.refusals import TRY_ELSEWHERE, TRY_LATER, Refusal, plain
 from webhook.server.serving import Serving
@@ -44,6 +45,7 @@ def answer_everything(serving: Serving, webhooks: Mapping[str, str]) -> Middlewa
         serving: its metrics count failures; while it drains, every answer closes its connection.
         webhooks: the webhook's name by path, for the paths that accept reviews.
     """
+    failures = _Failures(serving.metrics)
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -58,7 +60,7 @@ def answer_everything(serving: Serving, webhooks: Mapping[str, str]) -> Middlewa
         except Exception as error:  # the one place
             response = _answer_to(error)
             if request.path in webhooks:
-                _record(request, error, serving.metrics, webhooks[request.path], loop.time() - received)
+                failures.record(request, error, webhooks[request.path], loop.time() - received)
             else:
                 log.exception("a probe or metrics request failed")
         finally:
@@ -105,24 +107,31 @@ def _try_again(outcome: NoVerdict) -> web.StreamResponse:
     return response
 
 
-def _record(request: web.Request, error: Exception, metrics: Metrics, webhook: str, seconds: float) -> None:
-    """Count and log a review without a verdict; only an unexpected exception is logged with its traceback."""
-    if type(error) in SHED:
-        metrics.shed(SHED[type(error)])
-        log.info("a review was answered with 503", extra={"fields": {"reason": str(error)}})
-        return
-    asked = request.get(ASKED)
-    operation = asked.operation if asked is not None else UNKNOWN
-    metrics.review(webhook=webhook, operation=operation, result=ERRORED, seconds=seconds)
-    fields = {
-        "webhook": webhook,
-        "result": ERRORED,
-        "uid": asked.uid if asked is not None else "",
-        "operation": operation,
-        "peer": request.remote or "",
-        "milliseconds": round(seconds * 1000, 3),
-    }
-    if isinstance(error, ReviewError | Refusal):
-        log.warning("a review has no verdict", extra={"fields": fields | {"reason": str(error)}})
-    else:
-        log.error("a review has no verdict because of a bug", exc_info=error, extra={"fields": fields})
+class _Failures:
+    """Counts and logs the reviews without a verdict."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._lines = LimitedLog(log)
+
+    def record(self, request: web.Request, error: Exception, webhook: str, seconds: float) -> None:
+        """Record one review; only an unexpected exception is logged with its traceback."""
+        if type(error) in SHED:
+            self._metrics.shed(SHED[type(error)])
+            self._lines.write(logging.INFO, "a review was answered with 503", {"reason": str(error)})
+            return
+        asked = request.get(ASKED)
+        operation = asked.operation if asked is not None else UNKNOWN
+        self._metrics.review(webhook=webhook, operation=operation, result=ERRORED, seconds=seconds)
+        fields = {
+            "webhook": webhook,
+            "result": ERRORED,
+            "uid": asked.uid if asked is not None else "",
+            "operation": operation,
+            "peer": request.remote or "",
+            "milliseconds": round(seconds * 1000, 3),
+        }
+        if isinstance(error, ReviewError | Refusal):
+            self._lines.write(logging.WARNING, "a review has no verdict", fields | {"reason": str(error)})
+        else:
+            self._lines.write(logging.ERROR, "a review has no verdict because of a bug", fields, error)

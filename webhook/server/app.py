@@ -15,11 +15,11 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from webhook.admission import AdmissionRequest, AdmissionResponse, decode_review, encode_review
+from webhook.admission import AdmissionRequest, AdmissionResponse, encode_review
 from webhook.guard.outcomes import Judge
 from webhook.server.answering import ASKED, RECEIVED, answer_everything
 from webhook.server.bodies import Body, read_body, require_plain_json
-from webhook.server.decoding import LargeReviews
+from webhook.server.decoding import BYTES_PER_VALUE, LargeReviews, TooComplex, count_values, decode_within, refuse
 from webhook.server.gate import Gate
 from webhook.server.limits import (
     ANSWER_MARGIN_SECONDS,
@@ -86,7 +86,7 @@ def make_app(
     app.on_cleanup.append(close)
     for path, judge in judges.items():
         handler = ReviewHandler(
-            webhook=WEBHOOKS[path],
+            path=path,
             judge=judge,
             gate=gate,
             large_reviews=large_reviews,
@@ -101,9 +101,11 @@ class ReviewHandler:
     """The handler of one path: bytes in, bytes out."""
 
     def __init__(  # noqa: PLR0913  the parts that the handlers of all paths share
-        self, *, webhook: str, judge: Judge, gate: Gate, large_reviews: LargeReviews, limits: Limits, metrics: Metrics
+        self, *, path: str, judge: Judge, gate: Gate, large_reviews: LargeReviews, limits: Limits, metrics: Metrics
     ) -> None:
-        self._webhook = webhook
+        self._webhook = WEBHOOKS[path]
+        is_for_policies = path == VALIDATE_NETWORK_POLICY
+        self._most_values = limits.max_policy_values if is_for_policies else limits.max_instance_values
         self._judge = judge
         self._gate = gate
         self._large_reviews = large_reviews
@@ -118,21 +120,33 @@ class ReviewHandler:
         with Body(self._gate.bodies) as body:
             content = await self._read(request, body, timeout)
             latest = received + timeout * WAITING_SHARE
-            large = self._large_reviews.is_large(content)
-            decoded = await self._large_reviews.decode(content, latest) if large else None
-            await self._gate.admit(latest - loop.time())
-            if loop.time() >= deadline or request.transport is None:
-                raise DeadlinePassed("the client's timeout passed, or the client left, before the review was judged")
-            asked = request[ASKED] = decoded or decode_review(content)
-            with self._gate.entered():
-                answer = await self._judged(asked, deadline)
+            try:
+                large = await self._decoded_if_large(request, content, latest)
+                await self._gate.admit(latest - loop.time())
+                if loop.time() >= deadline or request.transport is None:
+                    raise DeadlinePassed("the client's timeout passed, or the client left, before the verdict")
+                asked = request[ASKED] = large or decode_within(content, self._most_values)
+                with self._gate.entered():
+                    answer = await self._judged(asked, deadline)
+            except TooComplex as error:
+                asked, answer = error.asked, refuse(error)
             encoded = encode_review(asked, answer)
         self._record(asked, answer, loop.time() - received)
         return web.Response(body=encoded, headers=JSON_HEADERS)
 
     async def _read(self, request: web.Request, body: Body, seconds: float) -> bytes:
+        """Read the body, and hold the memory that its objects will take."""
         require_plain_json(request)
-        return await read_body(request, body, self._limits, min(seconds, self._limits.body_seconds))
+        content = await read_body(request, body, self._limits, min(seconds, self._limits.body_seconds))
+        body.reserve(min(count_values(content), self._most_values) * BYTES_PER_VALUE)
+        return content
+
+    async def _decoded_if_large(self, request: web.Request, content: bytes, latest: float) -> AdmissionRequest | None:
+        if not self._large_reviews.is_large(content):
+            return None
+        return await self._large_reviews.decode(
+            content, self._most_values, latest, is_wanted=lambda: request.transport is not None
+        )
 
     async def _judged(self, asked: AdmissionRequest, deadline: float) -> AdmissionResponse:
         scope = asyncio.timeout_at(deadline)

@@ -18,7 +18,7 @@ JSON = "application/json"
 
 
 class BodyBudget:
-    """The bytes of all bodies that may be held at once, and those that are held now."""
+    """The bytes that all reviews in progress may hold, and those that they hold now."""
 
     __slots__ = ("_held", "_most")
 
@@ -64,13 +64,24 @@ class Body:
         Raises:
             Overloaded: the budget is used up.
         """
-        self._budget.take(len(chunk))
-        self.size += len(chunk)
+        self.reserve(len(chunk))
         self._chunks.append(chunk)
 
+    def reserve(self, size: int) -> None:
+        """
+        Hold *size* bytes more, for what will be built of the body.
+
+        Raises:
+            Overloaded: the budget is used up.
+        """
+        self._budget.take(size)
+        self.size += size
+
     def joined(self) -> bytes:
-        """Return the whole body; a body of one chunk, the common case, is not copied."""
-        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        """Return the whole body and drop its chunks; a body of one chunk, the common case, is not copied."""
+        content = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._chunks.clear()
+        return content
 
     def __enter__(self) -> Self:
         """Return the body itself."""

@@ -40,7 +40,7 @@ class Gate:
     def __init__(self, limits: Limits, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._limits = limits
         self._monotonic = monotonic
-        self.bodies = BodyBudget(limits.max_held_body_bytes)
+        self.bodies = BodyBudget(limits.max_held_bytes)
         self._inside = 0
         self._queue: deque[asyncio.Future[None]] = deque()
         self._cost = _Average()  # seconds of judging per review

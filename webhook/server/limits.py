@@ -8,7 +8,12 @@ connections, which it closes after 90 s without use, a request body of at most 3
 from dataclasses import dataclass
 
 MAX_BODY_BYTES = 8 * 1024 * 1024  # 2 objects (new and old) x 3 MiB that the API server accepts + 2 MiB of envelope
-MAX_HELD_BODY_BYTES = 64 * 1024 * 1024  # 8 bodies of the largest size at once; an eighth of the pod's memory
+MAX_HELD_BYTES = 128 * 1024 * 1024  # bodies and what is built of them, together; a quarter of the pod's memory
+# The API server stores objects of at most 1.5 MiB: 41,000 `ipBlock` peers, with three values each, in an update twice.
+MAX_POLICY_VALUES = 300_000
+# A review of an EEM resource has some hundred values. Its rules take up to 12 µs of the event loop for each.
+MAX_INSTANCE_VALUES = 20_000
+MAX_DEPTH = 100  # the API server's objects are some 30 levels deep, managedFields included
 # Up to this size a body is decoded on the event loop: a list of empty entries, the costliest body, takes 40 ms there,
 # a common one 5 ms. Larger bodies are decoded in a thread. They are rare: kubectl sends a few kilobytes.
 LARGE_BODY_BYTES = 32 * 1024
@@ -43,7 +48,9 @@ class Limits:
     """The limits of one server. The defaults are for production; tests use smaller values."""
 
     max_body_bytes: int = MAX_BODY_BYTES
-    max_held_body_bytes: int = MAX_HELD_BODY_BYTES
+    max_held_bytes: int = MAX_HELD_BYTES
+    max_policy_values: int = MAX_POLICY_VALUES
+    max_instance_values: int = MAX_INSTANCE_VALUES
     large_body_bytes: int = LARGE_BODY_BYTES
     max_headers: int = MAX_HEADERS
     max_header_bytes: int = MAX_HEADER_BYTES

@@ -6,6 +6,7 @@ or reverse its text. Fields are cut to 256 characters and a line to 4 KiB, so th
 log. Objects themselves are never logged.
 """
 
+import asyncio
 import json
 import logging
 import os
@@ -20,6 +21,8 @@ from webhook.admission import AdmissionRequest, AdmissionResponse
 
 _encoder = msgspec.json.Encoder()
 DECISIONS = logging.getLogger("webhook.decision")
+MAX_LINES = 10  # of one message that clients cause, in a period
+PERIOD_SECONDS = 10.0
 MAX_FIELD = 256  # characters; a name has at most 253
 MAX_TEXT = 1024  # characters of a record's message
 MAX_TRACEBACK = 2048  # the last characters: the innermost frames and the error
@@ -83,6 +86,37 @@ class LineHandler(logging.Handler):
                 line = line[os.write(self._descriptor, line) :]
         except Exception:  # noqa: BLE001  as every handler of the standard library
             self.handleError(record)
+
+
+class LimitedLog:
+    """
+    Log lines that a client can cause, limited per message: the rest is counted, and the count logged.
+
+    Args:
+        log: the logger.
+        most: lines of one message in a period.
+        seconds: the length of a period.
+    """
+
+    def __init__(self, log: logging.Logger, *, most: int = MAX_LINES, seconds: float = PERIOD_SECONDS) -> None:
+        self._log = log
+        self._most = most
+        self._seconds = seconds
+        self._written: dict[str, int] = {}  # the lines of the current period, by message
+
+    def write(self, level: int, message: str, fields: Mapping[str, object], error: BaseException | None = None) -> None:
+        """Log a line with *fields*, and the traceback of *error*; or count it if the period has its lines already."""
+        written = self._written[message] = self._written.get(message, 0) + 1
+        if written == 1:
+            asyncio.get_running_loop().call_later(self._seconds, self._end_period, level, message)
+        if written <= self._most:
+            self._log.log(level, message, exc_info=error, extra={"fields": fields})
+
+    def _end_period(self, level: int, message: str) -> None:
+        left_out = self._written.pop(message) - self._most
+        if left_out > 0:
+            fields = {"line": message, "count": left_out, "seconds": self._seconds}
+            self._log.log(level, "log lines were left out", extra={"fields": fields})
 
 
 def formatter(log_format: str) -> logging.Formatter:
