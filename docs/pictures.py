@@ -128,7 +128,7 @@ def arrow(start: Box, end: Box) -> str:
 
 REVIEW = (
     ("webhook.server.connection", "TLS 1.3, limits and deadlines of the connection", False),
-    ("webhook.server.handlers", "Is there a place? How much time is left?", False),
+    ("webhook.server.app", "Is there a place? How much time is left?", False),
     ("webhook.admission.review", "AdmissionReview to AdmissionRequest; a fault is a 400", True),
     ("webhook.guard.judging", "Is the cluster known? What was admitted and not seen yet?", False),
     ("webhook.admission.decide", "Before and after, for each requirement: is anything lost?", True),
