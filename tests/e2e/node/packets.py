@@ -7,7 +7,7 @@ with the service in audit mode, and every connection is tried before and after. 
 
     PYTHONPATH=.:tests:tests/e2e python -m node.packets 200
 
-prints the table of docs/packets.md; a second number is the seed to begin with, to replay one.
+prints the table of docs/evidence/packets.md; a second number is the seed to begin with, to replay one.
 """
 
 import contextlib
