@@ -6,6 +6,7 @@ This is dear, and done once for each verdict that is sent.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, takewhile
 from typing import Any
 
 from webhook.admission.judge import Finding, World, is_isolating
@@ -28,6 +29,9 @@ STEPS_FOR_EXAMPLES = MOST_STEPS // 4
 LONGEST_SHOWN = 40
 """Characters of a name within a warning."""
 
+SYSTEM = "kube-"
+"""The prefix of the names of Kubernetes' own namespaces: an example from there would not help the user."""
+
 Example = PodExample | AddressWitness | None
 
 
@@ -43,8 +47,8 @@ def explain(losses: Sequence[Finding]) -> tuple[Lost, ...]:
     groups: dict[tuple[Requirement, bool], list[Finding]] = {}
     for finding in losses:
         groups.setdefault((finding.requirement, _is_decided(finding)), []).append(finding)
-    view, change = losses[0].world.view, losses[0].change
-    remedies = Remedies(view.guarded, taken=(*view.policies, change.name))
+    view = losses[0].world.view
+    remedies = Remedies(view, losses[0].change.name)
     examples = _Examples(losses[0].world)
     found = []
     for group in groups.values():
@@ -82,9 +86,10 @@ def _lost(group: list[Finding], labels: Labels, remedy: Mapping[str, Any] | None
 def isolating_after(finding: Finding) -> tuple[NetworkPolicy, ...]:
     """Return the policies that isolate the subject after the change: the changed one first, the others by name."""
     change = finding.change
-    others = (policy for name, policy in finding.standing.isolating.items() if name != change.name)
+    standing = finding.standing
+    others = (standing.isolating[name] for name in standing.names_in_order if name != change.name)
     changed = (change.new,) if change.new is not None and is_isolating(change.new, finding.subject.pod) else ()
-    return (*changed, *sorted(others, key=lambda policy: policy.name))
+    return (*changed, *others)
 
 
 def _shown(policy: NetworkPolicy) -> str:
@@ -98,7 +103,6 @@ class _Examples:
         self._world = world
         self._effort = Effort(left=STEPS_FOR_EXAMPLES)
         self._known: dict[tuple[int, int, int], PodExample] = {}
-        self._namespaces: list[Namespace] | None = None
 
     def example(self, finding: Finding) -> Example:
         """Return an example of who is cut off; None if there is no witness."""
@@ -112,15 +116,13 @@ class _Examples:
             )
         return self._known[question]
 
-    def _candidates(self) -> list[Namespace]:
-        """Return the namespaces for an example: the others by name, those of Kubernetes, then the one of the change."""
-        if self._namespaces is None:
-            own = self._world.view.name
-            self._namespaces = sorted(
-                (state.namespace for state in self._world.snapshot.cluster.namespaces()),
-                key=lambda known: (known.name == own, known.name.startswith("kube-"), known.name),
-            )
-        return self._namespaces
+    def _candidates(self) -> Iterator[Namespace]:
+        """Yield the namespaces for an example: the others by name, those of Kubernetes, then the one of the change."""
+        own, names = self._world.view.name, self._world.snapshot.cluster.names_in_order
+        others = (name for name in names if name != own and not name.startswith(SYSTEM))
+        system = takewhile(lambda name: name.startswith(SYSTEM), names.starting_at(SYSTEM))
+        for name in chain(others, (name for name in system if name != own), (own,)):
+            yield self._world.snapshot.namespace(name)
 
 
 def warnings_of(findings: Iterable[Finding]) -> tuple[str, ...]:

@@ -127,7 +127,7 @@ def version_of(namespace: str, snapshot: EemSnapshot, options: Options) -> Versi
     the installed definitions, else the configured one, else the newest version that the rules know.
     """
     found: list[tuple[bool, Version]] = []
-    for operator in snapshot.operators():
+    for operator in snapshot.operators.values():
         try:
             found.append((operator.namespace == namespace, Version.parse(operator.version)))
         except ValueError:

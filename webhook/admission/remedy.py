@@ -12,9 +12,9 @@ from typing import Any
 
 from webhook.admission.judge import Finding
 from webhook.eem.instances import COMPONENT_LABEL, INSTANCE_LABEL, NAME_LABEL, Component, InstanceRef, Requirement
-from webhook.eem.view import Guarded
+from webhook.eem.view import EemNamespace, Guarded
 from webhook.netpol.model import Labels
-from webhook.netpol.parse_selector import is_label_key, is_label_value
+from webhook.netpol.names import is_label_key, is_label_value
 
 VOLATILE_LABELS = frozenset(
     {
@@ -44,15 +44,16 @@ class Remedies:
     The remedies of one refusal.
 
     Args:
-        guarded: the subjects of the namespace, with what they need.
-        taken: the names of its policies; a remedy with one of these names would replace that policy.
+        view: the namespace.
+        changed: the name of the policy that is changed.
     """
 
-    def __init__(self, guarded: Iterable[Guarded], taken: Iterable[str]) -> None:
-        self._taken = set(taken)
+    def __init__(self, view: EemNamespace, changed: str) -> None:
+        self._policies = view.policies
+        self._taken = {changed}  # by the changed policy and by other remedies
         self._known: dict[tuple[InstanceRef, Component, frozenset[tuple[str, str]]], Mapping[str, Any]] = {}
         self._guarded: dict[str | None, list[Guarded]] = {}  # by instance label
-        for known in guarded:
+        for known in view.guarded:
             self._guarded.setdefault(known.subject.pod.labels.get(INSTANCE_LABEL), []).append(known)
 
     def remedy(self, findings: Sequence[Finding], common: Labels) -> Mapping[str, Any] | None:
@@ -101,11 +102,11 @@ class Remedies:
         return tuple(sorted(needed))
 
     def _free_name(self, requirement: Requirement) -> str:
-        """Return a name that no policy has, and no other remedy."""
+        """Return a name that neither a policy nor another remedy has: a policy of that name would be replaced."""
         part = "" if requirement.component is Component.OPERATOR else f"-{requirement.component.value}"
         stem = f"allow-{requirement.instance.name}{part}"[:LONGEST_STEM].rstrip("-.")
         names = chain((stem,), (f"{stem}-{number}" for number in count(2)))
-        return next(name for name in names if name not in self._taken)
+        return next(name for name in names if name not in self._taken and name not in self._policies)
 
 
 def _is_valid(labels: Labels) -> bool:

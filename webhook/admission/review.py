@@ -189,7 +189,8 @@ class PolicyReview:
         if new is None or not new[1]:
             return ()
         old = self.request.old_policy if self.cached is None else None
-        return tuple(fault for fault in new[1] if old is None or fault not in old[1])
+        known = frozenset(() if old is None else old[1])
+        return tuple(fault for fault in new[1] if fault not in known)
 
 
 def policy_named(name: str, policies: Policies) -> NetworkPolicy | None:
