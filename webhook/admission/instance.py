@@ -12,12 +12,11 @@ from dataclasses import replace
 
 from webhook.admission.exemptions import is_operator
 from webhook.admission.impact import impact
-from webhook.admission.options import Options
+from webhook.admission.options import Options, mode_of
 from webhook.admission.refusal import invalid
 from webhook.admission.response import INVALID, AdmissionResponse, allowed, by_mode, exempted, patched, warning
 from webhook.admission.response import with_warnings as allowed_with
 from webhook.admission.review import AdmissionRequest, ReviewError, check_objects, metadata_text
-from webhook.admission.scope import mode_of
 from webhook.admission.verdict import ResourceName, Verdict
 from webhook.eem.eem_snapshot import EemSnapshot
 from webhook.eem.resources import EEM_GROUP, EEM_VERSION, INSTANCE_KINDS
