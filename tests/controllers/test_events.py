@@ -50,7 +50,7 @@ def events(server: FakeApiServer, namespace: str) -> list[dict[str, Any]]:
 async def test_an_event_has_the_object_the_reason_and_the_replica() -> None:
     """The Event of a cluster-scoped object is in `default`."""
     async with api_server(further=(EVENTS,)) as server, recording(server) as (recorder, _):
-        recorder.record(CONFIGURATION, "Undone", "somebody undoes it")
+        recorder.record(CONFIGURATION, "Undone", "another client undoes it")
         recorder.record(INSTANCE, "Broken", "cut off", level="Normal")
         await written(server, "POST", 2)
         recorder.record(INSTANCE, "Broken", "so the one before is answered")
@@ -67,7 +67,7 @@ async def test_an_event_has_the_object_the_reason_and_the_replica() -> None:
         }
         assert (one["reason"], one["message"], one["type"], one["count"]) == (
             "Undone",
-            "somebody undoes it",
+            "another client undoes it",
             "Warning",
             1,
         )
