@@ -22,9 +22,9 @@ from webhook.server import (
     VALIDATE_NETWORK_POLICY,
     CertificateSource,
     Check,
-    Endpoint,
     Limits,
     Metrics,
+    ServedPort,
     Servers,
     Serving,
     make_app,
@@ -111,13 +111,19 @@ def make_service(  # noqa: PLR0913 - the parts that differ from one kind of serv
     every_check = {**checks, "certificate": certificate.problem, **_cache_checks(store, settings.stale_seconds)}
     servers = Servers(
         serving,
-        https=Endpoint(
+        https=ServedPort(
             app=make_app(judges, serving),
             host=settings.bind,
             port=settings.https_port,
             tls=certificate.context,
+            flag="--https-port",
         ),
-        http=Endpoint(app=make_health_app(every_check, serving, notes), host=settings.bind, port=settings.http_port),
+        http=ServedPort(
+            app=make_health_app(every_check, serving, notes),
+            host=settings.bind,
+            port=settings.http_port,
+            flag="--http-port",
+        ),
     )
     return Service(store=store, certificate=certificate, servers=servers, background=tuple(background), client=client)
 
