@@ -1,5 +1,5 @@
 """
-Make, renew and bundle the certificates with which the API server verifies the guard.
+Make, renew and bundle the certificates that the API server trusts.
 
 `authority`, `bundle`, `renewal`, `material`, `rotation` and `by_hand` are pure: time is an argument, and they read and
 write nothing. `keeper`, `replica_state` and `dependencies` maintain the Secret that all replicas share, through the
