@@ -12,6 +12,7 @@ import binascii
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any, TypeVar
 
 from cryptography import x509
@@ -50,7 +51,7 @@ _LABELS = {"app.kubernetes.io/name": "eem-guardrail", "app.kubernetes.io/managed
 _Parsed = TypeVar("_Parsed")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)  # without slots, for the cached properties
 class Material:
     """
     The content of the Secret.
@@ -69,12 +70,12 @@ class Material:
     successor: KeyPair | None = None
     retired: tuple[x509.Certificate, ...] = ()
 
-    @property
+    @cached_property
     def bundle_pem(self) -> bytes:
         """The bundle as PEM."""
         return bundle_to_pem(self.bundle)
 
-    @property
+    @cached_property
     def leaf_authority(self) -> x509.Certificate | None:
         """The authority of the bundle that signed the serving certificate. None if none of them did."""
         return authority_of(self.leaf.certificate, self.bundle)

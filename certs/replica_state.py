@@ -157,7 +157,7 @@ class ReplicaState:
         """Return what must be published: the bundle, and the authority of the served pair if the Secret has lost it."""
         if self.material is None:
             return b""
-        lost = to_readmit(self.material, self.facts())
+        lost = to_readmit(self.material, self._signed, self.wall_clock.steady_now())
         if lost is None:
             return self.material.bundle_pem
         return bundle_to_pem(newest_first((*self.material.bundle, lost.authority)))
@@ -166,8 +166,9 @@ class ReplicaState:
         """Return the seconds until any replica may renew the serving certificate; infinite without material."""
         if self.material is None:
             return float("inf")
-        leaf = leaf_in_use(self.material, self.facts())
-        return (leaf_overdue(leaf, self._lifetimes) - self._clocks.now()).total_seconds()
+        now = self._clocks.now()
+        leaf = leaf_in_use(self.material, self._signed, now)
+        return (leaf_overdue(leaf, self._lifetimes) - now).total_seconds()
 
     def is_waiting(self) -> bool:
         """Whether a valid pair waits until it is trusted or loaded."""

@@ -111,7 +111,9 @@ def next_step(material: Material, facts: Facts, lifetimes: Lifetimes, names: Seq
     Args:
         names: the names that the serving certificate must have.
     """
-    if (serving := to_readmit(material, facts)) is not None and _has_room(material, serving.authority):
+    if (serving := to_readmit(material, facts.serving, facts.steady_now)) is not None and _has_room(
+        material, serving.authority
+    ):
         return Step(action=Action.READMIT, reason=f"{common_name(serving.authority)} signed what is still served")
     if (successor := material.successor) is not None and _may_succeed(successor, material, facts, lifetimes):
         trusted = common_name(successor.certificate)
@@ -152,23 +154,20 @@ def perform(step: Step, material: Material, facts: Facts, lifetimes: Lifetimes, 
     raise CertificateError(f"the step {step.action.value!r} is not possible")
 
 
-def leaf_in_use(material: Material, facts: Facts) -> x509.Certificate:
+def leaf_in_use(material: Material, serving: Signed | None, now: datetime) -> x509.Certificate:
     """Return the served certificate if the one in the Secret is not valid yet, else the one in the Secret."""
     leaf = material.leaf.certificate
-    if facts.serving is not None and leaf.not_valid_before_utc > facts.now:
-        return facts.serving.leaf
-    return leaf
+    return leaf if serving is None or leaf.not_valid_before_utc <= now else serving.leaf
 
 
-def to_readmit(material: Material, facts: Facts) -> Signed | None:
+def to_readmit(material: Material, serving: Signed | None, steady_now: datetime) -> Signed | None:
     """
-    Return what this process serves, if the Secret no longer holds the authority that signed it.
+    Return *serving*, what this process serves, if it is valid and the Secret has lost the authority that signed it.
 
     This happens if another program replaces the Secret by a different, valid one, or if a replica that missed a
     rotation restores it.
     """
-    serving = facts.serving
-    if serving is None or serving.authority in material.bundle or serving.leaf.not_valid_after_utc <= facts.steady_now:
+    if serving is None or serving.authority in material.bundle or serving.leaf.not_valid_after_utc <= steady_now:
         return None
     return serving
 
@@ -196,7 +195,7 @@ def _keeps_trust(authority: x509.Certificate, material: Material, facts: Facts, 
 
 def _renewal(material: Material, facts: Facts, lifetimes: Lifetimes, names: Sequence[str]) -> str | None:
     """Return why the serving certificate should be renewed now, or None."""
-    signer, leaf = material.signer, leaf_in_use(material, facts)
+    signer, leaf = material.signer, leaf_in_use(material, facts.serving, facts.now)
     if signer is None or not _is_valid(signer.certificate, facts.now):
         return None
     if not is_signed_by(leaf, signer.certificate):
@@ -309,7 +308,8 @@ def _recorded(
 
 
 def _wait(material: Material, facts: Facts, lifetimes: Lifetimes) -> Step:
-    times = [leaf_due(leaf_in_use(material, facts), lifetimes, jitter=facts.jitter)]
+    leaf = leaf_in_use(material, facts.serving, facts.now)
+    times = [leaf_due(leaf, lifetimes, jitter=facts.jitter)]
     times.extend(each.not_valid_after_utc for each in material.retired)
     if material.signer is not None and material.successor is None:
         times.append(authority_due(material.signer.certificate, lifetimes, jitter=facts.jitter))

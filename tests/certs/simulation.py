@@ -6,7 +6,7 @@ choose any order of events, and the same seed gives the same run.
 """
 
 import asyncio
-import copy
+import json
 import random
 import selectors
 from collections.abc import Callable, Coroutine, Mapping
@@ -50,7 +50,7 @@ class _Selector(selectors.DefaultSelector):  # type: ignore[misc,valid-type]
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         assert timeout is not None, "no task will ever run again"
         self._loop.seconds += max(timeout, 0.0)
-        return super().select(0)
+        return []  # the simulation has no sockets
 
 
 class KilledError(BaseException):
@@ -63,6 +63,7 @@ class Store:
     def __init__(self, loop: SimulatedLoop, rng: random.Random) -> None:
         self._loop, self._rng = loop, rng
         self.secret: dict[str, Any] | None = None
+        self._text = "null"
         self.version = 0
         self.writes: list[str] = []  # which replica did what
         self.refuses: set[str] = set()  # operations that are forbidden
@@ -72,7 +73,8 @@ class Store:
         self.changed: list[Callable[[], None]] = []
 
     async def enter(self, operation: str) -> None:
-        await asyncio.sleep(self._rng.uniform(0.0, self.latency_seconds))
+        if self.latency_seconds:
+            await asyncio.sleep(self._rng.uniform(0.0, self.latency_seconds))
         if self.down:
             raise StoreError("the API server does not answer")
         if operation in self.refuses:
@@ -95,12 +97,18 @@ class Store:
 
     def put(self, secret: Mapping[str, Any] | None, what: str) -> None:
         self.version += 1
-        self.secret = copy.deepcopy(dict(secret)) if secret is not None else None
-        if self.secret is not None:
-            self.secret["metadata"] = {**self.secret["metadata"], "resourceVersion": str(self.version)}
+        if secret is not None:
+            secret = {**secret, "metadata": {**secret["metadata"], "resourceVersion": str(self.version)}}
+        self._text = json.dumps(secret)
+        self.secret = self.copy()
         self.writes.append(what)
         for each in self.changed:
             each()
+
+    def copy(self) -> dict[str, Any] | None:
+        """Return the Secret as a new object, as each answer of the API server is."""
+        found: dict[str, Any] | None = json.loads(self._text)
+        return found
 
     def material(self) -> Material:
         assert self.secret is not None
@@ -140,7 +148,7 @@ class Replica:
     async def read(self) -> Mapping[str, Any] | None:
         await self.point("read")
         await self.world.store.enter("get")
-        found = copy.deepcopy(self.world.store.secret)
+        found = self.world.store.copy()
         await self.point("read answered")
         return found
 
@@ -360,7 +368,7 @@ class World:
                 )
 
     def _notify(self) -> None:
-        secret = copy.deepcopy(self.store.secret)
+        secret = self.store.copy()
         for each in self.replicas:
             if each.lives:
                 self.loop.call_later(each.watch_lag, _if_alive(each, lambda each=each: each.keeper.seen(secret)))
@@ -385,7 +393,7 @@ def running(world: World) -> World:
 
 def damage(world: World, how: Callable[[dict[str, Any]], None]) -> None:
     """Change the Secret as another program would."""
-    secret = copy.deepcopy(world.store.secret)
+    secret = world.store.copy()
     assert secret is not None
     how(secret)
     world.call(lambda: world.store.put(secret, "damage"))

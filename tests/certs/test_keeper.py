@@ -1,6 +1,5 @@
 """One or more keepers maintain one Secret, in simulated time."""
 
-import copy
 import itertools
 import logging
 import random
@@ -304,7 +303,7 @@ def test_an_older_version_from_the_watch_changes_nothing(worlds: Callable[..., W
     """A keeper does not go back to a version that is older than the one it has read."""
     world = running(worlds(replicas=1))
     each = world.replicas[0]
-    before = copy.deepcopy(world.store.secret)
+    before = world.store.copy()
     world.run(20.0)
     installs, bundle = each.installs, each.keeper.bundle
     world.call(lambda: each.keeper.seen(before))
@@ -539,7 +538,7 @@ def test_a_resource_version_that_is_not_a_number_is_not_compared(worlds: Callabl
     """If resource versions are opaque, every version from the watch is used."""
     world = running(worlds(lifetimes=WEEKS))
     each: Replica = world.replicas[0]
-    secret = copy.deepcopy(world.store.secret)
+    secret = world.store.copy()
     assert secret is not None
     secret["metadata"]["resourceVersion"] = "opaque"
     secret["data"].clear()

@@ -1,7 +1,6 @@
 """For any sequence of events, every webhook entry trusts the pair that each replica serves."""
 
 import base64
-import copy
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -95,7 +94,7 @@ class Keepers(RuleBasedStateMachine):
     @precondition(lambda self: any(each.served for each in self.world.replicas))
     @rule(damage=st.sampled_from(DAMAGES))
     def the_secret_is_damaged(self, damage: Callable[[dict[str, str]], None]) -> None:
-        secret: dict[str, Any] | None = copy.deepcopy(self.world.store.secret)
+        secret: dict[str, Any] | None = self.world.store.copy()
         if secret is not None and "ca.key" in secret["data"]:
             damage(secret["data"])
             self.world.call(lambda: self.world.store.put(secret, "damage"))
