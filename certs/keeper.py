@@ -153,15 +153,15 @@ class Keeper:
         polled = self._clocks.monotonic() - self._read_at >= POLL_SECONDS
         if self._must_read or self._is_unconfirmed() or polled:
             await self._read()
-        state = self._state
-        if state.fault is not None:
+        state, material = self._state, self._state.material
+        if material is None or state.fault is not None:
             return await self._repair()
-        overdue_seconds = state.seconds_until_overdue()
-        if state.material is None or (overdue_seconds > 0 and not self._dependencies.leads()):
+        overdue_seconds = state.seconds_until_overdue(material)
+        if overdue_seconds > 0 and not self._dependencies.leads():
             self._succeed()
             return min(self._poll_seconds(), overdue_seconds)
         settle = min(SETTLE_SECONDS, self._lifetimes.propagation_seconds) - state.wall_clock.seconds_since_jump()
-        return settle if settle > 0 else await self._advance(state.material)
+        return settle if settle > 0 else await self._advance(material)
 
     async def _advance(self, material: Material) -> float:
         """Perform the next step for the certificates, if one is due."""
@@ -233,10 +233,12 @@ class Keeper:
     def _poll_seconds(self) -> float:
         """Return the longest time between two checks: short while the passing of time may make a pair trusted."""
         state, material = self._state, self._state.material
-        promotes = self._dependencies.leads() and material is not None and material.successor is not None
-        if state.fault is not None or state.is_waiting() or promotes:
-            return min(1.0, self._lifetimes.propagation_seconds / 3)
-        until_valid = state.seconds_until_valid()
+        often = min(1.0, self._lifetimes.propagation_seconds / 3)
+        if material is None or state.fault is not None or state.is_waiting(material):
+            return often
+        if self._dependencies.leads() and material.successor is not None:
+            return often
+        until_valid = state.seconds_until_valid(material)
         return min(until_valid, POLL_SECONDS) if until_valid > 0 else POLL_SECONDS
 
     def _pause(self, seconds: float) -> float:

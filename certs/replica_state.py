@@ -131,14 +131,14 @@ class ReplicaState:
     def update(self) -> None:
         """Note which authorities are trusted, and load the serving pair if it is new and may be served."""
         self.wall_clock.update()
-        material = self.material
-        if material is None:
+        material, authority = self.material, self._leaf_authority
+        if material is None or authority is None:
             return
         wanted = frozenset(fingerprint(each) for each in material.bundle)
         published = self._dependencies.published()
         self._trusted_since = trusted_since(self._trusted_since, wanted, published, self._clocks.monotonic())
-        if material is not self._serving and not self._was_refused(material) and self._may_serve(material):
-            self._install(material)
+        if material is not self._serving and not self._was_refused(material) and self._may_serve(material, authority):
+            self._install(material, authority)
 
     def facts(self) -> Facts:
         """Return what the next step depends on, besides the material."""
@@ -162,24 +162,19 @@ class ReplicaState:
             return self.material.bundle_pem
         return bundle_to_pem(newest_first((*self.material.bundle, lost.authority)))
 
-    def seconds_until_overdue(self) -> float:
-        """Return the seconds until any replica may renew the serving certificate; infinite without material."""
-        if self.material is None:
-            return float("inf")
+    def seconds_until_overdue(self, material: Material) -> float:
+        """Return the seconds until any replica may renew the serving certificate."""
         now = self._clocks.now()
-        leaf = leaf_in_use(self.material, self._signed, now)
+        leaf = leaf_in_use(material, self._signed, now)
         return (leaf_overdue(leaf, self._lifetimes) - now).total_seconds()
 
-    def is_waiting(self) -> bool:
-        """Whether a valid pair waits until it is trusted or loaded."""
-        material = self.material
-        return material is not None and material is not self._serving and self.seconds_until_valid() <= 0
+    def is_waiting(self, material: Material) -> bool:
+        """Whether the valid pair of *material* is not served yet: it waits until it is trusted or loaded."""
+        return material is not self._serving and self.seconds_until_valid(material) <= 0
 
-    def seconds_until_valid(self) -> float:
-        """Return the seconds until the pair of the Secret is valid, by the wall clock; infinite without material."""
-        if self.material is None:
-            return float("inf")
-        return (self.material.leaf.certificate.not_valid_before_utc - self._clocks.now()).total_seconds()
+    def seconds_until_valid(self, material: Material) -> float:
+        """Return the seconds until the serving certificate is valid by the wall clock; negative if it is valid."""
+        return (material.leaf.certificate.not_valid_before_utc - self._clocks.now()).total_seconds()
 
     def problem(self) -> str | None:
         """Return what is wrong with the Secret or its pair, or None."""
@@ -192,7 +187,7 @@ class ReplicaState:
             return "its pair could not be loaded" if refused else "its pair waits until it is valid and trusted"
         return None
 
-    def _install(self, material: Material) -> None:
+    def _install(self, material: Material, authority: x509.Certificate) -> None:
         try:
             self._dependencies.install(material)
         except (ValueError, OSError) as error:
@@ -200,8 +195,7 @@ class ReplicaState:
             log.error("certificates: the serving pair could not be loaded", extra={"fields": {"reason": str(error)}})  # noqa: TRY400  the fault is in the pair
             return
         self._serving, self._refused = material, None
-        if self._leaf_authority is not None:
-            self._signed = Signed(leaf=material.leaf.certificate, authority=self._leaf_authority)
+        self._signed = Signed(leaf=material.leaf.certificate, authority=authority)
 
     def _report(self, fault: str) -> None:
         if self.fault is None:
@@ -217,10 +211,10 @@ class ReplicaState:
     def _was_refused(self, material: Material) -> bool:
         return material is self._refused and self._clocks.monotonic() - self._refused_at < RETRY_SECONDS
 
-    def _may_serve(self, material: Material) -> bool:
+    def _may_serve(self, material: Material, authority: x509.Certificate) -> bool:
         """Whether every API server that trusts the served pair also trusts the new one."""
-        serving, authority, now = self._signed, self._leaf_authority, self._clocks.now()
-        if serving is None or authority is None or serving.leaf.not_valid_after_utc <= now:
+        serving, now = self._signed, self._clocks.now()
+        if serving is None or serving.leaf.not_valid_after_utc <= now:
             return True
         if material.leaf.certificate.not_valid_before_utc > now:  # the clock of the replica that signed it is ahead
             return False

@@ -1,5 +1,6 @@
 """The certificate tool, run on real directories and as a real process."""
 
+import errno
 import os
 import signal
 import stat
@@ -62,13 +63,15 @@ def tool(*arguments: str | Path, **options: object) -> subprocess.CompletedProce
     return subprocess.run(command, text=True, check=False, **given)  # type: ignore[call-overload,no-any-return]
 
 
-def interrupted(folder: Path, module: str, text: str, *arguments: str | Path) -> tuple[int, str, str]:
-    """Start the tool with a replaced module, send SIGINT once it is there, and return its status and output."""
+def interrupted(
+    folder: Path, module: str, text: str, *arguments: str | Path, shell: str = 'exec "$@"'
+) -> tuple[int, str, str]:
+    """Start the tool with a replaced module, send SIGINT once the file `here` exists, and return status and output."""
     modules = folder / "modules"
     modules.mkdir()
     (modules / module).write_text(text)
     process = subprocess.Popen(
-        [sys.executable, "-m", "certs", *map(str, arguments)],
+        ["sh", "-c", shell, "sh", sys.executable, "-m", "certs", *map(str, arguments)],
         cwd=folder,
         env=environment(PYTHONPATH=f"{modules}{os.pathsep}{ROOT}"),
         stdout=subprocess.PIPE,
@@ -113,13 +116,19 @@ def test_init_replaces_existing_files_only_with_force(tmp_path: Path, capsys: py
     assert not set(before.values()) & set(contents(tmp_path).values())
 
 
-def test_a_failed_write_leaves_no_temporary_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_write_leaves_no_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """If a file cannot be replaced, the files that were written beside it are removed."""
-    (tmp_path / "ca.crt").mkdir()
 
-    assert main(["init", "--out", str(tmp_path), "--force"]) == 2
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
-    assert f"{tmp_path}/ca.crt: Is a directory" in capsys.readouterr().err
+    def fail(_path: Path, _target: Path) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "replace", fail)
+
+    assert main(["init", "--out", str(tmp_path)]) == 2
+    assert list(tmp_path.iterdir()) == []
+    assert f"cannot write to {tmp_path}: Read-only file system" in capsys.readouterr().err
 
 
 def test_a_directory_that_cannot_be_made_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -295,6 +304,15 @@ def test_ctrl_c_leaves_no_half_written_directory(tmp_path: Path) -> None:
     assert interrupted(tmp_path, "sitecustomize.py", SLOW_WRITE, "init", "--out", out) == (130, "", "")
     assert set(contents(out)) == FILES
     assert Directory(path=out).material().leaf_authority is not None
+
+
+def test_a_tool_that_is_started_with_sigint_ignored_keeps_ignoring_it(tmp_path: Path) -> None:
+    """A job in the background does not end because the user presses Ctrl-C for the job in the foreground."""
+    shell = 'trap "" INT; exec "$@"'
+
+    status, output, errors = interrupted(tmp_path, "sitecustomize.py", SLOW_WRITE, "init", shell=shell)
+    assert (status, errors) == (0, "")
+    assert "rotation: none" in output
 
 
 @pytest.mark.parametrize("command", [("show",), ("renew", "--force"), ("--help",), ("show", "--help")], ids=" ".join)
