@@ -1,5 +1,5 @@
 """
-Make a certificate authority and the serving certificates that it signs.
+Make a certificate authority (CA) and the serving certificates that it signs.
 
 All keys are ECDSA keys on P-256: a handshake costs half of what it costs with RSA-2048, and every API server supports
 them. Time is an argument. The only outside input is the operating system's randomness, for keys and serial numbers.
@@ -141,7 +141,7 @@ def issue_serving_pair(
     start = _whole_seconds(now)
     ca = authority.certificate
     if not ca.not_valid_before_utc <= start < ca.not_valid_after_utc:
-        raise CertificateError(f"the authority is not valid at {start.isoformat()}")
+        raise CertificateError(f"the CA is not valid at {start.isoformat()}")
     alternatives = _alternative_names(names)
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = (
@@ -211,7 +211,7 @@ def _identifier_of(authority: x509.Certificate) -> x509.SubjectKeyIdentifier:
     try:
         return authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     except x509.ExtensionNotFound as error:
-        raise CertificateError("the authority has no subject key identifier") from error
+        raise CertificateError("the CA has no subject key identifier") from error
 
 
 def _alternative_names(names: Iterable[str]) -> list[x509.GeneralName]:

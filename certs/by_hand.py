@@ -64,12 +64,12 @@ def rotate(material: Material, *, now: datetime, lifetimes: Lifetimes, force: bo
         return _promoted(material, material.successor.certificate, facts, lifetimes)
     if _may_retire(material, facts, lifetimes):
         retired = _performed(Action.RETIRE, material, facts, lifetimes)
-        message = "authorities whose certificates have all expired were removed from ca.crt; publish it"
+        message = "CAs whose serving certificates have all expired were removed from ca.crt; publish it"
         return ManualResult(material=retired, message=message)
     if len(material.bundle) > 1 and not force:
         return ManualResult(material=None, message=f"{phase(material, now)}; --force begins another rotation now")
     if is_full(material):
-        raise CertificateError(f"the bundle is full: it has {len(material.bundle)} authorities")
+        raise CertificateError(f"the bundle is full: it has {len(material.bundle)} CAs")
     begun = _performed(Action.BEGIN, material, facts, lifetimes)
     message = "publish ca.crt in every webhook configuration, wait a minute, and run this command again"
     return ManualResult(material=begun, message=message)
@@ -78,7 +78,7 @@ def rotate(material: Material, *, now: datetime, lifetimes: Lifetimes, force: bo
 def describe(material: Material, *, now: datetime, lifetimes: Lifetimes) -> str:
     """Return all certificates, newest authority first, and the phase of a rotation, as lines of text."""
     parts = [
-        _described(f"authority ({_role(material, each)})", each, authority_due(each, lifetimes))
+        _described(f"CA ({_role(material, each)})", each, authority_due(each, lifetimes))
         for each in material.bundle
     ]
     leaf = material.leaf.certificate
@@ -108,16 +108,16 @@ def phase(material: Material, now: datetime) -> str:
 
 def problems(material: Material, now: datetime) -> tuple[str, ...]:
     """Return what is wrong with the certificates, one sentence for each problem."""
-    authority = ("authority's", material.signer.certificate if material.signer is not None else None)
+    authority = ("CA", material.signer.certificate if material.signer is not None else None)
     found = [
         f"the {what} certificate is not valid now"
         for what, each in (authority, ("serving", material.leaf.certificate))
         if each is not None and not each.not_valid_before_utc <= now < each.not_valid_after_utc
     ]
     if material.signer is None:
-        found.append("the key of the authority is missing")
+        found.append("the key of the CA is missing")
     if material.leaf_authority is None:
-        found.append("the serving certificate is not signed by an authority of the bundle")
+        found.append("the serving certificate is not signed by a CA of the bundle")
     return tuple(found)
 
 
@@ -127,7 +127,7 @@ def _promoted(material: Material, successor: x509.Certificate, facts: Facts, lif
         message = f"publish ca.crt in every webhook configuration, and run this command again after {_text(ready)}"
         return ManualResult(material=None, message=message)
     promoted = _performed(Action.PROMOTE, material, facts, lifetimes)
-    message = "the new authority signs now; run this command again after the old serving certificate has expired"
+    message = "the new CA signs now; run this command again after the old serving certificate has expired"
     return ManualResult(material=promoted, message=message)
 
 

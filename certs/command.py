@@ -184,7 +184,7 @@ def _init(directory: Directory, options: argparse.Namespace, now: datetime) -> i
     if existing and not options.force:
         raise CertificateError(
             f"{directory.path} already holds {', '.join(existing)}; --force replaces them, and every webhook "
-            "configuration must then trust the new authority"
+            "configuration must then trust the new CA"
         )
     names = (*service_names(options.service, options.namespace), *options.name)
     material = new_material(names, now=now, lifetimes=LIFETIMES)
@@ -233,14 +233,14 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument(
         "--out", type=Path, default=Path("tls"), metavar="DIR", help="directory of the files (default: %(default)s)"
     )
-    init = commands.add_parser("init", parents=[common], help="make an authority and a serving pair")
+    init = commands.add_parser("init", parents=[common], help="make a CA and a serving pair")
     init.add_argument("--service", default="eem-guardrail", help="name of the Service (default: %(default)s)")
     init.add_argument("--namespace", default="eem-guardrail", help="its namespace (default: %(default)s)")
     init.add_argument("--name", action="append", default=[], help="another DNS name or IP address; may be repeated")
     init.add_argument("--force", action="store_true", help="replace the existing files")
     renewal = commands.add_parser("renew", parents=[common], help=f"replace {CERTIFICATE} and {KEY} if they are due")
     renewal.add_argument("--force", action="store_true", help="replace them before they are due")
-    rotation = commands.add_parser("rotate-ca", parents=[common], help="perform the next step to a new authority")
+    rotation = commands.add_parser("rotate-ca", parents=[common], help="perform the next step of a rotation to a new CA")
     rotation.add_argument("--force", action="store_true", help="begin another rotation before the last one has ended")
     commands.add_parser("show", parents=[common], help="print the certificates, when they are due, and the rotation")
     return parser

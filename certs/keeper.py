@@ -191,7 +191,7 @@ class Keeper:
             await self._dependencies.secrets.create(new_secret(self._namespace, self._name, material))
         else:
             await self._dependencies.secrets.replace(changed_secret(state.secret, material))
-        how = "created with a new authority" if state.material is None else "restored with the same authority"
+        how = "created with a new CA" if state.material is None else "restored with the same CA"
         log.warning("certificates: the Secret was %s", how, extra={"fields": {"reason": state.fault}})
         return await self._written()
 

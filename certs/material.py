@@ -118,7 +118,7 @@ def read_material(entries: Mapping[str, bytes]) -> Material:
     """
     material = read_parts(entries)
     if material.leaf_authority is None:
-        raise CertificateError(f"{CERTIFICATE} is not signed by an authority of {CA_CERTIFICATE}")
+        raise CertificateError(f"{CERTIFICATE} is not signed by a CA of {CA_CERTIFICATE}")
     return material
 
 
@@ -267,7 +267,7 @@ def _require_authority(entry: str, certificate: x509.Certificate) -> None:
     except x509.ExtensionNotFound:
         is_authority = False
     if not is_authority:
-        raise CertificateError(f"the certificate of {entry} is not an authority")
+        raise CertificateError(f"the certificate of {entry} is not a CA certificate")
 
 
 def _certificates(entry: str, pem: bytes) -> tuple[x509.Certificate, ...]:

@@ -224,7 +224,7 @@ def _beginning(material: Material, facts: Facts, lifetimes: Lifetimes) -> str | 
     if is_full(material):
         return None
     if material.signer is None:
-        return "the key of the authority is missing"
+        return "the key of the CA is missing"
     signer = material.signer.certificate
     if facts.now >= authority_due(signer, lifetimes, jitter=facts.jitter):
         return f"{common_name(signer)} ends at {signer.not_valid_after_utc.isoformat()}"
@@ -281,7 +281,7 @@ def _without(material: Material, leaving: tuple[x509.Certificate, ...]) -> Mater
 def _reissued(material: Material, facts: Facts, lifetimes: Lifetimes, names: Iterable[str]) -> Material:
     """Sign a new leaf. The old one is recorded, unless the same authority signed it and it ends no later."""
     if material.signer is None:
-        raise CertificateError("the key of the authority is missing")
+        raise CertificateError("the key of the CA is missing")
     leaf = issue_serving_pair(
         material.signer, names=names, now=facts.now, lifetime=lifetimes.leaf, backdate=lifetimes.backdate
     )

@@ -40,7 +40,7 @@ def test_a_rotation_by_hand_begins_promotes_and_retires() -> None:
         material=None,
         message="publish ca.crt in every webhook configuration, and run this command again after 2027-03-02T12:01:00Z",
     )
-    assert "the new authority signs now" in promoted.message
+    assert "the new CA signs now" in promoted.message
     assert still_trusted.material is None
     assert "leaves the bundle after 2027-03-08T12:00:00Z; --force begins another" in still_trusted.message
     assert "were removed from ca.crt" in retired.message
@@ -86,9 +86,9 @@ def test_a_pair_is_not_renewed_without_the_key_of_the_authority() -> None:
     made = material()
     lost = Material(bundle=made.bundle, signer=None, leaf=made.leaf)
 
-    with pytest.raises(CertificateError, match="key of the authority is missing"):
+    with pytest.raises(CertificateError, match="key of the CA is missing"):
         renew(lost, now=NOW + 5 * DAY, lifetimes=LIFETIMES, force=True)
-    assert problems(lost, NOW) == ("the key of the authority is missing",)
+    assert problems(lost, NOW) == ("the key of the CA is missing",)
     assert rotated(lost, 1).material is not None
 
 
@@ -99,10 +99,10 @@ def test_the_description_has_roles_names_due_times_and_the_phase() -> None:
     during = describe(begun, now=NOW + DAY, lifetimes=LIFETIMES)
     after = describe(promoted, now=NOW + DAY, lifetimes=LIFETIMES)
 
-    assert "authority (signs next): CN=eem-guardrail CA" in during
-    assert "authority (signs): CN=eem-guardrail CA" in during
+    assert "CA (signs next): CN=eem-guardrail CA" in during
+    assert "CA (signs): CN=eem-guardrail CA" in during
     assert "signs after every webhook configuration has trusted it for the propagation time" in during
-    assert "authority (no longer signs)" in after
+    assert "CA (no longer signs)" in after
     assert "leaves the bundle after 2027-03-08T12:00:00Z" in after
     assert "renewal due: 2027-03-06T04:00:00Z" in during
     assert "rotation: none" in describe(material(), now=NOW, lifetimes=LIFETIMES)

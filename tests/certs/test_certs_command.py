@@ -171,7 +171,7 @@ def test_show_reports_a_pair_of_a_different_authority(tmp_path: Path, capsys: py
     write(tmp_path, authority(now=now), pair(authority(now=now), now=now))
 
     assert main(["show", "--out", str(tmp_path)]) == 1
-    assert "not signed by an authority of the bundle" in capsys.readouterr().err
+    assert "not signed by a CA of the bundle" in capsys.readouterr().err
     assert main(["renew", "--out", str(tmp_path)]) == 0
     assert main(["show", "--out", str(tmp_path)]) == 0
 
@@ -258,7 +258,7 @@ def test_rotate_ca_makes_a_successor_and_its_key(tmp_path: Path, capsys: pytest.
     assert main(["rotate-ca", "--out", str(tmp_path)]) == 0
     assert contents(tmp_path) == after
     assert main(["show", "--out", str(tmp_path)]) == 0
-    assert "authority (signs next)" in capsys.readouterr().out
+    assert "CA (signs next)" in capsys.readouterr().out
 
 
 def test_a_rotation_that_has_ended_leaves_four_files(tmp_path: Path) -> None:

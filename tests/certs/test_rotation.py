@@ -344,5 +344,5 @@ def test_an_impossible_step_is_rejected() -> None:
     for action in (Action.WAIT, Action.PROMOTE, Action.READMIT):
         with pytest.raises(CertificateError, match="is not possible"):
             perform(Step(action=action, reason=""), made, facts(NOW), LIFETIMES, NAMES)
-    with pytest.raises(CertificateError, match="key of the authority"):
+    with pytest.raises(CertificateError, match="key of the CA"):
         perform(Step(action=Action.RENEW, reason=""), replace(made, signer=None), facts(NOW), LIFETIMES, NAMES)
