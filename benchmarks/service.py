@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 
-from certs import issue_serving_pair, make_authority
+from certs.authority import issue_serving_pair, make_authority
 
 LONGEST_START_SECONDS = 60.0  # 25,000 objects from files, on a slow machine
 LONGEST_STOP_SECONDS = 5.0  # SIGINT ends it at once

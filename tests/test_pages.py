@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from clusters import CLUSTERS
 
-from certs.secret import ROTATE_ANNOTATION
+from certs.material import ROTATE_ANNOTATION
 from docs.transcripts import refreshed
 from webhook.admission.scope import MODE_ANNOTATION, SOURCES_ANNOTATION
 from webhook.server import WEBHOOKS

@@ -14,8 +14,9 @@ from harness.place import Place
 from harness.registering import CONFIGURATIONS, RegisteringGuard
 from harness.waiting import wait_until
 
-from certs import Lifetimes, service_names
+from certs.authority import service_names
 from certs.material import new_material
+from certs.renewal import Lifetimes
 
 Say = Callable[[str, object], None]
 
