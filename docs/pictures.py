@@ -132,7 +132,7 @@ REVIEW = (
     ("webhook.admission.review", "AdmissionReview to AdmissionRequest; a fault is a 400", True),
     ("webhook.guard.judging", "Is the cluster known? What was admitted and not seen yet?", False),
     ("webhook.admission.decide", "Before and after, for each requirement: is anything lost?", True),
-    ("webhook.cluster.listing", "Before a refusal: one live list must agree", False),
+    ("webhook.cluster.list_watch", "Before a refusal: one live list must agree", False),
     ("webhook.admission.refusal", "Which pods, which port, who, by which policy, what to add", True),
     ("webhook.admission.review", "AdmissionResponse to bytes; metrics and one log line", True),
 )

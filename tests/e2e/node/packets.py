@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.guard import PACKETS, Guard
+from harness.machine import find_binaries
 from harness.objects import Json, listed
 from harness.waiting import wait_until
 from oracle.generate import Pair, both_ways, seeded
@@ -304,7 +305,7 @@ pods' addresses; the service is told so, and told the pods' range. IPv4 and TCP 
 def main() -> int:
     """Play as many sets as the first argument says, and print the page."""
     with tempfile.TemporaryDirectory(prefix="packets-") as folder:
-        machine = Node(Path(folder))
+        machine = Node(Path(folder), find_binaries())
         machine.start()
         try:
             guard = Guard(machine)
