@@ -1,4 +1,4 @@
-"""Measure everything, and write docs/benchmarks.md, .svg and .json: `python -m benchmarks [--quick]`."""
+"""Measure everything, and write docs/evidence/benchmarks.md, .svg and .json: `python -m benchmarks [--quick]`."""
 
 import argparse
 import subprocess
@@ -24,10 +24,10 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run one command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a minute instead of ten, and without kube-apiserver")
-    parser.add_argument("--output", type=Path, help="folder to write to (default: docs; with --quick: none)")
+    parser.add_argument("--output", type=Path, help="folder to write to (default: docs/evidence; with --quick: none)")
     arguments = parser.parse_args(words)
     plan = QUICK if arguments.quick else FULL
-    output = arguments.output or (None if arguments.quick else ROOT / "docs")
+    output = arguments.output or (None if arguments.quick else ROOT / "docs/evidence")
     figures = Figures()
     notes = measure(plan, figures)
     page = markdown(figures, notes)

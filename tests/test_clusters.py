@@ -58,8 +58,8 @@ def test_the_check_command_tells_a_machine_that_cannot_be_a_node_from_a_failure(
 
 
 def test_the_page_about_packets_is_of_the_command_at_hand() -> None:
-    """What docs/packets.md says about how its table came about is what the command prints now."""
-    page = (ROOT / "docs/packets.md").read_text()
+    """What docs/evidence/packets.md says about how its table came about is what the command prints now."""
+    page = (ROOT / "docs/evidence/packets.md").read_text()
 
     assert page.startswith(PAGE)
     assert "| disagreements | 0 |" in page
