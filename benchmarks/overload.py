@@ -49,9 +49,9 @@ ALWAYS_BUSY = """\
 import sys
 from webhook.server.gate import Gate
 from webhook.guard.outcomes import Overloaded
-async def turn(self, patience_seconds):
+async def admit(self, patience_seconds):
     raise Overloaded("always", flooded={flooded})
-Gate.turn = turn
+Gate.admit = admit
 from webhook.cli import main
 sys.exit(main())
 """

@@ -24,8 +24,8 @@ from benchmarks.plan import Plan
 from benchmarks.reviews import ROOT
 from benchmarks.service import Pair, served
 
-sys.path[:0] = [str(ROOT / "tests" / "e2e"), str(ROOT / "tests" / "controlplane")]
-from build import PACKAGES, cache_folder  # noqa: E402
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "e2e")]
+from controlplane.build import PACKAGES, cache_folder  # noqa: E402
 from crds.definitions import RELEASES, definitions  # noqa: E402
 from harness.api import ApiClient  # noqa: E402
 from harness.machine import find_binaries, isolating_flags  # noqa: E402

@@ -212,7 +212,7 @@ def test_readme_shows_the_demos_refusal() -> None:
 
 def test_the_settings_page_is_what_the_code_says() -> None:
     """docs/settings.md is what its command prints, and no setting is missing from it."""
-    command = [sys.executable, "-m", "webhook.settings.reference"]
+    command = [sys.executable, "-m", "docs.settings_page"]
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     rows = re.findall(r"^\| `(--[a-z-]+)`", printed, re.MULTILINE)
 

@@ -10,11 +10,11 @@ from random import Random
 from fake_api_server import FakeApiServer
 
 from webhook.cluster.client import ApiClient
-from webhook.cluster.credentials import Credentials, CredentialSource, Endpoint, Trust
+from webhook.cluster.credentials import ApiServer, Credentials, CredentialSource, Trust
 from webhook.cluster.probe import Probing, Reachability
 from webhook.cluster.reflector import Reflector
 from webhook.cluster.store import Store
-from webhook.cluster.timing import Clock, Timing
+from webhook.cluster.timing import Clock, ReflectorTiming
 from webhook.eem import WATCHED, EemSnapshot, ResourceType
 
 BY_KIND = {resource.kind: resource for resource in WATCHED}
@@ -32,7 +32,7 @@ class Token:
     """Credentials that a test holds in its hand."""
 
     def __init__(self, url: str, token: str = "token-1") -> None:  # noqa: S107 - made up
-        self.endpoint = Endpoint(base_url=url)
+        self.api_server = ApiServer(base_url=url)
         self.max_age_seconds = 60.0
         self.token = token
         self.trust = Trust(ca_pem=None)
@@ -89,7 +89,7 @@ class Harness:
 async def reflecting(
     server: FakeApiServer,
     *resources: ResourceType,
-    timing: Timing | None = None,
+    timing: ReflectorTiming | None = None,
     seed: int = 1,
     credentials: CredentialSource | None = None,
     probing: Probing | None = None,

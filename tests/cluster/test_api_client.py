@@ -16,8 +16,7 @@ from fake_api_server import FakeApiServer, answer, api_server
 from webhook.cluster.client import ApiClient
 from webhook.cluster.credentials import CredentialsError, ServiceAccount, Trust
 from webhook.cluster.errors import AnswerTooLargeError, ApiError, ForbiddenError, UnreachableError, one_line
-from webhook.cluster.listing import read_all, read_cluster
-from webhook.eem import EemSnapshot
+from webhook.cluster.list_watch import read_all
 
 PODS_PATH = PODS.path()
 
@@ -288,7 +287,7 @@ async def test_a_token_that_fits_in_no_header_is_told(token: str, tmp_path: Path
     """A file that was half written is no reason to fail without a word that people understand."""
     service_account(tmp_path, token, Authority().pem)
 
-    with pytest.raises(CredentialsError, match="cannot be in a header"):
+    with pytest.raises(CredentialsError, match="an HTTP header cannot have"):
         ServiceAccount("127.0.0.1", "1", tmp_path).load()
 
 
@@ -328,7 +327,7 @@ async def test_unusable_files_leave_what_works(tmp_path: Path, broken: str, capl
         await client.request("GET", PODS_PATH)
 
         assert len(server.requests) == 3
-        assert "the credentials stay as they are" in caplog.text
+        assert "the client keeps the old ones" in caplog.text
 
 
 @pytest.mark.parametrize("trust", [Trust(ca_pem=None, verify=False)], ids=["insecure-skip-tls-verify"])
@@ -366,7 +365,7 @@ def test_finds_the_api_server_of_its_cluster(host: str, url: str) -> None:
     """The address comes from the environment; IPv6 gets its brackets."""
     environment = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": "443"}
 
-    assert ServiceAccount.from_environment(environment).endpoint.base_url == url
+    assert ServiceAccount.from_environment(environment).api_server.base_url == url
 
 
 @pytest.mark.parametrize("environment", [{}, {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}], ids=["nothing", "no port"])
@@ -399,22 +398,22 @@ async def test_reads_one_namespace_as_it_is_now() -> None:
         assert not [mapping for mapping in found if "managedFields" in mapping["metadata"]]
 
 
-async def test_reads_a_whole_cluster_once() -> None:
-    """For the command line everything is read once; a missing definition is no error, a missing right is."""
+async def test_a_missing_kind_has_no_objects_and_a_missing_right_is_an_error() -> None:
+    """A kind without its CustomResourceDefinition is empty; 404 for a built-in kind and 403 raise."""
     async with api_server() as server, ApiClient(Token(server.url)) as client:
         server.missing.add("eventgateways")
         pod = server.put(PODS, "pod", "ns", spec={})
 
-        assert await read_cluster(client) == EemSnapshot.from_objects([pod])
+        assert await read_all(client, PODS) == [pod]
         assert await read_all(client, GATEWAYS) == []
 
         server.missing.add("pods")
         with pytest.raises(ApiError, match="404"):
-            await read_cluster(client)
+            await read_all(client, PODS)
         server.missing.clear()
         server.always["list", "pods"] = answer(403, "Forbidden", "no")
         with pytest.raises(ForbiddenError, match=r'resources \["pods"\], verbs \["list"\]'):
-            await read_cluster(client)
+            await read_all(client, PODS)
 
 
 @pytest.mark.parametrize(("text", "line"), [("a\nb", "a b"), ("\x1b[2Jx", "[2Jx"), ("y" * 500, "y" * 400), ("", "")])

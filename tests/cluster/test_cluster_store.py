@@ -196,7 +196,7 @@ async def test_the_longest_silence_counts_and_is_told_with_its_reason() -> None:
     assert at_the_bound == (None, None)
     assert store.silence() == Silence(resource="pods", seconds=301)
     assert store.silence(longer_than_seconds=302) is None
-    assert store.not_ready("Pod") == "the API server has said nothing of it for 301 s: no connection"
+    assert store.not_ready("Pod") == "no event or bookmark from the API server for 301 s: no connection"
     assert store.not_ready("Namespace") is None
 
 

@@ -13,10 +13,10 @@ from fake_api_server import FakeApiServer, api_server
 
 from webhook.cluster.credentials import ServiceAccount
 from webhook.cluster.probe import Probing
-from webhook.cluster.timing import Delays, Timing
+from webhook.cluster.timing import Delays, ReflectorTiming
 
 HOST = "127.0.0.1"
-TIMING = Timing(retry=Delays(first_seconds=0.02, longest_seconds=0.1), list_interval_seconds=0.05)
+TIMING = ReflectorTiming(retry=Delays(first_seconds=0.02, longest_seconds=0.1), list_interval_seconds=0.05)
 PROBING = Probing(interval_seconds=0.05, timeout_seconds=2.0, starting_seconds=0.2, spread_seconds=0.02)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from builders import namespace, pod
 
-from webhook.cluster.garbage_collection import THRESHOLDS, Lists, collect_seldom
+from webhook.cluster.garbage_collection import THRESHOLDS, collect_seldom, freeze_lists
 from webhook.cluster.store import Store
 from webhook.eem import EemSnapshot
 
@@ -29,7 +29,7 @@ async def frozen_more_than(count: int) -> None:
 async def test_what_every_list_brought_is_set_aside() -> None:
     """The first one and each after it."""
     store = Store()
-    task = asyncio.create_task(Lists(store).keep_aside())
+    task = asyncio.create_task(freeze_lists(store))
     gc.unfreeze()
     for number in (1, 2):
         before = gc.get_freeze_count()
@@ -45,7 +45,7 @@ async def test_nothing_is_set_aside_while_a_kind_is_not_known() -> None:
     """What comes and goes until then would be kept for ever."""
     store = Store()
     gc.unfreeze()
-    task = asyncio.create_task(Lists(store).keep_aside())
+    task = asyncio.create_task(freeze_lists(store))
     await store.replace("Pod", [pod("one")], 1)
     for _ in range(10):
         await asyncio.sleep(0)

@@ -13,9 +13,8 @@ from cluster_builders import PODS
 from fake_api_server import api_server
 
 from webhook.cluster.client import ApiClient
-from webhook.cluster.credentials import CredentialsError
+from webhook.cluster.credentials import CredentialsError, Kubeconfig
 from webhook.cluster.errors import UnreachableError
-from webhook.cluster.kubeconfig import Kubeconfig
 
 
 def encoded(content: bytes | str) -> str:
@@ -62,8 +61,8 @@ async def test_a_context_can_be_chosen(tmp_path: Path) -> None:
     """--context beats the file's current one."""
     path = write(tmp_path / "config", "https://good.invalid", {"token": "t"})
 
-    assert Kubeconfig(path).endpoint.base_url == "https://good.invalid"
-    assert Kubeconfig(path, "other").endpoint.base_url == "https://other.invalid:1"
+    assert Kubeconfig(path).api_server.base_url == "https://good.invalid"
+    assert Kubeconfig(path, "other").api_server.base_url == "https://other.invalid:1"
 
 
 async def test_client_certificate(tmp_path: Path) -> None:

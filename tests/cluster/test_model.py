@@ -8,7 +8,7 @@ from cluster_builders import GATEWAYS, NAMESPACES, PODS, contents, reflecting, t
 from fake_api_server import FakeApiServer, Stream, answer, api_server, hang_up
 
 from webhook.cluster.store import Store
-from webhook.cluster.timing import Timing
+from webhook.cluster.timing import ReflectorTiming
 from webhook.eem import EemSnapshot, ResourceType
 
 KINDS = (PODS, NAMESPACES, GATEWAYS)
@@ -155,7 +155,7 @@ async def test_store_equals_truth_after_any_history(seed: int) -> None:
     """Cuts, stalls, replays, expired histories, refusals and vanishing kinds leave no trace once they are over."""
     async with api_server() as server:
         server.bare_items = bool(seed % 2)
-        timing = Timing(stall_seconds=0.1)
+        timing = ReflectorTiming(stall_seconds=0.1)
         async with reflecting(server, *KINDS, timing=timing, seed=seed) as harness:
             for kind in KINDS:
                 await server.stream_of(kind)

@@ -10,7 +10,7 @@ from fake_api_server import FakeApiServer, api_server
 from webhook.cluster.client import ApiClient
 from webhook.cluster.observed import Observed
 from webhook.cluster.reflector import Reflector
-from webhook.cluster.timing import Timing
+from webhook.cluster.timing import ReflectorTiming
 
 
 def seen(name: str = "mine", number: int = 1, uid: str = "u", **fields: Any) -> dict[str, Any]:
@@ -37,7 +37,7 @@ async def test_follows_the_one_object_through_its_life() -> None:
     async with api_server() as server, ApiClient(Token(server.url)) as client:
         server.put(PODS, "other", "ns")
         one = Observed(PODS, "mine", namespace="ns")
-        reflector = Reflector(PODS, client, one, selection=one.selection, rng=Random(1), timing=Timing())
+        reflector = Reflector(PODS, client, one, selection=one.selection, rng=Random(1), timing=ReflectorTiming())
         task = asyncio.create_task(reflector.run())
         try:
             await until(one, server, "mine", "ns")

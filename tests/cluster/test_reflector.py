@@ -12,7 +12,7 @@ from fake_api_server import Mode, answer, api_server, hang_up, status_body
 from webhook.cluster.client import ApiClient
 from webhook.cluster.reflector import Reflector
 from webhook.cluster.store import Store
-from webhook.cluster.timing import Timing
+from webhook.cluster.timing import ReflectorTiming
 from webhook.netpol.parse import read_policy
 
 
@@ -152,7 +152,7 @@ async def test_begins_again_when_a_continue_token_expired() -> None:
 
 async def test_gives_a_silent_stream_up() -> None:
     """A stream without a line for the stall time counts as dead, and is opened again where it was."""
-    async with api_server() as server, reflecting(server, PODS, timing=Timing(stall_seconds=0.1)) as harness:
+    async with api_server() as server, reflecting(server, PODS, timing=ReflectorTiming(stall_seconds=0.1)) as harness:
         (await server.stream_of(PODS)).paused = True
         server.put(PODS, "missed", "ns")
         await harness.same(PODS)
@@ -163,7 +163,7 @@ async def test_gives_a_silent_stream_up() -> None:
 
 async def test_bytes_without_a_line_do_not_keep_a_stream_alive() -> None:
     """A stream that trickles bytes and never ends a line is dead too."""
-    async with api_server() as server, reflecting(server, PODS, timing=Timing(stall_seconds=0.2)) as harness:
+    async with api_server() as server, reflecting(server, PODS, timing=ReflectorTiming(stall_seconds=0.2)) as harness:
         stream = await server.stream_of(PODS)
         stream.paused = True
         server.put(PODS, "missed", "ns")

@@ -12,9 +12,10 @@ from fake_api_server import FakeApiServer, answer, api_server, hang_up, status_b
 from network import DOWN, SILENCES, UP, Network, network
 
 from webhook.cluster.probe import Probing
-from webhook.cluster.timing import Delays, Timing
+from webhook.cluster.timing import Delays, ReflectorTiming
 
-SHORT = Timing(stall_seconds=0.3, retry=Delays(first_seconds=0.02, longest_seconds=0.1), list_interval_seconds=0.05)
+QUICK = Delays(first_seconds=0.02, longest_seconds=0.1)
+SHORT = ReflectorTiming(stall_seconds=0.3, retry=QUICK, list_interval_seconds=0.05)
 PROBING = Probing(interval_seconds=0.05, timeout_seconds=0.2, starting_seconds=0.2, spread_seconds=0.02)
 LONG_TEXT = "x" * 20_000
 """So long that a trickle would need longer than any test for it."""
@@ -94,7 +95,7 @@ async def test_history_that_is_gone_after_a_silence_is_listed() -> None:
 
 async def test_streams_that_open_and_never_speak_make_nothing_fresher() -> None:
     """A stream that opens is news once; if nothing ever follows, the view grows old all the same."""
-    async with api_server() as server, reflecting(server, PODS, timing=Timing(stall_seconds=0.05)) as harness:
+    async with api_server() as server, reflecting(server, PODS, timing=ReflectorTiming(stall_seconds=0.05)) as harness:
         await harness.same(PODS)
         status = harness.store.status["Pod"]
         await server.asked_times("watch", PODS, 2)

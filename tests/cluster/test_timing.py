@@ -6,7 +6,7 @@ from itertools import count
 
 from cluster_builders import FakeTime
 
-from webhook.cluster.timing import Backoff, Clock, Delays, Turn
+from webhook.cluster.timing import Backoff, Clock, Delays, TimeSlice
 
 RETRY = Delays(first_seconds=0.8, longest_seconds=30.0)
 
@@ -53,7 +53,7 @@ def test_two_good_minutes_forget_the_failures() -> None:
 async def test_long_work_lets_others_run() -> None:
     """Work of 1 ms a piece gives way after each 5 ms."""
     milliseconds = count()
-    turn = Turn(Clock(monotonic=lambda: next(milliseconds) / 1000).monotonic)
+    time_slice = TimeSlice(Clock(monotonic=lambda: next(milliseconds) / 1000).monotonic)
     ran = 0
 
     async def other() -> None:
@@ -64,7 +64,7 @@ async def test_long_work_lets_others_run() -> None:
 
     task = asyncio.create_task(other())
     for _ in range(600):
-        await turn.share()
+        await time_slice.check()
     task.cancel()
 
     assert ran >= 600 / 6 - 2

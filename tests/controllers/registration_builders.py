@@ -13,9 +13,10 @@ from fake_api_server import FakeApiServer, Mode, answer, api_server
 from webhook.admission.heartbeat import HEARTBEAT_REFUSAL
 from webhook.cluster.client import ApiClient
 from webhook.cluster.observed import Observed
-from webhook.controllers import MUTATING, VALIDATING, Heartbeat, Registrar, Sources
-from webhook.controllers.entries import NAME, POLICIES, SHIPPED
+from webhook.controllers.entries import MUTATING, NAME, POLICIES, SHIPPED, VALIDATING
 from webhook.controllers.events import Recorder
+from webhook.controllers.registrar import Inputs, Registrar
+from webhook.controllers.self_check import Heartbeat
 from webhook.eem.resources import NETWORK_POLICIES, ResourceType
 
 BUNDLE = b"-----BEGIN CERTIFICATE-----\nMQ==\n-----END CERTIFICATE-----\n"
@@ -88,11 +89,11 @@ class Desk:
             mutating=self.mutating,
             heartbeat=self.heartbeat,
             recorder=self.recorder,
-            sources=Sources(
+            inputs=Inputs(
                 leads=self._leads,
                 bundle=None if injected else lambda: self.bundle,
                 namespaces=lambda: self.eem,
-                answers=self._answers,
+                port_problem=self._port_problem,
             ),
             clock=clock,
             rng=Random(1),
@@ -106,7 +107,7 @@ class Desk:
             raise ValueError("a bug")
         return self.leads
 
-    async def _answers(self, bundle: bytes) -> str | None:
+    async def _port_problem(self, bundle: bytes) -> str | None:
         self.asked.append(bundle)
         return self.trouble
 
@@ -132,7 +133,7 @@ class Desk:
         """See, look, beat; then let the time pass until the next look."""
         await self.see()
         await self.registrar.look()
-        await self.registrar.beat()
+        await self.registrar.send_heartbeat()
         self.time.now += seconds
 
     async def registered(self) -> None:

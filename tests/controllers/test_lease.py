@@ -397,4 +397,4 @@ async def test_run_goes_on_after_failures(caplog: pytest.LogCaptureFixture) -> N
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
-    assert "the Lease: 500" in caplog.text
+    assert "the Lease could not be renewed or taken: 500" in caplog.text

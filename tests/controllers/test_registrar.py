@@ -14,9 +14,9 @@ from registration_builders import BUNDLE, Desk, desk, encoded, shipped
 
 from webhook.admission.heartbeat import CANARY_NAMESPACE
 from webhook.cluster.store import Store
-from webhook.controllers import published
 from webhook.controllers.entries import DEFAULTS, INSTANCES, MUTATING, NAME, POLICIES, VALIDATING
-from webhook.main.upkeep import known_namespaces
+from webhook.controllers.registrar import published
+from webhook.main.writers import known_namespaces
 
 OTHER = b"another bundle"
 WHOLE = ["eem", CANARY_NAMESPACE]

@@ -1,9 +1,8 @@
 """The machine, the service on it, and a namespace for each case."""
 
-import functools
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from harness.instances import Instances
 from harness.machine import Machine
 from harness.place import Place
 from harness.racing import Racing
-from harness.starting import plane, running_machine
+from harness.starting import running_machine
 from node.cluster import Node
 
 HERE = Path(__file__).parent
@@ -38,29 +37,34 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.clusters("node"))
 
 
-def chosen(cluster: str, folder: Path) -> Machine:
+def chosen(cluster: str, folder: Path, binaries: Mapping[str, str]) -> Machine:
     """
-    Give the cluster that was asked for, not started.
+    Return the cluster of the option `--cluster`, not started.
+
+    Args:
+        binaries: the commands of the control plane, for the clusters that have one of their own.
 
     Raises:
-        NoMachineError: it cannot be had here; the text says why.
+        NoMachineError: this machine cannot have it; the text says why.
     """
     match cluster:
         case "node":
-            return Node(folder)
+            return Node(folder, binaries)
         case "kind":
             return Foreign(folder, KIND_CONTEXT)
         case "kubeconfig":
             return Foreign(folder, None)
         case _:
-            return plane(folder)
+            return Machine(folder, binaries)
 
 
 @pytest.fixture(scope="session")
-def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """Start the cluster that was asked for."""
-    make = functools.partial(chosen, request.config.getoption("cluster"))
-    with running_machine(tmp_path_factory.mktemp("machine"), make) as started:
+def machine(
+    request: pytest.FixtureRequest, control_plane: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Machine]:
+    """Start the cluster of the option `--cluster`."""
+    cluster, folder = request.config.getoption("cluster"), tmp_path_factory.mktemp("machine")
+    with running_machine(lambda: chosen(cluster, folder, control_plane)) as started:
         yield started
 
 

@@ -10,7 +10,7 @@ from benchmarks.figures import REAL_MEMORY, REAL_SYNCED, Figures
 from benchmarks.plan import Plan
 from benchmarks.service import make_pair
 
-pytestmark = pytest.mark.clusters("plane")  # a control plane of its own
+pytestmark = [pytest.mark.clusters("plane"), pytest.mark.usefixtures("control_plane")]  # one of its own
 
 
 def test_the_service_is_fed_by_a_real_api_server(tmp_path: Path) -> None:

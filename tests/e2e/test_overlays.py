@@ -21,8 +21,8 @@ from webhook.admission.heartbeat import CANARY_NAMESPACE
 from webhook.cli import serve
 from webhook.cluster.credentials import SERVICE_ACCOUNT_DIRECTORY
 from webhook.controllers.entries import NAME, POLICIES
-from webhook.controllers.own_port import SERVER_NAME
-from webhook.main.upkeep import SECRET_NAME
+from webhook.controllers.self_check import SERVER_NAME
+from webhook.main.writers import SECRET_NAME
 from webhook.server import WEBHOOKS
 from webhook.settings import Settings, settings_from, variable_of
 

@@ -34,9 +34,9 @@ SYSTEM_PRIORITY = 2_000_000_000  # of system-cluster-critical
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """Start a control plane whose registration is nobody else's."""
-    with running_machine(tmp_path_factory.mktemp("registration")) as started:
+def machine(control_plane: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """Start a control plane for this module, whose tests change the registration."""
+    with running_machine(lambda: Machine(tmp_path_factory.mktemp("registration"), control_plane)) as started:
         yield started
 
 

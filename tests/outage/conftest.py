@@ -36,9 +36,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """Start a control plane that these cases may stop and start."""
-    with running_machine(tmp_path_factory.mktemp("outage")) as started:
+def machine(control_plane: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """Start a control plane that these tests may stop and start."""
+    with running_machine(lambda: Machine(tmp_path_factory.mktemp("outage"), control_plane)) as started:
         yield started
 
 

@@ -10,6 +10,7 @@ Decide a review of a NetworkPolicy.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import chain, islice, takewhile
 from typing import Any
 
 from webhook.admission.evidence import Judging, losses_of, warnings_of
@@ -27,6 +28,7 @@ from webhook.admission.verdict import Lost, ResourceName, Verdict
 from webhook.eem.eem_snapshot import EemSnapshot
 from webhook.eem.resources import NETWORK_POLICIES
 from webhook.eem.view import EemNamespace
+from webhook.netpol.counterexample import MOST_NAMESPACES
 from webhook.netpol.effort import Effort
 from webhook.netpol.faults import Fault
 from webhook.netpol.model import Namespace, NetworkPolicy
@@ -34,6 +36,9 @@ from webhook.netpol.parse import read_policy
 from webhook.netpol.sure import SURE
 
 NOTHING_IN_FLIGHT = InFlight()
+
+SYSTEM = "kube-"
+"""How the names of the cluster's own namespaces begin: an example from there would not help the user."""
 
 
 def decide(
@@ -219,11 +224,12 @@ def _only_exempt(changes: tuple[Change, ...]) -> bool:
 
 
 def _namespaces(own: str, snapshot: EemSnapshot) -> list[Namespace]:
-    """Give the namespaces in which an example may stand: the others by name, then the one that is judged."""
-    seen = (state.namespace for state in snapshot.cluster.namespaces())
-    return sorted(
-        seen, key=lambda namespace: (namespace.name == own, namespace.name.startswith("kube-"), namespace.name)
-    )
+    """Return the namespaces where an example may stand: others by name, then the system's, then the judged one."""
+    names = snapshot.cluster.names_in_order
+    others = (name for name in names if name != own and not name.startswith(SYSTEM))
+    system = takewhile(lambda name: name.startswith(SYSTEM), names.starting_at(SYSTEM))
+    tried = islice(chain(others, (name for name in system if name != own), (own,)), MOST_NAMESPACES)
+    return [snapshot.namespace(name) for name in tried]
 
 
 def _causes_of_faults(faults: Iterable[Fault]) -> tuple[Cause, ...]:

@@ -55,10 +55,10 @@ class Judging:
         }
         return tuple(sorted(needed))
 
-    def taken_names(self) -> frozenset[str]:
-        """Give the names that a remedy must not have: it would replace that policy, or be replaced by the change."""
+    def is_taken(self, name: str) -> bool:
+        """Whether a remedy must not have this name: it would replace that policy, or be replaced by the change."""
         change = self.changes[0]
-        return frozenset({*change.view.policies, change.name})
+        return name == change.name or name in change.view.policies
 
     def _judge(self, changes: Iterable[Change]) -> tuple[Finding, ...]:
         return tuple(
@@ -73,7 +73,7 @@ def losses_of(judging: Judging, findings: Sequence[Finding], namespaces: Sequenc
         if finding.loss is not None:
             groups.setdefault((finding.requirement, finding.loss.decided), []).append(finding)
     lost = frozenset(judgement(finding) for finding in findings if finding.loss is not None)
-    advice = Advice(ports=judging.ports, judged=judging.with_remedy, taken=judging.taken_names())
+    advice = Advice(ports=judging.ports, judged=judging.with_remedy, is_taken=judging.is_taken)
     effort = Effort(left=STEPS_FOR_EXAMPLES)
     found = [
         _lost(group, advice.remedy(group, lost), _example(group[0], namespaces, effort)) for group in groups.values()

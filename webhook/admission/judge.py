@@ -188,9 +188,7 @@ def _badness(loss: Loss | None) -> int:
 
 def _isolating(change: Change, subject: Subject, standing: Standing) -> Policies:
     """Give the policies that isolate the subject afterwards: the changed one first, the others by name."""
-    others = sorted(
-        (policy for name, policy in standing.isolating.items() if name != change.name), key=lambda policy: policy.name
-    )
+    others = (standing.isolating[name] for name in standing.names_in_order if name != change.name)
     changed = (change.new,) if change.new is not None and is_selected(change.new, subject.pod) else ()
     return (*changed, *others)
 

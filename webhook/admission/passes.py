@@ -48,7 +48,7 @@ def _operator_users(snapshot: EemSnapshot, options: Options) -> frozenset[str]:
     if options.operator_service_account is not None:
         namespace, _, name = options.operator_service_account.partition("/")
         return frozenset({_user(namespace, name)})
-    return frozenset(_user(operator.namespace, operator.service_account) for operator in snapshot.operators())
+    return frozenset(_user(operator.namespace, operator.service_account) for operator in snapshot.operators.values())
 
 
 def _user(namespace: str, name: str) -> str:

@@ -59,13 +59,13 @@ class Advice:
     Args:
         ports: gives every port that pods with some labels need: a remedy must not take away one to give another.
         judged: judges what whoever follows the advice asks again.
-        taken: names of policies; a remedy that had one of them would replace that policy.
+        is_taken: whether a policy has this name; a remedy of that name would replace it.
         given: the remedies so far, by name.
     """
 
     ports: Callable[[Labels], Iterable[int]]
     judged: Judged
-    taken: frozenset[str]
+    is_taken: Callable[[str], bool]
     given: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def remedy(self, findings: list[Finding], lost: frozenset[Judgement]) -> Mapping[str, Any] | None:
@@ -112,7 +112,7 @@ class Advice:
         return next(
             name
             for name in names
-            if name not in self.taken and (name not in self.given or self.given[name]["spec"] == spec)
+            if not self.is_taken(name) and (name not in self.given or self.given[name]["spec"] == spec)
         )
 
 

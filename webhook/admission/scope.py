@@ -25,13 +25,13 @@ def demand_of(namespace: str, snapshot: EemSnapshot, options: Options) -> Source
 
 def universe_of(snapshot: EemSnapshot, options: Options) -> Universe:
     """Give all sources that "from anywhere" speaks of in this cluster."""
-    families = options.ip_families or snapshot.cluster.families()
+    families = options.ip_families or snapshot.cluster.pod_addresses.families()
     ranges = pod_ranges(options.pod_cidrs)
     if ranges is not None and not any(ranges[family] for family in families):
         ranges = None  # ranges of a family that is not in use say nothing about where the pods are
     return Universe(
         families=families,
         pod_ranges=ranges,
-        pod_addresses=snapshot.cluster.pod_addresses(),
+        pod_addresses=snapshot.cluster.pod_addresses,
         ipblock_matches_pods=options.ipblock_matches_pods,
     )

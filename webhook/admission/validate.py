@@ -105,7 +105,7 @@ def version_of(namespace: str, snapshot: EemSnapshot, options: Options) -> Versi
     have, else what is set, else the newest version that the rules know.
     """
     told: list[tuple[bool, Version]] = []
-    for operator in snapshot.operators():
+    for operator in snapshot.operators.values():
         try:
             told.append((operator.namespace == namespace, Version.parse(operator.version)))
         except ValueError:

@@ -76,10 +76,9 @@ def _read_live(settings: Settings) -> tuple[ReadObject, ...]:
     import asyncio  # noqa: PLC0415  slow, as what follows
 
     from webhook.cluster.client import ApiClient  # noqa: PLC0415  slow
-    from webhook.cluster.credentials import CredentialsError  # noqa: PLC0415  slow
+    from webhook.cluster.credentials import CredentialsError, Kubeconfig  # noqa: PLC0415  slow
     from webhook.cluster.errors import ClusterError  # noqa: PLC0415  slow
-    from webhook.cluster.kubeconfig import Kubeconfig  # noqa: PLC0415  slow
-    from webhook.cluster.listing import read_all  # noqa: PLC0415  slow
+    from webhook.cluster.list_watch import read_all  # noqa: PLC0415  slow
     from webhook.eem import WATCHED  # noqa: PLC0415
 
     async def ask() -> tuple[Mapping[str, Any], ...]:

@@ -66,6 +66,13 @@ class RegisteringGuard(Guard):
         self.first_replicas = set(self.replicas())
         self.until_registered()
 
+    def install_again(self) -> None:
+        """Apply the manifests again after they were deleted, and wait until the service has registered itself."""
+        self.apply()
+        self.until_rolled_out()
+        self.until_registered()
+        self.until_seen()
+
     def apply(self, *flags: str) -> None:
         """Apply the manifests once, or once more."""
         self._machine.must("apply", *flags, "-k", str(self._overlay))

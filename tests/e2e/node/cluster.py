@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from harness.machine import (
     Answer,
     Machine,
     NoMachineError,
-    find_binaries,
 )
 from harness.pods import PodWitness
 from harness.waiting import wait_until
@@ -48,12 +47,12 @@ class Node(Machine):
     program = "node.inside"
     image = images.PROJECT
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, control_plane: Mapping[str, str]) -> None:
         reason = availability.reason()
         if reason:
             raise NoMachineError(reason)
         commands, self._archives = parts()
-        super().__init__(folder, find_binaries() | commands)
+        super().__init__(folder, {**control_plane, **commands})
         self._group = f"eem-guardrail-{os.getpid()}"
         self._witness = PodWitness(self)
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.guard import PACKETS, Guard
+from harness.machine import find_binaries
 from harness.objects import Json, listed
 from harness.waiting import wait_until
 from oracle.generate import Pair, both_ways, seeded
@@ -290,8 +291,8 @@ This page shows that verdicts agree with what a network plugin lets through. It 
 
 A generator makes each set from its number: existing policies, and one change. The set is applied to a real API server
 on a node with a kubelet, with the service in audit mode. Pods with the labels of Event Endpoint Management listen on
-{", ".join(map(str, EVERY_PORT))}. {len(CLIENTS)} pods in each of {len(SPACES)} namespaces and {len(OUTSIDE_ADDRESSES)} addresses outside the cluster
-try to connect, before the change and after it. The test compares
+{", ".join(map(str, EVERY_PORT))}. {len(CLIENTS)} pods in each of {len(SPACES)} namespaces
+and {len(OUTSIDE_ADDRESSES)} addresses outside the cluster try to connect, before the change and after it. The test compares
 
 - every connection with what `explain` says about it,
 - every required port that the change closes for a source outside the instance's namespace with the verdict,
@@ -306,7 +307,7 @@ addresses of pods, and the service is told that and the range of the pods. Only 
 def main() -> int:
     """Play as many sets as the first argument says, and print the page."""
     with tempfile.TemporaryDirectory(prefix="packets-") as folder:
-        machine = Node(Path(folder))
+        machine = Node(Path(folder), find_binaries())
         machine.start()
         try:
             guard = Guard(machine)

@@ -9,7 +9,7 @@ from cluster_builders import Token
 from fake_api_server import FakeApiServer, answer, api_server, hang_up
 
 from webhook.cluster.client import ApiClient
-from webhook.controllers.secrets import SECRETS, SecretStore
+from webhook.controllers.secret_store import SECRETS, SecretStore
 
 
 class OtherWriterError(Exception):

@@ -1,7 +1,7 @@
 """
-Read and write one Secret, never blindly.
+Read and write one Secret, with optimistic concurrency: each write names the resourceVersion that it replaces.
 
-What it says of failures is in the words of whoever needs the Secret: the two kinds of error are given to it.
+The caller hands in the two exception types that its own code handles.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from webhook.cluster.errors import ApiError, ClusterError
 from webhook.eem.resources import ResourceType
 
 SECRETS: Final = ResourceType(group="", version="v1", plural="secrets", kind="Secret")
-# A Secret has 1 MiB at most. Who writes must have stopped before another may lead: see the election.
+# A Secret has 1 MiB at most. A write must have ended before another replica may lead; see Election.
 REQUEST_SECONDS: Final = 4.0
 
 
@@ -22,8 +22,8 @@ class SecretStore:
     One Secret of the cluster.
 
     Args:
-        conflict: what is raised where the Secret is not what the writer thought: made, changed or deleted meanwhile.
-        failure: what is raised where the API server did not do what was asked.
+        conflict: raised if another client has created, changed or deleted the Secret since it was read.
+        failure: raised if the request fails in another way.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class SecretStore:
         self._failure = failure
 
     async def read(self) -> Mapping[str, Any] | None:
-        """Give the Secret as it is now; None where there is none."""
+        """Return the Secret as it is now; None if it does not exist."""
         try:
             return await self._ask("GET", self._path)
         except ApiError as error:
@@ -53,13 +53,13 @@ class SecretStore:
             raise self._failure(str(error)) from error
 
     async def create(self, secret: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Make the Secret, where there is none, and give it as it is stored."""
+        """Create the Secret and return it as it is stored."""
         return await self._write("POST", self._collection, secret)
 
     async def replace(self, secret: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Replace the Secret, where its resourceVersion is still the one of *secret*, and give it as it is stored."""
+        """Replace the Secret if its resourceVersion is still that of *secret*; return it as it is stored."""
         if not (secret.get("metadata") or {}).get("resourceVersion"):
-            raise ValueError("a Secret without its resourceVersion would replace what nobody has seen")
+            raise ValueError("a Secret without a resourceVersion would replace a state that was never read")
         return await self._write("PUT", self._path, secret)
 
     async def _write(self, method: str, path: str, secret: Mapping[str, Any]) -> Mapping[str, Any]:

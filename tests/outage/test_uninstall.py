@@ -1,14 +1,27 @@
-"""The service goes for good: last of all, for nothing is left afterwards."""
+"""The service is uninstalled while no replica runs."""
 
-from harness.guard import NAMESPACE, Guard
+from collections.abc import Iterator
+
+import pytest
+from harness.guard import NAMESPACE
 from harness.machine import Machine
 from harness.place import Place
+from harness.registering import RegisteringGuard
 
 REGISTRATIONS = "validatingwebhookconfigurations,mutatingwebhookconfigurations"
 
 
-def test_uninstall_with_nobody_to_ask(machine: Machine, place: Place, guard: Guard) -> None:
-    """One command takes everything away with all replicas dead, and what was guarded can be edited at once."""
+@pytest.fixture(autouse=True)
+def installed_again(guard: RegisteringGuard) -> Iterator[None]:
+    """Install the service again at the end."""
+    yield
+    guard.install_again()
+
+
+def test_kubectl_delete_uninstalls_without_a_replica_and_frees_policies(
+    machine: Machine, place: Place, guard: RegisteringGuard
+) -> None:
+    """With all replicas gone, one `kubectl delete -k` removes everything, and guarded policies can be changed."""
     place.set_up_gateway()
     guard.take_away()
 

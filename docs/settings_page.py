@@ -1,34 +1,34 @@
-"""Write the reference of the settings, docs/settings.md, from the code: `python -m webhook.settings.reference`."""
+"""Print the page docs/settings.md from the code: `python -m docs.settings_page`."""
 
 import sys
 from collections.abc import Iterator
 from dataclasses import Field, fields
 from typing import Any
 
-from webhook.settings.definitions import Settings
-from webhook.settings.flags import CONNECTION, DECISION, LOGGING, SERVING, default_of, flag_of, variable_of
+from webhook.settings import CONNECTION, DECISION, LOGGING, SERVING, Settings, flag_of, variable_of
+from webhook.settings.flags import default_of
 
 HEAD = """# Settings
 
-Made by `python -m webhook.settings.reference`; a test holds it to the code.
+`python -m docs.settings_page` makes this page from the code, and a test compares the two.
 
-Each setting is a flag, and a variable in the environment of the service. The flag wins. On a namespace, the
-annotations `eem-guardrail.io/mode` and `eem-guardrail.io/sources` win over both.
+Each setting is a flag, and an environment variable of the service. The flag wins over the variable. The annotations
+`eem-guardrail.io/mode` and `eem-guardrail.io/sources` of a namespace win over both.
 """
 GROUPS = (
-    ("What decisions rest on", "`serve` and `check` have these, `explain` has `--ipblock-matches-pods`.", DECISION),
+    ("Decisions", "`serve` and `check` have these; `explain` has `--ipblock-matches-pods`.", DECISION),
     ("Serving", "`serve` has these.", SERVING),
     ("The log", "`serve` and `demo` have these.", LOGGING),
     (
         "Outside a cluster",
-        "`serve`, and `check` and `explain` with `--live`: as kubectl chooses it (extra `kubeconfig`).",
+        "`serve` has these, as have `check` and `explain` with `--live` (extra `kubeconfig`); they are kubectl's own.",
         CONNECTION,
     ),
 )
 
 
 def document() -> str:
-    """Give the whole page."""
+    """Return the whole page."""
     return "\n".join([HEAD, *(line for group in GROUPS for line in _section(*group))])
 
 
@@ -45,7 +45,7 @@ def _row(known: Field[Any]) -> str:
 
 
 def _values(metavar: str) -> str:
-    """Show what a setting can be: the words themselves, or the name of a form."""
+    """Return the values of a setting: the words themselves, or the name of their form."""
     if not metavar:
         return "no value; the variable: `on`, `off`"
     before, is_pair, words = metavar.rpartition("=")

@@ -297,7 +297,7 @@ async def test_past_the_callers_timeout_is_500_with_a_clear_text() -> None:
     async with running(slow) as server:
         answer = await server.ask(post(review(), path=f"{PATH}?timeout=1s"))
 
-        assert (answer.status, answer.body) == (500, b"there was no verdict before the caller's own timeout\n")
+        assert (answer.status, answer.body) == (500, b"there was no verdict before the client's timeout\n")
         assert "retry-after" not in answer.headers
         assert await server.metric(reviews("CREATE", "errored")) == 1
 
@@ -346,7 +346,7 @@ async def test_overload_is_503_for_another_replica_and_ends() -> None:
 async def test_bodies_that_fill_the_budget_are_503_and_give_it_back() -> None:
     """The bytes that all callers together may have in memory are bounded, and free again after each answer."""
     body = review(object={"spec": "x" * 400_000})
-    limits = Limits(max_held_body_bytes=500_000, linger_seconds=0.05)
+    limits = Limits(max_held_bytes=500_000, linger_seconds=0.05)
     async with running(limits=limits) as server:
         holder = await server.connect()
         await holder.send(post(body)[:-20])

@@ -9,8 +9,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from webhook.cluster.client import ApiClient
-from webhook.cluster.credentials import Credentials, Endpoint, Trust
-from webhook.cluster.facts import DEFINITIONS, LOOK_SECONDS, OPENSHIFT_GROUP, RETRY_SECONDS, Surroundings, Survey
+from webhook.cluster.credentials import ApiServer, Credentials, Trust
+from webhook.cluster.discovery import DEFINITIONS, INTERVAL_SECONDS, OPENSHIFT_GROUP, RETRY_SECONDS, Discovery
 
 GATEWAY_NAMES = [{"group": "events.ibm.com", "version": "v1beta1", "kind": "EventGateway"}]
 
@@ -21,7 +21,7 @@ class Source:
     max_age_seconds = 60.0
 
     def __init__(self, url: str) -> None:
-        self.endpoint = Endpoint(base_url=url)
+        self.api_server = ApiServer(base_url=url)
 
     def load(self) -> Credentials:
         return Credentials(authorization="Bearer token", trust=Trust(ca_pem=None))
@@ -58,20 +58,20 @@ def definitions(**fields: Any) -> dict[str, Any]:
 )
 async def test_platform_and_version_are_found_out(answers: dict[str, Any], platform: str, version: str) -> None:
     """One look tells both."""
-    found = Surroundings()
     async with api(answers) as client:
-        await Survey(client, found).look()
+        discovery = Discovery(client)
+        await discovery.look()
 
-    assert (platform, version) == (found.platform, str(found.version))
+    assert (platform, version) == (discovery.facts.platform, str(discovery.facts.version))
 
 
 async def test_a_platform_that_is_set_is_not_asked_for() -> None:
     """What somebody said is not overruled by what is found."""
-    found = Surroundings(platform="kubernetes")
     async with api({OPENSHIFT_GROUP: {"kind": "APIGroup"}}) as client:
-        await Survey(client, found).look()
+        discovery = Discovery(client, platform="kubernetes")
+        await discovery.look()
 
-    assert found.platform == "kubernetes"
+    assert discovery.facts.platform == "kubernetes"
 
 
 async def test_it_looks_again_sooner_after_a_failure() -> None:
@@ -81,9 +81,9 @@ async def test_it_looks_again_sooner_after_a_failure() -> None:
     sleep = _sleeper(answers, waits)
     async with api(answers) as client:
         with pytest.raises(_EnoughError):
-            await Survey(client, Surroundings(), sleep=sleep).run()
+            await Discovery(client, sleep=sleep).run()
 
-    assert [RETRY_SECONDS, LOOK_SECONDS] == waits
+    assert [RETRY_SECONDS, INTERVAL_SECONDS] == waits
 
 
 async def test_an_accident_does_not_end_it() -> None:
@@ -91,10 +91,10 @@ async def test_an_accident_does_not_end_it() -> None:
     waits: list[float] = []
     answers: dict[str, Any] = {}
     async with api(answers) as client:
-        survey = Survey(client, Surroundings(), sleep=_sleeper(answers, waits))
-        survey._found = None  # type: ignore[assignment]  # noqa: SLF001  an accident that the code does not foresee
+        discovery = Discovery(client, sleep=_sleeper(answers, waits))
+        discovery._client = None  # type: ignore[assignment]  # noqa: SLF001  an accident that the code does not foresee
         with pytest.raises(_EnoughError):
-            await survey.run()
+            await discovery.run()
 
     assert [RETRY_SECONDS, RETRY_SECONDS] == waits
 

@@ -1,7 +1,7 @@
 """
-The service as it is shipped, on a real kubelet: its Secret, its Lease and its registration are its own work.
+The service as it is shipped, on a real kubelet: it makes its own Secret, Lease and registration.
 
-It is installed as docs/install.md says, from there. These cases are the last ones: nothing is put back after them.
+It is installed by the commands of docs/install.md, in place of the installation that the other tests share.
 """
 
 import json
@@ -26,6 +26,8 @@ from harness.waiting import wait_until
 
 from node import images
 from node.cluster import Node
+
+pytestmark = pytest.mark.after_others  # the installation of the other tests is not put back
 
 REPLICAS = 3
 RATE = 10  # questions a second: beside a node, two cores that others use too carry that
