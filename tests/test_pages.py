@@ -30,7 +30,7 @@ ANNOTATIONS = frozenset({MODE_ANNOTATION, SOURCES_ANNOTATION, BYPASS_ANNOTATION,
 # Programs of other projects: their flags are not checked.
 OTHERS = frozenset({"apt-get", "buildah", "curl", "docker", "git", "kind", "kubectl", "openssl", "pip", "ruff"})
 WITH_COMMANDS = frozenset({"webhook", "certs"})
-PYTEST_FLAGS = "--cluster"  # the flag that the project adds; pages name no other long flag of pytest
+PYTEST_FLAGS = "--cluster --require-end-to-end"  # the flags that the project adds
 MODULE_OF = {"eem-guardrail": "webhook", "pytest": "pytest"}
 # The endings that Prometheus adds to the name of a metric, by the class that makes it.
 SUFFIXES = {
