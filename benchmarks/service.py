@@ -90,13 +90,13 @@ def served(
     program: Sequence[str] = ("-m", "webhook"),
 ) -> Iterator[Service]:
     """
-    Run `serve` with *arguments*, as the manifests run it but for the ports, until the block ends.
+    Run `serve` with *arguments* until the block ends: as in the manifests, except for the ports.
 
     Args:
-        program: what Python runs.
+        program: the arguments with which Python starts the service.
 
     Raises:
-        RuntimeError: it ended, or was not ready in time.
+        RuntimeError: the service ended, or was not ready in time.
     """
     command = [sys.executable, *program, "serve", *arguments]
     command += ["--bind", "127.0.0.1", "--https-port", "0", "--http-port", "0", "--log-format", "json"]
