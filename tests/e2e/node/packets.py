@@ -292,7 +292,8 @@ This page shows that verdicts agree with what a network plugin lets through. It 
 A generator makes each set from its number: existing policies, and one change. The set is applied to a real API server
 on a node with a kubelet, with the service in audit mode. Pods with the labels of Event Endpoint Management listen on
 {", ".join(map(str, EVERY_PORT))}. {len(CLIENTS)} pods in each of {len(SPACES)} namespaces
-and {len(OUTSIDE_ADDRESSES)} addresses outside the cluster try to connect, before the change and after it. The test compares
+and {len(OUTSIDE_ADDRESSES)} addresses outside the cluster try to connect, before the change and after it.
+The test compares
 
 - every connection with what `explain` says about it,
 - every required port that the change closes for a source outside the instance's namespace with the verdict,
