@@ -19,14 +19,14 @@ FLAGS = {
 
 @pytest.fixture
 def alone(take_place: Callable[[], Place]) -> Instances:
-    """Give a namespace to one case, for what holds in the whole of it."""
+    """Return a namespace for one test only."""
     place = take_place()
     place.set_up()
     return Instances(place)
 
 
 def faulty(namespace: str, name: str) -> Json:
-    """Give a manager with a fault of each area."""
+    """Return a manager with a fault of each area."""
     part = {
         "storage": {"type": "persistent-claim", "size": "10GiB", "storageClassName": "fast"},
         "authConfig": {"authType": "OIDC"},
@@ -133,7 +133,7 @@ def test_nothing_to_say(here: Instances) -> None:
     ],
 )
 def test_patches(here: Instances, kind: str, change: object) -> None:
-    """However an instance is patched, what counts is what comes of it."""
+    """Every kind of patch of an instance is judged by its result."""
     instance = management(here.name, f"patched-{kind}")
     here.passed(here.apply(instance), "CREATE", instance)
 
@@ -192,12 +192,12 @@ def test_modes(alone: Instances) -> None:
 
 
 def storage(name: str, **settings: str) -> Json:
-    """Give the part of a manager that has a claim."""
+    """Return the part of a manager with a persistent claim."""
     return {"storage": {"type": "persistent-claim", "storageClassName": name, "size": "1Gi", **settings}}
 
 
 def storage_class(name: str, *, default: bool = False) -> Json:
-    """Give a StorageClass."""
+    """Return a StorageClass."""
     annotations = {"storageclass.kubernetes.io/is-default-class": "true"} if default else {}
     return {
         "apiVersion": "storage.k8s.io/v1",
