@@ -19,7 +19,7 @@ def with_doubled_extension(certificate: x509.Certificate) -> bytes:
 
 
 def with_odd_subject(certificate: x509.Certificate) -> bytes:
-    """Return a certificate whose subject is not UTF-8."""
+    """Name it by text that is no UTF-8."""
     return _pem(re.sub(rb"(?<=\x0c.)e", b"\xff", _der(certificate), flags=re.DOTALL))
 
 

@@ -11,7 +11,7 @@ NARROWED: Json = {"ports": [{"protocol": "TCP", "port": 8081}]}  # of the manage
 
 
 def test_default_deny_before_the_allows(place: Place) -> None:
-    """A default deny that comes first is refused; the refusal says what breaks, for which clients, and what to do."""
+    """A default-deny that comes first is refused, in words that name what breaks, for whom, and what to do."""
     place.set_up(*gateway(place.name))
 
     answer = place.apply(deny_all(place.name))
@@ -115,7 +115,7 @@ def test_sources_narrowed(place: Place) -> None:
     ],
 )
 def test_patches(place: Place, kind: str, patch: object) -> None:
-    """Every kind of patch is judged by its result; a patch that widens is allowed."""
+    """However a policy is patched, what counts is what comes of it; a patch that widens passes."""
     allowed = allow(place.name, "allow-manager", "mgr", [3000, 8081])
     place.set_up(*manager(place.name), allowed, deny_all(place.name))
 

@@ -19,14 +19,14 @@ FLAGS = {
 
 @pytest.fixture
 def alone(take_place: Callable[[], Place]) -> Instances:
-    """Return a namespace for one test only."""
+    """Give a namespace to one case, for what holds in the whole of it."""
     place = take_place()
     place.set_up()
     return Instances(place)
 
 
 def faulty(namespace: str, name: str) -> Json:
-    """Return a manager with a fault of each area."""
+    """Give a manager with a fault of each area."""
     part = {
         "storage": {"type": "persistent-claim", "size": "10GiB", "storageClassName": "fast"},
         "authConfig": {"authType": "OIDC"},
@@ -133,7 +133,7 @@ def test_nothing_to_say(here: Instances) -> None:
     ],
 )
 def test_patches(here: Instances, kind: str, change: object) -> None:
-    """Every kind of patch of an instance is judged by its result."""
+    """However an instance is patched, what counts is what comes of it."""
     instance = management(here.name, f"patched-{kind}")
     here.passed(here.apply(instance), "CREATE", instance)
 
@@ -192,12 +192,12 @@ def test_modes(alone: Instances) -> None:
 
 
 def storage(name: str, **settings: str) -> Json:
-    """Return the part of a manager with a persistent claim."""
+    """Give the part of a manager that has a claim."""
     return {"storage": {"type": "persistent-claim", "storageClassName": name, "size": "1Gi", **settings}}
 
 
 def storage_class(name: str, *, default: bool = False) -> Json:
-    """Return a StorageClass."""
+    """Give a StorageClass."""
     annotations = {"storageclass.kubernetes.io/is-default-class": "true"} if default else {}
     return {
         "apiVersion": "storage.k8s.io/v1",

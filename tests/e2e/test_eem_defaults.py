@@ -12,7 +12,7 @@ WAYS = {
 
 
 def both(namespace: str, name: str, **spec: object) -> list[Json]:
-    """Return one instance of each kind, without warnings."""
+    """Give one instance of each kind, with nothing doubtful about them."""
     return [
         management(namespace, name, **spec),
         event_gateway(namespace, name, listeners=listener(namespace, name), **spec),

@@ -10,17 +10,17 @@ from harness.place import Place
 
 @pytest.fixture
 def alone(take_place: Callable[[], Place]) -> Instances:
-    """Return a guarded namespace for each test."""
+    """Give one guarded namespace to each case."""
     return Instances(take_place())
 
 
 def about_ports(warnings: list[str]) -> list[str]:
-    """Return the warnings about ports."""
+    """Give the warnings that are about ports."""
     return [line for line in warnings if line.startswith("TCP/")]
 
 
 def test_made_where_pods_are_isolated(alone: Instances) -> None:
-    """Creating an instance under a default deny gets a warning with the ports that will be closed, and the policy."""
+    """Whoever makes an instance under a default-deny is told which ports will be closed, and by which policy."""
     alone.place.set_up(deny_all(alone.name))
     management, _ = manager(alone.name)
     instance = event_gateway(alone.name, listeners=listener(alone.name, port=9443))
@@ -49,7 +49,7 @@ def test_made_where_its_port_is_allowed(alone: Instances) -> None:
 
 
 def test_switched_off(alone: Instances) -> None:
-    """Switching deployNetworkPolicies off gets a warning with the port that closes without the operator's policy."""
+    """Whoever turns deployNetworkPolicies off is told which port closes once the operator's own policy is gone."""
     own = allow(alone.name, "gw-ibm-egw-gateway", "gw", [8092])
     alone.place.set_up(*gateway(alone.name, listeners=listener(alone.name)), own, deny_all(alone.name))
     instance = event_gateway(alone.name, listeners=listener(alone.name))
@@ -69,7 +69,7 @@ def test_switched_off(alone: Instances) -> None:
 
 
 def test_port_changed(alone: Instances) -> None:
-    """Moving the listener to a port that the policies do not admit gets a warning."""
+    """Whoever moves the listener to a port that the policies do not admit is told."""
     allowed = allow(alone.name, "allow-kafka", "gw", [8092])
     alone.place.set_up(*gateway(alone.name, listeners=listener(alone.name)), allowed, deny_all(alone.name))
     instance = event_gateway(alone.name, listeners=listener(alone.name, port=9443))

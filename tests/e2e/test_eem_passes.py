@@ -56,7 +56,7 @@ def test_operator_is_never_refused(here: Instances) -> None:
 
 @pytest.mark.usefixtures("installed")
 def test_look_alike_of_the_operator_is_judged(here: Instances) -> None:
-    """An account of the same name in another namespace is judged like any other user."""
+    """An account of the same name in another namespace is judged like anybody."""
     instance = management(here.name, "pretended")
     here.passed(here.apply(instance), "CREATE", instance)
     user = f"system:serviceaccount:pretender:{OPERATOR}"

@@ -1,4 +1,4 @@
-"""Certificates are renewed, replaced and lost: no handshake fails, and no user has to help."""
+"""Certificates come, go and are lost: no handshake fails for it, and nobody has to help."""
 
 import base64
 import time
@@ -39,13 +39,13 @@ def kept(guard: RegisteringGuard) -> Kept:
 
 
 def after_kills(found: LoadReport, kills: list[float], seconds: float) -> list[str]:
-    """Return the texts of dropped requests and failed handshakes, without those just after a kill."""
+    """Give the texts of what was dropped, and of handshakes that failed, but for those just after a kill."""
     failures = [*found.dropped, *found.handshake_failures]
     return [one["text"] for one in failures if not any(-1 <= one["began"] - kill <= seconds for kill in kills)]
 
 
 def unverified(found: LoadReport) -> list[str]:
-    """Return the failures of clients that did not trust a certificate."""
+    """Give what failed since somebody did not trust a certificate."""
     texts = [one["text"] for one in found.dropped if "x509" in one["text"] or "tls:" in one["text"]]
     return texts + [one["text"] for one in found.distrusted]
 
@@ -64,7 +64,7 @@ def rotate(kept: Kept) -> Iterator[Phase]:
 
 
 def test_shown_by_hand(kept: Kept) -> None:
-    """The command shows the content of the cluster's Secret, without the keys."""
+    """Whoever asks about the cluster's Secret is told what it holds, and no key."""
     shown = kept.by_hand("show")
 
     assert "authority" in shown
@@ -93,7 +93,7 @@ def test_rotations(guard: RegisteringGuard, kept: Kept, load: Callable[..., Load
 def test_rotator_is_killed(
     guard: RegisteringGuard, kept: Kept, load: Callable[..., Load], figure: Say, rotations: int
 ) -> None:
-    """The replica that rotates is killed after each step: another one continues, and clients never lose trust."""
+    """Whoever rotates is killed after each of its steps in turn: another goes on from there, and trust never breaks."""
     kills: list[float] = []
     with load(handshakes=4) as pressing:
         for _ in range(rotations):
@@ -122,7 +122,7 @@ DAMAGES: dict[str, Callable[[dict[str, str]], dict[str, str]]] = {
 
 @pytest.mark.parametrize("damage", ["deleted", *(name for name in DAMAGES if name != KEYLESS)])
 def test_secret_lost(guard: RegisteringGuard, kept: Kept, load: Callable[..., Load], figure: Say, damage: str) -> None:
-    """After any damage to the Secret the same CA is restored from memory, and no client notices."""
+    """Whatever becomes of the Secret, the same authority is put back from memory, and nobody notices."""
     lose(guard, kept, load, figure, damage)
 
 
@@ -148,13 +148,13 @@ def lose(guard: RegisteringGuard, kept: Kept, load: Callable[..., Load], figure:
 
 
 def is_whole(kept: Kept) -> bool:
-    """Whether the Secret has its keys, with plausible lengths."""
+    """Say whether the Secret has its keys, and they are of a length that they can have."""
     data = kept.data()
     return {"ca.crt", "ca.key", "tls.crt", "tls.key"} <= data.keys() and len(data["ca.crt"]) < 20_000 and fits(data)
 
 
 def fits(data: dict[str, str]) -> bool:
-    """Whether the serving certificate and its key belong together."""
+    """Say whether certificate and key of the serving pair belong together."""
     try:
         certificate = x509.load_pem_x509_certificate(base64.b64decode(data["tls.crt"]))
         key = load_pem_private_key(base64.b64decode(data["tls.key"]), password=None)
@@ -194,7 +194,7 @@ def test_bundle_wiped(guard: RegisteringGuard, kept: Kept, load: Callable[..., L
 
 
 def rounded(seconds: list[float]) -> str:
-    """Return figures as text, the smallest first."""
+    """Give figures for people, the smallest first."""
     return " ".join(f"{one:.1f}" for one in sorted(seconds))
 
 
@@ -220,7 +220,7 @@ def test_manifests_applied_again(
 
 @pytest.mark.usefixtures("kept")
 def test_drift_is_told(guard: RegisteringGuard) -> None:
-    """A change of a field that the manifests own is kept, and reported in one Event, whichever replica leads."""
+    """What somebody changed of the manifests' own is left as it is and told in one Event, whoever leads."""
     guard.drift()
     (first,) = wait_until(lambda: guard.told(DRIFTED), "the Event about the drift", seconds=TOLD_SECONDS)
     guard.kill_leader()
@@ -256,7 +256,7 @@ def test_key_lost(guard: RegisteringGuard, kept: Kept, load: Callable[..., Load]
 def test_first_start(  # noqa: PLR0913, PLR0917 - fixtures
     machine: Machine, guard: RegisteringGuard, busy: Place, load: Callable[..., Load], figure: Say, starts: int
 ) -> None:
-    """Ten replicas that start at once without a Secret make one CA, and no change is refused."""
+    """Ten replicas that start at once where there is nothing make one authority, and refuse nobody anything."""
     replicas = len(guard.replicas())
     took = []
     for _ in range(starts):
@@ -283,7 +283,7 @@ def test_first_start(  # noqa: PLR0913, PLR0917 - fixtures
 
 
 def passes_unasked(machine: Machine, busy: Place) -> bool:
-    """Whether a change is admitted while no replica runs."""
+    """Say whether an edit passes while no replica is there to be asked about it."""
     flags = (f"--namespace={busy.name}", "--dry-run=server")
     return machine.kubectl("delete", "networkpolicy", CHURNING[0], *flags).status == 0
 

@@ -45,12 +45,12 @@ class Kept:
         return self.data().get("ca.crt", "")
 
     def authorities(self) -> list[str]:
-        """Return the fingerprints of the CAs, the newest first."""
+        """Give the fingerprints of the authorities, the newest first."""
         found = x509.load_pem_x509_certificates(base64.b64decode(self.encoded_bundle()))
         return [f"{one.serial_number:x}" for one in found]
 
     def phase(self) -> Phase:
-        """Return the phase of a rotation."""
+        """Say how far a rotation is."""
         data = self.data()
         if "ca.crt" not in data:
             return Phase.UNKNOWN
@@ -74,7 +74,7 @@ class Kept:
         return answer.stdout
 
     def delete(self) -> None:
-        """Delete the Secret."""
+        """Take the Secret away."""
         self._machine.must("delete", *self._where(), "--ignore-not-found")
 
     def replace(self, data: Mapping[str, str]) -> None:
