@@ -8,27 +8,27 @@ from harness.instances import Instances
 from harness.machine import Machine
 from harness.objects import event_gateway, listed, listener, management, old_gateway, operator
 
-from webhook.eem.rules.version import Version
+from webhook.eem.rules import ProductVersion
 
 OPERATOR = "ibm-eem-operator"
 KEYCLOAK = {"authConfig": {"authType": "INTEGRATION_KEYCLOAK"}}
-KEYCLOAK_CAME, REGISTRATION_CHANGED = Version(11, 2, 1), Version(11, 8, 0)
+KEYCLOAK_CAME, REGISTRATION_CHANGED = ProductVersion(11, 2, 1), ProductVersion(11, 8, 0)
 
 
 @pytest.fixture(scope="module", params=["11.0.4", "11.4.0", "11.8.1"])
-def operated(here: Instances, machine: Machine, request: pytest.FixtureRequest) -> Iterator[Version]:
+def operated(here: Instances, machine: Machine, request: pytest.FixtureRequest) -> Iterator[ProductVersion]:
     """Install the operator of one release after the other, beside the newest definitions."""
     deployment = operator(here.name)
     deployment["metadata"]["labels"] |= {"app.kubernetes.io/version": request.param}
     deployment["spec"]["replicas"] = 0
     machine.must("apply", "-f", "-", stdin=listed(deployment))
     here.guard.until_seen(["deployments"])
-    yield Version.parse(request.param)
+    yield ProductVersion.parse(request.param)
     machine.must("delete", "deployment", OPERATOR, f"--namespace={here.name}")
     here.guard.until_seen(["deployments"])
 
 
-def test_where_a_gateway_registers(here: Instances, operated: Version) -> None:
+def test_where_a_gateway_registers(here: Instances, operated: ProductVersion) -> None:
     """Up to 11.7.4 managerEndpoint must be set; since 11.8.0 it is deprecated."""
     old = old_gateway(here.name, f"old-{operated}")
     new = event_gateway(here.name, f"new-{operated}")
@@ -44,7 +44,7 @@ def test_where_a_gateway_registers(here: Instances, operated: Version) -> None:
         here.passed(answer, "CREATE", new, "warned")
 
 
-def test_who_logs_in(here: Instances, operated: Version) -> None:
+def test_who_logs_in(here: Instances, operated: ProductVersion) -> None:
     """INTEGRATION_KEYCLOAK is refused before 11.2.1, which brought it."""
     instance = management(here.name, f"keycloak-{operated}", KEYCLOAK)
 
@@ -57,7 +57,7 @@ def test_who_logs_in(here: Instances, operated: Version) -> None:
         here.passed(answer, "CREATE", instance, "warned")
 
 
-def test_whether_listeners_count(here: Instances, operated: Version) -> None:
+def test_whether_listeners_count(here: Instances, operated: ProductVersion) -> None:
     """Listeners are judged since 11.8.0, which brought them; an older operator does not look at them."""
     ports = listener(here.name, f"listens-{operated}", port=70000)
     instance = old_gateway(here.name, f"listens-{operated}", listeners=ports)

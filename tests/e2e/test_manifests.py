@@ -14,7 +14,7 @@ from harness.objects import Json, listed
 from webhook.cluster.credentials import SERVICE_ACCOUNT_DIRECTORY
 from webhook.eem import WATCHED
 from webhook.eem.resources import EEM_GROUP, NETWORK_POLICIES
-from webhook.eem.rules.version import Version
+from webhook.eem.rules import ProductVersion
 from webhook.server import WEBHOOKS
 from webhook.settings import Settings
 
@@ -118,7 +118,7 @@ def test_base_is_accepted_strictly_on_its_own(machine: Machine) -> None:
 
 @pytest.mark.usefixtures("guard")
 @pytest.mark.parametrize("release", RELEASES, ids=str)
-def test_kinds_of_the_tests_are_accepted_strictly(machine: Machine, release: Version) -> None:
+def test_kinds_of_the_tests_are_accepted_strictly(machine: Machine, release: ProductVersion) -> None:
     """What the tables of fields say of a release makes structural schemas."""
     made = listed(*definitions(release))
 

@@ -8,19 +8,19 @@ from harness.guard import Guard
 from harness.instances import Instances
 from harness.objects import listener, management, old_gateway
 
-from webhook.eem.rules.version import NEWEST, Version
+from webhook.eem.rules import NEWEST, ProductVersion
 
 KEYCLOAK = {"authConfig": {"authType": "INTEGRATION_KEYCLOAK"}}
-REPLICAS_CAME, KEYCLOAK_CAME = Version(11, 1, 0), Version(11, 2, 1)
-SERVER_CAME, LISTENERS_CAME = Version(11, 5, 0), Version(11, 8, 0)
+REPLICAS_CAME, KEYCLOAK_CAME = ProductVersion(11, 1, 0), ProductVersion(11, 2, 1)
+SERVER_CAME, LISTENERS_CAME = ProductVersion(11, 5, 0), ProductVersion(11, 8, 0)
 
 
 @pytest.fixture(scope="module")
-def install(guard: Guard) -> Iterator[Callable[[Version], None]]:
+def install(guard: Guard) -> Iterator[Callable[[ProductVersion], None]]:
     """Hand out a way to another release, and go back to the newest; the service reads definitions when it starts."""
     installed = [NEWEST]
 
-    def install(release: Version) -> None:
+    def install(release: ProductVersion) -> None:
         guard.set_kinds(release)
         guard.restart()
         guard.until_seen()
@@ -32,14 +32,14 @@ def install(guard: Guard) -> Iterator[Callable[[Version], None]]:
 
 
 @pytest.fixture(scope="module", params=RELEASES, ids=str)
-def release(install: Callable[[Version], None], request: pytest.FixtureRequest) -> Version:
+def release(install: Callable[[ProductVersion], None], request: pytest.FixtureRequest) -> ProductVersion:
     """Install the definitions of one release after the other."""
-    found: Version = request.param
+    found: ProductVersion = request.param
     install(found)
     return found
 
 
-def test_what_the_definitions_refuse_is_not_asked_about(here: Instances, release: Version) -> None:
+def test_what_the_definitions_refuse_is_not_asked_about(here: Instances, release: ProductVersion) -> None:
     """The API server itself refuses what older definitions do not have, or drops it where it may."""
     nowhere = old_gateway(here.name, f"nowhere-{release}")
     del nowhere["spec"]["managerEndpoint"]
@@ -57,7 +57,7 @@ def test_what_the_definitions_refuse_is_not_asked_about(here: Instances, release
     assert ("listeners" in here.spec(listening)) == (release >= LISTENERS_CAME)
 
 
-def test_rules_follow_the_definitions(here: Instances, release: Version) -> None:
+def test_rules_follow_the_definitions(here: Instances, release: ProductVersion) -> None:
     """A rule of a later release is quiet, and one of an earlier release speaks."""
     ends = [{"name": "server", "host": f"server.{release}.example.com"}]
     manager = management(here.name, f"rules-{release}", {"endpoints": ends})
@@ -73,7 +73,7 @@ def test_rules_follow_the_definitions(here: Instances, release: Version) -> None
         assert set(here.refused(answer, "CREATE", manager)) == {"spec.manager.endpoints[0].host"}
 
 
-def test_defaults_follow_the_definitions(here: Instances, release: Version) -> None:
+def test_defaults_follow_the_definitions(here: Instances, release: ProductVersion) -> None:
     """Network policies are deployed in every release; replicas came with 11.1.0."""
     instance = old_gateway(here.name, f"counted-{release}")
 

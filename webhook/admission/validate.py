@@ -7,7 +7,6 @@ Decide a review of an EventEndpointManagement or EventGateway.
 4. Any denial refuses the change, with all findings in one answer. The mode says what a refusal becomes.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from webhook.admission.impact import impact
@@ -21,8 +20,7 @@ from webhook.admission.text import LONGEST_ANNOTATION, one_line, warning
 from webhook.admission.verdict import ResourceName, Verdict
 from webhook.eem.eem_snapshot import EemSnapshot
 from webhook.eem.resources import EEM_GROUP, EEM_VERSION, INSTANCE_KINDS
-from webhook.eem.rules import NEWEST, Finding, RuleContext, Version, judge
-from webhook.netpol.faults import Fault
+from webhook.eem.rules import NEWEST, ProductVersion, RuleContext, judge
 
 
 def validate(request: AdmissionRequest, snapshot: EemSnapshot, options: Options) -> AdmissionResponse:
@@ -43,19 +41,19 @@ def validate(request: AdmissionRequest, snapshot: EemSnapshot, options: Options)
         return allowed(verdict, "allowed", {})
     old = request.old_object if request.operation == "UPDATE" else None
     found = judge(request.object, old, context_of(request.namespace, snapshot, options))
-    denials = [finding for finding in found if finding.severity == "deny"]
-    warnings = [warning(f"{finding.field}: {finding.message}") for finding in found if finding.severity == "warn"]
+    denials = tuple(violation.fault for violation in found if violation.severity == "deny")
+    warnings = [warning(str(violation.fault)) for violation in found if violation.severity == "warn"]
     warnings.extend(warning(text) for text in impact(request, snapshot, options))
-    verdict = replace(verdict, faults=_faults(denials), warnings=tuple(dict.fromkeys(warnings)))
+    verdict = replace(verdict, faults=denials, warnings=tuple(dict.fromkeys(warnings)))
     mode = mode_of(request.namespace, snapshot, options)
     if not denials and mode == "audit" and verdict.warnings:
         noted = {"noted": one_line("; ".join(verdict.warnings), LONGEST_ANNOTATION)}
         return allowed(replace(verdict, warnings=()), "audited", noted)
     if not denials:
         return allowed(verdict, "warned" if verdict.warnings else "allowed", {})
-    message = invalid(resource, _faults(denials))
+    message = invalid(resource, denials)
     causes = tuple(
-        Cause(reason=f"FieldValue{finding.reason}", message=finding.message, field=finding.field) for finding in denials
+        Cause(reason=f"FieldValue{fault.reason}", message=fault.message, field=fault.field) for fault in denials
     )
     refused = replace(verdict, allowed=False, message=message)
     return by_mode(refused, mode, causes, INVALID)
@@ -89,7 +87,7 @@ def context_of(namespace: str, snapshot: EemSnapshot, options: Options) -> RuleC
     return RuleContext(
         version=version_of(namespace, snapshot, options),
         platform=options.platform,
-        neighbours=snapshot.fleet.neighbourhood,
+        neighbours=snapshot.neighbours,
         namespaces={namespace: {"status": {"phase": "Terminating" if known.terminating else "Active"}}},
         storage_classes=classes if classes or options.storage_classes_known else None,
         severities=options.severities,
@@ -97,17 +95,17 @@ def context_of(namespace: str, snapshot: EemSnapshot, options: Options) -> RuleC
     )
 
 
-def version_of(namespace: str, snapshot: EemSnapshot, options: Options) -> Version:
+def version_of(namespace: str, snapshot: EemSnapshot, options: Options) -> ProductVersion:
     """
     Give the version of EEM that the rules follow.
 
     The operator's Deployment tells, the one in the same namespace before others; else what the installed definitions
     have, else what is set, else the newest version that the rules know.
     """
-    told: list[tuple[bool, Version]] = []
+    told: list[tuple[bool, ProductVersion]] = []
     for operator in snapshot.operators():
         try:
-            told.append((operator.namespace == namespace, Version.parse(operator.version)))
+            told.append((operator.namespace == namespace, ProductVersion.parse(operator.version)))
         except ValueError:
             continue
     if told:
@@ -121,10 +119,3 @@ def _unjudged(request: AdmissionRequest, snapshot: EemSnapshot, options: Options
     if request.sub_resource:
         return "status"
     return None
-
-
-def _faults(findings: Sequence[Finding]) -> tuple[Fault, ...]:
-    return tuple(
-        Fault(field=finding.field, message=finding.message, reason=finding.reason, rule=finding.rule)
-        for finding in findings
-    )

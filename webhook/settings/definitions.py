@@ -26,7 +26,7 @@ from webhook.settings.values import (
 if TYPE_CHECKING:
     from webhook.admission.options import Mode, Options
     from webhook.eem.instances import SourcesDemand
-    from webhook.eem.rules import Platform, Setting, Version
+    from webhook.eem.rules import Platform, ProductVersion, RuleSetting
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -72,7 +72,7 @@ class Settings:
         shown="the one that the operator's Deployment names",
         metavar="NAMESPACE/NAME",
     )
-    eem_version: Version | None = _setting(
+    eem_version: ProductVersion | None = _setting(
         version,
         None,
         "EEM version that the rules follow where the cluster tells none",
@@ -86,7 +86,7 @@ class Settings:
         shown="found out from the cluster; from files: not known",
         metavar="kubernetes|openshift",
     )
-    rule: Mapping[str, Setting] | None = _setting(
+    rule: Mapping[str, RuleSetting] | None = _setting(
         severities,
         None,
         "severity of single rules, several with commas between",
