@@ -68,7 +68,7 @@ def test_rules_follow_the_definitions(here: Instances, release: ProductVersion) 
     assert any("Deprecated" in line for line in told) == (release >= LISTENERS_CAME)
     if release < SERVER_CAME:
         found = here.passed(answer, "CREATE", manager, "warned")
-        assert any("server came with 11.5.0" in line for line in found)
+        assert any("the endpoint server exists since 11.5.0" in line for line in found)
     else:
         assert set(here.refused(answer, "CREATE", manager)) == {"spec.manager.endpoints[0].host"}
 

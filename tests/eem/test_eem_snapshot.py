@@ -145,8 +145,8 @@ def described(snapshot: EemSnapshot) -> dict[str, Any]:
         "cluster": snapshot.cluster,
         "storage classes": snapshot.storage_classes,
         "neighbours": snapshot.neighbours,
-        "addresses": (sorted(snapshot.cluster.pod_addresses()), snapshot.cluster.families()),
-        "operators": sorted(snapshot.operators(), key=lambda operator: operator.ref),
+        "addresses": (sorted(snapshot.cluster.pod_addresses.bearers), snapshot.cluster.pod_addresses.families()),
+        "operators": sorted(snapshot.operators.values(), key=lambda operator: operator.ref),
         "eem": {
             name: (
                 view.subjects,

@@ -189,7 +189,7 @@ def test_the_operator_is_known_by_the_labels_of_its_pods(deployment: Node, is_op
     """The product's labels, or the documented name with the instance label; nothing less."""
     snapshot = EemSnapshot.from_objects([deployment])
 
-    assert (len(snapshot.operators()), len(snapshot.eem)) == ((1, 1) if is_operator else (0, 0))
+    assert (len(snapshot.operators), len(snapshot.eem)) == ((1, 1) if is_operator else (0, 0))
 
 
 def test_the_operators_labels_may_stand_on_the_deployment_itself() -> None:
@@ -197,7 +197,7 @@ def test_the_operators_labels_may_stand_on_the_deployment_itself() -> None:
     deployment = operator_deployment(labels={})
     deployment["metadata"]["labels"] = eem_labels("ibm-eem-operator")
 
-    assert [known.name for known in EemSnapshot.from_objects([deployment]).operators()] == ["ibm-eem-operator"]
+    assert [known.name for known in EemSnapshot.from_objects([deployment]).operators.values()] == ["ibm-eem-operator"]
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_the_operators_labels_may_stand_on_the_deployment_itself() -> None:
 )
 def test_an_operator_without_a_service_account_runs_as_default(written: str | None, expected: str) -> None:
     """So Kubernetes does it."""
-    (operator,) = EemSnapshot.from_objects([operator_deployment(service_account=written)]).operators()
+    (operator,) = EemSnapshot.from_objects([operator_deployment(service_account=written)]).operators.values()
 
     assert operator.service_account == expected
 

@@ -19,8 +19,9 @@ from builders import (
 )
 
 from webhook.eem import EemSnapshot
+from webhook.eem.claims import has_documented_name
 from webhook.eem.instances import Component
-from webhook.eem.subjects import Subject, has_documented_name
+from webhook.eem.subjects import Subject
 
 INSTANCE = "app.kubernetes.io/instance"
 COMPONENT = "app.kubernetes.io/component"

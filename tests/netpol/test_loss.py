@@ -25,6 +25,7 @@ from webhook.netpol.loss import (
     lost_from_some,
     only_pods_left,
 )
+from webhook.netpol.pod_addresses import PodAddresses
 from webhook.netpol.sources import EVERYONE, NOBODY, Sources
 from webhook.netpol.universe import UNICAST, IPBlockMatchesPods, Universe, pod_ranges_of
 
@@ -37,11 +38,11 @@ OFFICE = b.block("203.0.113.0/24")
 PODS_CIDR = "10.244.0.0/16"
 UNREADABLE = Sources(unreadable=True)
 
-PLAIN = Universe(pod_addresses=[address_of("10.244.0.7")])
-DUAL = Universe(families=(4, 6), pod_addresses=[address_of("10.244.0.7"), address_of("fd00::7")])
+PLAIN = Universe(pod_addresses=PodAddresses.of([address_of("10.244.0.7")]))
+DUAL = Universe(families=(4, 6), pod_addresses=PodAddresses.of([address_of("10.244.0.7"), address_of("fd00::7")]))
 TOLD = Universe(pod_ranges=pod_ranges_of([PODS_CIDR]))
-YES = Universe(ipblock_matches_pods="yes", pod_addresses=[address_of("10.244.0.7")])
-NO = Universe(ipblock_matches_pods="no", pod_addresses=[address_of("10.244.0.7")])
+YES = Universe(ipblock_matches_pods="yes", pod_addresses=PodAddresses.of([address_of("10.244.0.7")]))
+NO = Universe(ipblock_matches_pods="no", pod_addresses=PodAddresses.of([address_of("10.244.0.7")]))
 TOLD_YES = Universe(pod_ranges=TOLD.pod_ranges, ipblock_matches_pods="yes")
 TOLD_NO = Universe(pod_ranges=TOLD.pod_ranges, ipblock_matches_pods="no")
 

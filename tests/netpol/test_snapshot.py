@@ -224,8 +224,8 @@ def test_pod_addresses(pods: list[b.ApiObject], addresses: list[str], families: 
     """Addresses of live pods on the pod network are known, and so are their families."""
     snapshot = ClusterSnapshot.from_objects(pods)
 
-    assert {address_of(text) for text in addresses} == set(snapshot.pod_addresses())
-    assert families == snapshot.families()
+    assert {address_of(text) for text in addresses} == set(snapshot.pod_addresses.bearers)
+    assert families == snapshot.pod_addresses.families()
 
 
 def test_an_address_that_two_pods_bear() -> None:
@@ -234,8 +234,8 @@ def test_an_address_that_two_pods_bear() -> None:
     one = both.without("Pod", "eem", "a")
     none = one.without("Pod", "eem", "b")
 
-    assert [len(snapshot.pod_addresses()) for snapshot in (both, one, none)] == [1, 1, 0]
-    assert [snapshot.families() for snapshot in (both, one, none)] == [(4, 6), (4, 6), (4,)]
+    assert [len(snapshot.pod_addresses.bearers) for snapshot in (both, one, none)] == [1, 1, 0]
+    assert [snapshot.pod_addresses.families() for snapshot in (both, one, none)] == [(4, 6), (4, 6), (4,)]
 
 
 # Changes
@@ -316,8 +316,9 @@ def content(snapshot: ClusterSnapshot) -> object:
             name: (state.namespace, state.seen, dict(state.pods), dict(state.workloads), dict(state.policies))
             for name, state in snapshot.states.items()
         },
-        dict(snapshot.addresses),
-        snapshot.ipv6_addresses,
+        dict(snapshot.pod_addresses.bearers),
+        tuple(snapshot.pod_addresses.ipv4),
+        tuple(snapshot.pod_addresses.ipv6),
     )
 
 
@@ -354,7 +355,8 @@ def test_what_is_counted_is_what_is_listed(history: list[Step]) -> None:
 
     assert {step.key for step in history} == {(kind, *name) for kind in kinds for name in snapshot.names(kind)}
     assert all(snapshot.count(kind) == len(snapshot.names(kind)) for kind in KIND_GROUPS)
-    assert dict(snapshot.addresses) == {
+    assert dict(snapshot.pod_addresses.bearers) == {
         address: sum(address in pod.addresses for pod in live) for pod in live for address in pod.addresses
     }
-    assert snapshot.ipv6_addresses == sum(len({a for a in pod.addresses if a[0] == 6}) for pod in live)
+    for family, numbers in ((4, snapshot.pod_addresses.ipv4), (6, snapshot.pod_addresses.ipv6)):
+        assert sorted({a[1] for pod in live for a in pod.addresses if a[0] == family}) == list(numbers)

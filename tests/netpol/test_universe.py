@@ -1,10 +1,9 @@
 """What "from anywhere" means: unicast addresses outside the pods' ranges, and what may be pods."""
 
-import builders as b
 import pytest
 
-from webhook.netpol import ClusterSnapshot
 from webhook.netpol.intervals import address_of, holds, network, subtract
+from webhook.netpol.pod_addresses import PodAddresses
 from webhook.netpol.universe import UNICAST, WIDEST_POD_RANGE, Universe, pod_ranges_of
 
 
@@ -84,7 +83,7 @@ def test_pod_ranges_that_are_none() -> None:
         pod_ranges_of(["pods"])
 
 
-SEEN = [address_of(text) for text in ("10.244.0.7", "10.244.3.9", "fd00:10:244::7", "2001:db8::7")]
+SEEN = PodAddresses.of(address_of(text) for text in ("10.244.0.7", "10.244.3.9", "fd00:10:244::7", "2001:db8::7"))
 
 
 @pytest.mark.parametrize(
@@ -121,16 +120,6 @@ def test_pod_ranges_that_are_told_leave_no_doubt() -> None:
     universe = Universe(pod_ranges=pod_ranges_of(["10.244.0.0/16"]), pod_addresses=SEEN)
 
     assert universe.perhaps_pods(4, [network("10.244.0.0/16")]) == ()
-
-
-def test_addresses_seen() -> None:
-    """Pod addresses are told by family."""
-    universe = Universe(
-        pod_addresses=ClusterSnapshot.from_objects([b.pod(ips=["10.0.0.1", "fd00::1"])]).pod_addresses()
-    )
-
-    assert universe.seen(4) == (address_of("10.0.0.1")[1],)
-    assert universe.seen(6) == (address_of("fd00::1")[1],)
 
 
 def test_the_widest_range_of_pods() -> None:

@@ -36,9 +36,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """Start a control plane that these cases may stop and start."""
-    with running_machine(tmp_path_factory.mktemp("outage")) as started:
+def machine(control_plane: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """Start a control plane that these tests may stop and start."""
+    with running_machine(lambda: Machine(tmp_path_factory.mktemp("outage"), control_plane)) as started:
         yield started
 
 
@@ -53,7 +53,7 @@ def guard(machine: Machine) -> RegisteringGuard:
 
 @pytest.fixture(scope="session")
 def names() -> Iterator[str]:
-    """Name the guarded namespaces that no case has had."""
+    """Yield the names of guarded namespaces that no test has used."""
     return iter([name for name in GUARDED if name not in PROBED])
 
 
@@ -84,7 +84,7 @@ def load(machine: Machine, busy: Place, request: pytest.FixtureRequest) -> Calla
 
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Callable[[str, object], None]:
-    """Print what was measured, for whoever writes it down: `pytest -rP`, or the file that OUTAGE_FIGURES names."""
+    """Report a measurement: in the output of `pytest -rP`, and in the file that OUTAGE_FIGURES names."""
 
     def say(what: str, found: object) -> None:
         line = json.dumps({"case": request.node.nodeid, "what": what, "found": found}) + "\n"

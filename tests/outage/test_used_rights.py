@@ -1,7 +1,8 @@
-"""What the service asked of the API server, after all that the cases before had it do, beside what it may ask."""
+"""The requests that the service sent to the API server during all other tests here, against its RBAC rights."""
 
 from collections.abc import Iterator
 
+import pytest
 from harness.guard import NAMESPACE, Guard
 from harness.kustomizing import built
 from harness.machine import Machine
@@ -10,6 +11,8 @@ from harness.registering import RegisteringGuard
 from harness.waiting import wait_until
 from harness.witness import asked_by_the_service
 from test_attack import AGENT
+
+pytestmark = pytest.mark.after_others  # their requests are looked at
 
 DRIFTED = "ConfigurationDrift"
 TOLD_SECONDS = 60

@@ -7,7 +7,8 @@ from typing import Any
 
 from webhook.eem import read
 from webhook.eem.instances import Instance
-from webhook.files.reader import FileObjects, FilesError, read_files
+from webhook.files.file_objects import FileObjects, FilesError
+from webhook.files.object_reader import read_files
 from webhook.netpol import SpecError
 from webhook.netpol.snapshot import Parsed
 from webhook.settings import CONNECTION, Settings, add_flags
@@ -76,10 +77,9 @@ def _read_live(settings: Settings) -> tuple[ReadObject, ...]:
     import asyncio  # noqa: PLC0415  slow, as what follows
 
     from webhook.cluster.client import ApiClient  # noqa: PLC0415  slow
-    from webhook.cluster.credentials import CredentialsError  # noqa: PLC0415  slow
+    from webhook.cluster.credentials import CredentialsError, Kubeconfig  # noqa: PLC0415  slow
     from webhook.cluster.errors import ClusterError  # noqa: PLC0415  slow
-    from webhook.cluster.kubeconfig import Kubeconfig  # noqa: PLC0415  slow
-    from webhook.cluster.listing import read_all  # noqa: PLC0415  slow
+    from webhook.cluster.list_watch import read_all  # noqa: PLC0415  slow
     from webhook.eem import WATCHED  # noqa: PLC0415
 
     async def ask() -> tuple[Mapping[str, Any], ...]:

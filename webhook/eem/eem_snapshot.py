@@ -14,12 +14,13 @@ from typing import Any
 
 from rpds import HashTrieMap
 
+from webhook.eem.claims import NOTHING_CLAIMED, ClaimIndex
 from webhook.eem.faults import read
 from webhook.eem.instances import EemOperator, Instance, read_instance, read_operator
 from webhook.eem.resources import INSTANCE_KINDS, STORAGE_CLASSES, WATCHED
 from webhook.eem.rules import Neighbourhood
 from webhook.eem.rules.neighbours import Owner
-from webhook.eem.view import EemNamespace, as_pod, survey
+from webhook.eem.view import EemNamespace, survey
 from webhook.netpol.faults import SpecError
 from webhook.netpol.model import Namespace, NetworkPolicy, Pod, Workload
 from webhook.netpol.reading import Faults
@@ -37,13 +38,17 @@ class EemSnapshot:
         cluster: everything that NetworkPolicies are about.
         eem: what EEM has, by namespace; only namespaces with EEM in them are there.
         neighbours: what the instances of the cluster use, for the rules.
+        operators: the operators of the cluster, by namespace and name of their Deployments.
         storage_classes: by name.
+        claim_index: every pod and workload by what may make it EEM's.
     """
 
     cluster: ClusterSnapshot = field(default_factory=ClusterSnapshot)
     eem: HashTrieMap[str, EemNamespace] = HashTrieMap()
     neighbours: Neighbourhood = field(default_factory=Neighbourhood)
+    operators: HashTrieMap[tuple[str, str], EemOperator] = HashTrieMap()
     storage_classes: HashTrieMap[str, ApiObject] = HashTrieMap()
+    claim_index: ClaimIndex = NOTHING_CLAIMED
 
     @classmethod
     def empty(cls) -> EemSnapshot:
@@ -95,7 +100,7 @@ class EemSnapshot:
         """Add or replace one object that was read already."""
         cluster = self.cluster.with_parsed(parsed)
         if isinstance(parsed, Pod):
-            return self._with_pod(cluster, parsed)
+            return self._after_pod(cluster, parsed.namespace, parsed.name)
         if isinstance(parsed, Workload):
             return self._after_workload(cluster, parsed.namespace, (parsed.kind, parsed.name))
         if isinstance(parsed, NetworkPolicy):
@@ -115,14 +120,13 @@ class EemSnapshot:
             return self._with_instances(namespace, known.instances.remove((kind, name)), neighbours)
         if kind == STORAGE_CLASSES.kind:
             return replace(self, storage_classes=self.storage_classes.discard(name))
-        cluster = self.cluster.without(kind, namespace, name)
-        eem = self.eem
-        if kind == "Pod" and known is not None and name in known.pods:
-            eem = eem.insert(namespace, known.changed(pods=known.pods.remove(name)))
-        elif kind == "NetworkPolicy" and known is not None:
-            eem = eem.insert(namespace, known.with_policy(name, None))
-        elif kind in WORKLOAD_KINDS:
+        cluster, eem = self.cluster.without(kind, namespace, name), self.eem
+        if kind == "Pod":
+            return self._after_pod(cluster, namespace, name)
+        if kind in WORKLOAD_KINDS:
             return self._after_workload(cluster, namespace, (kind, name))
+        if kind == "NetworkPolicy" and known is not None:
+            eem = eem.insert(namespace, known.with_policy(name, None))
         return replace(self, cluster=cluster, eem=eem)
 
     def with_kind(self, kind: str, objects: Iterable[ApiObject]) -> EemSnapshot:
@@ -163,10 +167,6 @@ class EemSnapshot:
         known = self.eem.get(namespace)
         return None if known is None else known.instances.get((kind, name))
 
-    def operators(self) -> tuple[EemOperator, ...]:
-        """Give every operator of the cluster."""
-        return tuple(operator for known in self.eem.values() for operator in known.operators.values())
-
     def with_instance(self, instance: Instance) -> EemSnapshot:
         """Add or replace one instance that was read already."""
         known = self.eem.get(instance.namespace)
@@ -177,39 +177,44 @@ class EemSnapshot:
     def _with_instances(
         self, namespace: str, instances: HashTrieMap[tuple[str, str], Instance], neighbours: Neighbourhood
     ) -> EemSnapshot:
-        return replace(self, eem=self._surveyed(self.cluster, namespace, instances), neighbours=neighbours)
+        return _surveyed(replace(self, neighbours=neighbours), namespace, instances)
 
-    def _surveyed(
-        self, cluster: ClusterSnapshot, namespace: str, instances: HashTrieMap[tuple[str, str], Instance]
-    ) -> HashTrieMap[str, EemNamespace]:
-        known = self.eem.get(namespace)
-        view = survey(cluster.state(namespace), instances, {} if known is None else known.known_standings())
-        return self.eem.discard(namespace) if view is None else self.eem.insert(namespace, view)
-
-    def _with_pod(self, cluster: ClusterSnapshot, pod: Pod) -> EemSnapshot:
-        known = self.eem.get(pod.namespace)
-        if known is None:
-            return replace(self, cluster=cluster)
-        is_eem = bool(known.claims.of_pod(pod))
-        if not is_eem and pod.name not in known.pods:
-            return replace(self, cluster=cluster)
-        pods = known.pods.insert(pod.name, pod) if is_eem else known.pods.remove(pod.name)
-        return replace(self, cluster=cluster, eem=self.eem.insert(pod.namespace, known.changed(pods=pods)))
+    def _after_pod(self, cluster: ClusterSnapshot, namespace: str, name: str) -> EemSnapshot:
+        before = self.cluster.state(namespace).pods.get(name)
+        pod = cluster.state(namespace).pods.get(name)
+        index, eem = self.claim_index.changed(before, pod), self.eem
+        known = eem.get(namespace)
+        if known is not None:
+            if pod is not None and known.claims.of_pod(pod):
+                eem = eem.insert(namespace, known.changed(pods=known.pods.insert(name, pod)))
+            elif name in known.pods:
+                eem = eem.insert(namespace, known.changed(pods=known.pods.remove(name)))
+        return replace(self, cluster=cluster, claim_index=index, eem=eem)
 
     def _after_workload(self, cluster: ClusterSnapshot, namespace: str, key: tuple[str, str]) -> EemSnapshot:
-        known = self.eem.get(namespace)
+        before = self.cluster.state(namespace).workloads.get(key)
         workload = cluster.state(namespace).workloads.get(key)
+        changed = replace(self, cluster=cluster, claim_index=self.claim_index.changed(before, workload))
+        known = self.eem.get(namespace)
+        is_operator = workload is not None and read_operator(workload) is not None
         if known is None:
-            if workload is None or read_operator(workload) is None:
-                return replace(self, cluster=cluster)
-            return replace(self, cluster=cluster, eem=self._surveyed(cluster, namespace, HashTrieMap()))
+            return _surveyed(changed, namespace, HashTrieMap()) if is_operator else changed
         mattered = key in known.workloads or key in known.claims.owned
-        matters = workload is not None and (
-            read_operator(workload) is not None or bool(known.claims.of_pod(as_pod(workload)))
-        )
-        if not mattered and not matters:
-            return replace(self, cluster=cluster)
-        return replace(self, cluster=cluster, eem=self._surveyed(cluster, namespace, known.instances))
+        matters = is_operator or (workload is not None and bool(known.claims.of_workload(workload)))
+        return _surveyed(changed, namespace, known.instances) if mattered or matters else changed
+
+
+def _surveyed(snapshot: EemSnapshot, namespace: str, instances: HashTrieMap[tuple[str, str], Instance]) -> EemSnapshot:
+    """Return *snapshot* with a new view of one namespace."""
+    known, state = snapshot.eem.get(namespace), snapshot.cluster.state(namespace)
+    view = survey(state, instances, snapshot.claim_index, {} if known is None else known.known_standings())
+    operators = snapshot.operators
+    for name in () if known is None else known.operators:
+        operators = operators.remove((namespace, name))
+    for name, operator in () if view is None else view.operators.items():
+        operators = operators.insert((namespace, name), operator)
+    eem = snapshot.eem.discard(namespace) if view is None else snapshot.eem.insert(namespace, view)
+    return replace(snapshot, eem=eem, operators=operators)
 
 
 def name_of(api_object: ApiObject) -> tuple[str, str]:

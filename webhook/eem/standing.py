@@ -8,13 +8,14 @@ policies. So a decision costs the same in a namespace of ten policies and of fiv
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from rpds import HashTrieMap
 
 from webhook.netpol.isolation import selects
 from webhook.netpol.model import NetworkPolicy, Pod, PolicyType, Protocol
+from webhook.netpol.sorted_set import SortedSet
 from webhook.netpol.sources import EVERYONE, NOBODY, Sources, admitted, union_of
 from webhook.netpol.sure import SURE
 
@@ -73,12 +74,14 @@ class Standing:
     Args:
         pod: stands for every pod of the subject.
         isolating: the policies that isolate it, by name.
+        names_in_order: the names of these policies.
         terminating: how many of these are terminating.
         ports: for each port that it needs.
     """
 
     pod: Pod
     isolating: HashTrieMap[str, NetworkPolicy] = HashTrieMap()
+    names_in_order: SortedSet[str] = field(default_factory=SortedSet, compare=False)
     terminating: int = 0
     ports: HashTrieMap[Port, PortStanding] = HashTrieMap()
 
@@ -94,9 +97,11 @@ class Standing:
         if known is None and policy is None:
             return self
         terminating = self.terminating - (known is not None and known.terminating)
+        names = self.names_in_order
         return replace(
             self,
             isolating=self.isolating.discard(name) if policy is None else self.isolating.insert(name, policy),
+            names_in_order=names.remove(name) if policy is None else names.insert(name),
             terminating=terminating + (policy is not None and policy.terminating),
             ports=HashTrieMap(
                 (port, standing.with_policy(name, contribution(policy, self.pod, port)))
@@ -123,6 +128,7 @@ def standing_of(pod: Pod, ports: Iterable[Port], policies: Iterable[NetworkPolic
     return Standing(
         pod=pod,
         isolating=HashTrieMap((policy.name, policy) for policy in isolating),
+        names_in_order=SortedSet.of(policy.name for policy in isolating),
         terminating=sum(policy.terminating for policy in isolating),
         ports=HashTrieMap(by_port),
     )

@@ -14,16 +14,10 @@ from typing import Any
 
 from rpds import HashTrieMap
 
-from webhook.eem.instances import (
-    Component,
-    EemOperator,
-    Instance,
-    Requirement,
-    SourcesDemand,
-    read_operator,
-)
+from webhook.eem.claims import ClaimIndex, Claims, claimed_in, claims_of
+from webhook.eem.instances import Component, EemOperator, Instance, InstanceRef, Requirement, SourcesDemand
 from webhook.eem.standing import Port, Standing, standing_of
-from webhook.eem.subjects import Claims, Subject, assumed_pod, claims_of, group
+from webhook.eem.subjects import Subject, assumed_pod, group
 from webhook.netpol.model import ContainerPort, NetworkPolicy, Pod, Workload
 from webhook.netpol.snapshot import NamespaceState
 
@@ -58,7 +52,13 @@ class EemNamespace:
     @cached_property
     def guarded(self) -> tuple[Guarded, ...]:
         """Give every subject with what it needs, and how it stands."""
-        return tuple(Guarded(subject=subject, needs=self._needs(subject)) for subject in self.subjects)
+        needs: dict[tuple[Component, InstanceRef], list[Requirement]] = {}
+        for requirement in self.requirements("anywhere"):
+            needs.setdefault((requirement.component, requirement.instance), []).append(requirement)
+        return tuple(
+            Guarded(subject=subject, needs=tuple(needs.get((subject.component, subject.instance), ())))
+            for subject in self.subjects
+        )
 
     @cached_property
     def standings(self) -> dict[StandingKey, Standing]:
@@ -94,15 +94,6 @@ class EemNamespace:
         """Give how subjects stand if anybody has asked for them yet: before, there is nothing to keep."""
         return self.standings if "standings" in self.__dict__ else self.carried
 
-    def _needs(self, subject: Subject) -> tuple[Requirement, ...]:
-        return tuple(
-            requirement
-            for requirement in self.requirements("anywhere")
-            if requirement.component is subject.component
-            and requirement.instance.kind == subject.instance.kind
-            and requirement.instance.name == subject.instance.name
-        )
-
     @cached_property
     def subjects(self) -> tuple[Subject, ...]:
         """Give the subjects of every component, assumed ones where nothing was seen."""
@@ -110,7 +101,7 @@ class EemNamespace:
         for workload in self.workloads.values():
             if self._is_rendered(workload):
                 continue
-            claimed += [(claim, workload.template) for claim in self.claims.of_pod(as_pod(workload))]
+            claimed += [(claim, workload.template) for claim in self.claims.of_workload(workload)]
         seen = {claim for claim, pod in claimed if not pod.finished}
         return (*group(claimed), *self._assumed(seen))
 
@@ -161,29 +152,24 @@ class Guarded:
         return (*self.subject.identity, self.ports)
 
 
-def as_pod(workload: Workload) -> Pod:
-    """Give the template as a pod that the workload and the workload's own owners own, for its claims."""
-    return replace(workload.template, owners=(*workload.template.owners, *workload.owners))
-
-
 def survey(
     state: NamespaceState,
     instances: HashTrieMap[tuple[str, str], Instance],
+    index: ClaimIndex,
     carried: Mapping[StandingKey, Standing],
 ) -> EemNamespace | None:
-    """Look through one namespace for what is EEM's; None where nothing makes it an EEM namespace."""
-    found = (read_operator(workload) for workload in state.workloads.values())
-    operators = {operator.name: operator for operator in found if operator is not None}
-    if not operators and not len(instances):
+    """Return what is EEM's in one namespace; None where nothing makes it an EEM namespace."""
+    claims = claims_of(state, instances.values(), index)
+    if not claims.operators and not len(instances):
         return None
-    claims = claims_of(instances.values(), operators, state.workloads.values())
+    pods, workloads = claimed_in(state, claims, index)
     return EemNamespace(
         name=state.namespace.name,
         instances=instances,
-        operators=operators,
+        operators=claims.operators,
         claims=claims,
-        pods=HashTrieMap((pod.name, pod) for pod in state.pods.values() if claims.of_pod(pod)),
-        workloads={key: workload for key, workload in state.workloads.items() if claims.of_pod(as_pod(workload))},
+        pods=HashTrieMap((pod.name, pod) for pod in pods),
+        workloads={(workload.kind, workload.name): workload for workload in workloads},
         policies=state.policies,
         carried=carried,
     )

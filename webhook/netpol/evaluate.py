@@ -201,7 +201,7 @@ def find_pod(namespace: str, name: str, snapshot: ClusterSnapshot) -> Pod | None
 
 def _owner_of(family: int, number: int, snapshot: ClusterSnapshot) -> PodEndpoint | None:
     """Give the pod that bears an address: on the pod network its packets are that pod's."""
-    if (family, number) not in snapshot.addresses:
+    if (family, number) not in snapshot.pod_addresses.bearers:
         return None
     bearers = (
         PodEndpoint(pod=pod, namespace_labels=state.namespace.labels)

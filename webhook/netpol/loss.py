@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from webhook.netpol.difference import PodWitness, difference
 from webhook.netpol.effort import BoundReachedError, Effort
-from webhook.netpol.intervals import holds, intersect, largest_network, subtract, union
+from webhook.netpol.intervals import WHOLE, intersect, largest_network, subtract, union
 from webhook.netpol.labelspace import EVERY_POD
 from webhook.netpol.sources import NOBODY, Sources
 from webhook.netpol.sure import SURE, Answer
@@ -190,18 +190,17 @@ def _pods_by_address(
             lost = (by_label != () and outside != ()) or (any_other != () and no_longer != ())
             certain, possible = certain or lost, possible or lost
             continue
-        seen = universe.seen(family) if now or had else ()
+        seen = universe.pod_addresses
         if by_label != ():
             outside = subtract(UNICAST[family], now)
             possible = possible or outside != ()
-            certain = (
-                certain or outside == UNICAST[family] or SURE[any(not SURE[holds(now, address)] for address in seen)]
-            )
+            certain = certain or outside == UNICAST[family]
+            certain = certain or seen.holds_any(family, subtract(WHOLE[family], now))
         if any_other != ():
             no_longer = subtract(intersect(had, UNICAST[family]), now)
             possible = possible or no_longer != ()
             certain = certain or no_longer == UNICAST[family]
-            certain = certain or SURE[any(SURE[holds(no_longer, address)] for address in seen)]
+            certain = certain or seen.holds_any(family, no_longer)
     if certain or possible:
         yield (*by_label, *any_other), True
     if not certain:

@@ -7,19 +7,19 @@ and not a copy of the cluster, and a decision that runs on the old one is not di
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rpds import HashTrieMap
 
 from webhook.netpol.faults import Fault, SpecError
-from webhook.netpol.intervals import IPV6
 from webhook.netpol.model import NAMESPACE_NAME_LABEL, Namespace, NetworkPolicy, Pod, Workload
 from webhook.netpol.parse import read_policy
 from webhook.netpol.parse_objects import TEMPLATE_PATHS, read_namespace, read_pod, read_workload
+from webhook.netpol.pod_addresses import NO_ADDRESSES, PodAddresses
 from webhook.netpol.reading import Faults, mapping, string
+from webhook.netpol.sorted_set import SortedSet
 
 ApiObject = Mapping[str, Any]
 Parsed = Namespace | Pod | Workload | NetworkPolicy
@@ -79,13 +79,13 @@ class ClusterSnapshot:
 
     Args:
         states: by namespace name.
-        addresses: how many pods bear each address, by (family, number); host-network pods do not count.
-        ipv6_addresses: how many of these are IPv6.
+        names_in_order: the names of these namespaces.
+        pod_addresses: of every pod that runs on the pod network.
     """
 
     states: HashTrieMap[str, NamespaceState] = HashTrieMap()
-    addresses: HashTrieMap[tuple[int, int], int] = HashTrieMap()
-    ipv6_addresses: int = 0
+    names_in_order: SortedSet[str] = field(default_factory=SortedSet, compare=False)
+    pod_addresses: PodAddresses = NO_ADDRESSES
 
     @classmethod
     def from_objects(cls, objects: Iterable[ApiObject]) -> ClusterSnapshot:
@@ -127,11 +127,11 @@ class ClusterSnapshot:
             )
             for name in (namespaces | pods | workloads | policies)
         }
-        addresses = Counter(address for known in pods.values() for pod in known.values() for address in _counted(pod))
+        addresses = (address for known in pods.values() for pod in known.values() for address in _counted(pod))
         return cls(
             states=HashTrieMap(states),
-            addresses=HashTrieMap(addresses),
-            ipv6_addresses=sum(count for (family, _), count in addresses.items() if family == IPV6),
+            names_in_order=SortedSet.of(states),
+            pod_addresses=PodAddresses.of(addresses),
         )
 
     def state(self, namespace: str) -> NamespaceState:
@@ -141,14 +141,6 @@ class ClusterSnapshot:
     def namespaces(self) -> Iterator[NamespaceState]:
         """Give every namespace's state, in no order."""
         return iter(self.states.values())
-
-    def pod_addresses(self) -> Collection[tuple[int, int]]:
-        """Give (family, number) of every pod address seen."""
-        return self.addresses.keys()
-
-    def families(self) -> tuple[int, ...]:
-        """Give the address families in use: IPv4 always, IPv6 where a pod has such an address."""
-        return (4, 6) if self.ipv6_addresses else (4,)
 
     def with_parsed(self, parsed: Parsed) -> ClusterSnapshot:
         """Add or replace one object."""
@@ -160,9 +152,8 @@ class ClusterSnapshot:
         if isinstance(parsed, Workload):
             workloads = state.workloads.insert((parsed.kind, parsed.name), parsed)
             return self._with_state(replace(state, workloads=workloads))
-        counted = self._recount(state.pods.get(parsed.name), parsed)
-        state = replace(state, pods=state.pods.insert(parsed.name, parsed))
-        return replace(counted, states=_put(counted.states, state))
+        pod_addresses = self._addresses_after(state.pods.get(parsed.name), parsed)
+        return self._with_state(replace(state, pods=state.pods.insert(parsed.name, parsed)), pod_addresses)
 
     def without(self, kind: str, namespace: str, name: str) -> ClusterSnapshot:
         """Remove one object; one that is not there is no error."""
@@ -170,8 +161,8 @@ class ClusterSnapshot:
         if kind == "Namespace":
             return self._with_state(replace(state, namespace=implied(name), seen=False))
         if kind == "Pod" and name in state.pods:
-            counted = self._recount(state.pods.get(name), None)
-            return replace(counted, states=_put(counted.states, replace(state, pods=state.pods.remove(name))))
+            pod_addresses = self._addresses_after(state.pods[name], None)
+            return self._with_state(replace(state, pods=state.pods.remove(name)), pod_addresses)
         if kind == "NetworkPolicy" and name in state.policies:
             return self._with_state(replace(state, policies=state.policies.remove(name)))
         if (kind, name) in state.workloads:
@@ -209,31 +200,29 @@ class ClusterSnapshot:
 
     def parts(self) -> Iterator[object]:
         """Give what a snapshot is made of, in pieces: whoever lets go of a large one can do so bit by bit."""
-        yield self.addresses
+        yield self.pod_addresses
         for state in self.states.values():
             yield from (state.pods, state.workloads, state.policies)
 
-    def _with_state(self, state: NamespaceState) -> ClusterSnapshot:
-        return replace(self, states=_put(self.states, state))
+    def _with_state(self, state: NamespaceState, pod_addresses: PodAddresses | None = None) -> ClusterSnapshot:
+        name, names = state.namespace.name, self.names_in_order
+        if state.is_empty():
+            states, names = self.states.discard(name), names.remove(name)
+        else:
+            names = names if name in self.states else names.insert(name)
+            states = self.states.insert(name, state)
+        return ClusterSnapshot(
+            states=states,
+            names_in_order=names,
+            pod_addresses=self.pod_addresses if pod_addresses is None else pod_addresses,
+        )
 
-    def _recount(self, old: Pod | None, new: Pod | None) -> ClusterSnapshot:
-        gone = _counted(old) - _counted(new)
-        come = _counted(new) - _counted(old)
-        if not gone and not come:
-            return self
-        addresses = self.addresses
-        for address in gone:
-            left = addresses[address] - 1
-            addresses = addresses.insert(address, left) if left else addresses.remove(address)
-        for address in come:
-            addresses = addresses.insert(address, addresses.get(address, 0) + 1)
-        ipv6 = sum(family == IPV6 for family, _ in come) - sum(family == IPV6 for family, _ in gone)
-        return replace(self, addresses=addresses, ipv6_addresses=self.ipv6_addresses + ipv6)
-
-
-def _put(states: HashTrieMap[str, NamespaceState], state: NamespaceState) -> HashTrieMap[str, NamespaceState]:
-    name = state.namespace.name
-    return states.discard(name) if state.is_empty() else states.insert(name, state)
+    def _addresses_after(self, old: Pod | None, new: Pod | None) -> PodAddresses:
+        """Return the index of addresses after *new* has taken the place of *old*."""
+        before, after = _counted(old), _counted(new)
+        if before == after:
+            return self.pod_addresses
+        return self.pod_addresses.changed(before - after, after - before)
 
 
 def _counted(pod: Pod | None) -> frozenset[tuple[int, int]]:

@@ -5,10 +5,8 @@ Every pod of every namespace, existing or future, and every unicast address outs
 link-local, multicast, unspecified and reserved ranges are no source of a connection to a pod.
 """
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
 from webhook.netpol.intervals import (
@@ -22,6 +20,7 @@ from webhook.netpol.intervals import (
     subtract,
     union,
 )
+from webhook.netpol.pod_addresses import NO_ADDRESSES, PodAddresses
 
 IPBlockMatchesPods = Literal["yes", "no", "unknown"]
 """Whether an ipBlock that contains a pod's address admits that pod: network plugins differ (Calico yes, Cilium no)."""
@@ -48,7 +47,7 @@ surely has addresses that are not pods'.
 _UNIQUE_LOCAL = network("fc00::/7")[1]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Universe:
     """
     All sources that a requirement "from anywhere" speaks of.
@@ -56,30 +55,19 @@ class Universe:
     Args:
         families: address families in use, 4 and 6.
         pod_ranges: the cluster's pod ranges by family, or None where nobody told.
-        pod_addresses: (family, number) of every pod address seen; only looked at where pod_ranges is None.
+        pod_addresses: every pod address seen; only asked where pod_ranges is None.
         ipblock_matches_pods: what this cluster's plugin does, or "unknown".
     """
 
     families: tuple[int, ...] = (IPV4,)
     pod_ranges: Mapping[int, Intervals] | None = None
-    pod_addresses: Collection[tuple[int, int]] = ()
+    pod_addresses: PodAddresses = NO_ADDRESSES
     ipblock_matches_pods: IPBlockMatchesPods = "unknown"
 
     def outside(self, family: int) -> Intervals:
         """Give the unicast addresses that are not pods', as far as that is known."""
         pods = self.pod_ranges.get(family, ()) if self.pod_ranges is not None else ()
         return subtract(UNICAST[family], pods)
-
-    def seen(self, family: int) -> tuple[int, ...]:
-        """Give the pod addresses of one family that were seen, in order."""
-        return self._seen.get(family, ())
-
-    @cached_property
-    def _seen(self) -> Mapping[int, tuple[int, ...]]:
-        found: dict[int, list[int]] = {}
-        for family, address in self.pod_addresses:
-            found.setdefault(family, []).append(address)
-        return {family: tuple(sorted(addresses)) for family, addresses in found.items()}
 
     def perhaps_pods(self, family: int, exceptions: Iterable[tuple[int, Interval]]) -> Intervals:
         """
@@ -89,15 +77,12 @@ class Universe:
         """
         if self.pod_ranges is not None:
             return ()
-        seen = self.seen(family)
-        if not seen:
-            return ()
         return union(
-            (first, last)
-            for known, (first, last) in exceptions
+            interval
+            for known, interval in exceptions
             if known == family
-            and bisect_right(seen, last) > bisect_left(seen, first)
-            and _may_be_pods_only(family, first, last)
+            and _may_be_pods_only(family, *interval)
+            and self.pod_addresses.holds_any(family, (interval,))
         )
 
 

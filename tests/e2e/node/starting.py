@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.guard import NAMESPACE
+from harness.machine import find_binaries
 from harness.registering import RegisteringGuard
 
 from node.cluster import Node
@@ -81,7 +82,7 @@ def main() -> None:
         print(json.dumps(watch()))
         return
     with tempfile.TemporaryDirectory(prefix="starting-") as folder:
-        machine = Node(Path(folder))
+        machine = Node(Path(folder), find_binaries())
         machine.start()
         try:
             guard = RegisteringGuard(machine, REPLICAS, {})

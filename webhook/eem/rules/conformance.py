@@ -183,14 +183,14 @@ class _Walk:
         expected = " or ".join(sorted(node.choices))
         later = [choice.since for choice in node.row.choices if choice.value == value]
         if later:
-            return f'must be {expected}: "{value}" exists since {later[0]}, and the operator is {self.version}'
+            return f'must be {expected}: "{value}" exists since {later[0]}, and the operator is {self.version.in_words}'
         return f'must be {expected}, not "{shown(value)}"'
 
     def _advice(self, node: Node, name: str) -> str:
         """Return what was probably meant by a name that is no field."""
-        if self.version.may_be_unknown:
+        if self.version.may_be_newer:
             return f"is not a field of {self.kind} {NEWEST}, the newest version known here: check it for a typing error"
-        dropped = f"is not a field of {self.kind} {self.version}: the API server drops it"
+        dropped = f"is not a field of {self.kind} {self.version.in_words}: the API server drops it"
         prefix = f"{node.row.path}." if node.row.path else ""
         rows = FIELDS[self.kind]
         later = [row.since for row in rows if row.path == f"{prefix}{name}"]

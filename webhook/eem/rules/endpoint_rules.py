@@ -60,7 +60,7 @@ def _early_server(resource: Resource) -> Violations:
     for path, entry in _listed(resource):
         if entry.get("name") == "server":
             message = f"has no effect: the endpoint server exists since {_SERVER_CAME}"
-            yield (*path, "name"), f"{message}, and the operator is {resource.context.version}"
+            yield (*path, "name"), f"{message}, and the operator is {resource.context.version.in_words}"
 
 
 @rule(

@@ -125,7 +125,7 @@ def _other_version(resource: Resource) -> Violations:
     if licence is None or licence.is_offered_by(version) or _is_offered(resource):
         return
     span = f"since {licence.since}" if licence.until is None else f"from {licence.since} to {licence.until}"
-    message = f"{licence.id} ({licence.title}) is offered {span}, and the operator is {version}"
+    message = f"{licence.id} ({licence.title}) is offered {span}, and the operator is {version.in_words}"
     yield _ID, f"{message}: the operator may not upgrade the instance until you change it"
 
 
@@ -140,7 +140,7 @@ def _other_version(resource: Resource) -> Violations:
 def _unknown_use(resource: Resource) -> Violations:
     use = _use(resource)
     if use not in USES:
-        yield _USE, f'must be one of {", ".join(USES)}, not "{shown(use)}"'
+        yield _USE, f'must be a known use, not "{shown(use)}": one of {", ".join(USES)}'
 
 
 @rule(

@@ -87,8 +87,8 @@ def _excess(part: object) -> str:
 )
 def _policies_off(resource: Resource) -> Violations:
     if value_at(resource.spec, "deployNetworkPolicies") is False:
-        message = "is false: the operator creates no NetworkPolicies"
-        yield ("spec", "deployNetworkPolicies"), f"{message}; if a policy isolates the pods, open their ports yourself"
+        message = "is false: if a policy isolates the pods, you must open their ports yourself"
+        yield ("spec", "deployNetworkPolicies"), message
 
 
 @rule(

@@ -46,9 +46,14 @@ class ProductVersion(NamedTuple):
         return cls.parse(f"{text}.{_NO_SUCH_PATCH}")
 
     @property
-    def may_be_unknown(self) -> bool:
-        """Whether the operator may be of a release that is later than those that the rules know."""
+    def may_be_newer(self) -> bool:
+        """Whether the operator is, or may be, of a release that is later than those that the rules know."""
         return self > NEWEST or (self.or_later and self >= LAST_FIELDS)
+
+    @property
+    def in_words(self) -> str:
+        """The version for a message: a lower bound is called so."""
+        return f"{self} or later" if self.or_later else str(self)
 
     def __str__(self) -> str:
         return f"{self.major}.{self.minor}.{'x' if self.patch == _NO_SUCH_PATCH else self.patch}"

@@ -141,8 +141,9 @@ class Rule:
         check: finds the violations; None for a constraint of a field, which is checked along the tree of fields.
         until: the last version in which the rule holds; None for all later ones.
         requests: a rule for UPDATE alone compares with the old object, so what the old object has is no excuse.
-        lasting: the rule rests on Kubernetes or on the object itself, so it denies also in versions of the product that
-            are later than those that the rules know. Other rules only warn there.
+        lasting: the rule rests on Kubernetes or on the object itself, so it denies also for an operator that is newer
+            than the versions that the rules know. Other rules only warn there; and a rule for unknown values only warns
+            where the operator may be newer.
     """
 
     id: str
@@ -172,7 +173,10 @@ class Rule:
         setting = context.severities.get(self.id)
         if setting is not None:
             return None if setting == "off" else setting
-        return "warn" if context.version.may_be_unknown and not self.lasting else self.severity
+        is_softened = not self.lasting and (
+            context.version > NEWEST or (self.reason == "NotSupported" and context.version.may_be_newer)
+        )
+        return "warn" if is_softened else self.severity
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -71,9 +71,9 @@ A rule denies or warns. `--rule ID=deny|warn|off` changes one. An UPDATE is deni
 have. One answer names at most 100 denials and 100 warnings. `eem` is EventEndpointManagement, `egw` is EventGateway; a
 version stands where a rule does not hold in all of them.
 
-The table knows EEM {first} to {newest}. Where the operator is newer, or only the installed definitions tell its version
-and it may be newer, a rule warns instead of denying, unless it is set to `deny`. The rules that rest on Kubernetes or
-on the object itself still deny: {lasting}.
+The table knows EEM {first} to {newest}. Where the operator is newer, a rule warns instead of denying, unless it is set
+to `deny`. Where only the installed definitions tell the version and the operator may be newer, a rule with the reason
+NotSupported warns. The rules that rest on Kubernetes or on the object itself still deny: {lasting}.
 """
 
 

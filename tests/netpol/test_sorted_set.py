@@ -1,0 +1,66 @@
+"""A persistent sorted set of numbers or names."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from webhook.netpol.sorted_set import MOST, SortedSet
+
+NUMBERS = st.integers(0, 60)
+
+
+@given(st.lists(st.tuples(NUMBERS, st.booleans())), st.sets(NUMBERS))
+def test_any_history_of_changes(history: list[tuple[int, bool]], began: set[int]) -> None:
+    """The set holds what was inserted and not removed, in order, and earlier sets stay what they were."""
+    found, expected = SortedSet.of(began), set(began)
+    earlier: list[tuple[SortedSet[int], list[int]]] = []
+    for value, is_there in history:
+        earlier.append((found, sorted(expected)))
+        found = found.insert(value) if is_there else found.remove(value)
+        expected = expected | {value} if is_there else expected - {value}
+
+    assert sorted(expected) == list(found)
+    assert all(values == list(known) for known, values in earlier)
+
+
+@given(st.sets(st.integers(0, 2000), max_size=900), st.lists(st.integers(0, 2000)), NUMBERS)
+def test_what_lies_between(values: set[int], firsts: list[int], width: int) -> None:
+    """A set holds a value between two others exactly where one is there; both ends count."""
+    found = SortedSet.of(values)
+
+    for first in firsts:
+        between = any(first <= value <= first + width for value in values)
+        assert between is found.holds_between(first, first + width)
+
+
+@pytest.mark.parametrize("order", [1, -1, 7919], ids=["upwards", "downwards", "mixed"])
+def test_buckets_stay_short_and_few(order: int) -> None:
+    """Whatever the order of ten thousand changes, no bucket is long, and there are few of them."""
+    values = [number * order % 10_007 for number in range(10_000)]
+    found: SortedSet[int] = SortedSet()
+    for value in values:
+        found = found.insert(value)
+    lengths = [len(bucket) for bucket in found.buckets]
+
+    assert sorted(values) == list(found)
+    assert max(lengths) <= MOST
+    assert len(lengths) <= 10_000 // (MOST // 4) + 1
+    for value in values[:9_900]:
+        found = found.remove(value)
+
+    assert sorted(values[9_900:]) == list(found)
+    assert len(found.buckets) <= 100 // (MOST // 4) + 2
+    assert found.firsts == tuple(bucket[0] for bucket in found.buckets)
+
+
+def test_a_change_touches_one_bucket() -> None:
+    """All buckets but one are the same objects after a change."""
+    found = SortedSet.of(range(10_000))
+    changed = found.remove(5_000)
+
+    assert len({*map(id, found.buckets)} - {*map(id, changed.buckets)}) == 1
+
+
+def test_names_are_ordered_as_text() -> None:
+    """A set of names is in the order of their characters."""
+    assert ["a", "a-b", "b"] == list(SortedSet.of(["b", "a-b", "a"]).insert("a"))
