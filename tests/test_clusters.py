@@ -25,7 +25,7 @@ def test_what_needs_a_node_is_left_out_elsewhere(cluster: str) -> None:
     text = collected(cluster, "tests/e2e/node/test_pods.py", "tests/e2e/test_replicas.py")
 
     assert ("test_pods_hold_no_privilege" in text) == (cluster == "node")
-    assert "test_restart_between_edits" in text
+    assert "test_new_replicas_know_what_was_there_before" in text
 
 
 def test_no_such_cluster() -> None:
