@@ -78,8 +78,7 @@ def rotate(material: Material, *, now: datetime, lifetimes: Lifetimes, force: bo
 def describe(material: Material, *, now: datetime, lifetimes: Lifetimes) -> str:
     """Return all certificates, newest authority first, and the phase of a rotation, as lines of text."""
     parts = [
-        _described(f"CA ({_role(material, each)})", each, authority_due(each, lifetimes))
-        for each in material.bundle
+        _described(f"CA ({_role(material, each)})", each, authority_due(each, lifetimes)) for each in material.bundle
     ]
     leaf = material.leaf.certificate
     parts.append(_described("serving", leaf, leaf_due(leaf, lifetimes)))

@@ -240,7 +240,9 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument("--force", action="store_true", help="replace the existing files")
     renewal = commands.add_parser("renew", parents=[common], help=f"replace {CERTIFICATE} and {KEY} if they are due")
     renewal.add_argument("--force", action="store_true", help="replace them before they are due")
-    rotation = commands.add_parser("rotate-ca", parents=[common], help="perform the next step of a rotation to a new CA")
+    rotation = commands.add_parser(
+        "rotate-ca", parents=[common], help="perform the next step of a rotation to a new CA"
+    )
     rotation.add_argument("--force", action="store_true", help="begin another rotation before the last one has ended")
     commands.add_parser("show", parents=[common], help="print the certificates, when they are due, and the rotation")
     return parser

@@ -1,4 +1,4 @@
-"""The choice of the cluster behind the end-to-end tests is heard, and what is not run is said."""
+"""The end-to-end tests run on the chosen cluster, and report what they do not run."""
 
 import subprocess
 import sys
@@ -36,7 +36,7 @@ def test_no_such_cluster() -> None:
 
 
 def test_a_machine_that_cannot_be_a_node_says_why() -> None:
-    """Whoever is not root, or lacks a package, is told so in one line."""
+    """Without root or a package, the node part reports that in one line."""
     code = "from node.availability import missing; print(*missing(1000, {'PATH': '/nowhere'}), sep='; ')"
     command = [sys.executable, "-c", code]
     folders = f"{ROOT}/tests:{ROOT}/tests/e2e"

@@ -126,7 +126,9 @@ def test_the_key_of_the_authority_may_be_missing() -> None:
             "ca.key is not an ECDSA key",
             id="an RSA key",
         ),
-        pytest.param(as_signer(bare_certificate(NEW.key), NEW.key), "is not a CA certificate", id="a plain certificate"),
+        pytest.param(
+            as_signer(bare_certificate(NEW.key), NEW.key), "is not a CA certificate", id="a plain certificate"
+        ),
         pytest.param(
             as_signer(bare_certificate(NEW.key, x509.BasicConstraints(ca=True, path_length=None)), NEW.key),
             "is not a CA certificate",

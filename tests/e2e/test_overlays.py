@@ -17,7 +17,7 @@ from harness.machine import CHECKOUT, Machine
 from harness.objects import Json, listed
 
 from certs.authority import service_names
-from webhook.admission.heartbeat import CANARY_NAMESPACE
+from webhook.admission.exemptions import CANARY_NAMESPACE
 from webhook.cli import serve
 from webhook.cluster.credentials import SERVICE_ACCOUNT_DIRECTORY
 from webhook.controllers.entries import NAME, POLICIES

@@ -14,7 +14,7 @@ from harness.registrars import CANARY, CONFIGURATIONS, BareGuard, Registrars
 from harness.starting import running_machine
 from harness.waiting import wait_until
 
-from webhook.admission.heartbeat import HEARTBEAT_NAME, HEARTBEAT_REFUSAL
+from webhook.admission.exemptions import HEARTBEAT_NAME, HEARTBEAT_REFUSAL
 from webhook.controllers.configuration_writer import OUTRUN
 from webhook.controllers.entries import DEFAULTS, INSTANCES, POLICIES, apply_body, policy_entry
 
