@@ -24,8 +24,8 @@ def test_what_needs_a_node_is_left_out_elsewhere(cluster: str) -> None:
     """The cases in tests/e2e/node are for a node alone; the others are for every cluster."""
     text = collected(cluster, "tests/e2e/node/test_pods.py", "tests/e2e/test_replicas.py")
 
-    assert ("test_pods_hold_no_privilege" in text) == (cluster == "node")
-    assert "test_restart_between_edits" in text
+    assert ("test_the_container_has_no_privileges" in text) == (cluster == "node")
+    assert "test_new_replicas_know_what_was_there_before" in text
 
 
 def test_no_such_cluster() -> None:

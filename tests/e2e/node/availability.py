@@ -3,7 +3,8 @@ Report whether this machine can be a node.
 
     PYTHONPATH=tests:tests/e2e python -m node.availability
 
-ends with 0 where it can, and else with 3, which no failure of Python's ends with, and one line about what is missing.
+ends with status 0 if it can. Otherwise it ends with 3, which no failure of Python has, and prints one line with what is
+missing.
 """
 
 import os
@@ -17,7 +18,7 @@ UNAVAILABLE = 3
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 CNI_FOLDER = Path("/usr/lib/cni")
 CGROUPS = Path("/sys/fs/cgroup")
-# Command and the Debian package that has it.
+# The command, and the Debian package that contains it.
 NEEDED = {
     "apt-get": "apt",
     "buildah": "buildah",
@@ -67,7 +68,7 @@ def succeeds(path: str, *command: str) -> bool:
 
 
 def mirror() -> str | None:
-    """Ask apt where it gets Debian itself from; None where it gets it from nowhere, as on another distribution."""
+    """Return the mirror from which apt installs Debian, or None, for example on another distribution."""
     command = ("apt-get", "indextargets", "--format", "$(REPO_URI)")
     done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_SECONDS, check=True)
     return next((one for one in done.stdout.splitlines() if one.rstrip("/").endswith("/debian")), None)
