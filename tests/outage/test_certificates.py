@@ -63,6 +63,7 @@ def rotate(kept: Kept) -> Iterator[Phase]:
         yield phase
 
 
+@pytest.mark.quick
 def test_shown_by_hand(kept: Kept) -> None:
     """Whoever asks about the cluster's Secret is told what it holds, and no key."""
     shown = kept.by_hand("show")
@@ -120,7 +121,10 @@ DAMAGES: dict[str, Callable[[dict[str, str]], dict[str, str]]] = {
 }
 
 
-@pytest.mark.parametrize("damage", ["deleted", *(name for name in DAMAGES if name != KEYLESS)])
+@pytest.mark.parametrize(
+    "damage",
+    [pytest.param("deleted", marks=pytest.mark.quick), *(name for name in DAMAGES if name != KEYLESS)],
+)
 def test_secret_lost(guard: RegisteringGuard, kept: Kept, load: Callable[..., Load], figure: Say, damage: str) -> None:
     """Whatever becomes of the Secret, the same authority is put back from memory, and nobody notices."""
     lose(guard, kept, load, figure, damage)
@@ -198,7 +202,9 @@ def rounded(seconds: list[float]) -> str:
     return " ".join(f"{one:.1f}" for one in sorted(seconds))
 
 
-@pytest.mark.parametrize("times", [pytest.param(3, id="3"), pytest.param(10, id="10", marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "times", [pytest.param(3, id="3", marks=pytest.mark.quick), pytest.param(10, id="10", marks=pytest.mark.long)]
+)
 def test_manifests_applied_again(
     guard: RegisteringGuard, kept: Kept, load: Callable[..., Load], figure: Say, times: int
 ) -> None:

@@ -36,7 +36,9 @@ def kill(machine: Machine, guard: Guard, pod: str) -> float:
     return at
 
 
-@pytest.mark.parametrize("kills", [pytest.param(3, id="3"), pytest.param(50, id="50", marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "kills", [pytest.param(3, id="3", marks=pytest.mark.quick), pytest.param(50, id="50", marks=pytest.mark.long)]
+)
 def test_killed(machine: Machine, guard: Guard, load: Callable[..., Load], figure: Say, kills: int) -> None:
     """A replica that is killed takes what it had begun with it; soon after nobody is refused an answer."""
     replicas = guard.replicas()
