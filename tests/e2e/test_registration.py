@@ -337,7 +337,7 @@ def test_a_fight_is_backed_off_from_and_told(registrars: Registrars, guard: Bare
         if guard.owned(MUTATING) == owned:
             edit(machine, MUTATING, wipe)
         leader = registrars.leader() or {}
-        return "again and again" in (leader.get("problem") or "")
+        return "undoes each write" in (leader.get("problem") or "")
 
     wait_until(undone, "the fight to be noticed", seconds=SECONDS)
 
@@ -373,7 +373,7 @@ def test_with_no_replica_only_what_is_guarded_is_refused(
     kept_policy = allow(place, "finalized", "gw", [8092])
     kept_policy["metadata"]["finalizers"] = ["example.com/hold"]
     machine.must("create", "-f", "-", stdin=listed(owned_policy, kept_policy))
-    with guard.absent():
+    with guard.absent(at_once=True):
         refused = machine.kubectl("delete", "networkpolicy", "finalized", f"--namespace={place}", "--wait=false")
         labelled = machine.kubectl("label", "networkpolicy", "finalized", f"--namespace={place}", "team=kafka")
         machine.must("delete", "configmap", "parent", f"--namespace={place}")
@@ -519,7 +519,7 @@ def test_a_late_write_makes_nothing_again(guard: BareGuard, machine: Machine) ->
 def test_uninstalling_is_one_command(programs: Registrars, guard: BareGuard, machine: Machine) -> None:
     """`kubectl delete -k` takes the configurations first, and everything, with every replica dead, too."""
     programs.stop()
-    machine.must("scale", f"deployment/{NAMESPACE}", f"--namespace={NAMESPACE}", "--replicas=0")
+    guard.take_away(at_once=True)
     answer = machine.must("delete", "-k", str(guard.overlay), "--ignore-not-found", seconds=90)
     order = [line.split('"')[0].strip() for line in answer.stdout.splitlines()]
 
