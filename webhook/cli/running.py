@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from webhook.cluster.credentials import CredentialsError
-from webhook.files.reader import FilesError
+from webhook.files.file_objects import FilesError
 from webhook.server.logs import LineHandler, formatter
 from webhook.settings import Settings
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from webhook.eem import read
 from webhook.eem.instances import Instance
-from webhook.files.reader import FileObjects, FilesError, read_files
+from webhook.files.file_objects import FileObjects, FilesError
+from webhook.files.object_reader import read_files
 from webhook.netpol import SpecError
 from webhook.netpol.snapshot import Parsed
 from webhook.settings import CONNECTION, Settings, add_flags

@@ -3,7 +3,7 @@ Hold the verdicts against packets: seeded changes of policies, and what they do 
 
 For each seed the oracle's generator makes the policies that are there and one change. They are applied on the node,
 with the service in audit mode, and every connection is tried before and after. Each must be open exactly where
-`explain` says so; and a required port that was open to somebody and is not any more must be in the change's verdict.
+`explain` says so; and a required port that was open to a source and no longer is must be in the change's verdict.
 
     PYTHONPATH=.:tests:tests/e2e python -m node.packets 200
 
@@ -129,7 +129,7 @@ class Packets:
         return True
 
     def _clear(self) -> None:
-        """Take away every policy that is not the service's own."""
+        """Delete every policy except the service's own."""
         there = [one for one in self._policies() if one["metadata"]["namespace"] in SPACES]
         if there:
             self._machine.must("delete", "-f", "-", stdin=listed(*there))
@@ -165,7 +165,7 @@ class Packets:
         old, new = named(policies), named(self._policies())
         change = Change(operation=plan.operation, namespace=PACKETS, name=SUBJECT, object=new, old_object=old)
         answer = product_answer(Pair(objects=[*self._state, *policies], change=change, settings=SETTINGS))
-        if old is None or new is None or old["spec"] != new["spec"]:  # else the API server asks nobody
+        if old is None or new is None or old["spec"] != new["spec"]:  # otherwise the API server asks no webhook
             said = self._guard.decisions.next_about(PACKETS, plan.operation, SUBJECT, since)
             loses = "lost" in {outcome for _, outcome in answer.found}
             refuses = said.result == "audited" and said.message != ""  # without one it would be a warning
@@ -175,7 +175,7 @@ class Packets:
         return answer
 
     def _measure(self, plan: Plan, policies: Sequence[Json]) -> Matrix:
-        """Try every connection, and hold what came of it against what `explain` says."""
+        """Try every connection, and compare the results with what `explain` says."""
         found = self._try_all()
         snapshot = ClusterSnapshot.from_objects([*self._state, *policies])
         for (source, destination, port), is_open in found.items():

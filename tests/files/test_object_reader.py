@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from webhook.files import reader
-from webhook.files.reader import FilesError, read_files
+from webhook.files import object_reader
+from webhook.files.file_objects import FileObjects, FilesError
+from webhook.files.object_reader import read_files
 
 POLICY = """\
 apiVersion: networking.k8s.io/v1
@@ -21,7 +22,7 @@ def policy(name: str) -> str:
     return POLICY.replace("NAME", name)
 
 
-def read(*paths: Path | str, stdin: str = "") -> reader.FileObjects:
+def read(*paths: Path | str, stdin: str = "") -> FileObjects:
     return read_files([str(path) for path in paths], BytesIO(stdin.encode()))
 
 
@@ -47,7 +48,7 @@ def test_a_folder_is_read_by_path(tmp_path: Path) -> None:
     (tmp_path / "b" / "loop").symlink_to(tmp_path, target_is_directory=True)
     found = read(tmp_path)
 
-    assert [Path(sourced.source.file).relative_to(tmp_path).as_posix() for sourced in found.objects] == [
+    assert [Path(placed.place.file).relative_to(tmp_path).as_posix() for placed in found.objects] == [
         "a.YML",
         "b/a.yaml",
         "b/deep/x.yaml",
@@ -63,13 +64,13 @@ def test_paths_keep_their_order_and_documents_theirs(tmp_path: Path) -> None:
     found = read(tmp_path / "z.txt", "-", tmp_path / "a.yaml", stdin=policy("three"))
 
     assert [mapping["metadata"]["name"] for mapping in found.mappings] == ["one", "two", "three", "four"]
-    assert [(sourced.source.document, sourced.source.line) for sourced in found.objects] == [
+    assert [(placed.place.document, placed.place.line) for placed in found.objects] == [
         (1, 1),
         (2, 6),
         (1, 1),
         (2, 4),
     ]
-    assert str(found.objects[2].source) == "standard input, document 1 (line 1)"
+    assert str(found.objects[2].place) == "standard input, document 1 (line 1)"
 
 
 def test_lists_are_expanded(tmp_path: Path) -> None:
@@ -101,7 +102,7 @@ spec: {}
         ("v1", "Namespace", "a"),
         ("networking.k8s.io/v1", "NetworkPolicy", "b"),
     ]
-    assert [str(sourced.source).removeprefix(f"{tmp_path}/") for sourced in found.objects] == [
+    assert [str(placed.place).removeprefix(f"{tmp_path}/") for placed in found.objects] == [
         "x.yaml, document 1, items[0] (line 4)",
         "x.yaml, document 1, items[1].items[0] (line 6)",
     ]
@@ -156,11 +157,12 @@ spec:
 
     assert [line.replace(f"{tmp_path}/", "") for line in found] == [
         "nowhere: cannot be read: No such file or directory",
-        'a.yaml, document 1 (line 2): the key "a" is there twice',
+        "a.yaml, document 1 (line 1): apiVersion: must be set to a string",
+        "a.yaml, document 1 (line 1): kind: must be set to a string",
         "a.yaml, document 2 (line 5): not YAML: did not find expected node content",
         "b.yaml (line 2): is not UTF-8 text",
         "c.json, document 1 (line 1): not JSON: Expecting value",
-        "empty: holds no .yaml, .yml or .json file",
+        "empty: contains no .yaml, .yml or .json file",
         "standard input, document 1 (line 1): apiVersion: must be set to a string",
         "standard input, document 2 (line 3): is a list, not an API object",
         "standard input, document 3 (line 5): is a string, not an API object",
@@ -185,7 +187,7 @@ def test_a_folder_that_may_not_be_read_is_a_fault(tmp_path: Path) -> None:
 
 def test_a_file_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file without end is not read without end."""
-    monkeypatch.setattr(reader, "MAX_FILE_BYTES", 10)
+    monkeypatch.setattr(object_reader, "MAX_FILE_BYTES", 10)
     (tmp_path / "x.yaml").write_text("a: 12345678")
 
     assert faults(tmp_path / "x.yaml") == [f"{tmp_path}/x.yaml: is larger than 10 bytes"]
