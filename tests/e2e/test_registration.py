@@ -345,7 +345,7 @@ def test_a_conflict_with_another_writer_is_slowed_down_and_reported(
         if guard.owned(MUTATING) == owned:
             edit(machine, MUTATING, wipe)
         leader = registrars.leader() or {}
-        return "again and again" in (leader.get("problem") or "")
+        return "undoes each write" in (leader.get("problem") or "")
 
     wait_until(undone, "the fight to be noticed", seconds=SECONDS)
 
@@ -383,7 +383,7 @@ def test_without_a_replica_only_guarded_changes_fail(
     kept_policy = allow(place, "finalized", "gw", [8092])
     kept_policy["metadata"]["finalizers"] = ["example.com/hold"]
     machine.must("create", "-f", "-", stdin=listed(owned_policy, kept_policy))
-    with guard.absent():
+    with guard.absent(at_once=True):
         refused = machine.kubectl("delete", "networkpolicy", "finalized", f"--namespace={place}", "--wait=false")
         labelled = machine.kubectl("label", "networkpolicy", "finalized", f"--namespace={place}", "team=kafka")
         machine.must("delete", "configmap", "parent", f"--namespace={place}")
@@ -531,7 +531,7 @@ def test_a_late_write_does_not_create_a_deleted_configuration(guard: BareGuard, 
 def test_one_command_uninstalls_without_a_replica(programs: Registrars, guard: BareGuard, machine: Machine) -> None:
     """`kubectl delete -k` deletes the configurations first, and everything else."""
     programs.stop()
-    machine.must("scale", f"deployment/{NAMESPACE}", f"--namespace={NAMESPACE}", "--replicas=0")
+    guard.take_away(at_once=True)
     answer = machine.must("delete", "-k", str(guard.overlay), "--ignore-not-found", seconds=90)
     order = [line.split('"')[0].strip() for line in answer.stdout.splitlines()]
 

@@ -65,7 +65,7 @@ def test_rules_follow_the_definitions(here: Instances, release: Version) -> None
 
     answer, told = here.apply(manager), here.passed(here.apply(gateway), "CREATE", gateway, "warned")
 
-    assert any("Deprecated" in line for line in told) == (release >= LISTENERS_CAME)
+    assert any("Deprecated" in line for line in told) == (release >= LISTENERS_CAME), told
     if release < SERVER_CAME:
         found = here.passed(answer, "CREATE", manager, "warned")
         assert any("server came with 11.5.0" in line for line in found)

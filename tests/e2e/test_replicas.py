@@ -26,7 +26,7 @@ def test_without_a_replica_only_guarded_policies_cannot_be_changed(place: Place,
     """Labels, instances, other namespaces and the deletion of the namespace are not blocked."""
     place.set_up_gateway()
 
-    with guard.absent():
+    with guard.absent(at_once=True):
         refused = place.delete("allow-kafka")
         labelled = place.patch("allow-kafka", {"metadata": {"labels": {"team": "kafka"}}}, "merge")
         instance = place.apply(event_gateway(place.name, "unjudged", license={**LICENSE, "accept": False}))

@@ -8,6 +8,8 @@ from harness.machine import Machine
 from harness.place import Place
 from harness.registering import CONFIGURATIONS
 
+pytestmark = pytest.mark.quick
+
 AGENT = "attack"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 REGISTRATION = "/apis/admissionregistration.k8s.io/v1"

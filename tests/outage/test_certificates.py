@@ -63,6 +63,7 @@ def rotate(kept: Kept) -> Iterator[Phase]:
         yield phase
 
 
+@pytest.mark.quick
 def test_show_prints_the_certificates_of_the_secret_without_keys(kept: Kept) -> None:
     """`show` prints the CA and the serving certificate of the Secret, and no key."""
     shown = kept.by_hand("show")
@@ -122,7 +123,10 @@ DAMAGES: dict[str, Callable[[dict[str, str]], dict[str, str]]] = {
 }
 
 
-@pytest.mark.parametrize("damage", ["deleted", *(name for name in DAMAGES if name != KEYLESS)])
+@pytest.mark.parametrize(
+    "damage",
+    [pytest.param("deleted", marks=pytest.mark.quick), *(name for name in DAMAGES if name != KEYLESS)],
+)
 def test_a_damaged_secret_is_restored_with_the_same_ca(
     guard: RegisteringGuard, kept: Kept, load: Callable[..., Load], figure: Say, damage: str
 ) -> None:
@@ -204,7 +208,9 @@ def rounded(seconds: list[float]) -> str:
     return " ".join(f"{one:.1f}" for one in sorted(seconds))
 
 
-@pytest.mark.parametrize("times", [pytest.param(3, id="3"), pytest.param(10, id="10", marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "times", [pytest.param(3, id="3", marks=pytest.mark.quick), pytest.param(10, id="10", marks=pytest.mark.long)]
+)
 def test_applying_the_manifests_again_keeps_the_registration(
     guard: RegisteringGuard, kept: Kept, load: Callable[..., Load], figure: Say, times: int
 ) -> None:

@@ -38,7 +38,9 @@ def kill(machine: Machine, guard: Guard, pod: str) -> float:
     return at
 
 
-@pytest.mark.parametrize("kills", [pytest.param(3, id="3"), pytest.param(50, id="50", marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "kills", [pytest.param(3, id="3", marks=pytest.mark.quick), pytest.param(50, id="50", marks=pytest.mark.long)]
+)
 def test_a_killed_replica_loses_only_its_open_requests(
     machine: Machine, guard: Guard, load: Callable[..., Load], figure: Say, kills: int
 ) -> None:

@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,9 @@ class Node(Machine):
         self._end()
         wait_until(self._are_gone, "the control groups to be empty", seconds=EMPTY_SECONDS)
         self.start()
+
+    def end_at_once(self, pods: Iterable[str]) -> None:
+        """Let the pods drain: the kubelet starts a container again that is killed."""
 
     def _isolation(self) -> list[str]:
         # Not --mount-proc alone: /sys stays as it is, and with it the control groups.
