@@ -18,7 +18,7 @@ from harness.objects import Json, listed
 
 from certs.authority import service_names
 from webhook.admission.exemptions import CANARY_NAMESPACE
-from webhook.cli import serve
+from webhook.cli import serve_command
 from webhook.cluster.credentials import SERVICE_ACCOUNT_DIRECTORY
 from webhook.controllers.entries import NAME, POLICIES
 from webhook.controllers.self_check import SERVER_NAME
@@ -97,7 +97,7 @@ def container(objects: list[Json]) -> Json:
 def parsed_settings(objects: list[Json]) -> Settings:
     """Parse the arguments and the environment of the container as the service does."""
     parser = argparse.ArgumentParser(exit_on_error=False)
-    serve.add_arguments(parser)
+    serve_command.add_arguments(parser)
     command, *arguments = container(objects)["args"]
     assert command == "serve"
     environment = {each["name"]: each["value"] for each in container(objects).get("env", ())}
