@@ -98,7 +98,7 @@ def test_of_two_instances_in_one_file_only_the_valid_one_is_stored(here: Instanc
 
 
 def test_a_questionable_setting_is_stored_with_a_warning(here: Instances) -> None:
-    """Kubectl prints the reason for each warning."""
+    """The warning names the field and the reason."""
     production = LICENSE | {"use": "EventAutomationProduction"}
     instance = management(here.name, "doubtful", license=production)
     old = event_gateway(
@@ -115,7 +115,7 @@ def test_a_questionable_setting_is_stored_with_a_warning(here: Instances) -> Non
 
 
 def test_a_valid_instance_is_created_without_warnings(here: Instances) -> None:
-    """Kubectl prints only that the instances were created."""
+    """The output says only that the instances were created."""
     instances = [management(here.name, "fine"), event_gateway(here.name, "fine", listeners=listener(here.name, "fine"))]
 
     answer = here.apply(*instances)

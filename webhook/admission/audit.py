@@ -8,8 +8,7 @@ result of all of them.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from webhook.admission.options import Options
-from webhook.admission.scope import demand_of, universe_of
+from webhook.admission.options import Options, demand_of, universe_of
 from webhook.eem.eem_snapshot import EemSnapshot
 from webhook.eem.instances import Requirement, SourcesDemand
 from webhook.eem.view import EemNamespace

@@ -10,9 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from webhook.admission.options import Options
+from webhook.admission.options import Options, demand_of, universe_of
 from webhook.admission.review import AdmissionRequest
-from webhook.admission.scope import demand_of, universe_of
 from webhook.eem.eem_snapshot import EemSnapshot
 from webhook.eem.instances import Instance, read_instance
 from webhook.eem.resources import EEM_GROUP

@@ -11,16 +11,15 @@ from dataclasses import replace
 
 from webhook.admission.exemptions import is_operator
 from webhook.admission.impact import impact
-from webhook.admission.options import Options
+from webhook.admission.options import Options, mode_of
 from webhook.admission.refusal import invalid
 from webhook.admission.response import INVALID, AdmissionResponse, allowed, by_mode, exempted, patched, warning
 from webhook.admission.response import with_warnings as allowed_with
 from webhook.admission.review import AdmissionRequest, ReviewError, check_objects, metadata_text
-from webhook.admission.scope import mode_of
 from webhook.admission.verdict import ResourceName, Verdict
 from webhook.eem.eem_snapshot import EemSnapshot
 from webhook.eem.resources import EEM_GROUP, EEM_VERSION, INSTANCE_KINDS
-from webhook.eem.rules import NEWEST, ProductVersion, RuleContext, defaults, judge
+from webhook.eem.rules import NEWEST, TOO_LARGE, ProductVersion, RuleContext, defaults, judge, stored_form
 
 
 def validate(request: AdmissionRequest, snapshot: EemSnapshot, options: Options) -> AdmissionResponse:
@@ -38,10 +37,13 @@ def validate(request: AdmissionRequest, snapshot: EemSnapshot, options: Options)
     if request.object is None or request.kind.kind not in INSTANCE_KINDS:
         return allowed(verdict, "allowed", {})
     old = request.old_object if request.operation == "UPDATE" else None
-    found = judge(request.object, old, context_of(request.namespace, snapshot, options))
+    context = context_of(request.namespace, snapshot, options)
+    found = judge(request.object, old, context)
     faults = tuple(violation.fault for violation in found if violation.severity == "deny")
     warnings = [warning(str(violation.fault)) for violation in found if violation.severity == "warn"]
-    warnings.extend(warning(text) for text in impact(request, snapshot, options))
+    if not any(violation.rule is TOO_LARGE for violation in found):
+        stored = replace(request, object=stored_form(request.object, context))
+        warnings.extend(warning(text) for text in impact(stored, snapshot, options))
     verdict = replace(verdict, faults=faults, warnings=tuple(dict.fromkeys(warnings)))
     mode = mode_of(request.namespace, snapshot, options)
     if not faults:

@@ -17,9 +17,9 @@ from typing import Any, Protocol
 from webhook.admission import AdmissionRequest, AdmissionResponse, Options, decide
 from webhook.admission.inflight import MOST_PENDING, NOTHING_IN_FLIGHT, InFlight, pending_change
 from webhook.admission.networkpolicy import Assessment, answer, assess, review_of, settle
+from webhook.admission.options import mode_of
 from webhook.admission.response import with_note
 from webhook.admission.review import Policies, PolicyReview, is_version_of, metadata_text, policy_named
-from webhook.admission.scope import mode_of
 from webhook.eem import EemSnapshot
 from webhook.eem.resources import NETWORK_POLICIES
 from webhook.guard.outcomes import ListError, NotReady, Overloaded

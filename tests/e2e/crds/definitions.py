@@ -1,8 +1,8 @@
 """
-Write the definitions of both kinds, as one release of the product would install them.
+Make the definitions of both kinds, as one release of the product would install them.
 
-`PYTHONPATH=.:tests/e2e python -m crds.definitions 11.4.0` prints them. They are made from the tables that the rules
-walk along, less what the documents demand and the product's definitions do not: that is the rules' alone to say.
+`PYTHONPATH=.:tests/e2e python -m crds.definitions 11.4.0` prints them. They are made from the tables of the rules,
+without what only the documentation requires: the definitions of the product do not require that either.
 """
 
 import sys
@@ -20,9 +20,9 @@ Json = dict[str, Any]
 
 RELEASES = tuple(ProductVersion.parse(text) for text in ("11.0.4", "11.4.0", "11.7.4", "11.8.1"))
 
-# Required by the documents only: an object without them passes the product's definitions.
+# Required by the documentation only: the definitions of the product accept an object without them.
 DOCUMENTED = frozenset({"spec", "spec.manager"})
-# What the definitions themselves fill in. Source: CRD of EEM 11.1.2 (replicas) and 11.8.1 (the others).
+# The defaults of the definitions. Source: CRD of EEM 11.1.2 (replicas) and 11.8.1 (the others).
 FILLED_IN: Mapping[str, int | str] = {
     "spec.replicas": 1,
     "spec.listeners[].groups[].type": "EXPLICIT",
@@ -82,7 +82,7 @@ def _object(rows: Mapping[str, Field], path: str, version: ProductVersion) -> Js
     below: dict[str, Field] = {}
     for row in rows.values():
         parent, _, name = row.path.rpartition(".")
-        if parent == path and not name.endswith("[]"):  # the entries of a list stand in the list's own schema
+        if parent == path and not name.endswith("[]"):  # the schema of a list contains the schema of its entries
             below[name] = row
     required = [name for name, row in below.items() if _is_required(row, version)]
     properties = {name: _value(rows, row, version) for name, row in below.items()}

@@ -189,10 +189,17 @@ class Guard:
         self._machine.must("rollout", "restart", f"deployment/{NAMESPACE}", f"--namespace={NAMESPACE}")
         self.until_rolled_out()
 
-    def take_away(self) -> None:
-        """Remove every replica."""
+    def take_away(self, *, at_once: bool = False) -> None:
+        """
+        Scale to no replica, and wait until all processes have ended.
+
+        Args:
+            at_once: kill them instead of waiting until they have drained, where the machine can do that.
+        """
         replicas = set(self.replicas())
         self.scale(0)
+        if at_once:
+            self._machine.end_at_once(replicas)
         self.exits(replicas)
 
     @contextlib.contextmanager
@@ -208,10 +215,10 @@ class Guard:
             self.until_rolled_out()
 
     @contextlib.contextmanager
-    def absent(self) -> Iterator[None]:
-        """Remove every replica until the block ends, and then start as many again."""
+    def absent(self, *, at_once: bool = False) -> Iterator[None]:
+        """Scale to no replica, and to as many as before at the end; see `take_away`."""
         replicas = len(self.replicas())
-        self.take_away()
+        self.take_away(at_once=at_once)
         try:
             yield
         finally:

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 from rules_builders import REMOVED, denials, gateway, licence, manager, warnings, with_value
 
-from webhook.eem.rules import ProductVersion, RuleContext, judge, severities_of
+from webhook.eem.rules import NEWEST, ProductVersion, RuleContext, judge, severities_of, stored_form
+from webhook.eem.rules.product_fields import FIELDS
+from webhook.eem.rules.product_version import LAST_FIELDS
 from webhook.netpol.faults import Fault
 from webhook.netpol.reading import field_text
 
@@ -265,3 +267,115 @@ def test_messages_are_one_line_of_plain_text() -> None:
 
     messages = [violation.message for violation in judge(instance, None, NOWHERE)]
     assert [message.isprintable() and len(message) < 200 for message in messages] == [True]
+
+
+def test_the_stored_form_of_a_file_lacks_the_fields_that_the_version_does_not_have() -> None:
+    """What the API server would drop has no effect: objects, lists and maps keep the rest."""
+    extra = {"listeners": [{"name": "a", "port": 1}], "template": {"labels": {"any": "key"}, "extra": 1}}
+    instance = gateway(tls={"trustedCertificates": [{"secretName": "a", "extra": {}}, 7]}, **extra)
+    context = RuleContext(version=ProductVersion.parse("11.6.1"), offline=True)
+
+    expected = gateway(tls={"trustedCertificates": [{"secretName": "a"}, 7]}, template={"labels": {"any": "key"}})
+    del expected["spec"]["manager"]
+    assert expected == stored_form(instance, context)
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        pytest.param(RuleContext(version=ProductVersion.parse("11.6.1")), id="from the API server"),
+        pytest.param(RuleContext(version=ProductVersion.parse("11.9.0"), offline=True), id="of a newer operator"),
+    ],
+)
+def test_an_object_stays_as_it_is_where_the_fields_are_not_known(context: RuleContext) -> None:
+    """The API server has dropped unknown fields already; and what a newer version has is not known."""
+    instance = gateway(nonsense=1)
+
+    assert instance is stored_form(instance, context)
+
+
+def test_another_kind_has_no_stored_form() -> None:
+    """Objects of other kinds stay as they are."""
+    document = {"kind": "EventProcessing", "spec": {"a": 1}}
+
+    assert document is stored_form(document, RuleContext(offline=True))
+
+
+PRODUCT = [
+    pytest.param(manager(authConfig={"authType": "OIDC"}), "authentication.oidc-missing", id="a missing setting"),
+    pytest.param(gateway(gatewayID=7), "type.gatewayID", id="a type"),
+    pytest.param(manager(storage=None), "required.manager.storage", id="a required field"),
+    pytest.param(gateway(gatewayContact="a", replicas=-1), "range.replicas", id="a range"),
+    pytest.param(
+        manager(endpoints=[{"name": "web"}, {"name": "web"}]), "endpoints.duplicate-name", id="a duplicate endpoint"
+    ),
+    pytest.param(with_value(manager(), "spec.license.use", "New"), "licence.unknown-use", id="an unknown use"),
+]
+LASTING = [
+    pytest.param(with_value(manager(), "spec.license.accept", False), "licence.not-accepted", id="the licence"),  # noqa: FBT003
+    pytest.param(manager(traceSpec="<trace>"), "structure.placeholder", id="a placeholder that is left"),
+    pytest.param(manager(storage={**CLAIM, "size": "<size>"}), "structure.placeholder", id="a placeholder"),
+    pytest.param(
+        manager(endpoints=[{"name": "ui", "host": "a.b"}, {"name": "admin", "host": "a.b"}]),
+        "endpoints.duplicate-host",
+        id="a duplicate host",
+    ),
+]
+
+
+@pytest.mark.parametrize(("instance", "rule"), PRODUCT)
+def test_a_rule_about_the_product_only_warns_for_a_newer_operator(instance: dict[str, Any], rule: str) -> None:
+    """What the fields of a version later than the newest known one are cannot be known."""
+    severities = {
+        version: {
+            found.severity for found in judge(instance, None, RuleContext(version=version)) if found.rule.id == rule
+        }
+        for version in (NEWEST, ProductVersion.parse("11.9.0"), ProductVersion.parse("12.0.0"))
+    }
+
+    assert list(severities.values()) == [{"deny"}, {"warn"}, {"warn"}]
+
+
+@pytest.mark.parametrize(("instance", "rule"), LASTING)
+def test_a_rule_about_kubernetes_or_the_object_itself_denies_for_a_newer_operator(
+    instance: dict[str, Any], rule: str
+) -> None:
+    """These rules do not depend on the version of the product."""
+    newer = RuleContext(version=ProductVersion.parse("11.9.0"))
+
+    assert rule in [found for found, _ in denials(judge(instance, None, newer))]
+
+
+@pytest.mark.parametrize(
+    ("version", "denied"),
+    [
+        pytest.param(ProductVersion(11, 8, 0), True, id="the operator's own version"),
+        pytest.param(ProductVersion(11, 8, 0, or_later=True), False, id="a lower bound with the newest fields"),
+        pytest.param(ProductVersion(11, 6, 2, or_later=True), True, id="a lower bound without the newest fields"),
+    ],
+)
+def test_an_unknown_value_is_a_warning_where_the_operator_may_be_newer(
+    version: ProductVersion, *, denied: bool
+) -> None:
+    """Definitions without newer fields may belong to a newer release, which may know more values."""
+    instance = with_value(manager(authConfig={"authType": "OIDC"}), "spec.license.use", "New")
+    found = [rule for rule, _ in denials(judge(instance, None, RuleContext(version=version)))]
+
+    assert found == ["licence.unknown-use"] * denied + ["authentication.oidc-missing"]
+
+
+@pytest.mark.parametrize("version", ["11.9.0", "11.8.1"])
+def test_an_unknown_field_of_a_newer_operator_is_not_called_dropped(version: str) -> None:
+    """Whether a newer version has the field cannot be known."""
+    context = RuleContext(version=ProductVersion.parse(version), offline=True)
+    (found,) = judge(gateway(extra=1), None, context)
+
+    assert ("the newest version known here" in found.message) == (version == "11.9.0")
+    assert ("the API server drops it" in found.message) == (version == "11.8.1")
+
+
+def test_the_last_release_with_new_fields_is_the_newest_of_the_table() -> None:
+    """A new field in the tables moves the release from which definitions may be newer."""
+    newest = max(row.since for rows in FIELDS.values() for row in rows)
+
+    assert newest == LAST_FIELDS <= NEWEST

@@ -14,8 +14,8 @@ from webhook.eem.resources import EEM_GROUP
 from webhook.eem.rules.field_types import ENTRY, EXPECTED, Field, limits_of, rules_of
 from webhook.eem.rules.product_fields import FIELDS, ROOTS
 from webhook.eem.rules.product_version import NEWEST, ProductVersion
-from webhook.eem.rules.rule import KINDS, Resource, Rule
-from webhook.netpol.reading import Path, describe, is_object, list_at, object_at, shown, text_at
+from webhook.eem.rules.rule import KINDS, Resource, Rule, RuleContext
+from webhook.netpol.reading import Path, Tree, describe, is_object, list_at, object_at, shown, text_at
 
 Found = Iterator[tuple[Rule, Path, str]]
 """What is found on the way: the rule, where it is violated, and the message."""
@@ -96,6 +96,29 @@ def check_fields(resource: Resource) -> Found:
     yield from _Walk(kind=kind, version=version, offline=resource.context.offline).check_object(
         tree(kind, version), resource.document, ()
     )
+
+
+def stored_form(document: Tree, context: RuleContext) -> Tree:
+    """
+    Return an object as the API server stores it: without the fields that the operator's version does not have.
+
+    An object that comes from the API server is in this form already, and one for a version that is not known stays.
+
+    Source: Kubernetes, pruning of custom resources.
+    """
+    kind, version = text_at(document, "kind"), context.version
+    if not context.offline or kind not in KINDS or version.may_be_newer:
+        return document
+    return {**document, **object_at(_known_part(tree(kind, version), document))}
+
+
+def _known_part(node: Node, value: object) -> object:
+    if node.row.type == "object" and is_object(value):
+        known = node.children
+        return {name: _known_part(known[name], below) for name, below in value.items() if name in known}
+    if node.row.type == "array" and isinstance(value, (list, tuple)):
+        return [_known_part(node.children[ENTRY], entry) for entry in value]
+    return value
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -60,9 +60,8 @@ def judge(obj: Tree, old: Tree | None, context: RuleContext) -> tuple[Violation,
     if not _is_judged(obj) or (old is not None and _is_same(old.get("spec"), obj.get("spec"))):
         return ()
     excess = excess_of(obj)
-    if excess is not None:
-        path, message = excess
-        return (Violation(rule=TOO_LARGE, severity="deny", path=path, message=message),)
+    if excess:
+        return (Violation(rule=TOO_LARGE, severity="deny", path=("spec",), message=excess),)
     if old is None:
         return _first(_violations(Resource.of(obj, context), _AT_CREATE))
     before = Resource.of(old, context)
@@ -72,8 +71,8 @@ def judge(obj: Tree, old: Tree | None, context: RuleContext) -> tuple[Violation,
 def _is_judged(obj: Tree) -> bool:
     if text_at(obj, "kind") not in KINDS or value_at(obj, "metadata", "deletionTimestamp") is not None:
         return False
-    group, slash, _ = text_at(obj, "apiVersion").partition("/")
-    return not slash or group == EEM_GROUP
+    version = text_at(obj, "apiVersion")
+    return not version or version.partition("/")[0] == EEM_GROUP
 
 
 def _is_same(old: object, new: object) -> bool:
@@ -161,7 +160,7 @@ def _known_faults(before: Resource) -> Counter[_Key]:
 
     The first 1,000 count. An old object that is too large is not evaluated, so none of its faults are known.
     """
-    if excess_of(before.document) is not None:
+    if excess_of(before.document):
         return Counter()
     identities = Identities(before.document)
     return Counter(

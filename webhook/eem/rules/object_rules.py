@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator
 
 from webhook.eem.resources import EEM_GROUP, EEM_VERSION, GATEWAY_KIND, MANAGER_KIND
-from webhook.eem.rules import formats
 from webhook.eem.rules.rule import CREATE_ONLY, GATEWAY_ONLY, KINDS, Resource, Rule, Violations, rule
 from webhook.netpol.names import is_dns_label, is_dns_subdomain
 from webhook.netpol.reading import Path, Tree, is_object, shown, text_at, value_at
@@ -17,7 +16,6 @@ _FREE_TEXT = frozenset({"annotations", "pod", "config", "gatewayContact", "trace
 # A Service's name has at most 63 characters, a StatefulSet's 52 (the hash of the revision follows in a label): less
 # what the operator appends to the instance's name, -ibm-eem-manager (16) and -ibm-egw-svc (12).
 _LONGEST_NAME = {MANAGER_KIND: 36, GATEWAY_KIND: 51}
-_SIZED = (("spec",), ("metadata", "labels"))
 # An instance in use has 50 to 500 values. To judge one takes up to 4 µs, at an UPDATE before and after, and no object
 # may hold the event loop for more than 50 ms.
 MOST_VALUES = 5_000
@@ -41,14 +39,13 @@ TOO_LARGE = Rule(
 )
 
 
-def excess_of(document: Tree) -> tuple[Path, str] | None:
-    """Return the part of an object that is larger than the rules evaluate, and the message; None where none is."""
-    return next(((part, excess) for part in _SIZED if (excess := _excess(value_at(document, *part)))), None)
+def excess_of(document: Tree) -> str:
+    """
+    Return in what the spec of an object exceeds the limits; empty where it does not.
 
-
-def _excess(part: object) -> str:
-    """Return in what a part of an object exceeds the limits; empty where it does not. At most MOST_VALUES are read."""
-    level, levels, values, characters = [part], 0, 0, 0
+    No more values are read than the limit allows, so this is quick for any object.
+    """
+    level, levels, values, characters = [document.get("spec")], 0, 0, 0
     while level:
         below: list[object] = []
         for node in level:
@@ -168,40 +165,6 @@ def _api_version(resource: Resource) -> Violations:
 
 
 @rule(
-    "structure.name",
-    "deny",
-    field="metadata.name",
-    message="The name must be a DNS subdomain; the API server checks it, so this is for files.",
-    source="Kubernetes, object names; RFC 1123",
-    lasting=True,
-)
-def _name(resource: Resource) -> Violations:
-    name = resource.name
-    if name and not is_dns_subdomain(name) and not _PLACEHOLDER.search(name):
-        message = f'must have only lower-case letters, digits, "-" and ".", at most 253, not be "{shown(name)}"'
-        yield ("metadata", "name"), message
-
-
-@rule(
-    "structure.labels",
-    "deny",
-    field="metadata.labels",
-    message="Keys and values of labels must be valid; the API server checks them, so this is for files.",
-    source="Kubernetes, labels and selectors",
-    lasting=True,
-)
-def _labels(resource: Resource) -> Violations:
-    plain = {
-        key: value
-        for key, value in resource.labels.items()
-        if not _PLACEHOLDER.search(str(key)) and not _PLACEHOLDER.search(str(value))
-    }
-    problem = formats.labels(plain)
-    if problem is not None:
-        yield ("metadata", "labels"), problem
-
-
-@rule(
     "structure.placeholder",
     "deny",
     field="spec",
@@ -210,9 +173,8 @@ def _labels(resource: Resource) -> Violations:
     lasting=True,
 )
 def placeholders(resource: Resource) -> Violations:
-    """Yield every placeholder in the name, the namespace, the labels and the spec."""
-    for part in (("metadata", "name"), ("metadata", "namespace"), ("metadata", "labels"), ("spec",)):
-        yield from _placeholders_in(value_at(resource.document, *part), part, is_free=False)
+    """Yield every placeholder in the spec."""
+    yield from _placeholders_in(resource.spec, ("spec",), is_free=False)
 
 
 def _placeholders_in(node: object, path: Path, *, is_free: bool) -> Iterator[tuple[Path, str]]:
