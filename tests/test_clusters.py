@@ -1,4 +1,4 @@
-"""The choice of the cluster behind the end-to-end tests is heard, and what is not run is said."""
+"""The end-to-end tests run on the chosen cluster, and report what they do not run."""
 
 import subprocess
 import sys
@@ -36,7 +36,7 @@ def test_no_such_cluster() -> None:
 
 
 def test_a_machine_that_cannot_be_a_node_says_why() -> None:
-    """Whoever is not root, or lacks a package, is told so in one line."""
+    """Without root or a package, the node part reports that in one line."""
     code = "from node.availability import missing; print(*missing(1000, {'PATH': '/nowhere'}), sep='; ')"
     command = [sys.executable, "-c", code]
     folders = f"{ROOT}/tests:{ROOT}/tests/e2e"
@@ -58,8 +58,8 @@ def test_the_check_command_tells_a_machine_that_cannot_be_a_node_from_a_failure(
 
 
 def test_the_page_about_packets_is_of_the_command_at_hand() -> None:
-    """What docs/packets.md says about how its table came about is what the command prints now."""
-    page = (ROOT / "docs/packets.md").read_text()
+    """What docs/evidence/packets.md says about how its table came about is what the command prints now."""
+    page = (ROOT / "docs/evidence/packets.md").read_text()
 
     assert page.startswith(PAGE)
     assert "| disagreements | 0 |" in page

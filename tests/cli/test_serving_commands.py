@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from builders import GATEWAY_KIND, body, eem_labels, instance, pod, policy, review
 
-from certs.cli import main as certs
+from certs.command import main as certs
 from webhook.cli import main
 from webhook.eem.rules import all_rules
 from webhook.version import VERSION

@@ -1,4 +1,4 @@
-"""What a cluster is: found out by discovery, again and again, on a real socket."""
+"""The platform and the EEM version are read from discovery documents, again and again."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -16,7 +16,7 @@ GATEWAY_NAMES = [{"group": "events.ibm.com", "version": "v1beta1", "kind": "Even
 
 
 class Source:
-    """Credentials for a server of the test's own."""
+    """Credentials for the test's server."""
 
     max_age_seconds = 60.0
 
@@ -29,7 +29,7 @@ class Source:
 
 @asynccontextmanager
 async def api(answers: dict[str, Any]) -> AsyncIterator[ApiClient]:
-    """Serve *answers* by path; an integer is a status, a path without an answer is not found."""
+    """Serve *answers* by path; an integer is a status, and a path without an answer is not found."""
 
     async def answer(request: web.Request) -> web.Response:
         found = answers.get(request.path, 404)
@@ -56,8 +56,8 @@ def definitions(**fields: Any) -> dict[str, Any]:
         pytest.param({DEFINITIONS: ["what"]}, "kubernetes", "None", id="an answer that is none"),
     ],
 )
-async def test_platform_and_version_are_found_out(answers: dict[str, Any], platform: str, version: str) -> None:
-    """One look tells both."""
+async def test_platform_and_version_are_read(answers: dict[str, Any], platform: str, version: str) -> None:
+    """One look reads both."""
     async with api(answers) as client:
         discovery = Discovery(client)
         await discovery.look()
@@ -65,8 +65,8 @@ async def test_platform_and_version_are_found_out(answers: dict[str, Any], platf
     assert (platform, version) == (discovery.facts.platform, str(discovery.facts.version))
 
 
-async def test_a_platform_that_is_set_is_not_asked_for() -> None:
-    """What somebody said is not overruled by what is found."""
+async def test_a_platform_that_the_user_set_stays() -> None:
+    """The setting wins over the cluster."""
     async with api({OPENSHIFT_GROUP: {"kind": "APIGroup"}}) as client:
         discovery = Discovery(client, platform="kubernetes")
         await discovery.look()
@@ -74,8 +74,8 @@ async def test_a_platform_that_is_set_is_not_asked_for() -> None:
     assert discovery.facts.platform == "kubernetes"
 
 
-async def test_it_looks_again_sooner_after_a_failure() -> None:
-    """An API server that is away is asked again soon, one that answered in a while."""
+async def test_after_a_failure_the_next_look_is_sooner() -> None:
+    """After a failure it looks again in 10 s, after a success in 5 min."""
     answers: dict[str, Any] = {OPENSHIFT_GROUP: 503}
     waits: list[float] = []
     sleep = _sleeper(answers, waits)
@@ -86,13 +86,13 @@ async def test_it_looks_again_sooner_after_a_failure() -> None:
     assert [RETRY_SECONDS, INTERVAL_SECONDS] == waits
 
 
-async def test_an_accident_does_not_end_it() -> None:
-    """Whatever goes wrong here, the service goes on: it is only a hint for some rules."""
+async def test_an_unexpected_error_does_not_end_the_discovery() -> None:
+    """The service goes on, since only some rules depend on the result."""
     waits: list[float] = []
     answers: dict[str, Any] = {}
     async with api(answers) as client:
         discovery = Discovery(client, sleep=_sleeper(answers, waits))
-        discovery._client = None  # type: ignore[assignment]  # noqa: SLF001  an accident that the code does not foresee
+        discovery._client = None  # type: ignore[assignment]  # noqa: SLF001  an unexpected error
         with pytest.raises(_EnoughError):
             await discovery.run()
 
@@ -100,11 +100,11 @@ async def test_an_accident_does_not_end_it() -> None:
 
 
 class _EnoughError(Exception):
-    """Ends a loop that never ends by itself."""
+    """Raised to end an endless loop."""
 
 
 def _sleeper(answers: dict[str, Any], waits: list[float]) -> Callable[[float], Awaitable[None]]:
-    """Return a sleep that notes its length, and lets the API server recover."""
+    """Return a sleep that records its length and lets the API server recover."""
 
     async def sleep(seconds: float) -> None:
         waits.append(seconds)

@@ -1,4 +1,4 @@
-"""One named object is held as it is in the cluster, and nothing else is."""
+"""One named object is known as it is in the cluster, and no other is."""
 
 import asyncio
 from random import Random
@@ -23,7 +23,7 @@ def observed() -> Observed:
 
 
 async def until(one: Observed, server: FakeApiServer, name: str, namespace: str) -> None:
-    """Wait until *one* is what the server has."""
+    """Wait until *one* equals the object on the server."""
     changed = asyncio.Event()
     one.subscribe(changed.set)
     async with asyncio.timeout(PATIENCE_SECONDS):
@@ -32,8 +32,8 @@ async def until(one: Observed, server: FakeApiServer, name: str, namespace: str)
             changed.clear()
 
 
-async def test_follows_the_one_object_through_its_life() -> None:
-    """What is made, changed, deleted and made again under the name is held; its neighbours are not asked for."""
+async def test_one_object_is_followed_through_its_life() -> None:
+    """Creation, change, deletion and another creation are seen, and other objects are not requested."""
     async with api_server() as server, ApiClient(Token(server.url)) as client:
         server.put(PODS, "other", "ns")
         one = Observed(PODS, "mine", namespace="ns")
@@ -65,13 +65,13 @@ async def test_follows_the_one_object_through_its_life() -> None:
         assert one.path == "/api/v1/namespaces/ns/pods/mine"
 
 
-async def test_an_object_without_a_namespace_has_a_path_without_one() -> None:
-    """What is cluster-scoped is asked for at the collection's root."""
+async def test_a_cluster_scoped_object_has_a_path_without_a_namespace() -> None:
+    """Its path begins at the root of the collection."""
     assert Observed(NAMESPACES, "mine").path == "/api/v1/namespaces/mine"
 
 
-async def test_a_list_without_the_object_says_that_it_is_gone() -> None:
-    """After a relist that lacks it, the object is not there; before any list, nothing is known."""
+async def test_a_list_without_the_object_means_that_it_was_deleted() -> None:
+    """Before any list the object is not known; after a list without it, it does not exist."""
     one = observed()
 
     assert (one.synced, one.current) == (False, None)
@@ -85,8 +85,8 @@ async def test_a_list_without_the_object_says_that_it_is_gone() -> None:
     assert (one.synced, one.current, one.status["Pod"].objects) == (True, None, 0)
 
 
-async def test_the_same_again_is_kept() -> None:
-    """A list that brings what is known changes nothing."""
+async def test_a_list_with_the_known_version_changes_nothing() -> None:
+    """The object stays the same Python object."""
     one = observed()
     await one.replace("Pod", [seen()], 1)
     first = one.current
@@ -95,8 +95,8 @@ async def test_the_same_again_is_kept() -> None:
     assert one.current is first
 
 
-async def test_old_news_is_no_news() -> None:
-    """A write's answer that comes before the watch shows it is not undone by the older event."""
+async def test_an_older_event_does_not_undo_the_answer_to_a_write() -> None:
+    """The answer to a write may come before the older events of the watch."""
     one = observed()
     await one.replace("Pod", [seen(number=1)], 1)
 
@@ -106,8 +106,8 @@ async def test_old_news_is_no_news() -> None:
     assert one.current == seen(number=3, step="written")
 
 
-async def test_listeners_hear_of_objects_and_of_status() -> None:
-    """Every piece of news, a bookmark and a change of the status are told."""
+async def test_listeners_are_called_for_objects_and_status() -> None:
+    """A list, an event, a bookmark and a change of the status each call them."""
     one = observed()
     told: list[bool] = []
     one.subscribe(lambda: told.append(one.synced))

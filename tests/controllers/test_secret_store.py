@@ -1,4 +1,4 @@
-"""A Secret is never written blindly, and failures come in the words of who asked."""
+"""A Secret is written with optimistic concurrency, and the errors are those of the caller."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -33,8 +33,8 @@ def secret(**data: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "pair", "namespace": "ns"}, "data": data}
 
 
-async def test_what_is_written_is_read() -> None:
-    """Nothing, then what was made, then what replaced it."""
+async def test_a_secret_is_created_read_and_replaced() -> None:
+    """First there is none, then the created one, then its replacement."""
     async with secrets() as (_, store):
         assert await store.read() is None
 
@@ -45,8 +45,8 @@ async def test_what_is_written_is_read() -> None:
         assert replaced["data"] == {"a": "Mg=="}
 
 
-async def test_who_comes_second_is_told() -> None:
-    """Making what is there, replacing what has changed, and replacing what is gone are conflicts."""
+async def test_the_second_of_two_writers_gets_a_conflict() -> None:
+    """Creating an existing Secret, and replacing a changed or a deleted one, are conflicts."""
     async with secrets() as (server, store):
         made = await store.create(secret())
         await store.replace(made)
@@ -59,8 +59,8 @@ async def test_who_comes_second_is_told() -> None:
             await store.replace(made)
 
 
-async def test_a_blind_replacement_is_refused() -> None:
-    """A Secret without the version that it replaces is not sent at all."""
+async def test_a_replacement_without_a_resource_version_is_not_sent() -> None:
+    """It would overwrite a state that was not read."""
     async with secrets() as (server, store):
         with pytest.raises(ValueError, match="resourceVersion"):
             await store.replace(secret())
@@ -69,8 +69,8 @@ async def test_a_blind_replacement_is_refused() -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
-async def test_other_failures_are_failures(method: str) -> None:
-    """No right and no connection are told as they are, and never hold what the Secret holds."""
+async def test_other_errors_do_not_show_the_content(method: str) -> None:
+    """A missing right and a broken connection raise the failure, and its text does not have the data."""
     async with secrets() as (server, store):
         made = await store.create(secret(key="c2VjcmV0"))
         ask = {"GET": store.read, "POST": lambda: store.create(made), "PUT": lambda: store.replace(made)}[method]

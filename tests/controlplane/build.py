@@ -147,7 +147,7 @@ def go_environment(go: str, scratch: Path) -> dict[str, str]:
     for name in caches:
         if not chosen.get(name) and not has_content(Path(folders[name])):
             environment[name] = str(scratch / name.lower())
-            environment["GOFLAGS"] = "-mod=readonly -modcacherw"  # else nobody but root may remove the modules
+            environment["GOFLAGS"] = "-mod=readonly -modcacherw"  # otherwise only root may remove the modules
     return environment
 
 

@@ -28,7 +28,7 @@ def read(path: str) -> Json:
 
 
 def registered() -> dict[str, Json]:
-    """Give what static-registration registers, by the webhooks' names."""
+    """Return the entries of static-registration, by their names."""
     files = [
         read("components/static-registration/validatingwebhookconfiguration.yaml"),
         read("base/validatingwebhookconfiguration.yaml"),
@@ -170,7 +170,7 @@ def test_role_grants_what_is_watched_and_nothing_else() -> None:
 
 
 def named(objects: list[Json], kind: str) -> list[Json]:
-    """Give the objects of one kind that are called as the service is."""
+    """Return the objects of one kind with the service's name."""
     return [one for one in objects if one["kind"] == kind and one["metadata"]["name"] == NAMESPACE]
 
 
@@ -205,7 +205,7 @@ def test_every_object_says_where_it_is(machine: Machine) -> None:
 def test_certificates_of_others_are_mounted_and_no_secret_is_read(
     machine: Machine, component: str, tmp_path: Path
 ) -> None:
-    """With certificates that somebody else makes, the service takes files and has no right to any Secret."""
+    """With certificates from another program, the service reads files and has no right to any Secret."""
     objects = built(machine, composed(tmp_path / "built", "base", [component]))
     (deployment,) = named(objects, "Deployment")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
@@ -234,7 +234,7 @@ def test_certificates_of_others_are_mounted_and_no_secret_is_read(
 def test_injectors_are_told_of_both_configurations(
     machine: Machine, component: str, key: str, value: str, tmp_path: Path
 ) -> None:
-    """Whoever makes the certificates is asked to write the caBundle, and the entry that the service makes is not."""
+    """Both configurations ask the certificate manager to inject the caBundle."""
     objects = built(machine, composed(tmp_path / "built", "base", [component, "static-registration"]))
     found = [one for one in objects if one["kind"] in CONFIGURATIONS]
 

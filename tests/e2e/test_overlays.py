@@ -17,7 +17,7 @@ from harness.machine import CHECKOUT, Machine
 from harness.objects import Json, listed
 
 from certs.authority import service_names
-from webhook.admission.heartbeat import CANARY_NAMESPACE
+from webhook.admission.exemptions import CANARY_NAMESPACE
 from webhook.cli import serve_command
 from webhook.cluster.credentials import SERVICE_ACCOUNT_DIRECTORY
 from webhook.controllers.entries import NAME, POLICIES
@@ -38,7 +38,7 @@ everything = pytest.mark.parametrize("overlay", [*OVERLAYS, *COMPOSED])
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Give where each of them is, written where it is composed."""
+    """Return the folder of each overlay; a composed one is written first."""
     made = {overlay: MANIFESTS / overlay for overlay in OVERLAYS}
     for overlay in COMPOSED:
         resource, _, component = overlay.partition("+")
@@ -54,7 +54,7 @@ def builds(machine: Machine, folders: dict[str, Path]) -> dict[str, list[Json]]:
 
 @pytest.fixture
 def objects(builds: dict[str, list[Json]], overlay: str) -> list[Json]:
-    """Give what one of them builds."""
+    """Return the objects of one overlay."""
     return builds[overlay]
 
 
@@ -72,24 +72,24 @@ def cert_managers_kinds(machine: Machine, guard: Guard) -> Iterator[None]:  # no
 
 
 def one(objects: list[Json], kind: str, name: str = NAMESPACE) -> Json:
-    """Give the one object of that kind and name."""
+    """Return the one object of that kind and name."""
     (found,) = [each for each in objects if (each["kind"], each["metadata"]["name"]) == (kind, name)]
     return found
 
 
 def of_kind(objects: list[Json], *kinds: str) -> list[Json]:
-    """Give the objects of some kinds."""
+    """Return the objects of some kinds."""
     return [each for each in objects if each["kind"] in kinds]
 
 
 def pod(objects: list[Json]) -> Json:
-    """Give what the Deployment says of its pods."""
+    """Return the pod template of the Deployment."""
     found: Json = one(objects, "Deployment")["spec"]["template"]["spec"]
     return found
 
 
 def container(objects: list[Json]) -> Json:
-    """Give the service's container."""
+    """Return the service's container."""
     (found,) = pod(objects)["containers"]
     return found  # type: ignore[no-any-return]  # a mapping
 
@@ -128,7 +128,7 @@ def test_the_registration_goes_first(objects: list[Json]) -> None:
 
 @everything
 def test_every_variable_is_a_setting(objects: list[Json], overlay: str) -> None:
-    """A variable that no setting has would change nothing, and nobody would notice."""
+    """Every variable of the Deployment belongs to a setting: another one would have no effect."""
     known = {variable_of(each.name) for each in fields(Settings)}
 
     assert {each["name"] for each in container(objects).get("env", ())} <= known
@@ -166,7 +166,7 @@ def test_every_entry_leads_to_a_path_that_is_served(objects: list[Json]) -> None
 
 @everything
 def test_selectors_mean_its_pods(objects: list[Json]) -> None:
-    """Whoever selects pods by labels selects those of the Deployment."""
+    """Every selector matches the labels of the Deployment's pods."""
     deployment = one(objects, "Deployment")
     selectors = [
         deployment["spec"]["selector"]["matchLabels"],
@@ -271,7 +271,7 @@ def test_the_user_is_the_images(objects: list[Json], overlay: str) -> None:
 
 @pytest.mark.parametrize("overlay", ["overlays/development"])
 def test_development_refuses_nothing(objects: list[Json]) -> None:
-    """One replica, which warns, and whose absence is in nobody's way: of the API server's, and of a node's drain."""
+    """One replica, which warns, and whose absence blocks neither changes nor the drain of a node."""
     settings = told(objects)
     shipped = [entry["failurePolicy"] for each in of_kind(objects, *CONFIGURATIONS) for entry in each["webhooks"]]
 
@@ -282,7 +282,7 @@ def test_development_refuses_nothing(objects: list[Json]) -> None:
 
 @pytest.mark.parametrize("overlay", ["overlays/production", "overlays/openshift"])
 def test_production_refuses_and_stays(objects: list[Json]) -> None:
-    """Three replicas that refuse, with their absence counted as a refusal, and nobody pushes them out."""
+    """Three replicas that refuse, with the failure policy Fail, and a priority against preemption."""
     settings = told(objects)
 
     assert (settings.mode, settings.failure_policy) == ("enforce", "Fail")

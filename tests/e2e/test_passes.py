@@ -40,7 +40,7 @@ def operators(machine: Machine, guard: Guard) -> None:
 
 
 def acting_as(account: str) -> tuple[str, list[str]]:
-    """Name the user of the account in one namespace, and the flags to be it."""
+    """Return the user of the account in one namespace, and the flags that impersonate it."""
     user = f"system:serviceaccount:{account}:{NAME}"
     return user, [f"--as={user}"]
 
@@ -60,7 +60,7 @@ def test_operator_passes(place: Place) -> None:
 
 @pytest.mark.usefixtures("operators")
 def test_look_alike_is_judged(place: Place) -> None:
-    """An account of the same name in another namespace is judged like anybody."""
+    """An account of the same name in another namespace is judged like any other user."""
     place.set_up_gateway()
     user, flags = acting_as(ALIKE)
 

@@ -101,7 +101,7 @@ class Life:
         assert answer.status == 0, answer
 
     def exempted(self) -> set[str]:
-        """Give why the operator's own changes of policies passed, so far."""
+        """Return the reasons for which the operator's changes of policies were allowed without evaluation so far."""
         user = f"system:serviceaccount:{self.place.name}:{ACCOUNT}"
         return {one.result for one in self.place.guard.decisions.unheard(self.place.name) if one.user == user}
 
@@ -170,13 +170,13 @@ def test_its_whole_life(life: Life) -> None:
 
 
 def ports(life: Life, name: str) -> list[int]:
-    """Give the ports that a policy admits."""
+    """Return the ports that a policy admits."""
     found = life.place.policy(name)
     return [] if found is None else [port["port"] for port in found["spec"]["ingress"][0]["ports"]]
 
 
 def test_a_namespace_with_everything_in_it_can_go(life: Life, machine: Machine) -> None:
-    """Whoever deletes the namespace of a running product gets rid of it."""
+    """The namespace of a running product can be deleted."""
     with life.operated(OLD):
         install(life)
     gone = machine.kubectl("delete", "namespace", life.place.name, "--timeout=60s", seconds=70)

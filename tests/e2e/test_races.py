@@ -28,7 +28,7 @@ COUNTS = [
 def test_pairs_that_break_together_are_not_both_admitted(
     arena: Racing, figure: Say, count: int, lag_seconds: float
 ) -> None:
-    """Of two edits 0 to 50 ms apart that are each fine, one replica admits exactly one, and nobody is cut off."""
+    """Of two edits 0 to 50 ms apart that are each fine, one replica admits exactly one, and no client is cut off."""
     arena.order("fault", lag_seconds=lag_seconds)
 
     found = arena.order("pairs", group="two" if lag_seconds else "one", count=count, seed=SEED)

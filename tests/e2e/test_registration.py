@@ -14,7 +14,7 @@ from harness.registrars import CANARY, CONFIGURATIONS, BareGuard, Registrars
 from harness.starting import running_machine
 from harness.waiting import wait_until
 
-from webhook.admission.heartbeat import HEARTBEAT_NAME, HEARTBEAT_REFUSAL
+from webhook.admission.exemptions import HEARTBEAT_NAME, HEARTBEAT_REFUSAL
 from webhook.controllers.configuration_writer import OUTRUN
 from webhook.controllers.entries import DEFAULTS, INSTANCES, POLICIES, apply_body, policy_entry
 
@@ -51,7 +51,7 @@ def guard(machine: Machine) -> BareGuard:
 
 @pytest.fixture(scope="module")
 def programs(machine: Machine, guard: BareGuard) -> Iterator[Registrars]:
-    """Give the programs that keep the registration, none of them started."""
+    """Yield the programs that keep the registration, none of them started."""
     made = Registrars(machine, guard)
     yield made
     made.stop()
@@ -70,7 +70,7 @@ def registrars(programs: Registrars, machine: Machine) -> Registrars:
 
 
 def managed(configuration: dict[str, Any], manager: str) -> Any:
-    """Give the fields of a configuration's entries that one manager applied."""
+    """Return the fields of a configuration's entries that one manager applied."""
     (fields,) = [
         one["fieldsV1"]
         for one in configuration["metadata"]["managedFields"]
@@ -80,7 +80,7 @@ def managed(configuration: dict[str, Any], manager: str) -> Any:
 
 
 def desired(found: dict[str, Any]) -> dict[str, Any]:
-    """Give what an object is to be: without how it is, and without when who wrote it last."""
+    """Return the desired state of an object: without its status, and without the times of writes."""
     metadata = {
         key: value for key, value in found["metadata"].items() if key not in {"managedFields", "resourceVersion"}
     }
@@ -88,7 +88,7 @@ def desired(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def edit(machine: Machine, kind: str, *operations: dict[str, Any]) -> None:
-    """Change a configuration as somebody at a keyboard does."""
+    """Change a configuration as a user does with kubectl."""
     machine.must("patch", kind, NAMESPACE, "--type=json", f"--patch={json.dumps(operations)}")
 
 
@@ -98,7 +98,7 @@ def until_owned(guard: BareGuard, owned: dict[str, Any], kind: str = VALIDATING)
 
 
 def test_nothing_is_registered_by_the_manifests(guard: BareGuard, machine: Machine) -> None:
-    """Applied, the manifests refuse nobody anything: no caBundle, no entry for NetworkPolicies."""
+    """The applied manifests refuse nothing: they have no caBundle and no entry for NetworkPolicies."""
     machine.must("apply", "-f", "-", stdin=listed(*namespace("early"), event_gateway("early"), deny_all("early")))
 
     assert guard.owned(VALIDATING) == {INSTANCES: None}
@@ -149,7 +149,7 @@ def test_changes_are_judged_where_eem_runs_and_only_there(registrars: Registrars
 
 
 def test_the_heartbeat_is_refused_to_everybody(registrars: Registrars, machine: Machine) -> None:
-    """The one name in the canary's namespace is refused; any other policy there is nobody's business."""
+    """The one name in the canary's namespace is refused; any other policy there is admitted."""
     del registrars
     heartbeat = machine.kubectl("create", "-f", "-", stdin=listed(deny_all(CANARY, HEARTBEAT_NAME)))
     other = machine.kubectl("create", "--dry-run=server", "-f", "-", stdin=listed(deny_all(CANARY, "other")))
@@ -219,7 +219,7 @@ WIPES: list[Any] = [
 def test_a_wiped_bundle_is_written_again_once(
     registrars: Registrars, guard: BareGuard, machine: Machine, kind: str, operation: dict[str, Any]
 ) -> None:
-    """A caBundle that somebody takes out is back at once, by one write of three replicas."""
+    """A removed caBundle is restored at once, by one write of the three replicas."""
     owned, writes = guard.owned(kind), registrars.writes()
     edit(machine, kind, operation)
     until_owned(guard, owned, kind)
@@ -228,7 +228,7 @@ def test_a_wiped_bundle_is_written_again_once(
 
 
 def test_every_field_of_the_own_entry_is_put_back(registrars: Registrars, guard: BareGuard, machine: Machine) -> None:
-    """Whatever somebody changes in the entry for NetworkPolicies, or adds to it, is undone."""
+    """Every change of the entry for NetworkPolicies, and every addition to it, is undone."""
     del registrars
     owned = guard.owned()
     names = [one["name"] for one in (guard.configuration() or {})["webhooks"]]
@@ -245,7 +245,7 @@ def test_every_field_of_the_own_entry_is_put_back(registrars: Registrars, guard:
 
 
 def test_an_entry_that_leads_elsewhere_is_put_back(registrars: Registrars, guard: BareGuard, machine: Machine) -> None:
-    """Reviews that somebody sends to an address of their own come back: an entry may have only one of the two."""
+    """An entry that a user points to a URL is restored: an entry may have only a URL or a Service."""
     owned = guard.owned()
     names = [one["name"] for one in (guard.configuration() or {})["webhooks"]]
     elsewhere = {"url": "https://elsewhere.example.com/review"}
@@ -268,7 +268,7 @@ def test_a_patch_that_was_outrun_is_told_so(machine: Machine) -> None:
 def test_an_emptied_configuration_gets_what_is_the_services(
     registrars: Registrars, guard: BareGuard, machine: Machine
 ) -> None:
-    """`webhooks: []`: the own entry comes back; what the manifests ship is drift, told by an Event, until applied."""
+    """`webhooks: []`: the guard's entry is restored; the others are drift, reported in an Event, until applied."""
     owned = guard.owned()
     edit(machine, VALIDATING, EMPTIED)
     wait_until(lambda: guard.owned() == {POLICIES: owned[POLICIES]}, "the own entry", seconds=SECONDS)
@@ -288,7 +288,7 @@ def test_an_emptied_configuration_gets_what_is_the_services(
 
 
 def test_what_others_add_stays(registrars: Registrars, guard: BareGuard, machine: Machine) -> None:
-    """An annotation, and an entry of somebody else's, survive every write of the service, and are no drift."""
+    """An annotation and another owner's entry survive every write of the service, and are no drift."""
     foreign = {
         "name": "other.example.com",
         "clientConfig": {"url": "https://other.example.com/never"},
@@ -363,7 +363,7 @@ def test_who_leads_is_followed(registrars: Registrars, guard: BareGuard, machine
 def test_with_no_replica_only_what_is_guarded_is_refused(
     registrars: Registrars, guard: BareGuard, machine: Machine
 ) -> None:
-    """Nobody answers: guarded policies cannot be changed, and whatever the cluster needs goes on by matchConditions."""
+    """No replica answers: guarded policies cannot be changed, and matchConditions admit the cluster's own requests."""
     place = "wedged"
     owned_policy = allow(place, "owned", "gw", [8092])
     machine.must("apply", "-f", "-", stdin=listed(*namespace(place), event_gateway(place)))
@@ -401,7 +401,7 @@ def test_with_no_replica_only_what_is_guarded_is_refused(
 def test_what_others_inject_is_taken_over(
     registrars: Registrars, programs: Registrars, guard: BareGuard, machine: Machine
 ) -> None:
-    """With certificates of others, the caBundle of the shipped entries is theirs, and the own entry follows it."""
+    """With other certificates, the caBundle of the shipped entries is injected, and the guard's entry follows it."""
     bundle = guard.bundle()
     registrars.stop()
     edit(machine, VALIDATING, EMPTIED)
@@ -475,7 +475,7 @@ def test_every_granted_right_was_used(machine: Machine) -> None:
 
 
 def test_a_deleted_configuration_stays_deleted(programs: Registrars, guard: BareGuard, machine: Machine) -> None:
-    """The way out: nothing is made again, whoever leads; applying the manifests brings everything back."""
+    """A deleted configuration is not created again by any leader; applying the manifests restores everything."""
     programs.start("last")
     programs.until_kept(HOME)
     until_owned(guard, {DEFAULTS: guard.bundle()}, MUTATING)  # the last that it writes, where others kept it before

@@ -1,4 +1,4 @@
-"""Replicas come and go: what is judged by whom, and what happens while there is none."""
+"""Replicas start and stop: which one judges a change, and what happens while none runs."""
 
 from harness.guard import Guard
 from harness.objects import LICENSE, allow, deny_all, event_gateway, gateway, listed, namespace
@@ -23,7 +23,7 @@ def test_restart_between_edits(place: Place, guard: Guard) -> None:
 
 
 def test_no_replica_at_all(place: Place, guard: Guard) -> None:
-    """With nobody to ask, only what could break Event Endpoint Management is refused, and nothing is wedged."""
+    """Without a replica, only changes that could break Event Endpoint Management are refused."""
     place.set_up_gateway()
 
     with guard.absent():

@@ -51,7 +51,7 @@ Line = tuple[str, int]
 
 
 def function_of(mutant: Mutant) -> FunctionType:
-    """Give the live function that holds the change."""
+    """Return the live function that contains the change."""
     found: Any = importlib.import_module(mutant.module)
     for part in mutant.function.split("."):
         found = found.__dict__[part]
@@ -179,7 +179,7 @@ def _try(mutant: Mutant, code: CodeType, items: list[pytest.Item], session: pyte
 
 
 def interval(noticed: int, tried: int) -> tuple[float, float]:
-    """Give the 95 % confidence interval of a share, by Wilson's score."""
+    """Return the 95 % confidence interval of a share, by Wilson's score."""
     z = 1.96
     share = noticed / tried
     middle = (share + z * z / (2 * tried)) / (1 + z * z / tried)

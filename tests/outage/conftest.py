@@ -53,7 +53,7 @@ def guard(machine: Machine) -> RegisteringGuard:
 
 @pytest.fixture(scope="session")
 def names() -> Iterator[str]:
-    """Name the guarded namespaces that no case has had."""
+    """Yield the names of guarded namespaces that no test has used."""
     return iter([name for name in GUARDED if name not in PROBED])
 
 
@@ -84,7 +84,7 @@ def load(machine: Machine, busy: Place, request: pytest.FixtureRequest) -> Calla
 
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Callable[[str, object], None]:
-    """Print what was measured, for whoever writes it down: `pytest -rP`, or the file that OUTAGE_FIGURES names."""
+    """Report a measurement: in the output of `pytest -rP`, and in the file that OUTAGE_FIGURES names."""
 
     def say(what: str, found: object) -> None:
         line = json.dumps({"case": request.node.nodeid, "what": what, "found": found}) + "\n"

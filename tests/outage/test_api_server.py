@@ -13,9 +13,9 @@ from harness.waiting import hold, wait_until
 Say = Callable[[str, object], None]
 
 EXACT_SECONDS = 10
-EXPIRED = "certificate has expired"  # of the serving pair: here it lasts a minute, and nobody can renew it meanwhile
-LASTING_SECONDS = 15  # what is left of it at the least, when it has not been renewed yet
-DETECTED_SECONDS = 90  # a token is read again each minute, and at once where it is refused
+EXPIRED = "certificate has expired"  # the serving certificate, which lasts a minute and cannot be renewed meanwhile
+LASTING_SECONDS = 15  # the least that is left of it before it is renewed
+DETECTED_SECONDS = 90  # a token is read again once a minute, and at once if it is refused
 
 
 def back_and_exact(place: Place, limit: float) -> tuple[float, list[str]]:
@@ -41,7 +41,7 @@ def stay_alive(machine: Machine, seconds: float) -> None:
 
 @pytest.mark.parametrize("seconds", [pytest.param(10, id="10s"), pytest.param(300, id="5min", marks=pytest.mark.long)])
 def test_down(machine: Machine, place: Place, guard: Guard, figure: Say, seconds: float) -> None:
-    """While nobody answers, the replicas run on; when somebody does, they know what is there within ten seconds."""
+    """The replicas run on while no API server answers; ten seconds after it is back, their caches are exact."""
     place.set_up_gateway()
     before = machine.order("usage")
 

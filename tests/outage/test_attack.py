@@ -1,4 +1,4 @@
-"""Whoever gets the service's token gets no more than the service needs."""
+"""An attacker with the service's token gets no more rights than the service needs."""
 
 from typing import Any
 
@@ -79,7 +79,7 @@ def test_token_of_the_service_opens_nothing_else(machine: Machine, place: Place,
 @pytest.mark.usefixtures("guard")
 @pytest.mark.parametrize("kind", CONFIGURATIONS)
 def test_what_it_writes_into_its_own_configurations_is_not_limited(machine: Machine, kind: str) -> None:
-    """Whoever has the token can lead every write of the cluster to himself: as a dry run, so that nobody is asked."""
+    """The token can register a webhook for every write of the cluster: tried as a dry run, so none is called."""
     token = machine.must("create", "token", NAMESPACE, f"--namespace={NAMESPACE}").stdout
     path = f"{REGISTRATION}/{kind}s/{NAMESPACE}?dryRun=All"
     asked = [{"method": "PATCH", "path": path, "headers": {}, "body": {"webhooks": [FOREIGN]}}]

@@ -38,7 +38,7 @@ def kill(machine: Machine, guard: Guard, pod: str) -> float:
 
 @pytest.mark.parametrize("kills", [pytest.param(3, id="3"), pytest.param(50, id="50", marks=pytest.mark.long)])
 def test_killed(machine: Machine, guard: Guard, load: Callable[..., Load], figure: Say, kills: int) -> None:
-    """A replica that is killed takes what it had begun with it; soon after nobody is refused an answer."""
+    """A killed replica loses only the reviews that it had begun; soon after, every review is answered."""
     replicas = guard.replicas()
     with load() as pressing:
         pressing.go_on(1)

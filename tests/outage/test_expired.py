@@ -14,8 +14,9 @@ from harness.place import Place
 from harness.registering import CONFIGURATIONS, RegisteringGuard
 from harness.waiting import wait_until
 
-from certs import Lifetimes, service_names
+from certs.authority import service_names
 from certs.material import new_material
+from certs.renewal import Lifetimes
 
 Say = Callable[[str, object], None]
 
@@ -25,7 +26,7 @@ ROTATED_SECONDS = 150
 
 
 def expired() -> dict[str, str]:
-    """Give what the Secret would hold after such a time, encoded as the API has it."""
+    """Return the content that the Secret would have after such a time, encoded as in the API."""
     made = new_material(service_names(NAMESPACE, NAMESPACE), now=dt.datetime.now(dt.UTC) - AGO, lifetimes=Lifetimes())
     return {name: base64.b64encode(content).decode() for name, content in made.entries().items()}
 
@@ -46,8 +47,8 @@ def test_everything_expired(
     """
     Authority and serving certificate ended long ago, and every entry trusts only them.
 
-    Nobody can verify the service, it cannot verify itself, and no edit passes. It makes another authority, has it
-    trusted in the entries that are there, signs with it as soon as that is so, and edits are judged again.
+    No client can verify the service, it cannot verify itself, and no change is admitted. It makes another CA, adds it
+    to the existing entries, signs with it as soon as that is done, and changes are judged again.
     """
     place.set_up_gateway()
     wait_until(lambda: guard.kept.phase() is Phase.RESTING, "the end of a rotation", seconds=ROTATED_SECONDS)

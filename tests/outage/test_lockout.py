@@ -1,4 +1,4 @@
-"""Nobody is there to ask, and the registration says Fail: the cluster still has every way out."""
+"""No replica runs and the registration says Fail: the cluster can still be repaired."""
 
 import datetime as dt
 import json
@@ -67,6 +67,6 @@ def test_owned_and_held_objects_go_with_nobody_to_ask(place: Place, guard: Guard
 
 
 def is_terminating(place: Place, name: str) -> bool:
-    """Say whether a policy is on its way out."""
+    """Whether a policy is being deleted."""
     found = place.policy(name)
     return found is not None and "deletionTimestamp" in found["metadata"]

@@ -1,4 +1,4 @@
-"""Replicas go on purpose: nobody whom they serve may notice, however late the news of it is."""
+"""Replicas are replaced: no client notices, however late the endpoints are updated."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -52,7 +52,7 @@ def busiest(guard: Guard, pods: list[str]) -> list[str]:
 
 
 def delete_unheard(machine: Machine, guard: Guard, pressing: Load) -> float:
-    """Delete all replicas but the idlest, while nobody takes them out of the Service; give when it was."""
+    """Delete all replicas but the idlest, without removing them from the Service; return the time."""
     pressing.go_on(2)
     gone = busiest(guard, guard.ready())[:-1]
     machine.order("signal", name=CONTROLLERS, signal_name="STOP")
@@ -79,7 +79,7 @@ def test_endpoints_removed_late(machine: Machine, guard: Guard, load: Callable[.
 
 @pytest.fixture
 def undrained(machine: Machine, guard: Guard) -> Iterator[None]:
-    """Have replicas that end as soon as they are told to, as long as the case lasts."""
+    """Run replicas that stop at once, without draining, for the duration of the test."""
     command = ("set", "env", f"deployment/{NAMESPACE}", f"--namespace={NAMESPACE}")
     machine.must(*command, f"{DRAIN}=0")
     guard.until_rolled_out()
@@ -112,7 +112,7 @@ def may_serve() -> Json:
 
 @pytest.fixture
 def elsewhere() -> dict[str, str]:
-    """Say what else the replica is told that is not synced: nothing."""
+    """Return further settings of the replica that is not synced: none."""
     return {}
 
 
@@ -157,7 +157,7 @@ def restart_until_met(guard: Guard, unsynced: str, pressing: Load) -> float:
 def test_unsynced_replica_is_passed_over(
     machine: Machine, guard: Guard, unsynced: str, load: Callable[..., Load], figure: Say
 ) -> None:
-    """A replica that cannot know answers 503 with Retry-After: the API server asks another, and nobody sees it."""
+    """A replica that is not synced answers 503 with Retry-After: the API server asks another one in time."""
     counted = uncalled(machine)
     with load(rate=60) as pressing:
         shed = restart_until_met(guard, unsynced, pressing)
@@ -179,7 +179,7 @@ class TestWithoutRetryAfter:
         return {"PYTHONPATH": str(tmp_path / "version")}
 
     def test_it_is_noticed(self, guard: Guard, unsynced: str, load: Callable[..., Load], figure: Say) -> None:
-        """Whom the API server does not ask again, it takes for broken, and edits fail."""
+        """Without Retry-After, the API server regards the webhook as failed, and changes fail."""
         with load(rate=60) as pressing:
             shed = restart_until_met(guard, unsynced, pressing)
 

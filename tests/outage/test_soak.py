@@ -35,7 +35,7 @@ Usage = dict[str, dict[str, float]]
 
 
 def churned(namespace: str, number: int) -> list[Json]:
-    """Give a pod and a policy that were not there before, in the place of others."""
+    """Return a new pod and a new policy that replace others."""
     name, turn = f"churned-{number % CHURNED}", str(number // CHURNED)
     labels = {**instance_labels(f"other-{name}", "ibm-egw"), "turn": turn}
     return [
@@ -45,7 +45,7 @@ def churned(namespace: str, number: int) -> list[Json]:
 
 
 def tasks_of(metrics: str) -> float:
-    """Give the tasks of a replica without those that its open connections have: one each."""
+    """Return the tasks of a replica, without one for each open connection."""
     connections = re.findall(r"^eem_guardrail_connections\{.*\} (\S+)$", metrics, re.MULTILINE)
     return gauge(metrics, "eem_guardrail_tasks") - sum(map(float, connections))
 
@@ -72,7 +72,7 @@ def live(machine: Machine, guard: Guard, place: Place, pressing: Load, seconds: 
 
 
 def growth(samples: list[tuple[float, Usage]], replica: str, what: str) -> float:
-    """Give how much more a replica took at the end than after the warm-up, by the line through all samples."""
+    """Return how much a replica grew from the warm-up to the end, by the line through all samples."""
     counted = samples[int(len(samples) * WARM_UP) :]
     times, values = [at for at, _ in counted], [usage[replica][what] for _, usage in counted]
     return linear_regression(times, values).slope * (times[-1] - times[0])

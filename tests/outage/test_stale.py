@@ -1,4 +1,4 @@
-"""No API server for longer than a view may be old: a replica says so, and judges when nobody knows better."""
+"""The API server is away for long: a replica with old data reports it, and judges if no replica has newer data."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +20,7 @@ OK, UNAVAILABLE, FORBIDDEN = 200, 503, 403
 
 
 def deletion(policy: dict[str, Any], uid: str) -> dict[str, Any]:
-    """Give the review of a policy's deletion."""
+    """Return the review of the deletion of a policy."""
     group = {"group": "networking.k8s.io", "version": "v1"}
     kind, resource = {**group, "kind": "NetworkPolicy"}, {**group, "resource": "networkpolicies"}
     request = {
@@ -41,7 +41,7 @@ def deletion(policy: dict[str, Any], uid: str) -> dict[str, Any]:
 
 
 def is_stale(found: Any) -> bool:
-    """Say whether the replica called what it knows of the policies too old."""
+    """Whether the replica reported that its policies are too old."""
     return any(line.startswith("[-]cache-networkpolicies") for line in found["said"])
 
 

@@ -14,7 +14,7 @@ Say = Callable[[str, object], None]
 NOTICED_SECONDS = 90
 EXACT_SECONDS = 10
 STALLED_SECONDS = 400
-OTHERS = "platform-admin"  # whom these replicas ask as, who have no account
+OTHERS = "platform-admin"  # the user of these replicas, which have no service account
 
 
 def lists(machine: Machine, since: float) -> int:

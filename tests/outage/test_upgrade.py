@@ -1,4 +1,4 @@
-"""One version takes the place of another and gives it back, both run at once for a while, and nobody notices."""
+"""An upgrade and a rollback, with both versions side by side for a while: no client notices."""
 
 import json
 from collections.abc import Callable
@@ -25,12 +25,12 @@ TOGETHER_SECONDS = 8
 UNDONE = "RegistrationUndone"
 # In eight seconds nothing is due but, at most, the end of a rotation, which is one write of each configuration.
 MOST_WRITES_TOGETHER = 2
-# A rotation is two of each; whoever begins to lead writes its own entry, and takes the other's condition out first.
+# A rotation writes each twice; a new leader writes its own entry, and first removes the other version's condition.
 MOST_WRITES = 12
 
 
 def folder_of(pod: Json) -> str:
-    """Give the folder that a pod's version is in; empty for this checkout."""
+    """Return the folder of a pod's version; empty for this checkout."""
     (container,) = pod["spec"]["containers"]
     return next((one.get("value", "") for one in container.get("env", ()) if one["name"] == VARIABLE), "")
 
@@ -51,13 +51,13 @@ class Versions:
         self.what = what
 
     def of_ready(self) -> set[str]:
-        """Give the folder of each replica that is ready."""
+        """Return the folder of each ready replica."""
         ready = set(self._guard.ready())
         pods = self._machine.must("get", "pods", f"--namespace={NAMESPACE}", "--output=json").json["items"]
         return {folder_of(one) for one in pods if one["metadata"]["name"] in ready}
 
     def of_leader(self) -> str:
-        """Give the folder of the replica that writes."""
+        """Return the folder of the replica that leads."""
         leader = self._guard.until_led()
         return folder_of(self._machine.must("get", "pod", leader, f"--namespace={NAMESPACE}", "--output=json").json)
 

@@ -1,4 +1,4 @@
-"""What can be set about decisions; the composition root makes it from flags and environment."""
+"""The settings of decisions; the composition root makes them from flags and environment."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from webhook.netpol.intervals import Intervals
 from webhook.netpol.universe import IPBlockMatchesPods, pod_ranges_of
 
 Mode = Literal["enforce", "warn", "audit"]
-"""Refuse; allow and warn whoever asked; allow and only note it."""
+"""Refuse; allow and warn the user; allow and only annotate the audit log."""
 
 MODES: frozenset[str] = frozenset(get_args(Mode))
 DEMANDS: frozenset[str] = frozenset(get_args(SourcesDemand))
@@ -20,23 +20,23 @@ DEMANDS: frozenset[str] = frozenset(get_args(SourcesDemand))
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
     """
-    How decisions are made.
+    The settings of decisions.
 
     Args:
-        mode: for namespaces whose annotation says nothing else.
-        strict: what becomes undecided counts as lost.
-        sources: what manager and gateway requirements demand, where the namespace's annotation says nothing else.
-        ipblock_matches_pods: whether this cluster's plugin lets an ipBlock admit pods.
-        pod_cidrs: the cluster's pod ranges; empty where nobody told.
-        ip_families: 4 and 6 as far as in use; None: seen from the pods' addresses.
-        operator_service_account: `namespace/name`; None: the one that the operator's Deployment names.
-        installed_version: what the cluster's definitions of the EEM resources tell; None where nobody looked.
-        eem_version: the version that the rules follow where the cluster tells none.
-        platform: kubernetes or openshift; None where nobody knows.
-        severities: what configuration says of single rules, by rule id.
-        defaults: fill in documented defaults when an instance is made.
-        storage_classes_known: the snapshot has every StorageClass, so that none means that there is none.
-        offline: objects come from files: no API server has dropped unknown fields yet.
+        mode: for namespaces without an annotation of their own.
+        strict: an undecided loss counts as a loss.
+        sources: what manager and gateway requirements demand, for namespaces without an annotation of their own.
+        ipblock_matches_pods: whether an ipBlock admits pods on this cluster's network plugin.
+        pod_cidrs: the cluster's pod ranges; empty if they are not configured.
+        ip_families: the address families in use, 4 and 6; None to derive them from the pods' addresses.
+        operator_service_account: `namespace/name`; None for the one in the operator's Deployment.
+        installed_version: the version of the installed definitions of the EEM resources; None if it is not known.
+        eem_version: the version whose rules apply if the cluster does not show one.
+        platform: kubernetes or openshift; None if it is not known.
+        severities: the configured severities of single rules, by rule id.
+        defaults: fill in documented defaults when an instance is created.
+        storage_classes_known: the snapshot has every StorageClass of the cluster.
+        offline: objects come from files, so no API server has dropped unknown fields.
     """
 
     mode: Mode = "enforce"
@@ -57,5 +57,5 @@ class Options:
 
 @lru_cache(maxsize=8)
 def pod_ranges(cidrs: tuple[str, ...]) -> Mapping[int, Intervals] | None:
-    """Read the pod ranges once for each setting."""
+    """Parse the pod ranges, once for each setting."""
     return pod_ranges_of(cidrs)

@@ -1,4 +1,4 @@
-"""What holds in one namespace: its mode, whom requirements demand there, and who could want to connect."""
+"""The settings of one namespace: its mode, the sources that requirements demand there, and all possible sources."""
 
 from typing import cast
 
@@ -12,23 +12,23 @@ SOURCES_ANNOTATION = "eem-guardrail.io/sources"
 
 
 def mode_of(namespace: str, snapshot: EemSnapshot, options: Options) -> Mode:
-    """Give the namespace's own mode, else the service's; an annotation that is no mode counts as not set."""
+    """Return the namespace's mode, else the service's; an annotation with an unknown value is ignored."""
     written = snapshot.namespace(namespace).annotations.get(MODE_ANNOTATION)
     return cast("Mode", written) if written in MODES else options.mode
 
 
 def demand_of(namespace: str, snapshot: EemSnapshot, options: Options) -> SourcesDemand:
-    """Give whom manager and gateway requirements demand: what the namespace says, else what the service says."""
+    """Return the sources that manager and gateway requirements demand: the namespace's setting, else the service's."""
     written = snapshot.namespace(namespace).annotations.get(SOURCES_ANNOTATION)
     return cast("SourcesDemand", written) if written in DEMANDS else options.sources
 
 
 def universe_of(snapshot: EemSnapshot, options: Options) -> Universe:
-    """Give all sources that "from anywhere" speaks of in this cluster."""
+    """Return all sources that "from anywhere" includes in this cluster."""
     families = options.ip_families or snapshot.cluster.pod_addresses.families()
     ranges = pod_ranges(options.pod_cidrs)
     if ranges is not None and not any(ranges[family] for family in families):
-        ranges = None  # ranges of a family that is not in use say nothing about where the pods are
+        ranges = None  # ranges of a family that is not in use do not contain the pods' addresses
     return Universe(
         families=families,
         pod_ranges=ranges,

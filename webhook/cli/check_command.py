@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from webhook.admission import Verdict
-from webhook.cli.formats import FORMATS
+from webhook.cli.verdict_formats import FORMATS
 from webhook.cli.output import ALLOWED, BAD_USAGE, DENIED, show
 from webhook.cli.rehearsal import JUDGES, Rehearsal, resource_named
 from webhook.cli.state import (

@@ -16,7 +16,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 
 import msgspec
 
-from webhook.admission import AdmissionRequest, AdmissionResponse, ReviewError, Verdict, decode_review, prepared
+from webhook.admission import AdmissionRequest, AdmissionResponse, ReviewError, Verdict, decode_review
 from webhook.admission.response import INVALID, Cause, denied
 from webhook.admission.verdict import ResourceName
 from webhook.admission.wire import WireGroupVersionKind, WireGroupVersionResource
@@ -161,7 +161,8 @@ class LargeReviews:
                 raise TooComplex(_without_objects(content), TOO_DEEP)
             request = decode_within(content, most_values)
             require_client()
-            return prepared(request)
+            request.parse_policies()
+            return request
 
         try:
             async with asyncio.timeout_at(until):

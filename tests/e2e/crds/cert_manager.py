@@ -17,7 +17,7 @@ _TEXTS: Json = {"type": "array", "items": _TEXT}
 
 
 def definitions() -> list[Json]:
-    """Give a CustomResourceDefinition for each kind."""
+    """Return a CustomResourceDefinition for each kind."""
     certificate = _fields(
         {
             "isCA": {"type": "boolean"},

@@ -33,7 +33,7 @@ SHORT_NAMES = {"EventEndpointManagement": "eem", "EventGateway": "egw"}
 
 
 def definitions(version: Version) -> list[Json]:
-    """Give a CustomResourceDefinition for each kind."""
+    """Return a CustomResourceDefinition for each kind."""
     return [
         _definition(one.kind, one.plural, version)
         for one in WATCHED
@@ -70,7 +70,7 @@ def _definition(kind: str, plural: str, version: Version) -> Json:
 
 
 def schema(kind: str, version: Version) -> Json:
-    """Give the structural schema of one kind."""
+    """Return the structural schema of one kind."""
     rows = {row.path: row for row in FIELDS[kind] if row.since <= version}
     whole = _object(rows, "", version)
     whole["properties"]["status"] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
@@ -78,7 +78,7 @@ def schema(kind: str, version: Version) -> Json:
 
 
 def _object(rows: Mapping[str, Field], path: str, version: Version) -> Json:
-    """Give the fields of the object at *path*, and those that it must have."""
+    """Return the fields of the object at *path*, and its required fields."""
     below: dict[str, Field] = {}
     for row in rows.values():
         parent, _, name = row.path.rpartition(".")
@@ -109,7 +109,7 @@ def _value(rows: Mapping[str, Field], row: Field, version: Version) -> Json:
 
 
 def _limits(row: Field, version: Version) -> Json:
-    """Give what the product's definitions demand of a single value, and what they fill in."""
+    """Return the constraints and the default that the product's definitions have for a value."""
     limits: Json = {"default": FILLED_IN[row.path]} if row.path in FILLED_IN else {}
     if row.source != CRD:
         return limits

@@ -111,11 +111,11 @@ class Machine:
             raise NoMachineError(f"the control plane did not start:\n{(self.folder / 'node.log').read_text()[-4000:]}")
 
     def _isolation(self) -> list[str]:
-        """Give the flags of unshare(1) that make the namespaces."""
+        """Return the flags of unshare(1) that make the namespaces."""
         return isolating_flags()
 
     def _settings(self) -> dict[str, Any]:
-        """Give what process 1 is to know."""
+        """Return the settings of process 1."""
         return {
             "folder": str(self.folder),
             "binaries": self._binaries,
@@ -216,7 +216,7 @@ class Machine:
         return Answer(status=done.returncode, stdout=done.stdout, stderr=done.stderr)
 
     def _environment(self) -> dict[str, str]:
-        """Give what a command needs and nothing of the user's: no proxy, no language, no settings of kubectl."""
+        """Return the environment of a command, without the user's: no proxy, no language, no settings of kubectl."""
         return {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LANG": "C.UTF-8", "KUBERC": "off"}
 
     def kubectl(self, *arguments: str, stdin: str | None = None, seconds: float = KUBECTL_SECONDS) -> Answer:
@@ -224,7 +224,7 @@ class Machine:
         return self.run([*self._client(), *arguments], stdin=stdin, seconds=seconds)
 
     def _client(self) -> list[str]:
-        """Give kubectl with the settings of the cluster's administrator."""
+        """Return the kubectl command with the settings of the cluster's administrator."""
         return [
             self._binaries["kubectl"],
             f"--kubeconfig={self.folder / 'admin.kubeconfig'}",

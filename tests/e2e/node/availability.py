@@ -1,5 +1,5 @@
 """
-Say whether this machine can be a node.
+Report whether this machine can be a node.
 
     PYTHONPATH=tests:tests/e2e python -m node.availability
 
@@ -36,7 +36,7 @@ SEARCH_PATH = os.pathsep.join(["/usr/local/sbin", "/usr/sbin", "/sbin"])
 
 
 def search_path(environment: Mapping[str, str]) -> str:
-    """Give PATH with the folders of what only root runs."""
+    """Return PATH with the folders of root's commands."""
     return os.pathsep.join([environment.get("PATH", ""), SEARCH_PATH])
 
 
@@ -61,7 +61,7 @@ def missing(user: int, environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def succeeds(path: str, *command: str) -> bool:
-    """Say whether *command* ends as it should."""
+    """Whether *command* succeeds."""
     done = subprocess.run(command, env={"PATH": path}, capture_output=True, timeout=PROBE_SECONDS, check=False)
     return done.returncode == 0
 
@@ -74,7 +74,7 @@ def mirror() -> str | None:
 
 
 def reason() -> str:
-    """Say in one line why there can be no node here; "" where there can."""
+    """Return in one line why this machine cannot be a node; "" if it can."""
     found = list(missing(os.geteuid(), os.environ))
     return f"it needs {', '.join(found)}" if found else ""
 

@@ -48,5 +48,5 @@ def pause() -> dict[str, str]:
 
 
 def folder_of(version: str) -> Path:
-    """Name the folder of what is built of one version."""
+    """Return the folder of the binaries of one version."""
     return cache_root(os.environ) / "node" / version

@@ -63,11 +63,11 @@ class Node(Machine):
         return path.read_text() if path.exists() else ""
 
     def archive(self, image: str) -> Path:
-        """Give the archive of one image."""
+        """Return the archive of one image."""
         return Path(self._archives[image])
 
     def take_in(self, archive: Path) -> None:
-        """Give the container runtime one more image."""
+        """Load one more image into the container runtime."""
         runtime = (self._binaries["ctr"], f"--address={RUNTIME_SOCKET}", "--namespace=k8s.io")
         taken = self.inside(*runtime, "images", "import", "--local", str(archive))
         if taken.status != 0:
@@ -106,7 +106,7 @@ class Node(Machine):
         return {**super()._settings(), "archives": self._archives, "group": self._group, "pause": images.PAUSE}
 
     def _groups(self) -> Iterator[Path]:
-        """Name the node's control group in every hierarchy: one each (version 1), or one in all (version 2)."""
+        """Yield the node's control group in every hierarchy: one each (version 1), or one for all (version 2)."""
         if (CGROUPS / "cgroup.controllers").exists():
             yield CGROUPS / self._group
             return

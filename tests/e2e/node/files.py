@@ -45,7 +45,7 @@ class Layout:
         return self.folder / "enforced.nft"
 
     def kubeconfig(self, user: str) -> Path:
-        """Name the settings of one client."""
+        """Return the kubeconfig of one client."""
         return self.folder / f"{user}.kubeconfig"
 
 
@@ -112,7 +112,7 @@ def kubelet_settings(layout: Layout, address: str) -> dict[str, Any]:
     """
     Set the kubelet up.
 
-    Anyone who reaches it may ask it: nobody does but the API server, and what is tested is not the kubelet. It never
+    It answers without authentication: only the API server reaches it, and the kubelet is not under test. It never
     evicts or collects: the disk and the memory are the machine's, and others use them.
     """
     signals = (

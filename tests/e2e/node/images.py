@@ -20,7 +20,7 @@ FOLDER = folder_of("images")
 LOCK = FOLDER / "lock"
 BASE = "localhost/node/python:3.13-slim"
 PAUSE = "localhost/node/pause:e2e"
-# What the suite's pods are said to run: they hold an address, and listen where a case tells them to.
+# The program of the suite's pods: they have an address, and listen on the ports that a test names.
 STAND_INS = tuple(f"localhost/{name}:e2e" for name in ("egw", "manager", "ibm-eem-operator", "client"))
 PROJECT = "localhost/eem-guardrail:e2e"
 # Of the version that an upgrade starts from, what its image is made of.
@@ -32,7 +32,7 @@ SEARCH_PATH = "/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin:/bin:/sbin"
 
 
 class ImageError(RuntimeError):
-    """Say which step of an image failed, and its last words."""
+    """Raised when a step of an image failed; the text has its last output."""
 
 
 def run(*command: str) -> str:
@@ -50,7 +50,7 @@ def buildah(*arguments: str) -> str:
 
 
 def exists(image: str) -> bool:
-    """Say whether the store has *image*."""
+    """Whether the store has *image*."""
     return image in buildah("images", "--format", "{{.Name}}:{{.Tag}}").splitlines()
 
 
@@ -101,7 +101,7 @@ def build_project(tag: str, *, context: Path = CHECKOUT, arguments: Sequence[str
 
 
 def commit_time() -> str:
-    """Give the time of the commit that is checked out, in seconds: what every file of the image is dated with."""
+    """Return the time of the commit that is checked out, in seconds; every file of the image has this date."""
     return run("git", "-C", str(CHECKOUT), "log", "-1", "--format=%ct")
 
 
@@ -112,7 +112,7 @@ def inspected(image: str) -> dict[str, Any]:
 
 
 def remove(image: str) -> None:
-    """Take *image* out of the store."""
+    """Remove *image* from the store."""
     buildah("rmi", image)
 
 
@@ -125,7 +125,7 @@ def archive(image: str) -> Path:
 
 
 def earlier() -> tuple[str, Path]:
-    """Give the image that an upgrade starts from, and its archive: of an earlier commit, or else of another label."""
+    """Return the image from which an upgrade starts, and its archive: of an earlier commit, or with another label."""
     if not has_history():
         name = "localhost/eem-guardrail:relabelled"
         with locked(LOCK):

@@ -136,7 +136,7 @@ class NodePlane(Plane):
         await self._spawn("containerd", [f"--config={self._layout.runtime}", "--log-level=info"])
 
     async def _take_images_in(self) -> None:
-        """Give the images to the runtime, as soon as it answers."""
+        """Load the images into the runtime, as soon as it answers."""
         ctr = [self._binaries["ctr"], f"--address={RUNTIME_SOCKET}", "--namespace=k8s.io"]
         async with asyncio.timeout(READY_SECONDS):
             while await status_of(*ctr, "version") != 0:
@@ -156,7 +156,7 @@ class NodePlane(Plane):
 
 
 def is_ready(node: Mapping[str, Any]) -> bool:
-    """Say whether the API server calls a node ready."""
+    """Whether a node is ready, by the API server."""
     conditions = node.get("status", {}).get("conditions", ())
     return {"Ready": "True"}.items() <= {one["type"]: one["status"] for one in conditions}.items()
 

@@ -3,11 +3,11 @@ Hold the verdicts against packets: seeded changes of policies, and what they do 
 
 For each seed the oracle's generator makes the policies that are there and one change. They are applied on the node,
 with the service in audit mode, and every connection is tried before and after. Each must be open exactly where
-`explain` says so; and a required port that was open to somebody and is not any more must be in the change's verdict.
+`explain` says so; and a required port that was open to a source and no longer is must be in the change's verdict.
 
     PYTHONPATH=.:tests:tests/e2e python -m node.packets 200
 
-prints the table of docs/packets.md; a second number is the seed to begin with, to replay one.
+prints the table of docs/evidence/packets.md; a second number is the seed to begin with, to replay one.
 """
 
 import contextlib
@@ -129,7 +129,7 @@ class Packets:
         return True
 
     def _clear(self) -> None:
-        """Take away every policy that is not the service's own."""
+        """Delete every policy except the service's own."""
         there = [one for one in self._policies() if one["metadata"]["namespace"] in SPACES]
         if there:
             self._machine.must("delete", "-f", "-", stdin=listed(*there))
@@ -165,7 +165,7 @@ class Packets:
         old, new = named(policies), named(self._policies())
         change = Change(operation=plan.operation, namespace=PACKETS, name=SUBJECT, object=new, old_object=old)
         answer = product_answer(Pair(objects=[*self._state, *policies], change=change, settings=SETTINGS))
-        if old is None or new is None or old["spec"] != new["spec"]:  # else the API server asks nobody
+        if old is None or new is None or old["spec"] != new["spec"]:  # otherwise the API server asks no webhook
             said = self._guard.decisions.next_about(PACKETS, plan.operation, SUBJECT, since)
             loses = "lost" in {outcome for _, outcome in answer.found}
             refuses = said.result == "audited" and said.message != ""  # without one it would be a warning
@@ -175,7 +175,7 @@ class Packets:
         return answer
 
     def _measure(self, plan: Plan, policies: Sequence[Json]) -> Matrix:
-        """Try every connection, and hold what came of it against what `explain` says."""
+        """Try every connection, and compare the results with what `explain` says."""
         found = self._try_all()
         snapshot = ClusterSnapshot.from_objects([*self._state, *policies])
         for (source, destination, port), is_open in found.items():
@@ -265,7 +265,7 @@ def table(report: Report) -> str:
     counts = report.counts
     rows = {
         "sets of policies, each with a change": counts["sets"],
-        "seeds that the API server itself refuses": counts["not taken"],
+        "sets that the API server itself refuses": counts["not taken"],
         "connections tried": counts["open"] + counts["closed"],
         "of these open": counts["open"],
         "of these closed": counts["closed"],
@@ -273,7 +273,7 @@ def table(report: Report) -> str:
         "changes that enforce would admit": counts["admitted"],
         "changes that enforce would refuse": counts["refused"],
         "required ports that a verdict calls lost": counts["lost"],
-        "required ports that were lost to one who tried": counts["lost in packets"],
+        "required ports that a source in the test lost": counts["lost in packets"],
         "of these in the verdict": counts["lost in packets and told"],
         "disagreements": len(report.disagreements),
     }
@@ -284,21 +284,24 @@ def table(report: Report) -> str:
 PAGE = f"""\
 # Verdicts against packets
 
-Made by `PYTHONPATH=.:tests:tests/e2e python -m node.packets 200`, as root on a machine that can be a node (see
-CONTRIBUTING). The suite plays the first 20 of the same sets with `pytest -m e2e --cluster node`.
+This page shows that verdicts agree with what a network plugin lets through. It is the output of
+`PYTHONPATH=.:tests:tests/e2e python -m node.packets 200`, run as root on a machine that can be a node (see
+[CONTRIBUTING](../../.github/CONTRIBUTING.md)). The test suite runs the first 20 of the same sets with
+`pytest -m e2e --cluster node`.
 
-Each set is made from its number by the generator of the property tests: policies that are there, and one change. They
-are applied to a real API server on a node with a kubelet, with the service in audit mode. Pods under Event Endpoint
-Management's labels listen on {", ".join(map(str, EVERY_PORT))}; {len(CLIENTS)} pods in each of {len(SPACES)} namespaces
-and {len(OUTSIDE_ADDRESSES)} addresses outside the cluster try to connect, before the change and after it. Compared are
+A generator makes each set from its number: existing policies, and one change. The set is applied to a real API server
+on a node with a kubelet, with the service in audit mode. Pods with the labels of Event Endpoint Management listen on
+{", ".join(map(str, EVERY_PORT))}. {len(CLIENTS)} pods in each of {len(SPACES)} namespaces
+and {len(OUTSIDE_ADDRESSES)} addresses outside the cluster try to connect, before the change and after it.
+The test compares
 
 - every connection with what `explain` says about it,
-- every required port that a change takes from somebody outside the instance's namespace with the verdict of the change,
-- the verdict of the running service with that of the code beside the test.
+- every required port that the change closes for a source outside the instance's namespace with the verdict,
+- the verdict of the running service with the verdict of the code in the test.
 
-A port that a verdict calls lost need not be lost to one of those who try: verdicts count every pod and address that
-there may be. Packets are enforced by the tests' own enforcer (tests/controlplane/enforcer), which lets an ipBlock match
-pods' addresses; the service is told so, and told the pods' range. IPv4 and TCP alone were tried.
+A verdict takes every possible pod and address into account, so it may call a port lost that none of these sources has
+lost. An enforcer of the tests (`tests/controlplane/enforcer`) drops the packets; it lets an `ipBlock` match the
+addresses of pods, and the service is told that and the range of the pods. Only IPv4 and TCP were tried.
 """
 
 

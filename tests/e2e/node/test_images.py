@@ -22,7 +22,7 @@ SBOM_SECONDS = 800  # it downloads a tool and what the image holds
 
 @pytest.fixture(scope="module")
 def layers() -> tuple[str, list[tarfile.TarInfo], set[str]]:
-    """Give the base's newest layer, what the layers on top of it hold, and those of its files that are bytecode."""
+    """Return the base's newest layer, the content of the layers on top of it, and its bytecode files."""
     images.ensure()
     base = images.inspected(images.BASE)["rootfs"]["diff_ids"]
     held: list[tarfile.TarInfo] = []
@@ -42,7 +42,7 @@ def layers() -> tuple[str, list[tarfile.TarInfo], set[str]]:
 
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Json]:
-    """Give the image that another user's checkout makes, with other times and other modes, told what it is of."""
+    """Return the image of another user's checkout, with other times and modes and the same revision."""
     checkout = tmp_path_factory.mktemp("checkout")
     for name in SOURCES:
         path = images.CHECKOUT / name
@@ -71,7 +71,7 @@ def test_the_image_is_small(layers: tuple[str, list[tarfile.TarInfo], set[str]])
 
 
 def test_nothing_in_it_can_be_written(layers: tuple[str, list[tarfile.TarInfo], set[str]]) -> None:
-    """Every file is root's, and nobody else may write it."""
+    """Every file belongs to root, and no other user may write it."""
     _, held, _ = layers
     others = [one.name for one in held if not one.issym() and (one.mode & 0o022 or one.uid or one.gid)]
 
@@ -79,7 +79,7 @@ def test_nothing_in_it_can_be_written(layers: tuple[str, list[tarfile.TarInfo], 
 
 
 def test_every_module_is_compiled(layers: tuple[str, list[tarfile.TarInfo], set[str]]) -> None:
-    """Each module has its bytecode beside it, which nobody holds against its source at a start."""
+    """Each module has its bytecode beside it, which is not compared with the source at a start."""
     _, held, bytecode = layers
     modules = {Path(one.name) for one in held if one.name.endswith(".py") and one.name.startswith(("app/", "opt/"))}
     wanted = {str(path.parent / "__pycache__" / f"{path.stem}.cpython-313.pyc") for path in modules}

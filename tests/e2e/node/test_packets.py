@@ -6,7 +6,7 @@ from harness.guard import Guard
 from node.cluster import Node
 from node.packets import Packets
 
-SETS = 20  # in two minutes; docs/packets.md has more, and the command for them
+SETS = 20  # in two minutes; docs/evidence/packets.md has more, and the command for them
 
 
 @pytest.mark.timeout(900, func_only=True)

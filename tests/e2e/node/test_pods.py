@@ -34,7 +34,7 @@ LOOK = textwrap.dedent(
 
 @pytest.fixture(scope="module")
 def replica(guard: Guard) -> str:
-    """Name one replica."""
+    """Return the name of one replica."""
     return guard.replicas()[0]
 
 
@@ -64,7 +64,7 @@ def test_the_api_server_calls_through_the_service(machine: Node, guard: Guard) -
 
 
 def answering(machine: Node, service: str) -> set[str]:
-    """Give the addresses of pods which have answered on the Service's port; who has been is remembered for minutes."""
+    """Return the addresses of pods that have answered on the Service's port within the last minutes."""
     answer = machine.inside("conntrack", "-L", "-p", "tcp", "--orig-dst", service)
     return {
         word.removeprefix("src=")

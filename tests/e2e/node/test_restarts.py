@@ -31,7 +31,7 @@ FAILED_CLOSED = "failed calling webhook"
 
 
 def restarts(machine: Node) -> dict[str, tuple[int, str]]:
-    """Give how often each replica was started again, and why its last container ended."""
+    """Return how often each replica was restarted, and why its last container ended."""
     pods = machine.must("get", "pods", f"--namespace={NAMESPACE}", "--output=json").json["items"]
     return {
         one["metadata"]["name"]: (
@@ -55,12 +55,12 @@ def until_serving(machine: Node, guard: Guard, replicas: int) -> None:
 
 
 def unexpected(report: LoadReport) -> list[str]:
-    """List what is neither right nor a refusal for want of an answer: to what was on its way, or found nobody yet."""
+    """Return the requests that were neither right nor refused because no replica answered."""
     return [one["text"] for one in report.failures if one in report.wrong or FAILED_CLOSED not in one["text"]]
 
 
 def mostly_right(report: LoadReport) -> bool:
-    """Say whether more got its verdict than got none."""
+    """Whether more requests got a verdict than got none."""
     return len(report.requests) > 2 * len(report.failures)
 
 
@@ -107,7 +107,7 @@ def test_deletion_by_force(machine: Node, guard: Guard, place: Place) -> None:
 
 def test_power_cut(machine: Node, guard: Guard, take_place: Callable[[], Place]) -> None:
     """
-    The machine comes up with the registration in place and nobody to ask, and needs no one's help.
+    The machine starts with the registration in place and no replica, and recovers without help.
 
     Until the first replica answers, what the service would judge is refused; then it is judged.
     """

@@ -38,20 +38,20 @@ SERVING_UNTIL = 'eem_guardrail_certificate_not_after_timestamp_seconds{certifica
 
 
 def documented(language: str) -> list[str]:
-    """Give what the page says for an installation with certificates of its own, of one language."""
+    """Return the blocks of one language in the page's section about own certificates."""
     page = (CHECKOUT / "docs" / "install.md").read_text()
     (section,) = re.findall(r"^## Own certificates.*?(?=^## )", page, re.MULTILINE | re.DOTALL)
     return re.findall(rf"^```{language}\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
 
 
 def documented_kubectl() -> list[list[str]]:
-    """Give what the page has kubectl do, one command after the other."""
+    """Return the kubectl commands of that section, in order."""
     lines = "".join(documented("sh")).replace("\\\n", " ").splitlines()
     return [words for command, *words in map(shlex.split, lines) if command == "kubectl"]
 
 
 class DocumentedGuard(RegisteringGuard):
-    """The service, installed by the page's own words but for the name of the image, which nobody pushes here."""
+    """The service, installed as the page says, except for the name of the image, which is not pushed."""
 
     def install(self) -> None:
         """Write the kustomization that the page has, run its commands, and wait until the service is registered."""
@@ -78,7 +78,7 @@ def shipped(machine: Node, guard: Guard) -> RegisteringGuard:
 
 @pytest.fixture
 def own_place(machine: Node, shipped: RegisteringGuard, names: Iterator[str]) -> Place:
-    """Hand out a namespace that nobody registers but the service."""
+    """Return a namespace that only the service registers."""
     return Place(next(names), machine, shipped)
 
 
@@ -105,7 +105,7 @@ def test_it_refuses_through_its_service(machine: Node, own_place: Place) -> None
 
 
 def test_its_rolling_restart_drops_nothing(shipped: RegisteringGuard, machine: Node, own_place: Place) -> None:
-    """All replicas are replaced, whoever leads among them, and every edit meanwhile gets its verdict."""
+    """All replicas are replaced, the leader included, and every edit meanwhile gets its verdict."""
     own_place.set_up(*prepared(own_place.name))
 
     report, ended = rollouts.restarted(machine, shipped, own_place.name, RATE)
@@ -118,7 +118,7 @@ def test_its_rolling_restart_drops_nothing(shipped: RegisteringGuard, machine: N
 
 @pytest.fixture(scope="module")
 def earlier(machine: Node) -> str:
-    """Name the image that an upgrade starts from; the node has it."""
+    """Return the name of the image from which an upgrade starts; the node has it."""
     name, archive = images.earlier()
     machine.take_in(archive)
     return name
@@ -126,14 +126,14 @@ def earlier(machine: Node) -> str:
 
 @pytest.fixture(autouse=True)
 def told(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> None:
-    """Say where an upgrade is none, for want of the earlier commit."""
+    """Report an upgrade that starts from the same version because the earlier commit is missing."""
     if "earlier" in request.fixturenames and not has_history():
         with capsys.disabled():
             print(f"\nno commit {PREVIOUS} in this clone: today's sources under another label stand for it")
 
 
 def written(machine: Node) -> dict[str, str]:
-    """Give the version of each object that the service keeps: it changes with every write, whoever writes."""
+    """Return the version of each object that the service keeps; it changes with every write by any client."""
     names = [f"{kind}/{NAMESPACE}" for kind in CONFIGURATIONS] + [f"secret/{SECRET}"]
     found = machine.must("get", *names, f"--namespace={NAMESPACE}", "--output=json").json["items"]
     return {one["kind"]: one["metadata"]["resourceVersion"] for one in found}
@@ -145,7 +145,7 @@ def without_namespaces(entries: Sequence[Json]) -> list[Json]:
 
 
 def ready_images(machine: Node) -> set[str]:
-    """Name the images of the replicas that are ready."""
+    """Return the images of the ready replicas."""
     pods = machine.must("get", "pods", f"--namespace={NAMESPACE}", "--output=json").json["items"]
     return {
         one["spec"]["containers"][0]["image"]
@@ -161,7 +161,7 @@ def begin(machine: Node, image: str) -> None:
 
 
 def go_on(machine: Node, shipped: RegisteringGuard, image: str) -> None:
-    """Give the rest of the replicas the same image, and wait until one of them leads."""
+    """Set the same image on the other replicas, and wait until one of them leads."""
     rollouts.go_on(machine)
     shipped.until_rolled_out()
     shipped.until_led()

@@ -1,4 +1,4 @@
-"""After any history of changes and faults the store is what the cluster is."""
+"""After any random history of changes and faults the store equals the cluster."""
 
 import asyncio
 import random
@@ -42,13 +42,13 @@ WEIGHTS = {
 
 
 async def turns(number: int) -> None:
-    """Let the others run so many times."""
+    """Let other tasks run that many times."""
     for _ in range(number):
         await asyncio.sleep(0)
 
 
 class History:
-    """One seeded history that happens to a fake API server."""
+    """One seeded random history of a fake API server."""
 
     def __init__(self, server: FakeApiServer, seed: int) -> None:
         self.server = server
@@ -74,13 +74,13 @@ class History:
             self.server.delete(kind, name, namespace)
 
     async def bookmark(self, kind: ResourceType, _: Stream | None) -> None:
-        """Say how far each stream has come: true only of what it has sent."""
+        """Send each stream a bookmark that is true of the events it has sent."""
         for stream in self.server.open_streams(kind.plural):
             metadata = {"resourceVersion": str(stream.position)}
             await stream.event("BOOKMARK", {"kind": kind.kind, "metadata": metadata})
 
     async def breathe(self, _: ResourceType, __: Stream | None) -> None:
-        """Let the others run for a while."""
+        """Let other tasks run for a while."""
         await turns(self.rng.randrange(200))
 
     async def cut(self, _: ResourceType, stream: Stream | None) -> None:
@@ -89,13 +89,13 @@ class History:
             stream.cut()
 
     async def cut_in_a_line(self, _: ResourceType, stream: Stream | None) -> None:
-        """Break a connection in the middle of a line, perhaps of a character."""
+        """Break a connection in the middle of a line, and perhaps of a character."""
         if stream:
             await stream.write('{"type":"ADDED","object":{"metadata":{"name":"žl'.encode()[: self.rng.randrange(1, 48)])
             stream.cut()
 
     async def end(self, _: ResourceType, stream: Stream | None) -> None:
-        """End a stream in order."""
+        """End a stream regularly."""
         if stream:
             stream.ended.set()
 
@@ -105,7 +105,7 @@ class History:
             stream.paused = True
 
     async def replay(self, kind: ResourceType, stream: Stream | None) -> None:
-        """Send old news again."""
+        """Send an old event again."""
         sent = [entry for entry in self.server.history if entry[1] == kind.plural and stream]
         sent = [entry for entry in sent if stream is not None and entry[0] <= stream.position]
         if stream and sent:
@@ -119,12 +119,12 @@ class History:
             stream.ended.set()
 
     async def garbage(self, _: ResourceType, stream: Stream | None) -> None:
-        """Send a line that is no event."""
+        """Send a line that is not an event."""
         if stream:
             await stream.write(b"\x00\xff{]\n")
 
     async def compact(self, _: ResourceType, __: Stream | None) -> None:
-        """Forget the history."""
+        """Drop the history."""
         self.server.compact()
 
     async def refuse(self, kind: ResourceType, _: Stream | None) -> None:
@@ -133,7 +133,7 @@ class History:
         self.server.faults[verb, kind.plural].append(self.rng.choice(FAULTS))
 
     async def uninstall(self, _: ResourceType, stream: Stream | None) -> None:
-        """Remove a definition with all its objects."""
+        """Remove a CustomResourceDefinition with all its objects."""
         for namespace, name in sorted(self.server.objects[GATEWAYS.plural]):
             self.server.delete(GATEWAYS, name, namespace)
         self.server.missing.add(GATEWAYS.plural)
@@ -141,18 +141,18 @@ class History:
             stream.cut()
 
     async def install(self, _: ResourceType, __: Stream | None) -> None:
-        """Bring the definition back."""
+        """Restore the CustomResourceDefinition."""
         self.server.missing.clear()
 
 
 def is_true(store: Store, server: FakeApiServer) -> bool:
-    """Say whether every kind is known as it is, and nothing is left of what was."""
+    """Whether the store has exactly what the server has, of every kind."""
     return store.has_synced and all(contents(store.snapshot, kind) == truth(server, kind) for kind in KINDS)
 
 
 @pytest.mark.parametrize("seed", range(100))
-async def test_store_equals_truth_after_any_history(seed: int) -> None:
-    """Cuts, stalls, replays, expired histories, refusals and vanishing kinds leave no trace once they are over."""
+async def test_the_store_equals_the_cluster_after_any_history(seed: int) -> None:
+    """Cuts, stalls, replays, expired histories, refusals and removed kinds leave no trace once they are over."""
     async with api_server() as server:
         server.bare_items = bool(seed % 2)
         timing = ReflectorTiming(stall_seconds=0.1)

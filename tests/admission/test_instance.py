@@ -22,9 +22,17 @@ from builders import (
 )
 
 from admission.reviews import allow, asked, default_deny, gateway_pod
-from webhook.admission import AdmissionRequest, AdmissionResponse, Options, ReviewError, encode_review, mutate, validate
-from webhook.admission.text import LONGEST_MESSAGE, LONGEST_WARNING
-from webhook.admission.validate import version_of
+from webhook.admission import (
+    AdmissionRequest,
+    AdmissionResponse,
+    Options,
+    ReviewError,
+    default,
+    encode_review,
+    validate,
+)
+from webhook.admission.instance import version_of
+from webhook.admission.response import LONGEST_MESSAGE, LONGEST_WARNING
 from webhook.eem import EemSnapshot
 from webhook.eem.rules import NEWEST, Version
 
@@ -171,7 +179,7 @@ def kind_of(group: str = "events.ibm.com", version: str = "v1beta1", kind: str =
         pytest.param({"operation": "UPDATE"}, "request.oldObject", id="no old object"),
     ],
 )
-@pytest.mark.parametrize("judge", [validate, mutate])
+@pytest.mark.parametrize("judge", [validate, default])
 def test_what_is_no_review_of_an_instance_is_no_verdict(judge: Any, fields: Node, path: str) -> None:
     """It is answered with HTTP 400, which is no verdict."""
     request = asked(gateway(), **fields)
@@ -363,7 +371,7 @@ def test_some_source_is_enough_where_some_is_demanded() -> None:
 
 def patch_of(request: AdmissionRequest, options: Options | None = None) -> list[Any] | None:
     """Give the patch as it stands on the wire."""
-    answer = json.loads(encode_review(request, mutate(request, world(), options or Options())))["response"]
+    answer = json.loads(encode_review(request, default(request, world(), options or Options())))["response"]
     assert answer["allowed"]
     if "patch" not in answer:
         assert "patchType" not in answer
