@@ -38,7 +38,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def measure(plan: Plan, figures: Figures) -> list[str]:
-    """Measure all that *plan* says, and give what there is to say about it."""
+    """Measure everything in *plan*, and return notes about what could not be measured."""
     notes: list[str] = []
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as scratch:
@@ -51,7 +51,7 @@ def measure(plan: Plan, figures: Figures) -> list[str]:
                 RuntimeError,
                 OSError,
                 subprocess.SubprocessError,
-            ) as error:  # the other figures are worth having all the same
+            ) as error:  # the other figures are still useful
                 sys.stderr.write(f"{error}\n")
                 notes.append(f"Not measured: {what} ({str(error).splitlines()[0]}).")
     return notes

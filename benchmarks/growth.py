@@ -1,5 +1,5 @@
 """
-Measure what grows with the cluster: `python -m benchmarks growth` prints a table.
+Measure what grows with the cluster: `python -m benchmarks.growth` prints a table.
 
 Each row sets the processor time of one piece of work in a small cluster against that in a cluster which is large in one
 way. Both are measured in turn, so that a machine that changes its speed does so for both.
@@ -219,3 +219,7 @@ def _new(pod: ApiObject) -> ApiObject:
     addresses = ["10.200.1.2", "fd00:10:0:ffff::2"]
     new["status"] |= {"podIP": addresses[0], "podIPs": [{"ip": address} for address in addresses]}
     return new
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -52,11 +52,11 @@ CPython 3.11 without profile-guided optimisation, as `pyenv` builds it (an optim
 | the decision: a third of it parses the new policy, a third judges it | two fifths |
 | metrics and the log line | a seventh |
 
-Three quarters of the time is spent in the Python interpreter, and no function of the service takes a twentieth.
-asyncio's own event loop was slower than uvloop by about a fifth, in runs that differed much from each other. Since
-the shares were found, a review has become a quarter more expensive (195 to 246 µs), because of the queue, the
-versions of changes in flight, and additional checks of answers. A faster review needs fewer steps, or an interpreter
-that compiles them.
+Three quarters of the time is spent in the Python interpreter, and no function of the service takes a twentieth. The
+event loop of asyncio was slower than uvloop by about a fifth, in runs that differed much from each other. Since the
+shares were found, a review has become a quarter more expensive (195 to 246 µs), because of the queue, the versions of
+changes in flight, and additional checks of answers. A faster review needs fewer steps, or an interpreter that compiles
+them.
 
 """
 

@@ -26,12 +26,12 @@ PURE_CONTRACT = "Deciding does no IO, and asks neither clock nor dice"
 REVIEW = (
     ("webhook.server.connection", "TLS 1.3, limits and deadlines of the connection"),
     ("webhook.server.app", "Is there a place in the queue? How much time is left?"),
-    ("webhook.admission.review", "Decode the AdmissionReview; a fault is a 400"),
+    ("webhook.admission.wire", "Decode the AdmissionReview; a fault is a 400"),
     ("webhook.guard.judging", "Are the caches complete? Which changes are in flight?"),
-    ("webhook.admission.decide", "Before and after, for each requirement: is anything lost?"),
+    ("webhook.admission.networkpolicy", "Before and after, for each requirement: is anything lost?"),
     ("webhook.cluster.list_watch", "Before a refusal: a live list must agree"),
     ("webhook.admission.refusal", "Explain: pods, port, source, policy, what to add"),
-    ("webhook.admission.review", "Encode the response; metrics and one log line"),
+    ("webhook.admission.wire", "Encode the response; metrics and one log line"),
 )
 """The steps of one review, in order: the module, and what it does or asks in at most two lines of 40 characters."""
 

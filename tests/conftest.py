@@ -66,7 +66,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: WorkerController) -> None:
-    """Tell a worker where the result of the build will be."""
+    """Pass the place of the build's result to a worker."""
     node.workerinput[RESULT] = str(node.config.stash[BUILD].result)
 
 
@@ -150,7 +150,7 @@ def needs_control_plane(item: pytest.Item) -> bool:
 
 
 def deselect(config: pytest.Config, items: list[pytest.Item], left_out: list[pytest.Item]) -> None:
-    """Take *left_out* out of *items*."""
+    """Remove *left_out* from *items*."""
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         dropped = set(left_out)

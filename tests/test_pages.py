@@ -1,5 +1,6 @@
 """The pages agree with the project: links, paths, commands, flags, metrics, names, examples and transcripts."""
 
+import ast
 import functools
 import os
 import re
@@ -13,9 +14,9 @@ from pathlib import Path
 import pytest
 from clusters import CLUSTERS
 
-from certs.secret import ROTATE_ANNOTATION
+from certs.material import ROTATE_ANNOTATION
 from docs.transcripts import refreshed
-from webhook.admission.scope import MODE_ANNOTATION, SOURCES_ANNOTATION
+from webhook.admission.options import MODE_ANNOTATION, SOURCES_ANNOTATION
 from webhook.server import WEBHOOKS
 from webhook.settings import Settings, variable_of
 
@@ -30,7 +31,7 @@ ANNOTATIONS = frozenset({MODE_ANNOTATION, SOURCES_ANNOTATION, BYPASS_ANNOTATION,
 # Programs of other projects: their flags are not checked.
 OTHERS = frozenset({"apt-get", "buildah", "curl", "docker", "git", "kind", "kubectl", "openssl", "pip", "ruff"})
 WITH_COMMANDS = frozenset({"webhook", "certs"})
-PYTEST_FLAGS = "--cluster"  # the flag that the project adds; pages name no other long flag of pytest
+PYTEST_FLAGS = "--cluster --require-end-to-end"  # the flags that the project adds
 MODULE_OF = {"eem-guardrail": "webhook", "pytest": "pytest"}
 # The endings that Prometheus adds to the name of a metric, by the class that makes it.
 SUFFIXES = {
@@ -328,3 +329,40 @@ def test_transcripts_are_what_the_commands_print(page: Path) -> None:
     text = page.read_text()
 
     assert text == refreshed(text)
+
+
+def missing_references(text: str) -> list[str]:
+    """Return the references of the form `file.py` (`Name` or `Class.attribute`) whose file or name does not exist."""
+    missing = []
+    for path, dotted in re.findall(r"`([\w/]+\.py)`\s+\(`([\w.]+)`\)", text):
+        nodes: Iterator[ast.AST] = ast.iter_child_nodes(ast.parse((ROOT / path).read_text()))
+        for name in dotted.split("."):
+            found = next((node for node in nodes if name in defined_by(node)), None)
+            if found is None:
+                missing.append(f"{path} ({dotted})")
+                break
+            nodes = ast.iter_child_nodes(found)
+    return missing
+
+
+def defined_by(node: ast.AST) -> set[str]:
+    """Return the names that a statement defines."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {node.name}
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    return {target.id for target in targets if isinstance(target, ast.Name)}
+
+
+@each_page
+def test_references_to_code_exist(page: Path) -> None:
+    """Every file with a name behind it in parentheses exists and defines that name."""
+    assert missing_references(page.read_text()) == []
+
+
+def test_a_missing_reference_is_found() -> None:
+    """A name that the file does not define is reported, at the top level and in a class."""
+    text = (
+        "`webhook/version.py` (`VERSION`), `webhook/version.py` (`OTHER`), `webhook/eem/instances.py` (`Instance.none`)"
+    )
+
+    assert missing_references(text) == ["webhook/version.py (OTHER)", "webhook/eem/instances.py (Instance.none)"]

@@ -10,7 +10,7 @@ from typing import Any
 from cluster_builders import FakeTime, Token, take_list
 from fake_api_server import FakeApiServer, Mode, answer, api_server
 
-from webhook.admission.heartbeat import HEARTBEAT_REFUSAL
+from webhook.admission.exemptions import HEARTBEAT_REFUSAL
 from webhook.cluster.client import ApiClient
 from webhook.cluster.observed import Observed
 from webhook.controllers.entries import MUTATING, NAME, POLICIES, SHIPPED, VALIDATING

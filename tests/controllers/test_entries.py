@@ -10,7 +10,7 @@ import pytest
 import yaml
 from registration_builders import BUNDLE, configuration, encoded, shipped
 
-from webhook.admission.heartbeat import CANARY_NAMESPACE
+from webhook.admission.exemptions import CANARY_NAMESPACE
 from webhook.controllers.drift import drift
 from webhook.controllers.entries import (
     DEFAULTS,

@@ -12,7 +12,7 @@ from cluster_builders import PATIENCE_SECONDS, FakeTime, take_list
 from fake_api_server import answer, status_body
 from registration_builders import BUNDLE, Desk, desk, encoded, shipped
 
-from webhook.admission.heartbeat import CANARY_NAMESPACE
+from webhook.admission.exemptions import CANARY_NAMESPACE
 from webhook.cluster.store import Store
 from webhook.controllers.entries import DEFAULTS, INSTANCES, MUTATING, NAME, POLICIES, VALIDATING
 from webhook.controllers.registrar import published

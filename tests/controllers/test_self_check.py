@@ -12,7 +12,7 @@ from fake_api_server import Mode, answer
 from registration_builders import desk, refuse
 
 from certs.authority import KeyPair, issue_serving_pair, make_authority
-from webhook.admission.heartbeat import CANARY_NAMESPACE, HEARTBEAT_NAME, HEARTBEAT_REFUSAL
+from webhook.admission.exemptions import CANARY_NAMESPACE, HEARTBEAT_NAME, HEARTBEAT_REFUSAL
 from webhook.controllers.self_check import INTERVAL_SECONDS, SERVER_NAME, OwnPort
 from webhook.eem.resources import NETWORK_POLICIES
 

@@ -79,13 +79,13 @@ def guard(machine: Machine) -> Guard:
 
 @pytest.fixture(scope="session")
 def names() -> Iterator[str]:
-    """Name the guarded namespaces that no case has had."""
+    """Yield the names of guarded namespaces that no test has used."""
     return iter([name for name in GUARDED if name not in PROBED])
 
 
 @pytest.fixture(scope="session")
 def bare_names() -> Iterator[str]:
-    """Name those that are registered without matchConditions."""
+    """Yield the names of namespaces that are registered without matchConditions."""
     return iter([name for name in BARE if name not in PROBED])
 
 
@@ -124,7 +124,7 @@ def arena(machine: Machine, guard: Guard) -> Iterator[Racing]:  # noqa: ARG001 -
 
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Callable[[str, object], None]:
-    """Print what was measured, for whoever writes it down (`pytest -rP`)."""
+    """Report a measurement in the output of `pytest -rP`."""
 
     def say(what: str, found: object) -> None:
         sys.stdout.write(json.dumps({"case": request.node.nodeid, "what": what, "found": found}) + "\n")

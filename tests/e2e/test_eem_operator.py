@@ -1,4 +1,4 @@
-"""The operator's Deployment says which release of the product it is, and the rules follow it."""
+"""The rules follow the release of the product that the Deployment of the operator names."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ KEYCLOAK_CAME, REGISTRATION_CHANGED = Version(11, 2, 1), Version(11, 8, 0)
 
 @pytest.fixture(scope="module", params=["11.0.4", "11.4.0", "11.8.1"])
 def operated(here: Instances, machine: Machine, request: pytest.FixtureRequest) -> Iterator[Version]:
-    """Install the operator of one release after the other, beside the newest definitions."""
+    """Install the operator of each release in turn, together with the newest definitions."""
     deployment = operator(here.name)
     deployment["metadata"]["labels"] |= {"app.kubernetes.io/version": request.param}
     deployment["spec"]["replicas"] = 0
@@ -28,8 +28,8 @@ def operated(here: Instances, machine: Machine, request: pytest.FixtureRequest) 
     here.guard.until_seen(["deployments"])
 
 
-def test_where_a_gateway_registers(here: Instances, operated: Version) -> None:
-    """Up to 11.7.4 managerEndpoint must be set; since 11.8.0 it is deprecated."""
+def test_manager_endpoint_is_required_up_to_11_7_and_deprecated_since_11_8(here: Instances, operated: Version) -> None:
+    """The field is required up to 11.7.4, and deprecated since 11.8.0."""
     old = old_gateway(here.name, f"old-{operated}")
     new = event_gateway(here.name, f"new-{operated}")
 
@@ -44,8 +44,8 @@ def test_where_a_gateway_registers(here: Instances, operated: Version) -> None:
         here.passed(answer, "CREATE", new, "warned")
 
 
-def test_who_logs_in(here: Instances, operated: Version) -> None:
-    """INTEGRATION_KEYCLOAK is refused before 11.2.1, which brought it."""
+def test_keycloak_is_denied_before_the_release_that_added_it(here: Instances, operated: Version) -> None:
+    """INTEGRATION_KEYCLOAK exists since 11.2.1."""
     instance = management(here.name, f"keycloak-{operated}", KEYCLOAK)
 
     answer = here.apply(instance)
@@ -57,8 +57,8 @@ def test_who_logs_in(here: Instances, operated: Version) -> None:
         here.passed(answer, "CREATE", instance, "warned")
 
 
-def test_whether_listeners_count(here: Instances, operated: Version) -> None:
-    """Listeners are judged since 11.8.0, which brought them; an older operator does not look at them."""
+def test_listeners_are_judged_since_the_release_that_added_them(here: Instances, operated: Version) -> None:
+    """Listeners exist since 11.8.0. An older operator ignores them."""
     ports = listener(here.name, f"listens-{operated}", port=70000)
     instance = old_gateway(here.name, f"listens-{operated}", listeners=ports)
 

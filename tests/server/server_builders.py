@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
-from certs import KeyPair, issue_serving_pair, make_authority
+from certs.authority import KeyPair, issue_serving_pair, make_authority
 from webhook.admission import AdmissionRequest, AdmissionResponse
 from webhook.guard.outcomes import Judge
 from webhook.server import (

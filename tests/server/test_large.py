@@ -68,11 +68,10 @@ async def test_small_reviews_are_answered_while_a_large_one_is_read() -> None:
     assert [found.status for found in small] == [200] * 3
     assert (before, answer.status, answer.json()["response"]["uid"]) == (False, 200, "large")
     assert [asked.uid for asked in judge.requests] == ["small-0", "small-1", "small-2", "large"]
-    readings = judge.requests[-1].readings
-    assert readings is not None
-    assert readings.new is not None
-    assert len(readings.new[0].ingress[0].peers or ()) == len(BLOCKS)
-    assert [asked.readings for asked in judge.requests[:-1]] == [None] * 3
+    assert ["new_policy" in vars(asked) for asked in judge.requests] == [False, False, False, True]
+    parsed = judge.requests[-1].new_policy
+    assert parsed is not None
+    assert len(parsed[0].ingress[0].peers or ()) == len(BLOCKS)
 
 
 async def test_large_reviews_are_read_one_after_another() -> None:

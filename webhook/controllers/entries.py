@@ -15,8 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
-from webhook.admission.heartbeat import CANARY_NAMESPACE
-from webhook.admission.passes import GARBAGE_COLLECTOR, NAMESPACE_CONTROLLER
+from webhook.admission.exemptions import CANARY_NAMESPACE, GARBAGE_COLLECTOR, NAMESPACE_CONTROLLER
 from webhook.eem.resources import EEM_GROUP, EEM_VERSION, GATEWAYS, MANAGERS, NETWORK_POLICIES, ResourceType
 
 Json = Mapping[str, Any]

@@ -13,7 +13,7 @@ import ssl
 from http import HTTPStatus
 from typing import Any, Final
 
-from webhook.admission.heartbeat import CANARY_NAMESPACE, HEARTBEAT_NAME, HEARTBEAT_REFUSAL
+from webhook.admission.exemptions import CANARY_NAMESPACE, HEARTBEAT_NAME, HEARTBEAT_REFUSAL
 from webhook.cluster.client import ApiClient
 from webhook.cluster.errors import ApiError, ClusterError
 from webhook.cluster.timing import Clock

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from certs.authority import issue_serving_pair, make_authority
-from webhook.admission import Options, mutate, validate
+from webhook.admission import Options, default, validate
 from webhook.admission.audit import audit
 from webhook.cluster.client import ApiClient
 from webhook.cluster.sink import KindStatus
@@ -43,7 +43,7 @@ def judges_of(store: Store, policies: PolicyJudge, options: Callable[[], Options
     return {
         VALIDATE_NETWORK_POLICY: policies,
         VALIDATE_EEM: InstanceJudge(store, options, validate),
-        MUTATE_EEM: InstanceJudge(store, options, mutate),
+        MUTATE_EEM: InstanceJudge(store, options, default),
     }
 
 

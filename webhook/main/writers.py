@@ -13,7 +13,8 @@ from datetime import timedelta
 from types import MappingProxyType
 
 from certs.authority import service_names
-from certs.keeper import ConflictError, Keeper, StoreError, Surroundings
+from certs.dependencies import ConflictError, KeeperDependencies, StoreError
+from certs.keeper import Keeper
 from certs.material import Material
 from certs.renewal import Lifetimes
 from webhook.cluster.client import ApiClient
@@ -133,14 +134,14 @@ def _keeper(shared: _Shared) -> Keeper:
             not_after.labels("authority").set(ends.timestamp())
 
     keeper = Keeper(
-        Surroundings(
+        KeeperDependencies(
             secrets=SecretStore(
                 shared.client, namespace=NAMESPACE, name=SECRET_NAME, conflict=ConflictError, failure=StoreError
             ),
             published=lambda: published((shared.validating, shared.mutating)),
             leads=lambda: shared.election.leads,
             install=install,
-            count=certificate.count_fault,
+            count_unusable=certificate.count_fault,
         ),
         namespace=NAMESPACE,
         name=SECRET_NAME,

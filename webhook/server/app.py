@@ -19,7 +19,15 @@ from webhook.admission import AdmissionRequest, AdmissionResponse, encode_review
 from webhook.guard.outcomes import Judge
 from webhook.server.answering import ASKED, RECEIVED, answer_everything
 from webhook.server.bodies import Body, read_body, require_plain_json
-from webhook.server.decoding import BYTES_PER_VALUE, LargeReviews, TooComplex, count_values, decode_within, refuse
+from webhook.server.decoding import (
+    BYTES_PER_VALUE,
+    TOO_DEEP,
+    LargeReviews,
+    TooComplex,
+    count_values,
+    decode_within,
+    refuse,
+)
 from webhook.server.gate import Gate
 from webhook.server.limits import (
     ANSWER_MARGIN_SECONDS,
@@ -153,6 +161,8 @@ class ReviewHandler:
         try:
             async with scope:
                 return await self._judge(asked)
+        except RecursionError as error:
+            raise TooComplex(asked, TOO_DEEP) from error
         except TimeoutError as error:
             if scope.expired():
                 raise DeadlinePassed("there was no verdict before the client's timeout") from error

@@ -13,11 +13,10 @@ import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from itertools import accumulate
 
 import msgspec
 
-from webhook.admission import AdmissionRequest, AdmissionResponse, ReviewError, Verdict, decode_review, prepared
+from webhook.admission import AdmissionRequest, AdmissionResponse, ReviewError, Verdict, decode_review
 from webhook.admission.response import INVALID, Cause, denied
 from webhook.admission.verdict import ResourceName
 from webhook.admission.wire import WireGroupVersionKind, WireGroupVersionResource
@@ -25,7 +24,7 @@ from webhook.guard.outcomes import Overloaded
 from webhook.server.limits import MAX_DEPTH, Limits
 
 BYTES_PER_VALUE = 200  # of a decoded object and of what is read of it, measured with the costliest bodies
-_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+TOO_DEEP = f"the object is nested more than {MAX_DEPTH} levels deep"
 _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _STRING_OR_BRACKET = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]', re.DOTALL)
 
@@ -79,10 +78,6 @@ def is_deeper(content: bytes, most: int) -> bool:
     """Whether a JSON text is nested deeper than *most*; of a text that is not JSON, whether a decoder might be."""
     if content.count(b"{") + content.count(b"[") <= most:
         return False
-    brackets = content.translate(None, _NO_BRACKETS)
-    if max(accumulate(map(_STEP.__getitem__, brackets))) <= most:
-        return False
-    # Brackets within strings may count too much: pass over the strings.
     depth = 0
     for token in _STRING_OR_BRACKET.finditer(content):
         depth += _STEP.get(content[token.start()], 0)
@@ -96,13 +91,11 @@ def decode_within(content: bytes, most_values: int) -> AdmissionRequest:
     Decode a review.
 
     Raises:
-        TooComplex: its objects have more than *most_values* values, or are nested too deeply.
+        TooComplex: its objects have more than *most_values* values.
         ReviewError: the body is not a review.
     """
     if count_values(content) > most_values:
         raise TooComplex(_without_objects(content), f"the review has more than {most_values:,} values")
-    if is_deeper(content, MAX_DEPTH):
-        raise TooComplex(_without_objects(content), f"the object is nested more than {MAX_DEPTH} levels deep")
     return decode_review(content)
 
 
@@ -164,9 +157,12 @@ class LargeReviews:
 
         def decoded() -> AdmissionRequest:
             require_client()
+            if is_deeper(content, MAX_DEPTH):  # only here: in a small body, the scan takes as long as the verdict
+                raise TooComplex(_without_objects(content), TOO_DEEP)
             request = decode_within(content, most_values)
             require_client()
-            return prepared(request)
+            request.parse_policies()
+            return request
 
         try:
             async with asyncio.timeout_at(until):

@@ -1,8 +1,8 @@
 """
-Write the definitions of both kinds, as one release of the product would install them.
+Make the definitions of both kinds, as one release of the product would install them.
 
-`PYTHONPATH=.:tests/e2e python -m crds.definitions 11.4.0` prints them. They are made from the tables that the rules
-walk along, less what the documents demand and the product's definitions do not: that is the rules' alone to say.
+`PYTHONPATH=.:tests/e2e python -m crds.definitions 11.4.0` prints them. They are made from the tables of the rules,
+without what only the documentation requires: the definitions of the product do not require that either.
 """
 
 import sys
@@ -20,9 +20,9 @@ Json = dict[str, Any]
 
 RELEASES = tuple(Version.parse(text) for text in ("11.0.4", "11.4.0", "11.7.4", "11.8.1"))
 
-# Required by the documents only: an object without them passes the product's definitions.
+# Required by the documentation only: the definitions of the product accept an object without them.
 DOCUMENTED = frozenset({"spec", "spec.manager"})
-# What the definitions themselves fill in. Source: CRD of EEM 11.1.2 (replicas) and 11.8.1 (the others).
+# The defaults of the definitions. Source: CRD of EEM 11.1.2 (replicas) and 11.8.1 (the others).
 FILLED_IN: Mapping[str, int | str] = {
     "spec.replicas": 1,
     "spec.listeners[].groups[].type": "EXPLICIT",
@@ -33,7 +33,7 @@ SHORT_NAMES = {"EventEndpointManagement": "eem", "EventGateway": "egw"}
 
 
 def definitions(version: Version) -> list[Json]:
-    """Give a CustomResourceDefinition for each kind."""
+    """Return a CustomResourceDefinition for each kind."""
     return [
         _definition(one.kind, one.plural, version)
         for one in WATCHED
@@ -70,7 +70,7 @@ def _definition(kind: str, plural: str, version: Version) -> Json:
 
 
 def schema(kind: str, version: Version) -> Json:
-    """Give the structural schema of one kind."""
+    """Return the structural schema of one kind."""
     rows = {row.path: row for row in FIELDS[kind] if row.since <= version}
     whole = _object(rows, "", version)
     whole["properties"]["status"] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
@@ -78,11 +78,11 @@ def schema(kind: str, version: Version) -> Json:
 
 
 def _object(rows: Mapping[str, Field], path: str, version: Version) -> Json:
-    """Give the fields of the object at *path*, and those that it must have."""
+    """Return the fields of the object at *path*, and its required fields."""
     below: dict[str, Field] = {}
     for row in rows.values():
         parent, _, name = row.path.rpartition(".")
-        if parent == path and not name.endswith("[]"):  # the entries of a list stand in the list's own schema
+        if parent == path and not name.endswith("[]"):  # the schema of a list contains the schema of its entries
             below[name] = row
     required = [name for name, row in below.items() if _is_required(row, version)]
     properties = {name: _value(rows, row, version) for name, row in below.items()}
@@ -109,7 +109,7 @@ def _value(rows: Mapping[str, Field], row: Field, version: Version) -> Json:
 
 
 def _limits(row: Field, version: Version) -> Json:
-    """Give what the product's definitions demand of a single value, and what they fill in."""
+    """Return the constraints and the default that the product's definitions have for a value."""
     limits: Json = {"default": FILLED_IN[row.path]} if row.path in FILLED_IN else {}
     if row.source != CRD:
         return limits

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -47,7 +47,8 @@ def find_binaries() -> dict[str, str]:
         NoMachineError: there are none; the text says why.
     """
     try:
-        return control_plane(print_progress)
+        with control_plane(print_progress) as found:
+            return found
     except (BuildError, OSError) as error:
         raise NoMachineError(str(error)) from error
 
@@ -111,11 +112,11 @@ class Machine:
             raise NoMachineError(f"the control plane did not start:\n{(self.folder / 'node.log').read_text()[-4000:]}")
 
     def _isolation(self) -> list[str]:
-        """Give the flags of unshare(1) that make the namespaces."""
+        """Return the flags of unshare(1) that make the namespaces."""
         return isolating_flags()
 
     def _settings(self) -> dict[str, Any]:
-        """Give what process 1 is to know."""
+        """Return the settings of process 1."""
         return {
             "folder": str(self.folder),
             "binaries": self._binaries,
@@ -162,8 +163,13 @@ class Machine:
             raise AssertionError(f"{what} {details}: {answer['error']}")
         return answer["done"]
 
+    def end_at_once(self, pods: Iterable[str]) -> None:
+        """Kill the processes of pods that are being deleted, so that they do not drain."""
+        for pod in pods:
+            self.order("signal", name=pod, signal_name="KILL")
+
     def _inside(self, command: Sequence[str]) -> list[str]:
-        """Let a command run on the machine's network."""
+        """Return the command line that runs *command* on the machine's network."""
         enter = ["nsenter", f"--target={self._node.pid}", "--net"]
         if "--user" in self._flags:
             enter += ["--user", "--preserve-credentials"]
@@ -216,7 +222,7 @@ class Machine:
         return Answer(status=done.returncode, stdout=done.stdout, stderr=done.stderr)
 
     def _environment(self) -> dict[str, str]:
-        """Give what a command needs and nothing of the user's: no proxy, no language, no settings of kubectl."""
+        """Return the environment of a command, without the user's: no proxy, no language, no settings of kubectl."""
         return {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LANG": "C.UTF-8", "KUBERC": "off"}
 
     def kubectl(self, *arguments: str, stdin: str | None = None, seconds: float = KUBECTL_SECONDS) -> Answer:
@@ -224,7 +230,7 @@ class Machine:
         return self.run([*self._client(), *arguments], stdin=stdin, seconds=seconds)
 
     def _client(self) -> list[str]:
-        """Give kubectl with the settings of the cluster's administrator."""
+        """Return the kubectl command with the settings of the cluster's administrator."""
         return [
             self._binaries["kubectl"],
             f"--kubeconfig={self.folder / 'admin.kubeconfig'}",

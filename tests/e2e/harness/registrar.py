@@ -35,7 +35,7 @@ class Token:
         self._credentials = Credentials(authorization=f"Bearer {settings['token']}", trust=trust)
 
     def load(self) -> Credentials:
-        """Give them."""
+        """Return them."""
         return self._credentials
 
 
