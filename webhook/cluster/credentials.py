@@ -216,7 +216,7 @@ def _kubernetes_config() -> ModuleType:
         from kubernetes import config  # noqa: PLC0415 - an optional extra, and slow to import
     except ImportError as error:
         raise CredentialsError(
-            "reading a kubeconfig needs the extra: pip install 'eem-guardrail[kubeconfig]'"
+            "reading a kubeconfig needs the Python package kubernetes: pip install 'kubernetes>=34'"
         ) from error
     return config
 

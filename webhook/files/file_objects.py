@@ -11,6 +11,7 @@ from webhook.eem.instances import Instance
 from webhook.netpol.snapshot import Parsed
 
 STDIN: Final = "-"
+DEFAULT_NAMESPACE: Final = "default"
 SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
 
 

@@ -19,6 +19,7 @@ from webhook.eem import read
 from webhook.eem.resources import NETWORK_POLICIES, ResourceType
 from webhook.files.documents import Document, NotJsonError, TextFault, read_json
 from webhook.files.file_objects import (
+    DEFAULT_NAMESPACE,
     READ_CHANGES,
     STDIN,
     FileFault,
@@ -33,7 +34,6 @@ from webhook.files.object_checks import faults_of_names, mistyped, notes_of, res
 
 # `kubectl get -A -o yaml` of 20,000 pods has about 200 MB.
 MAX_FILE_BYTES: Final = 512 * 1024 * 1024
-DEFAULT_NAMESPACE: Final = "default"
 
 _LIST: Final = "List"
 _UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)

@@ -219,8 +219,8 @@ def stop_signals() -> Iterator[StopSignals]:
 
 def _cannot_listen(served: ServedPort, error: OSError) -> str:
     reason = (error.strerror or str(error)).lower()
-    place = f"{served.host or 'any address'} port {served.port}"
-    return f"{served.flag}: cannot listen on {place}: {reason}" if served.flag else f"{place}: {reason}"
+    what = f"cannot listen on {served.host or 'any address'} port {served.port}: {reason}"
+    return f"{served.flag}: {what}" if served.flag else what
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

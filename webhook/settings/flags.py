@@ -42,7 +42,7 @@ def variable_of(name: str) -> str:
     return PREFIX + name.upper()
 
 
-def add_flags(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
+def add_flags(parser: argparse._ActionsContainer, names: Iterable[str]) -> None:
     """Add the flags of some settings; their values stay text until `settings_from` reads them."""
     for known in _known(names):
         default = default_of(known)
