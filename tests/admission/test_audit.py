@@ -51,7 +51,7 @@ def states(*objects: ApiObject, options: Options | None = None) -> dict[tuple[st
             [manager(), manager_pod(), allow("a", to="mgr", ports=(3000,))], [True, False], id="one port of two"
         ),
         pytest.param([operator_deployment(), DENY, OPEN_OPERATOR], [True], id="the operator from some"),
-        pytest.param([operator_deployment(), DENY], [False], id="the operator from nobody"),
+        pytest.param([operator_deployment(), DENY], [False], id="the operator from no source"),
         pytest.param(
             [
                 gateway(),

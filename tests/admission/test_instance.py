@@ -171,7 +171,7 @@ def kind_of(group: str = "events.ibm.com", version: str = "v1beta1", kind: str =
 @pytest.mark.parametrize(
     ("fields", "path"),
     [
-        pytest.param(kind_of(version="v1alpha1"), "request.kind.version", id="a version that nobody serves"),
+        pytest.param(kind_of(version="v1alpha1"), "request.kind.version", id="a version that is not served"),
         pytest.param(kind_of(group="apps"), "request.kind.group", id="another group"),
         pytest.param(kind_of(kind="EventGatewayList"), "request.kind.kind", id="a list"),
         pytest.param({"operation": "CONNECT"}, "request.operation", id="another operation"),

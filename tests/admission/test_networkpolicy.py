@@ -80,7 +80,7 @@ def narrowed(*peers: Node, **fields: Any) -> ApiObject:
         pytest.param((*EEM, ALLOW), None, ALLOW, [], id="the last selecting policy deleted un-isolates"),
         pytest.param((*EEM, DENY), None, DENY, [], id="the last deny deleted un-isolates"),
         pytest.param(GUARDED, narrowed(ports=(8093,)), ALLOW, GATEWAY, id="another port"),
-        pytest.param(GUARDED, narrowed(peer(pods={})), ALLOW, GATEWAY, id="only pods of the own namespace"),
+        pytest.param(GUARDED, narrowed(peer(pods={})), ALLOW, GATEWAY, id="only pods of the namespace of the policy"),
         pytest.param(GUARDED, narrowed(peer(namespaces={})), ALLOW, GATEWAY, id="every pod, but no address"),
         pytest.param(GUARDED, narrowed(to="other"), ALLOW, GATEWAY, id="a selector that no longer selects"),
         pytest.param(GUARDED, narrowed(to=None), ALLOW, [], id="a selector widened to all pods, which the deny has"),

@@ -35,7 +35,7 @@ WORLD = (
     instance("gw", kind=GATEWAY_KIND),
     pod("gw-ibm-egw-gateway-7f9c-x2x", labels=eem_labels("gw")),
 )
-SHORT_SECONDS = 0.02  # what a refusal waits for a change in flight that nobody will see
+SHORT_SECONDS = 0.02  # how long a refusal waits for the outcome of a change in flight that is never seen
 DENY = policy("default-deny", policy_types=["Ingress"], resource_version="1")
 
 
