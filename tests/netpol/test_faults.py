@@ -1,4 +1,4 @@
-"""Faults say where, and an error says all of them."""
+"""A fault names its field, and an error has every fault."""
 
 import pytest
 
@@ -17,12 +17,12 @@ from webhook.netpol import Fault, SpecError
     ],
 )
 def test_a_fault_is_one_line(fault: Fault, line: str) -> None:
-    """A fault prints as its object, its path and what is wrong there."""
+    """A fault is printed as its object, its path and its message."""
     assert line == str(fault)
 
 
-def test_an_error_tells_every_fault() -> None:
-    """An error holds its faults in order and prints them all."""
+def test_an_error_has_every_fault() -> None:
+    """An error keeps its faults in order and prints all of them."""
     faults = [Fault(field="a", message="one"), Fault(field="b", message="two", reason="Required")]
     error = SpecError(iter(faults))
 

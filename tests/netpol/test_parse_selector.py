@@ -5,74 +5,15 @@ from typing import Any
 import builders as b
 import pytest
 
-from webhook.netpol.parse_selector import is_label_key, is_label_value, read_selector
+from webhook.netpol.parse_selector import read_selector
 from webhook.netpol.reading import Faults
 from webhook.netpol.selectors import EVERYTHING, LabelSelector, LabelSelectorRequirement, Operator
-
-LONGEST_NAME = "n" * 63
-LONGEST_PREFIX = ".".join(["p" * 62] * 4) + "x"
 
 
 def read(node: object) -> tuple[LabelSelector, list[tuple[str, str]]]:
     faults = Faults()
     selector = read_selector(node, "s", faults)
     return selector, [(fault.field, fault.reason) for fault in faults.found]
-
-
-@pytest.mark.parametrize(
-    "key",
-    [
-        pytest.param("a", id="one letter"),
-        pytest.param("A.b_c-9", id="dots, dashes and underscores inside"),
-        pytest.param(LONGEST_NAME, id="63 characters"),
-        pytest.param("kubernetes.io/metadata.name", id="a prefix"),
-        pytest.param(f"{LONGEST_PREFIX}/{LONGEST_NAME}", id="a prefix of 252 characters"),
-    ],
-)
-def test_label_keys(key: str) -> None:
-    """This can be a label's key."""
-    assert is_label_key(key)
-
-
-@pytest.mark.parametrize(
-    "key",
-    [
-        pytest.param("", id="empty"),
-        pytest.param("/name", id="an empty prefix"),
-        pytest.param("prefix/", id="an empty name"),
-        pytest.param("a/b/c", id="two slashes"),
-        pytest.param("Prefix/name", id="capitals in the prefix"),
-        pytest.param(f"{LONGEST_NAME}x", id="64 characters"),
-        pytest.param(f"{'p' * 254}/name", id="a prefix of 254 characters"),
-        pytest.param("-a", id="a dash first"),
-        pytest.param("a_", id="an underscore last"),
-        pytest.param("a b", id="a space"),
-        pytest.param("a\n", id="a line break at the end"),
-        pytest.param("ä", id="not ASCII"),
-    ],
-)
-def test_what_is_no_label_key(key: str) -> None:
-    """This cannot be a label's key."""
-    assert not is_label_key(key)
-
-
-@pytest.mark.parametrize(
-    ("value", "is_legal"),
-    [
-        pytest.param("", True, id="empty"),
-        pytest.param("Web-1.0_x", True, id="letters, digits and marks"),
-        pytest.param("v" * 63, True, id="63 characters"),
-        pytest.param("v" * 64, False, id="64 characters"),
-        pytest.param("-v", False, id="a dash first"),
-        pytest.param("v.", False, id="a dot last"),
-        pytest.param("a/b", False, id="a slash"),
-        pytest.param("v\n", False, id="a line break at the end"),
-        pytest.param("\N{ARABIC-INDIC DIGIT THREE}", False, id="a digit that is not ASCII"),
-    ],
-)
-def test_label_values(value: str, is_legal: bool) -> None:  # noqa: FBT001  a column of the table
-    """A label's value is empty or at most 63 characters of a limited alphabet."""
-    assert is_legal is is_label_value(value)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,12 @@
 """
 Read label selectors, with the checks that the API server makes.
 
-Source: apimachinery pkg/apis/meta/v1/validation, ValidateLabelSelector; IsQualifiedName, IsValidLabelValue.
+Source: apimachinery pkg/apis/meta/v1/validation, ValidateLabelSelector.
 """
 
-import re
 from typing import Any
 
+from webhook.netpol.names import is_label_key, is_label_value
 from webhook.netpol.reading import Faults, describe, items, mapping, shorten, string, strings
 from webhook.netpol.selectors import EVERYTHING, LabelSelector, LabelSelectorRequirement, Operator
 
@@ -14,23 +14,6 @@ _OPERATORS = {member.value: member for member in Operator}
 # Fields that are not written are null.
 _NO_SELECTOR = dict.fromkeys(("matchLabels", "matchExpressions"))
 _NO_EXPRESSION = dict.fromkeys(("key", "operator", "values"))
-_LABEL_VALUE = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
-_LABEL_NAME = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
-_DNS_SUBDOMAIN = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*")
-_LONGEST_SUBDOMAIN = 253  # RFC 1123, as IsDNS1123Subdomain has it
-
-
-def is_label_key(text: str) -> bool:
-    """Say whether *text* can be a label's key: a name of at most 63 characters, perhaps after a DNS prefix and `/`."""
-    prefix, slash, name = text.rpartition("/")
-    if slash and not (len(prefix) <= _LONGEST_SUBDOMAIN and _DNS_SUBDOMAIN.fullmatch(prefix)):
-        return False
-    return _LABEL_NAME.fullmatch(name) is not None
-
-
-def is_label_value(text: str) -> bool:
-    """Say whether *text* can be a label's value: empty, or at most 63 characters of a limited alphabet."""
-    return _LABEL_VALUE.fullmatch(text) is not None
 
 
 def read_selector(value: object, path: str, faults: Faults) -> LabelSelector:

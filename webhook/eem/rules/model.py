@@ -14,6 +14,7 @@ from webhook.eem.rules.neighbours import EMPTY, MANAGER_LABEL, Neighbourhood
 from webhook.eem.rules.nodes import Tree, child, mapping, text
 from webhook.eem.rules.paths import Path
 from webhook.eem.rules.version import FIRST, NEWEST, Version
+from webhook.netpol.faults import FaultReason
 
 GROUP = "events.ibm.com"
 API_VERSION = f"{GROUP}/v1beta1"
@@ -66,7 +67,7 @@ class Finding:
     rule: str
     severity: Severity
     field: str
-    reason: str
+    reason: FaultReason
     message: str
 
 
