@@ -27,7 +27,7 @@ class InjectedError(Exception):
 
 class Switchboard:
     """
-    Every call site with its function, which of them were reached, and which one fails at the moment.
+    Every call site with its function, which of them look something up, were reached, and which one fails at the moment.
 
     Calls that only make an error that is raised are no sites: whatever they do, an error comes out.
 
@@ -36,6 +36,7 @@ class Switchboard:
 
     def __init__(self) -> None:
         self.sites: dict[Site, str] = {}
+        self.lookups: set[Site] = set()
         self.reached: set[Site] | None = None
         self.failing: Site | None = None
         self.failure: Callable[..., Any] | None = None
@@ -87,6 +88,8 @@ class _Switches(ast.NodeTransformer):
             return node
         site = (self._module, node.lineno, node.col_offset)
         self._board.sites[site] = self._within[0]
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "get":
+            self._board.lookups.add(site)
         where = ast.copy_location(ast.Constant(value=site), node)
         name = ast.copy_location(ast.Name(id=HOOK, ctx=ast.Load()), node)
         node.func = ast.copy_location(ast.Call(func=name, args=[where, node.func], keywords=[]), node)

@@ -11,7 +11,6 @@ from admission.reviews import asked, default_deny, gateway, gateway_pod, world
 from webhook.admission import Options, decide, decode_review, encode_review, prepared
 from webhook.admission.decide import pending_change
 from webhook.eem import EemSnapshot
-from webhook.netpol.model import IPBlock
 
 WORLD = world(namespace("eem"), gateway(), gateway_pod(), default_deny())
 PAIRS = 400  # in one test of five
@@ -59,21 +58,6 @@ def test_faults_are_the_same_with_and_without(new: Node | None, old: Node | None
     assert encode_review(request, decide(request, WORLD, Options())) == encode_review(
         ready, decide(ready, WORLD, Options())
     )
-
-
-def test_nothing_is_left_to_be_found_out() -> None:
-    """The policies of a prepared request are not read again, and know what they admit."""
-    ready = prepared(asked(open_to(block("10.0.0.0/8", "10.1.0.0/16")), open_to(peer(pods={}))))
-    assert ready.readings is not None
-    assert ready.readings.new is not None
-    assert ready.readings.old is not None
-    new, old = ready.readings.new[0], ready.readings.old[0]
-
-    assert [rule.sources is not None for policy in (new, old) for rule in policy.ingress] == [True, True]
-    assert isinstance((new.ingress[0].peers or ())[0], IPBlock)
-    left = pending_change(ready, WORLD, 1.0)
-    assert left is not None
-    assert (left.new is new, left.old is old) == (True, True)
 
 
 def test_a_review_of_another_kind_stays_as_it_is() -> None:

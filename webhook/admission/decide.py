@@ -28,12 +28,11 @@ from webhook.admission.verdict import Lost, ResourceName, Verdict
 from webhook.eem.eem_snapshot import EemSnapshot
 from webhook.eem.resources import NETWORK_POLICIES
 from webhook.eem.view import EemNamespace
-from webhook.netpol.counterexample import MOST_NAMESPACES
-from webhook.netpol.effort import Effort
 from webhook.netpol.faults import Fault
 from webhook.netpol.model import Namespace, NetworkPolicy
 from webhook.netpol.parse import read_policy
-from webhook.netpol.sure import SURE
+from webhook.netpol.sources.budget import StepBudget
+from webhook.netpol.sources.counterexample import MOST_NAMESPACES
 
 NOTHING_IN_FLIGHT = InFlight()
 
@@ -165,7 +164,7 @@ def _judged(  # noqa: PLR0913, PLR0917  the parts of one decision
     mode = mode_of(request.namespace, snapshot, options)
     demand = demand_of(request.namespace, snapshot, options)
     universe = universe_of(snapshot, options)
-    effort = Effort()
+    effort = StepBudget()
     findings: tuple[Finding, ...] = ()
     lost: tuple[Lost, ...] = ()
     known = changes[0].view
@@ -187,7 +186,7 @@ def _judged(  # noqa: PLR0913, PLR0917  the parts of one decision
             break
     if findings or lost:
         verdict = replace(verdict, lost=lost, warnings=warnings_of(findings))
-    if findings == () and lost == () and SURE[_only_exempt(changes)]:
+    if findings == () and lost == () and _only_exempt(changes):
         exempt = "deployNetworkPolicies"
         return allowed(replace(verdict, exempt=exempt), "exempt", {"exempt": exempt})
     counted = [item for item in lost if item.decided or options.strict]

@@ -10,14 +10,13 @@ from webhook.admission.remedy import Advice, common_labels, judgement
 from webhook.admission.text import warning
 from webhook.admission.verdict import Lost, PodsSeen
 from webhook.eem.instances import Requirement, SourcesDemand
-from webhook.netpol.counterexample import PodExample, smallest_example
-from webhook.netpol.difference import PodWitness
-from webhook.netpol.effort import MOST_STEPS, Effort
-from webhook.netpol.evaluate import full_name
-from webhook.netpol.loss import AddressWitness
 from webhook.netpol.model import Labels, Namespace, NetworkPolicy
 from webhook.netpol.reading import shorten
-from webhook.netpol.universe import Universe
+from webhook.netpol.sources.budget import MOST_STEPS, StepBudget
+from webhook.netpol.sources.counterexample import PodExample, smallest_example
+from webhook.netpol.sources.difference import PodWitness
+from webhook.netpol.sources.loss import AddressWitness
+from webhook.netpol.sources.universe import Universe
 
 STEPS_FOR_EXAMPLES = MOST_STEPS // 4
 """Steps for the examples of one refusal, besides those of its judgement: a quarter more."""
@@ -33,7 +32,7 @@ class Judging:
     changes: tuple[Change, ...]
     demand: SourcesDemand
     universe: Universe
-    effort: Effort
+    effort: StepBudget
 
     def findings(self) -> tuple[Finding, ...]:
         """Judge the request."""
@@ -74,7 +73,7 @@ def losses_of(judging: Judging, findings: Sequence[Finding], namespaces: Sequenc
             groups.setdefault((finding.requirement, finding.loss.decided), []).append(finding)
     lost = frozenset(judgement(finding) for finding in findings if finding.loss is not None)
     advice = Advice(ports=judging.ports, judged=judging.with_remedy, is_taken=judging.is_taken)
-    effort = Effort(left=STEPS_FOR_EXAMPLES)
+    effort = StepBudget(left=STEPS_FOR_EXAMPLES)
     found = [
         _lost(group, advice.remedy(group, lost), _example(group[0], namespaces, effort)) for group in groups.values()
     ]
@@ -105,10 +104,12 @@ def _lost(group: list[Finding], remedy: Mapping[str, Any] | None, example: PodEx
 
 
 def _shown(policy: NetworkPolicy) -> str:
-    return full_name(policy) if policy.name else f"{policy.namespace}/{GENERATED_NAME}"
+    return policy.full_name if policy.name else f"{policy.namespace}/{GENERATED_NAME}"
 
 
-def _example(finding: Finding, namespaces: Sequence[Namespace], effort: Effort) -> PodExample | AddressWitness | None:
+def _example(
+    finding: Finding, namespaces: Sequence[Namespace], effort: StepBudget
+) -> PodExample | AddressWitness | None:
     witness = None if finding.loss is None else finding.loss.witness
     if isinstance(witness, PodWitness):
         return smallest_example(witness, finding.before, finding.after, namespaces, effort)

@@ -19,13 +19,13 @@ from webhook.eem.instances import Component, Requirement, SourcesDemand
 from webhook.eem.standing import Standing
 from webhook.eem.subjects import Subject
 from webhook.eem.view import EemNamespace, Guarded
-from webhook.netpol.effort import Effort
-from webhook.netpol.isolation import selects
-from webhook.netpol.loss import Loss, lost_from_anywhere, lost_from_some, only_pods_left
+from webhook.netpol.matching import selects
 from webhook.netpol.model import NetworkPolicy, Pod, PolicyType
-from webhook.netpol.sources import EVERYONE, Sources, admitted, union_of
-from webhook.netpol.sure import SURE
-from webhook.netpol.universe import Universe
+from webhook.netpol.sources.admitted import admitted
+from webhook.netpol.sources.budget import StepBudget
+from webhook.netpol.sources.loss import Loss, lost_from_anywhere, lost_from_some, only_pods_left
+from webhook.netpol.sources.source_set import EVERYONE, Sources, union_of
+from webhook.netpol.sources.universe import Universe
 
 Policies = tuple[NetworkPolicy, ...]
 
@@ -49,17 +49,17 @@ class Change:
 
     def touches(self, pod: Pod) -> bool:
         """Say whether the changed policy selects the pod, before or afterwards: else nothing changes for it."""
-        return SURE[is_selected(self.old, pod)] or SURE[is_selected(self.new, pod)]
+        return is_selected(self.old, pod) or is_selected(self.new, pod)
 
     @cached_property
     def touched(self) -> tuple[Guarded, ...]:
         """Give the subjects that the change touches."""
-        return tuple(guarded for guarded in self.view.guarded if SURE[self.touches(guarded.subject.pod)])
+        return tuple(guarded for guarded in self.view.guarded if self.touches(guarded.subject.pod))
 
 
 def is_selected(policy: NetworkPolicy | None, pod: Pod) -> bool:
     """Say whether a policy, if there is one, isolates the pod."""
-    return policy is not None and SURE[selects(policy, pod, PolicyType.INGRESS)]
+    return policy is not None and selects(policy, pod, PolicyType.INGRESS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,7 +84,7 @@ class Finding:
     isolating: Policies
 
 
-def judge(change: Change, demand: SourcesDemand, universe: Universe, effort: Effort) -> tuple[Finding, ...]:
+def judge(change: Change, demand: SourcesDemand, universe: Universe, effort: StepBudget) -> tuple[Finding, ...]:
     """Give a finding for every requirement of every subject that *change* touches and that does not simply hold."""
     return tuple(
         finding
@@ -103,7 +103,7 @@ def _find(  # noqa: PLR0913, PLR0917  the parts of one question
     standing: Standing,
     demand: SourcesDemand,
     universe: Universe,
-    effort: Effort,
+    effort: StepBudget,
 ) -> tuple[Finding, ...]:
     """Give the worst finding of all worlds, or none. It is never None: a call that is cut short must not be a no."""
     port = (requirement.protocol, requirement.port)
@@ -143,7 +143,7 @@ class _World:
     def with_policy(self, policy: NetworkPolicy | None) -> Sources:
         """Give who is admitted with *policy* among the others."""
         pod = self.subject.pod
-        if policy is None or not SURE[selects(policy, pod, PolicyType.INGRESS)]:
+        if policy is None or not selects(policy, pod, PolicyType.INGRESS):
             return self.others if self.isolated else EVERYONE
         own = admitted((policy,), pod, self.requirement.protocol, self.requirement.port)
         return union_of((self.others, own)) if self.isolated else own
@@ -156,23 +156,22 @@ def _without_terminating(change: Change, subject: Subject, requirement: Requirem
 
 
 def _in_world(
-    change: Change, world: _World, requirement: Requirement, universe: Universe, effort: Effort
+    change: Change, world: _World, requirement: Requirement, universe: Universe, effort: StepBudget
 ) -> tuple[Finding, ...]:
     has = world.with_policy(change.new)
     if has.everyone:
         return ()
     had = world.with_policy(change.old)
     lost = lost_from_anywhere if requirement.sources == "anywhere" else lost_from_some
-    losses = lost(had, has, universe, effort)
-    surely = [loss for loss in losses if loss.decided]
-    missing = lost(EVERYONE, has, universe, effort) if losses == () else ()
+    loss = lost(had, has, universe, effort)
+    missing = lost(EVERYONE, has, universe, effort) if loss is None else None
     return (
         Finding(
             requirement=requirement,
             subject=world.subject,
-            loss=None if losses == () else (*surely, *losses)[0],
-            broken=any(loss.decided for loss in missing),
-            only_pods=requirement.component is Component.OPERATOR and losses == () and only_pods_left(had, has),
+            loss=loss,
+            broken=missing is not None and missing.decided,
+            only_pods=requirement.component is Component.OPERATOR and loss is None and only_pods_left(had, has),
             before=had,
             after=has,
             isolating=(),

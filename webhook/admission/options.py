@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from webhook.eem.instances import SourcesDemand
 from webhook.eem.rules import Platform, Setting, Version
 from webhook.netpol.intervals import Intervals
-from webhook.netpol.universe import IPBlockMatchesPods, pod_ranges_of
+from webhook.netpol.sources.universe import IPBlockMatchesPods, pod_ranges_of
 
 Mode = Literal["enforce", "warn", "audit"]
 """Refuse; allow and warn whoever asked; allow and only note it."""

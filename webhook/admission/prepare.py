@@ -13,7 +13,6 @@ from typing import Any
 from webhook.admission.review import AdmissionRequest, Reading, Readings
 from webhook.eem.resources import NETWORK_POLICIES
 from webhook.netpol.parse import read_policy
-from webhook.netpol.sources import worked_out
 
 
 def prepared(request: AdmissionRequest) -> AdmissionRequest:
@@ -29,4 +28,4 @@ def _reading(api_object: Mapping[str, Any] | None, namespace: str) -> Reading | 
     if api_object is None:
         return None
     policy, faults = read_policy(api_object, namespace)
-    return worked_out(policy), faults
+    return policy, faults

@@ -5,7 +5,7 @@ from typing import cast
 from webhook.admission.options import DEMANDS, MODES, Mode, Options, pod_ranges
 from webhook.eem.eem_snapshot import EemSnapshot
 from webhook.eem.instances import SourcesDemand
-from webhook.netpol.universe import Universe
+from webhook.netpol.sources.universe import Universe
 
 MODE_ANNOTATION = "eem-guardrail.io/mode"
 SOURCES_ANNOTATION = "eem-guardrail.io/sources"

@@ -8,11 +8,10 @@ from typing import Any
 
 from webhook.cli.state import StateError, add_state_arguments, read_state
 from webhook.netpol import ClusterSnapshot, Connection, SpecError, evaluate, explain
-from webhook.netpol.describe import describe_sources, networks
-from webhook.netpol.evaluate import DirectionVerdict, Verdict
+from webhook.netpol.evaluate import ConnectionVerdict, DirectionVerdict
+from webhook.netpol.explanation import describe_sources, networks, who_may_connect
 from webhook.netpol.intervals import network
-from webhook.netpol.reach import who_may_connect
-from webhook.netpol.snapshot import Parsed
+from webhook.netpol.parse_objects import Parsed
 from webhook.settings import Settings, add_flags, settings_from
 
 DENIED = 1
@@ -110,7 +109,7 @@ def _asked(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"to": arguments.to, "protocol": arguments.protocol, "port": arguments.port}
 
 
-def _verdict_json(verdict: Verdict) -> dict[str, Any]:
+def _verdict_json(verdict: ConnectionVerdict) -> dict[str, Any]:
     connection = verdict.connection
     return {
         "from": connection.source,

@@ -9,7 +9,7 @@ from webhook.eem import read
 from webhook.eem.instances import Instance
 from webhook.files.reader import FileObjects, FilesError, read_files
 from webhook.netpol import SpecError
-from webhook.netpol.snapshot import Parsed
+from webhook.netpol.parse_objects import Parsed
 from webhook.settings import CONNECTION, Settings, add_flags
 
 ReadObject = tuple[Mapping[str, Any], Parsed | Instance | None]

@@ -12,7 +12,7 @@ from webhook.cluster.reflector import Selection
 from webhook.cluster.store import KindStatus
 from webhook.cluster.timing import Clock
 from webhook.eem.resources import ResourceType
-from webhook.netpol.snapshot import Parsed
+from webhook.netpol.parse_objects import Parsed
 
 
 class Observed:

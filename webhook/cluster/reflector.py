@@ -27,7 +27,7 @@ from webhook.cluster.sink import Sink
 from webhook.cluster.store import read_ahead
 from webhook.cluster.timing import LARGE_LINE_BYTES, Backoff, Clock, Timing, Turn
 from webhook.eem import OPTIONAL_KINDS, ResourceType
-from webhook.netpol.snapshot import Parsed
+from webhook.netpol.parse_objects import Parsed
 
 _log: Final = logging.getLogger(__name__)
 

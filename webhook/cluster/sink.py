@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from webhook.cluster.ordering import EventType
 from webhook.cluster.store import KindStatus
-from webhook.netpol.snapshot import Parsed
+from webhook.netpol.parse_objects import Parsed
 
 
 class Sink(Protocol):

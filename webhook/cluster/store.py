@@ -16,10 +16,7 @@ from webhook.cluster.ordering import EventType, Ordering, name_of
 from webhook.cluster.timing import Clock, Turn
 from webhook.eem import WATCHED, EemSnapshot, ResourceType
 from webhook.eem.resources import NETWORK_POLICIES
-from webhook.netpol.model import NetworkPolicy
-from webhook.netpol.size import is_large
-from webhook.netpol.snapshot import Parsed, read_object
-from webhook.netpol.sources import worked_out
+from webhook.netpol.parse_objects import Parsed, is_large, read_object
 
 STALE_SECONDS: Final = 300.0
 """
@@ -268,13 +265,12 @@ async def _with_object(snapshot: EemSnapshot, kind: str, mapping: Mapping[str, A
 
 
 def read_ahead(mapping: Mapping[str, Any]) -> Parsed | None:
-    """Read what a snapshot would read of an object, and all that takes long in it; None where that is nothing."""
-    parsed, _ = read_object(mapping)
-    return worked_out(parsed) if isinstance(parsed, NetworkPolicy) else parsed
+    """Return an object as the snapshot would read it; None where its kind is not read."""
+    return read_object(mapping)[0]
 
 
 async def _prepare(snapshot: EemSnapshot, turn: Turn) -> None:
     """Find out before it is in use what the first review would have to wait for."""
     for known in snapshot.eem.values():
-        known.prepare()
+        known.precompute()
         await turn.share()

@@ -19,7 +19,7 @@ from webhook.eem import WATCHED, read
 from webhook.eem.instances import Instance
 from webhook.files.document import Document
 from webhook.files.documents import read_documents
-from webhook.netpol.snapshot import Parsed
+from webhook.netpol.parse_objects import Parsed
 
 STDIN: Final = "-"
 SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})

@@ -24,8 +24,7 @@ from webhook.eem.resources import NETWORK_POLICIES
 from webhook.guard.outcomes import ListError, NotReady, Overloaded
 from webhook.netpol.model import NetworkPolicy
 from webhook.netpol.parse import read_policy
-from webhook.netpol.size import is_large
-from webhook.netpol.sources import worked_out
+from webhook.netpol.parse_objects import is_large
 
 LIVE_SECONDS = 0.4
 """
@@ -253,7 +252,7 @@ def read_listed(
     found: dict[str, NetworkPolicy] = {}
     for mapping in listed:
         name = metadata_text(mapping, "name")
-        found[name] = cached[name] if is_cached(mapping, cached) else worked_out(read_policy(mapping, namespace)[0])
+        found[name] = cached[name] if is_cached(mapping, cached) else read_policy(mapping, namespace)[0]
     return found
 
 
