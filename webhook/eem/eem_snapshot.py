@@ -11,20 +11,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rpds import HashTrieMap
 
 from webhook.eem.claims import NOTHING_CLAIMED, ClaimIndex
 from webhook.eem.instances import EemOperator, Instance, read_instance, read_operator
 from webhook.eem.resources import INSTANCE_KINDS, STORAGE_CLASSES, WATCHED
-from webhook.eem.rules import Neighbourhood
 from webhook.eem.view import EemNamespace, survey
 from webhook.netpol.faults import Fault, SpecError
 from webhook.netpol.model import Namespace, NetworkPolicy, Pod, Workload
 from webhook.netpol.parse_objects import WORKLOAD_KINDS, ApiObject, Parsed, read_object
 from webhook.netpol.reading import Faults, mapping, strings
 from webhook.netpol.snapshot import ClusterSnapshot
+
+if TYPE_CHECKING:
+    from webhook.eem.rules import Neighbourhood
 
 CLUSTER_SCOPED = frozenset(resource.kind for resource in WATCHED if not resource.namespaced)
 
@@ -58,6 +60,9 @@ class Fleet:
     @cached_property
     def neighbourhood(self) -> Neighbourhood:
         """Return the index of what the instances use; it is made when it is first asked for."""
+        # The rules take as long to import as everything else here, and only reviews of instances need them.
+        from webhook.eem.rules import Neighbourhood  # noqa: PLC0415
+
         return Neighbourhood.from_objects(self.instances.values())
 
     def with_instance(self, instance: Instance) -> Fleet:
