@@ -1,6 +1,7 @@
-# Any base will do that has `python` with venv and pip; the same one in both stages, so that the environment's paths stay
-# true. `docker build --tag eem-guardrail:0.2.0 .` or `buildah bud --tag eem-guardrail:0.2.0 .`, with the build arguments
-# below. Two builds of one commit on one base have the same layers where the builder dates files by the commit:
+# The base image needs `python` with venv and pip. Both stages use the same one, because the environment contains paths.
+# Build with `docker build --tag eem-guardrail:0.2.0 .` or `buildah bud --tag eem-guardrail:0.2.0 .`, and the build
+# arguments below. Two builds of one commit on one base have the same layers if the builder sets file dates from the
+# commit:
 #   buildah bud --timestamp "$(git log -1 --format=%ct)" --tag eem-guardrail:0.2.0 .
 #   SOURCE_DATE_EPOCH="$(git log -1 --format=%ct)" docker buildx build --output type=docker,rewrite-timestamp=true \
 #     --tag eem-guardrail:0.2.0 .
@@ -8,7 +9,7 @@ ARG PYTHON_IMAGE=python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS build
 USER 0:0
-# One seed and one process: else the order of constants, and what is interned, differ from build to build.
+# A fixed seed and one process: otherwise the bytecode differs between builds.
 ENV PYTHONHASHSEED=0 \
     PYTHONDONTWRITEBYTECODE=1
 COPY requirements/run.txt /build/run.txt
@@ -17,8 +18,8 @@ RUN python -m venv --without-pip /opt/venv \
        --root-user-action ignore --require-hashes -r /build/run.txt
 COPY webhook/ /app/webhook/
 COPY certs/ /app/certs/
-# Compiled here, because the root file system is read-only later: without bytecode a start takes 2 s and 80 MiB more.
-# The modes of a checkout depend on who made it; these do not.
+# Compiled now, because the root file system is read-only later: without bytecode a start takes 2 s and 80 MiB more.
+# File modes differ between checkouts; these do not.
 RUN python -m compileall -q --invalidation-mode unchecked-hash /opt/venv/lib /app \
     && chmod -R u=rwX,go=rX /opt/venv /app
 
@@ -34,8 +35,8 @@ LABEL org.opencontainers.image.title="eem-guardrail" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
-# The API server's authority is mounted, and nobody else is asked over TLS: to read the base's list of public authorities,
-# which an import does, is a sixth of a start.
+# The CA of the API server is mounted, and the service opens no other TLS connections. An import would load the public
+# CAs of the base image, which takes a sixth of a start.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \

@@ -1,5 +1,5 @@
 """
-Measure everything, and write docs/benchmarks.md, .svg and .json: `python -m benchmarks [--quick]`.
+Measure everything, and write docs/evidence/benchmarks.md, .svg and .json: `python -m benchmarks [--quick]`.
 
 `python -m benchmarks growth` prints what each piece of work costs in a small cluster and in large ones, as Markdown; it
 takes two minutes.
@@ -32,13 +32,13 @@ def main(words: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("what", nargs="?", choices=("all", "growth"), default="all", help="default: all")
     parser.add_argument("--quick", action="store_true", help="a minute instead of ten, and without kube-apiserver")
-    parser.add_argument("--output", type=Path, help="folder to write to (default: docs; with --quick: none)")
+    parser.add_argument("--output", type=Path, help="folder to write to (default: docs/evidence; with --quick: none)")
     arguments = parser.parse_args(words)
     if arguments.what == "growth":
         sys.stdout.writelines(f"{line}\n" for line in growth.table(growth.WAYS, growth.ROUNDS))
         return 0
     plan = QUICK if arguments.quick else FULL
-    output = arguments.output or (None if arguments.quick else ROOT / "docs")
+    output = arguments.output or (None if arguments.quick else ROOT / "docs/evidence")
     figures = Figures()
     notes = measure(plan, figures)
     page = markdown(figures, notes)
@@ -49,7 +49,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def measure(plan: Plan, figures: Figures) -> list[str]:
-    """Measure all that *plan* says, and give what there is to say about it."""
+    """Measure everything in *plan*, and return notes about what could not be measured."""
     notes: list[str] = []
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as scratch:
@@ -62,7 +62,7 @@ def measure(plan: Plan, figures: Figures) -> list[str]:
                 RuntimeError,
                 OSError,
                 subprocess.SubprocessError,
-            ) as error:  # the other figures are worth having all the same
+            ) as error:  # the other figures are still useful
                 sys.stderr.write(f"{error}\n")
                 notes.append(f"Not measured: {what} ({str(error).splitlines()[0]}).")
     return notes

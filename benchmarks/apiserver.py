@@ -1,8 +1,8 @@
 """
-Stand in for an API server that the service lists from and watches: `python -m benchmarks.apiserver`, its own process.
+Run a stand-in for the API server, which the service lists and watches: `python -m benchmarks.apiserver`.
 
-`POST /expire` changes every pod and tells who watches them that their resourceVersion is too old, so that they list
-all pods again.
+`POST /expire` changes every pod and ends each watch of pods with "resourceVersion too old", so that clients list all
+pods again.
 """
 
 import argparse
@@ -23,15 +23,15 @@ EXPIRED = {
     "type": "ERROR",
     "object": {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 410, "reason": "Expired"},
 }
-"""What the API server says to a watch whose resourceVersion it has forgotten."""
+"""The event that ends a watch whose resourceVersion the API server no longer has."""
 
 PAGE_SIZE = 500
 FIRST = 100_000
-"""The resourceVersion of every object in the beginning."""
+"""The resourceVersion of every object at the start."""
 
 
 class ApiServer:
-    """Every page of every list, encoded beforehand: what it costs to answer must not count."""
+    """The server. It encodes every page of every list at the start, so that answers cost nothing later."""
 
     def __init__(self, size: Size) -> None:
         found: dict[str, list[dict[str, object]]] = {resource.kind: [] for resource in WATCHED}
@@ -42,7 +42,7 @@ class ApiServer:
         self._expired = asyncio.Event()
 
     def app(self) -> web.Application:
-        """Give the application."""
+        """Return the application."""
         app = web.Application()
         for resource in WATCHED:
             app.router.add_get(resource.path(), self._handler(resource))
@@ -61,7 +61,7 @@ class ApiServer:
     async def _watch(self, request: web.Request, resource: ResourceType) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
-        expired = self._expired if resource.kind == "Pod" else asyncio.Event()  # nothing ever happens to the others
+        expired = self._expired if resource.kind == "Pod" else asyncio.Event()  # the other kinds never change
         await expired.wait()
         await response.write(msgspec.json.encode(EXPIRED) + b"\n")
         return response
@@ -93,7 +93,7 @@ def _pages(resource: ResourceType, found: list[dict[str, object]]) -> list[bytes
 
 
 def _item(api_object: dict[str, Any]) -> dict[str, object]:
-    """Give an object as it stands in a list: without its kind, at the list's version."""
+    """Return an object as it is in a list: without its kind, with the version of the list."""
     metadata = api_object["metadata"]
     bare = {key: value for key, value in api_object.items() if key not in {"kind", "apiVersion"}}
     return {**bare, "metadata": {**metadata, "resourceVersion": str(FIRST)}}

@@ -1,4 +1,4 @@
-"""Draw cost against the size of the cluster, as SVG without anything from elsewhere."""
+"""Draw the cost against the size of the cluster, as a self-contained SVG."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ from benchmarks.figures import AFTER_CHANGE, CPU, DECISION, POD_EVENT, Figures, 
 
 WIDTH, HEIGHT = 720, 380
 LEFT, RIGHT, TOP, BOTTOM = 64, 250, 64, 52
-# Each of them reads on white and on black alike: a picture in a page does not know which of the two it stands on.
+# Every colour is readable on white and on black, because a page may have either background.
 INK = "#757b82"
 LINES: Sequence[tuple[Quantity, float, str, str]] = (
     (CPU, 1000.0, "whole review over TLS", "#2f81f7"),
@@ -17,11 +17,11 @@ LINES: Sequence[tuple[Quantity, float, str, str]] = (
     (DECISION, 1.0, "decision, warm", "#2da44e"),
     (POD_EVENT, 1.0, "event of a pod", "#a475f9"),
 )
-"""Quantity, how many microseconds its unit has, label, colour."""
+"""The quantity, the microseconds of its unit, the label and the colour."""
 
 
 def draw(figures: Figures) -> str:
-    """Give the picture."""
+    """Return the picture."""
     known = [(label, colour, _microseconds(figures, quantity, unit)) for quantity, unit, label, colour in LINES]
     sizes = sorted({size for _, _, values in known for size in values}, key=lambda size: size.pods)
     decades = _decades([value for _, _, values in known for value in values.values()])
@@ -41,14 +41,14 @@ def _microseconds(figures: Figures, quantity: Quantity, unit: float) -> Mapping[
 
 
 def _x(size: Size, sizes: Sequence[Size]) -> float:
-    """Place a size: the decades of its pods."""
+    """Return the place of a size on the scale: by the logarithm of its pods."""
     first, last = math.log10(sizes[0].pods), math.log10(sizes[-1].pods)
     share = (math.log10(size.pods) - first) / (last - first) if last > first else 0.5
     return LEFT + 16 + share * (WIDTH - LEFT - RIGHT - 32)
 
 
 def _decades(values: Sequence[float]) -> Sequence[int]:
-    """Give the exponents of the scale: whole decades that hold all values, and two at least."""
+    """Return the exponents of the scale: whole decades that contain all values, at least two."""
     first = math.floor(math.log10(min(values, default=10)))
     return range(first, max(math.ceil(math.log10(max(values, default=10))), first + 2) + 1)
 
@@ -86,7 +86,7 @@ def _lines(
 
 
 def _apart(places: Sequence[float]) -> list[float]:
-    """Move labels down where they would cover one another."""
+    """Return the places of labels, moved down so that no label covers another."""
     moved = list(places)
     order = sorted(range(len(places)), key=lambda index: places[index])
     for above, below in pairwise(order):

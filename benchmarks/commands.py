@@ -1,4 +1,4 @@
-"""Measure commands as people wait for them: the whole process, on a repository of YAML files."""
+"""Measure commands from start to end of the process, on a repository of YAML files."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ _SERVER_SIDE = ("uid", "resourceVersion")
 
 
 def write_repository(size: Size, folder: Path) -> Path:
-    """Write a cluster as a repository has it: YAML, some objects in each file."""
+    """Write a cluster as YAML files, with some objects in each, and return their folder."""
     repository = folder / "repository"
     repository.mkdir()
     found = [_written(api_object) for api_object in objects(size)]

@@ -1,4 +1,4 @@
-"""Measure the decision and the snapshot alone, in this process."""
+"""Measure the decision and the snapshot without the server, in this process."""
 
 import time
 from collections.abc import Callable
@@ -42,7 +42,7 @@ def _take(snapshot: EemSnapshot, pod: ApiObject, _: int) -> None:
 
 
 def _microseconds(work: Callable[[int], None], repeats: int) -> float:
-    """Give the median time of one call."""
+    """Return the median time of one call."""
     taken: list[float] = []
     for number in range(repeats):
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What is measured, in which unit, and what is to be reached."""
+"""The quantities that are measured, with their units and targets."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ class Quantity:
     One quantity.
 
     Args:
-        target: the value to reach; None where none was set.
+        target: the value to reach; None if there is no target.
         more_is_better: whether a larger value than the target reaches it.
         places: digits shown after the point.
     """
@@ -25,13 +25,13 @@ class Quantity:
     places: int = 0
 
     def reached(self, value: float) -> bool | None:
-        """Say whether a value reaches the target; None where there is none."""
+        """Whether a value reaches the target; None if there is no target."""
         if self.target is None:
             return None
         return value >= self.target if self.more_is_better else value <= self.target
 
     def shown(self, value: float) -> str:
-        """Give a value with its digits."""
+        """Return a value with its digits."""
         return f"{value:,.{self.places}f}"
 
 
@@ -58,25 +58,25 @@ QUANTITIES = (
     CPU, REVIEWS, GROWTH, MIDDLE, SLOW, DECISION, AFTER_CHANGE, POD_EVENT, OTHER_EVENT,
     REAL_MEMORY, REAL_SYNCED, MEMORY, SYNCED, HOLD, CALM, READY, CHECK, EXPLAIN,
 )  # fmt: skip
-"""In the order of the table."""
+"""The quantities in the order of the table."""
 
 
 @dataclass(kw_only=True)
 class Figures:
-    """What was measured: the samples of each quantity, by size."""
+    """The samples of each quantity, by size of cluster."""
 
     samples: dict[Quantity, dict[Size, tuple[float, ...]]] = field(default_factory=dict)
 
     def add(self, quantity: Quantity, size: Size, samples: Iterable[float]) -> None:
-        """Keep the samples of one quantity in one size of cluster."""
+        """Add the samples of one quantity in one size of cluster."""
         self.samples.setdefault(quantity, {})[size] = tuple(samples)
 
     def of(self, quantity: Quantity) -> Mapping[Size, float]:
-        """Give the median of one quantity for each size; empty where it was not measured."""
+        """Return the median of one quantity for each size; empty if it was not measured."""
         return {size: median(samples) for size, samples in self.samples.get(quantity, {}).items()}
 
     def raw(self) -> list[dict[str, object]]:
-        """Give every sample, as JSON values."""
+        """Return every sample, as JSON values."""
         return [
             {
                 "figure": quantity.name,

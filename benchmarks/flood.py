@@ -1,9 +1,9 @@
 """
-Ask as API servers do that have more to ask than can be judged: `python -m benchmarks.flood`, a process of its own.
+Send more reviews than the service can judge, as API servers do: `python -m benchmarks.flood`, in its own process.
 
-It reads Waves as JSON from standard input and writes Flooded as JSON to standard output. What is answered with 503 and
-`Retry-After` is asked again after so many seconds, ten times at most and within the timeout; connections are made as
-they are needed, and 25 at most are kept: that is what turns a flood into handshakes.
+It reads Waves as JSON from standard input and writes Flooded as JSON to standard output. A review that gets 503 and
+`Retry-After` is sent again after that many seconds, at most ten times and within its timeout. Connections are opened
+when they are needed and at most 25 are kept, so that a flood causes handshakes.
 
 Source: client-go rest/with_retry.go and transport/cache.go.
 """
@@ -27,18 +27,18 @@ MOST_ATTEMPTS = 11
 IDLE_CONNECTIONS = 25
 SHED = 503
 CALLERS = 8
-LOST = 0  # there was no answer
+LOST = 0  # no answer came
 
 
 @dataclass(frozen=True, kw_only=True)
 class Waves:
     """
-    What to ask.
+    The reviews to send.
 
     Args:
-        waves: reviews a second and for how many seconds, one after the other.
-        attempts: before them, so many reviews by eight callers, each as soon as its last one is answered; nothing is
-            repeated, and nothing of it is told.
+        waves: reviews a second and the number of seconds, one wave after the other.
+        attempts: reviews that eight callers send before the waves, each as soon as its last one is answered; they are
+            not repeated and not reported.
     """
 
     port: int
@@ -51,13 +51,13 @@ class Waves:
 @dataclass(kw_only=True)
 class Flooded:
     """
-    What came of it.
+    The answers.
 
     Args:
-        asked: of each review when it was due, in seconds from the start, how long it took, and its last status.
+        asked: for each review when it was due, in seconds from the start, how long it took, and its last status.
         shed_milliseconds: how long each answer of 503 took.
-        handshakes: how many connections were made.
-        late_seconds: how late the latest review was begun: this process was not fast enough, if that is much.
+        handshakes: the number of connections that were opened.
+        late_seconds: the delay of the latest start of a review; if it is large, this process was too slow.
     """
 
     asked: list[tuple[float, float, int]] = field(default_factory=list)
@@ -107,7 +107,7 @@ class _Caller:
         self.found.asked.append((due - began, time.perf_counter() - due, status))
 
     async def _attempt(self) -> tuple[int, int]:
-        """Ask once; give the status and what `Retry-After` says."""
+        """Send a review once, and return the status and the seconds of `Retry-After`."""
         reader, writer = self._kept() or await self._connect()
         kept = False
         try:
@@ -123,7 +123,7 @@ class _Caller:
         return int(head[9:12]), int(_field(head, b"retry-after") or b"0")
 
     def _kept(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
-        """Take a connection that nobody uses and that the server has not closed, where there is one."""
+        """Return an idle connection that the server has not closed; None if there is none."""
         while self._idle:
             reader, writer = self._idle.pop()
             if not reader.at_eof() and not writer.is_closing():
@@ -144,11 +144,11 @@ def _field(head: bytes, name: bytes) -> bytes:
 
 async def _main() -> Flooded:
     job: Any = msgspec.json.decode(sys.stdin.buffer.read(), type=Waves)
-    gc.disable()  # what is measured is the server's time, not the generator's
+    gc.disable()  # the time of the server is measured, not that of this process
     return await _Caller(job).run()
 
 
 if __name__ == "__main__":
     flooded = uvloop.run(_main())
-    os.set_blocking(sys.stdout.fileno(), True)  # uvloop leaves it so that a write of more than a pipe holds is cut off
+    os.set_blocking(sys.stdout.fileno(), True)  # uvloop leaves it non-blocking, and a large write would be cut off
     sys.stdout.buffer.write(msgspec.json.encode(flooded))

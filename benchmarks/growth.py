@@ -1,5 +1,5 @@
 """
-Measure what grows with the cluster: `python -m benchmarks growth` prints a table.
+Measure what grows with the cluster: `python -m benchmarks.growth` prints a table.
 
 Each row sets the processor time of one piece of work in a small cluster against that in a cluster which is large in one
 way. Both are measured in turn, so that a machine that changes its speed does so for both.

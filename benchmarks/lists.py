@@ -1,4 +1,4 @@
-"""Measure the service as it runs in a cluster: how soon it knows all of it, its memory, and a list that comes again."""
+"""Measure the service on a watched cluster: the time until it is ready, its memory, and the effect of a new list."""
 
 import signal
 import ssl
@@ -21,7 +21,7 @@ REGISTER = ("--register", "off")
 
 
 def measure(pair: Pair, folder: Path, plan: Plan, figures: Figures) -> None:
-    """Measure the largest cluster, fed by a stand-in whose pods are as large as those of a real cluster."""
+    """Measure the largest cluster, from a stand-in with pods as large as those of a real cluster."""
     size = plan.largest
     bodies = [review(name, size).replace(b'"dryRun":false', b'"dryRun":true') for name in EDITED]
     with _api_server(size, pair) as port:
@@ -55,7 +55,7 @@ def _api_server(size: Size, pair: Pair) -> Iterator[int]:
 
 
 def service_account(folder: Path, ca: Path, token: str) -> Path:
-    """Write what a pod finds mounted."""
+    """Write the folder of a service account as it is mounted in a pod, and return it."""
     account = folder / "account"
     account.mkdir()
     (account / "ca.crt").write_bytes(ca.read_bytes())
@@ -64,12 +64,12 @@ def service_account(folder: Path, ca: Path, token: str) -> Path:
 
 
 def in_cluster(host: str, port: int) -> Mapping[str, str]:
-    """Give what a pod finds in its environment."""
+    """Return the environment variables with which a pod finds the API server."""
     return {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": str(port)}
 
 
 def _expire(pair: Pair, port: int) -> None:
     context = ssl.create_default_context(cafile=pair.ca_file)
     request = urllib.request.Request(f"https://localhost:{port}/expire", method="POST")
-    with urllib.request.urlopen(request, context=context):  # noqa: S310  our own stand-in
+    with urllib.request.urlopen(request, context=context):  # noqa: S310  the stand-in of this benchmark
         pass

@@ -1,9 +1,9 @@
 """
-Send reviews over TLS and keep-alive connections, and take the time: `python -m benchmarks.load`, a process of its own.
+Send reviews over TLS on kept connections and measure their time: `python -m benchmarks.load`, in its own process.
 
 It reads a Job as JSON from standard input and writes an Outcome as JSON to standard output. In the open loop reviews
-are due at fixed moments, whatever became of those before, and their time counts from the moment they were due: a
-server that stalls is charged for all that it kept waiting.
+are due at fixed moments, whatever happened to earlier ones, and their time counts from the moment when they were due.
+A stall of the server therefore counts for every review that it delays.
 """
 
 import asyncio
@@ -21,21 +21,21 @@ import msgspec
 import uvloop
 
 PATH = "/validate-networkpolicy?timeout=5s"
-SPIN_SECONDS = 0.002  # the event loop's timers have steps of a millisecond: the rest of a wait is spent looking
-LONGEST_WAIT_SECONDS = 30.0  # for the last answers, after the last review was sent
+SPIN_SECONDS = 0.002  # timers of the event loop have steps of a millisecond; the rest is a busy wait
+LONGEST_WAIT_SECONDS = 30.0  # for the last answers, after the last review
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """
-    What to send.
+    The reviews to send.
 
     Args:
-        ca_file: the certificate authority that the server's certificate is checked with.
-        bodies: sent in turn.
-        connections: opened at the start.
-        seconds: how long.
-        rate: reviews per second of the open loop; 0 for the closed loop, in which each answer brings the next review.
+        ca_file: the CA that verifies the certificate of the server.
+        bodies: the reviews, sent in turn.
+        connections: the number of connections, opened at the start.
+        seconds: the duration.
+        rate: reviews per second of the open loop; 0 for the closed loop, in which each answer triggers the next review.
     """
 
     port: int
@@ -48,7 +48,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came back: how many answers, in how many seconds, and the milliseconds of each (open loop only)."""
+    """The number of answers, the seconds that they took, and the milliseconds of each (open loop only)."""
 
     answered: int
     seconds: float
@@ -56,7 +56,7 @@ class Outcome:
 
 
 class _Connection(asyncio.Protocol):
-    """One keep-alive connection with at most one review under way."""
+    """One kept connection with at most one review in progress."""
 
     def __init__(self, load: "_Load") -> None:
         self._load = load
@@ -94,7 +94,7 @@ class _Connection(asyncio.Protocol):
 
 
 class _Load:
-    """All connections, and what came back on them."""
+    """All connections and the answers on them."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -121,7 +121,7 @@ class _Load:
             self._failed.result()
         working.result()
         outcome = Outcome(answered=self._count, seconds=self._last_answer - began, milliseconds=self._milliseconds)
-        self._failed.cancel()  # that connections are lost from here on is no failure
+        self._failed.cancel()  # from here on a lost connection is no failure
         for connection in self._idle:
             connection.close()
         return outcome
@@ -157,7 +157,7 @@ class _Load:
         connection.send(next(self._requests), due)
 
     def answered(self, connection: _Connection, due: float) -> None:
-        """Take the time of one review, and send the next where one is due."""
+        """Record the time of one review, and send the next one if it is due."""
         now = time.perf_counter()
         self._last_answer = now
         self._under_way -= 1
@@ -175,18 +175,18 @@ class _Load:
             self._finished.set()
 
     def lost(self, error: Exception | None) -> None:
-        """Give up: a figure with errors in it is none."""
+        """Stop with an error: a measurement with errors has no value."""
         if not self._failed.done():
             self._failed.set_exception(error or ConnectionError("the server closed a connection"))
 
 
 async def _until(due: float) -> None:
-    while (left := due - time.perf_counter()) > 0:  # noqa: ASYNC110  it waits for a moment, not for an event
+    while (left := due - time.perf_counter()) > 0:  # noqa: ASYNC110  it waits for a point in time
         await asyncio.sleep(max(left - SPIN_SECONDS, 0.0))
 
 
 def request_of(body: bytes) -> bytes:
-    """Give the request as the API server sends it."""
+    """Return the HTTP request that the API server sends."""
     head = (
         f"POST {PATH} HTTP/1.1\r\nHost: eem-guardrail.eem-guardrail.svc:443\r\nUser-Agent: kube-apiserver-admission\r\n"
         f"Content-Length: {len(body)}\r\nAccept: application/json\r\nContent-Type: application/json\r\n"
@@ -197,7 +197,7 @@ def request_of(body: bytes) -> bytes:
 
 async def _main() -> Outcome:
     job: Any = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
-    gc.disable()  # what is measured is the server's time, not the generator's
+    gc.disable()  # the time of the server is measured, not that of this process
     return await _Load(job).run()
 
 

@@ -1,13 +1,13 @@
 """
-Ask for five times what the service can judge, and see what is left of it: `python -m benchmarks.overload [RUNS]`.
+Send five times as many reviews as the service can judge: `python -m benchmarks.overload [RUNS]`.
 
-Each review costs some milliseconds, so that a caller on the same machine can ask for so many. Two ways to send reviews
-away are compared: as the service does it (a few a second at once to another replica, over a new connection, the others
-told to come again after a second, over the same one), and all of them at once elsewhere. There is one replica, so that
-elsewhere is here: the harder case, and that of a flood which all replicas have.
+Each review costs some milliseconds, so that a client on the same machine can send enough of them. Two ways to refuse
+reviews are compared: that of the service (a few reviews a second are sent to another replica over a new connection, the
+others are asked to wait for a second on the same one), and sending every review to another replica. There is only one
+replica, so it receives everything again: the harder case, like a flood on all replicas.
 
-Other work on the machine takes processor time from the service; so what is judged is given for each second of processor
-time that it had. What an answer costs, in processor time too, is measured by itself.
+Other work on the machine takes processor time from the service. Therefore the number of judged reviews is given for
+each second of processor time that the service had. The processor time of one answer is measured separately.
 """
 
 import json
@@ -28,15 +28,15 @@ from benchmarks.flood import Flooded, Waves
 from benchmarks.reviews import ROOT, send, write_state
 from benchmarks.service import Pair, make_pair, served
 
-PEERS = 500  # of the policy under review: some milliseconds, and short of what is read in a thread
-FLOOD = 5.0  # times what is judged in a second
+PEERS = 500  # of the policy under review: some milliseconds, and not yet decoded in a thread
+FLOOD = 5.0  # times the reviews that the service judges in a second
 CALM = 0.3
 FLOOD_SECONDS = 8.0
 CALM_SECONDS = 8.0
 PEAK_SECONDS = 3.0
 CONNECTIONS = 8
 JUDGED = 200
-SLOW_SECONDS = 1.0  # an answer that takes longer, once the flood is over, is still of the flood
+SLOW_SECONDS = 1.0  # a slower answer after the end of the flood counts as an effect of the flood
 ELSEWHERE = """\
 import sys
 from webhook.server.limits import Limits
@@ -44,14 +44,14 @@ Limits.__init__.__kwdefaults__["max_sent_elsewhere_per_second"] = 10**9
 from webhook.cli import main
 sys.exit(main())
 """
-ANSWERS = 1600  # of each kind, after a tenth of them
+ANSWERS = 1600  # of each kind, after a tenth of them to warm up
 ALWAYS_BUSY = """\
 import sys
 from webhook.server.gate import Gate
 from webhook.guard.outcomes import Overloaded
-async def turn(self, patience_seconds):
+async def admit(self, patience_seconds):
     raise Overloaded("always", flooded={flooded})
-Gate.turn = turn
+Gate.admit = admit
 from webhook.cli import main
 sys.exit(main())
 """
@@ -66,16 +66,16 @@ WAYS: dict[str, tuple[str, ...]] = {"as it is": ("-m", "webhook"), "all at once 
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """
-    What one flood came to.
+    The result of one flood.
 
     Args:
-        share: what was judged, in the flood and after it, of what is judged at most, for each second of processor time.
-        judged_per_second: in the flood.
-        shed_milliseconds: half and 99 of 100 answers of 503 took no longer.
-        refused: of the reviews of the flood, how many had no verdict in the end.
-        handshakes_per_second: in the flood.
-        recovery_seconds: from the end of the flood to the last review that was slow or had no verdict.
-        late_seconds: how late the caller was; where it is much, the machine was too slow for it.
+        share: reviews judged during and after the flood, relative to the peak, for each second of processor time.
+        judged_per_second: reviews judged during the flood.
+        shed_milliseconds: the median and the 99th percentile of answers of 503.
+        refused: the share of the flood's reviews that got no verdict in the end.
+        handshakes_per_second: handshakes during the flood.
+        recovery_seconds: from the end of the flood to the last review that was slow or got no verdict.
+        late_seconds: the delay of the client; if it is large, the machine was too slow.
     """
 
     share: float
@@ -88,7 +88,7 @@ class Run:
 
 
 def heavy() -> bytes:
-    """Give a review that takes some milliseconds: a policy with many peers."""
+    """Return a review that takes some milliseconds: a policy with many peers."""
     asked = json.loads(review("crowd-0", SMALL))
     peers = [{"ipBlock": {"cidr": f"10.{number // 250}.{number % 250}.0/24"}} for number in range(PEERS)]
     asked["request"]["object"]["spec"]["ingress"].append({"from": peers})
@@ -96,7 +96,7 @@ def heavy() -> bytes:
 
 
 def measure(program: Sequence[str], pair: Pair, folder: Path, body: bytes) -> Run:
-    """Find out what is judged at most, flood, and go on calmly."""
+    """Measure the peak rate, then send a flood, then a moderate load."""
     state = write_state(SMALL, folder)
     with served(["--state", str(state)], pair, folder / "serve.log", program=program) as service:
         send(service, pair, [body], CONNECTIONS, 0.5)
@@ -130,7 +130,7 @@ def measure(program: Sequence[str], pair: Pair, folder: Path, body: bytes) -> Ru
 
 
 def cost_milliseconds(program: Sequence[str], pair: Pair, folder: Path) -> float:
-    """Give the processor time of one answer to a common review."""
+    """Return the processor time of one answer to a common review."""
     with served(["--state", str(write_state(SMALL, folder))], pair, folder / "serve.log", program=program) as service:
         job = partial(Waves, port=service.https_port, ca_file=pair.ca_file, body=review("crowd-0", SMALL))
         flood(job(attempts=ANSWERS // 10))
@@ -140,14 +140,14 @@ def cost_milliseconds(program: Sequence[str], pair: Pair, folder: Path) -> float
 
 
 def flood(job: Waves) -> Flooded:
-    """Ask what *job* says, from a process of its own."""
+    """Send the reviews of *job* from a separate process."""
     command = [sys.executable, "-m", "benchmarks.flood"]
     done = subprocess.run(command, input=msgspec.json.encode(job), stdout=subprocess.PIPE, check=True, cwd=ROOT)
     return msgspec.json.decode(done.stdout, type=Flooded)
 
 
-def told(way: str, runs: Sequence[Run]) -> str:
-    """Give one row of the table: medians."""
+def row_of(way: str, runs: Sequence[Run]) -> str:
+    """Return one row of the table, with medians."""
     half, most = (median(one.shed_milliseconds[at] for one in runs) for at in (0, 1))
     return (
         f"| {way} | {median(one.share for one in runs):.0%} | {median(one.judged_per_second for one in runs):.0f} "
@@ -158,7 +158,7 @@ def told(way: str, runs: Sequence[Run]) -> str:
 
 
 def main(words: Sequence[str]) -> int:
-    """Flood both ways in turn, so that a machine that changes its speed does so for both, and print the medians."""
+    """Flood both ways in turn, so that a change of the machine's speed affects both, and print the medians."""
     runs: dict[str, list[Run]] = {way: [] for way in WAYS}
     costs: dict[str, list[float]] = {kind: [] for kind in KINDS}
     with tempfile.TemporaryDirectory(prefix="overload-") as scratch:
@@ -173,7 +173,7 @@ def main(words: Sequence[str]) -> int:
     head = (
         "| sent away | judged, of the most possible | a second | 503 after | refused | handshakes a second | recovery |"
     )
-    rows = [told(way, found) for way, found in runs.items()]
+    rows = [row_of(way, found) for way, found in runs.items()]
     paid = [f"| {kind} | {median(found):.2f} ms |" for kind, found in costs.items()]
     sys.stdout.write("\n".join(["| answer | processor time |", "|---|---:|", *paid, "", ""]))
     sys.stdout.write("\n".join([head, "|---|---:|---:|---:|---:|---:|---:|", *rows, ""]))

@@ -1,4 +1,4 @@
-"""What is measured, how large, and for how long."""
+"""The sizes, durations and repetitions of a run."""
 
 from dataclasses import dataclass, field
 
@@ -11,15 +11,15 @@ class Plan:
     One run of the benchmarks.
 
     Args:
-        sizes: clusters that reviews and decisions are measured in, the smallest first.
-        largest: what memory, the first list and a list that comes again are measured with.
-        repository: what the commands read.
-        runs: how often what is short is repeated; the median counts.
-        closed_seconds: of each run of the closed loop, in which the processor is never idle.
-        open_seconds: of the open loop; the 99th percentile needs some thousand reviews.
-        relist_seconds: of the load in which a list comes again; it must be over within them.
-        repeats: of each decision.
-        real: measure with a real API server too, where one was built.
+        sizes: the clusters for reviews and decisions, the smallest first.
+        largest: the cluster for memory, the first list and a repeated list.
+        repository: the cluster that the commands read.
+        runs: the repetitions of short measurements; the median counts.
+        closed_seconds: the length of each run of the closed loop, in which the processor is never idle.
+        open_seconds: the length of the open loop; the 99th percentile needs some thousand reviews.
+        relist_seconds: the length of the load during a repeated list, which must end within it.
+        repeats: the repetitions of each decision.
+        real: whether to measure a real API server too, if one is built.
     """
 
     sizes: tuple[Size, ...] = SIZES

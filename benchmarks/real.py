@@ -1,8 +1,8 @@
 """
-Measure against a real API server: how soon the service knows all that it holds, and in how much memory.
+Measure with a real API server the time until the service is ready, and its memory.
 
-The control plane is that of the end-to-end tests, in network namespaces of its own. This module starts it and then
-itself inside (`python -m benchmarks.real`), to fill it and to serve beside it.
+The control plane is that of the end-to-end tests, in separate network namespaces. This module starts the control plane
+and then itself in these namespaces (`python -m benchmarks.real`), to fill the cluster and to serve.
 """
 
 import asyncio
@@ -24,16 +24,16 @@ from benchmarks.plan import Plan
 from benchmarks.reviews import ROOT
 from benchmarks.service import Pair, served
 
-sys.path[:0] = [str(ROOT / "tests" / "e2e"), str(ROOT / "tests" / "controlplane")]
-from build import PACKAGES, cache_folder  # noqa: E402
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "e2e")]
+from controlplane.build import PACKAGES, cache_folder  # noqa: E402
 from crds.definitions import RELEASES, definitions  # noqa: E402
 from harness.api import ApiClient  # noqa: E402
 from harness.machine import find_binaries, isolating_flags  # noqa: E402
 from harness.plane import ADMIN_TOKEN, HOST, PORT, Plane  # noqa: E402
 from harness.process import run  # noqa: E402
 
-AT_ONCE = 24  # objects that are being made; more would wait in the API server
-LONGEST_SECONDS = 300.0  # to start it, to fill it with 25,000 objects, and to measure
+AT_ONCE = 24  # objects that are created at the same time; more would wait in the API server
+LONGEST_SECONDS = 300.0  # to start the API server, create 25,000 objects, and measure
 PATHS = {
     "Namespace": "/api/v1/namespaces",
     "Pod": "/api/v1/namespaces/{namespace}/pods",
@@ -45,14 +45,14 @@ PATHS = {
 
 
 class Inside(msgspec.Struct):
-    """What the part inside measured."""
+    """The measurements of the part inside the namespaces."""
 
     seconds: list[float]
     mib: list[float]
 
 
 def is_built() -> bool:
-    """Say whether there is a control plane already: to build one takes minutes."""
+    """Whether a control plane is built already; building one takes minutes."""
     given = os.environ.get("KUBEBUILDER_ASSETS")
     folders = [cache_folder(os.environ), *([Path(given)] if given else [])]
     return all(any((folder / name).exists() for folder in folders) for name in PACKAGES)
@@ -63,7 +63,7 @@ def measure(pair: Pair, folder: Path, plan: Plan, figures: Figures) -> None:
     Measure the largest cluster.
 
     Raises:
-        RuntimeError: there is none, namespaces cannot be made here, or the part inside failed.
+        RuntimeError: no control plane is built, namespaces cannot be made, or the part inside failed.
     """
     if not is_built():
         raise RuntimeError("no control plane was built yet: the end-to-end tests build it")
@@ -90,7 +90,7 @@ def measure(pair: Pair, folder: Path, plan: Plan, figures: Figures) -> None:
 
 
 async def _start(folder: Path, binaries: dict[str, str]) -> None:
-    """Start the control plane, with everything in it that is not policies and pods."""
+    """Start the control plane and create everything except policies and pods."""
     await run("ip", "link", "set", "lo", "up")
     await run("ip", "address", "add", f"{HOST}/32", "dev", "lo")
     plane = Plane(folder, binaries)
@@ -103,7 +103,7 @@ async def _start(folder: Path, binaries: dict[str, str]) -> None:
         await _until_served(client, instances)
     finally:
         await client.close()
-    await plane.stop_part("kube-controller-manager")  # it would look at each object that is made
+    await plane.stop_part("kube-controller-manager")  # it would process each new object
 
 
 async def _fill(ca: Path, size: Size) -> None:
@@ -121,7 +121,7 @@ async def _fill(ca: Path, size: Size) -> None:
 
 
 async def _until_served(client: ApiClient, instances: Iterable[ApiObject]) -> None:
-    """Make the instances, as soon as the API server serves their kinds and has the namespace's service account."""
+    """Create the instances when the API server serves their kinds and has the service account of the namespace."""
     for path in ("/api/v1/namespaces/events/serviceaccounts/default", PATHS["EventGateway"].format(namespace="events")):
         while True:
             try:
@@ -139,7 +139,7 @@ async def _make(client: ApiClient, api_object: ApiObject) -> None:
 
 
 def as_created(api_object: ApiObject) -> ApiObject:
-    """Give an object as a client makes it: what the API server writes is left out, and volumes are there."""
+    """Return an object as a client creates it: without what the API server writes, and with volumes."""
     written: dict[str, Any] = as_listed(api_object) if api_object["kind"] == "Pod" else dict(api_object)
     metadata = {
         key: value
@@ -174,4 +174,4 @@ async def _inside(settings: Mapping[str, Any]) -> Inside:
 if __name__ == "__main__":
     sys.stdout.write(msgspec.json.encode(asyncio.run(_inside(json.loads(sys.argv[1])))).decode())
     sys.stdout.flush()
-    os._exit(0)  # the control plane ends with this process, which is the first of its namespace
+    os._exit(0)  # this process is the first of its namespace, so the control plane ends with it

@@ -1,4 +1,4 @@
-"""Write what was measured: a table for people, and every sample as JSON."""
+"""Write the results: a page with a table, and every sample as JSON."""
 
 import os
 import platform
@@ -15,60 +15,63 @@ NAMES = {True: "yes", False: "**no**", None: ""}
 HEAD = """\
 # Benchmarks
 
-`python -m benchmarks` measures everything on this page and writes it, in ten minutes at most; `--quick` takes one
-minute and prints the table only.
+What a review costs, and how the cost grows with the cluster. `python -m benchmarks` measures everything on this page
+and writes it, in ten minutes at most. `--quick` takes one minute and only prints the page.
 
 """
 
 HOW = """\
 
-## How
+## Method
 
-- The cluster: EEM and everything else in one namespace, which is the hardest case. A default-deny, the allows that EEM
-  needs, and a crowd of policies of which every third selects every pod.
-- A review: an UPDATE of 7 KB as `kubectl apply` makes it, `last-applied-configuration` and `managedFields` included, of
-  four policies in turn that select pods of EEM, so that each is judged to the end. Metrics and the log line are on.
-- The service runs as `serve` does in the image, on uvloop, in a process of its own; the load comes from another one
-  over TLS 1.3 and keep-alive connections. Processor time is the kernel's count for all threads of the service: system
-  calls, TLS and the collector are in it.
-- 200 reviews a second are an open loop: each is due at a fixed moment and its time counts from then, whatever became of
-  those before, so that a stall is charged for all that it kept waiting.
-- The longest answer while all pods are listed again is the longest of some thousand reviews, the median of several
-  lists; the machine's own hiccups are in it, as the line below it shows.
-- `check` and `explain` are whole processes, from the shell's point of view, on YAML files of a hundred objects.
-- What is repeated counts with its median. Timings of a machine that does other things besides are worth little.
+- **The cluster.** EEM and everything else run in one namespace, which is the hardest case: a default deny, the allows
+  that EEM needs, and many other policies, of which every third selects every pod.
+- **A review** is an UPDATE of 7 KB as `kubectl apply` makes it, with `last-applied-configuration` and `managedFields`,
+  of one of four policies that select pods of EEM, in turn. So each review is evaluated completely. Metrics and the log
+  line are on.
+- **The service** runs as `serve` does in the image, on uvloop, in its own process. The load comes from another process
+  over TLS 1.3 and kept connections. Processor time is the kernel's count for all threads of the service, with system
+  calls, TLS and the garbage collector.
+- **200 reviews a second** are an open loop: each review is due at a fixed moment, and its time counts from then on,
+  whatever happened to the reviews before it. A stall therefore counts for every review that it delays.
+- **The longest answer while all pods are listed again** is the longest of some thousand reviews, as the median of
+  several lists. It includes delays of the machine, which the row below it shows.
+- `check` and `explain` are whole processes, as a shell sees them, on YAML files of a hundred objects each.
+- Repeated measurements count with their median. Do not trust timings of a machine that does other work.
 
 ## Where the time of a review goes
 
-Found with perf and py-spy, and by leaving parts out of the running service; shares of the processor time of a review on
-CPython 3.11 without profile-guided optimisation, as `pyenv` builds it (an optimised 3.11 took 5 to 8 % less).
+Found with perf and py-spy, and by removing parts of the running service. Shares of the processor time of a review, on
+CPython 3.11 without profile-guided optimisation, as `pyenv` builds it (an optimised 3.11 took 5 to 8 % less):
 
 | part | share |
 |---|---:|
-| TLS, system calls, HTTP: a handler of aiohttp that answers every request with the same bytes | a fifth |
-| limits, deadlines and the line that reviews wait in | a tenth |
-| the review from JSON, its 7 KB mostly passed over | a tenth |
-| the decision: a third of it reads the new policy, a third judges it | two fifths |
+| TLS, system calls, HTTP: an aiohttp handler that answers every request with the same bytes | a fifth |
+| limits, deadlines, and the queue of waiting reviews | a tenth |
+| decoding the review from JSON; most of its 7 KB is skipped | a tenth |
+| the decision: a third of it parses the new policy, a third judges it | two fifths |
 | metrics and the log line | a seventh |
 
-Three quarters of all that is spent in Python's own interpreter, and no function of the service takes a twentieth.
-uvloop serves; asyncio's own loop was slower, by about a fifth in runs that differed much among themselves. A review has
-become dearer by a quarter since the shares were found (195 to 246 µs): the line that reviews wait in, the versions of
-changes in flight, and answers that are never taken on trust came since. What is left would need fewer steps, not faster
-ones, or an interpreter that compiles them.
+Three quarters of the time is spent in the Python interpreter, and no function of the service takes a twentieth. The
+event loop of asyncio was slower than uvloop by about a fifth, in runs that differed much from each other. Since the
+shares were found, a review has become a quarter more expensive (195 to 246 µs), because of the queue, the versions of
+changes in flight, and additional checks of answers. A faster review needs fewer steps, or an interpreter that compiles
+them.
 
 """
 
 
 def markdown(figures: Figures, notes: Sequence[str]) -> str:
-    """Give the page."""
+    """Return the page."""
     table = "\n".join(_table(figures))
-    told = "".join(f"{note}\n\n" for note in notes)
-    return f"{HEAD}{machine()}\n\n{table}\n\n{told}![Cost against the size of the cluster](benchmarks.svg)\n{HOW}"
+    shown_notes = "".join(f"{note}\n\n" for note in notes)
+    return (
+        f"{HEAD}{machine()}\n\n{table}\n\n{shown_notes}![Cost against the size of the cluster](benchmarks.svg)\n{HOW}"
+    )
 
 
 def machine() -> str:
-    """Say what it was measured on."""
+    """Return a sentence about the machine and the versions."""
     cores = os.cpu_count() or 1
     loop = f"uvloop {version('uvloop')}"
     python = f"{platform.python_implementation()} {platform.python_version()}"
@@ -81,7 +84,7 @@ def _processor() -> str:
 
 
 def _table(figures: Figures) -> Iterator[str]:
-    yield "| figure | policies, pods | wanted | measured | reached |"
+    yield "| figure | policies, pods | target | measured | met |"
     yield "|---|---|---:|---:|---|"
     for quantity in QUANTITIES:
         for size, value in figures.of(quantity).items():
@@ -98,6 +101,6 @@ def _wanted(quantity: Quantity) -> str:
 
 
 def raw(figures: Figures) -> bytes:
-    """Give every sample as JSON."""
+    """Return every sample as JSON."""
     written = msgspec.json.encode({"machine": machine(), "figures": figures.raw()})
     return msgspec.json.format(written) + b"\n"

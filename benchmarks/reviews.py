@@ -1,4 +1,4 @@
-"""Measure the service as it runs, over TLS: processor time, throughput, answer times, and its start."""
+"""Measure the service over TLS: processor time, throughput, answer times, and its start."""
 
 import json
 import subprocess
@@ -15,14 +15,14 @@ from benchmarks.plan import Plan
 from benchmarks.service import Pair, Service, served
 
 ROOT = Path(__file__).resolve().parent.parent
-CLOSED_CONNECTIONS = 8  # enough that the server never waits for the generator
-OPEN_CONNECTIONS = 25  # idle connections that the API server keeps to one webhook
+CLOSED_CONNECTIONS = 8  # enough to keep the server busy
+OPEN_CONNECTIONS = 25  # the idle connections that the API server keeps to one webhook
 RATE_PER_SECOND = 200.0
-WARM_SECONDS = 0.5  # for the first reviews, which find nothing kept yet
+WARM_SECONDS = 0.5  # for the first reviews, before caches are filled
 
 
 def write_state(size: Size, folder: Path) -> Path:
-    """Write a cluster as JSON documents: the form that is read fastest."""
+    """Write a cluster as JSON, which is read fastest, and return the file."""
     path = folder / f"state-{size.policies}-{size.pods}.json"
     path.write_text("\n".join(json.dumps(api_object) for api_object in objects(size)), encoding="utf-8")
     return path
@@ -48,13 +48,13 @@ def measure(size: Size, pair: Pair, folder: Path, plan: Plan, figures: Figures) 
 
 
 def measure_growth(plan: Plan, figures: Figures) -> None:
-    """Set the cost in the largest cluster against that in the smallest."""
+    """Compare the cost in the largest cluster with that in the smallest."""
     costs = figures.of(CPU)
     figures.add(GROWTH, plan.sizes[-1], [costs[plan.sizes[-1]] / costs[plan.sizes[0]]])
 
 
 def measure_start(pair: Pair, folder: Path, plan: Plan, figures: Figures) -> None:
-    """Measure how soon the service is ready on a small cluster's files."""
+    """Measure the time until the service is ready on the files of a small cluster."""
     size = plan.sizes[0]
     state = write_state(size, folder)
     seconds: list[float] = []
@@ -67,7 +67,7 @@ def measure_start(pair: Pair, folder: Path, plan: Plan, figures: Figures) -> Non
 def send(  # noqa: PLR0913, PLR0917  one load
     service: Service, pair: Pair, bodies: list[bytes], connections: int, seconds: float, rate: float = 0.0
 ) -> Outcome:
-    """Send reviews from a process of its own: closed loop without a rate, open loop with one."""
+    """Send reviews from a separate process: an open loop if there is a rate, otherwise a closed loop."""
     job = Job(
         port=service.https_port,
         ca_file=pair.ca_file,

@@ -1,4 +1,4 @@
-"""Run the service in a process of its own, and read what it has cost from the kernel's books."""
+"""Run the service in its own process, and read its cost from the kernel."""
 
 import os
 import re
@@ -15,36 +15,36 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 
-from certs import issue_serving_pair, make_authority
+from certs.authority import issue_serving_pair, make_authority
 
 LONGEST_START_SECONDS = 60.0  # 25,000 objects from files, on a slow machine
 LONGEST_STOP_SECONDS = 5.0  # SIGINT ends it at once
-LOOK_SECONDS = 0.002  # between two looks whether it is ready
+LOOK_SECONDS = 0.002  # between two checks whether it is ready
 _PORTS = re.compile(r'"https": ?(\d+), ?"http": ?(\d+)')
-_SCHEDULER_CLOCK = 2  # the kernel's number for "time on a processor" in a process's clock
+_SCHEDULER_CLOCK = 2  # the kernel's number for the processor time of a process
 NAMES = ("localhost", "127.0.0.1")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """A serving pair in a folder, as a mounted Secret has it."""
+    """A folder with a serving certificate, its key and the CA, like a mounted Secret."""
 
     folder: Path
 
     @property
     def ca_file(self) -> str:
-        """Give the authority's certificate."""
+        """Return the path of the CA certificate."""
         return str(self.folder / "ca.crt")
 
     def server_context(self) -> ssl.SSLContext:
-        """Give a context that serves with this pair."""
+        """Return a TLS context that serves this certificate."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.folder / "tls.crt", self.folder / "tls.key")
         return context
 
 
 def make_pair(folder: Path) -> Pair:
-    """Write a pair for loopback names."""
+    """Write a CA and a serving certificate for loopback names, and return their folder."""
     folder.mkdir()
     now = datetime.now(UTC)
     authority = make_authority(now=now)
@@ -61,7 +61,7 @@ class Service:
     A service that runs.
 
     Args:
-        ready_seconds: from the start of its process to the first /readyz that says yes.
+        ready_seconds: from the start of its process to the first successful /readyz.
     """
 
     pid: int
@@ -70,11 +70,11 @@ class Service:
     ready_seconds: float
 
     def cpu_seconds(self) -> float:
-        """Give the processor time of all its threads so far."""
+        """Return the processor time of all its threads so far."""
         return time.clock_gettime((~self.pid << 3) | _SCHEDULER_CLOCK)
 
     def resident_mib(self, what: str = "VmRSS") -> float:
-        """Give its memory: VmRSS now, VmHWM at its highest."""
+        """Return its memory: VmRSS is the current value, VmHWM the highest."""
         status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
         found = re.search(rf"{what}:\s+(\d+) kB", status)
         return int(found[1]) / 1024 if found else 0.0
@@ -90,13 +90,13 @@ def served(
     program: Sequence[str] = ("-m", "webhook"),
 ) -> Iterator[Service]:
     """
-    Run `serve` with *arguments*, as the manifests run it but for the ports, until the block ends.
+    Run `serve` with *arguments* until the block ends: as in the manifests, except for the ports.
 
     Args:
-        program: what Python runs.
+        program: the arguments with which Python starts the service.
 
     Raises:
-        RuntimeError: it ended, or was not ready in time.
+        RuntimeError: the service ended, or was not ready in time.
     """
     command = [sys.executable, *program, "serve", *arguments]
     command += ["--bind", "127.0.0.1", "--https-port", "0", "--http-port", "0", "--log-format", "json"]

@@ -1,43 +1,9 @@
 """
-Make, renew and bundle the certificates that the API server trusts the guard by.
+Make, renew and bundle the certificates that the API server trusts.
 
-`authority`, `renewal`, `bundle`, `material`, `rotation`, `trust` and `secret` are pure: time is an argument and nothing
-is read or written. `keeper` puts them to work on the Secret that all replicas share, through whatever client it is
-given; `files`, `kubectl` and `cli` on a directory or by hand. Nothing here knows the service that uses the
-certificates.
+`authority`, `bundle`, `renewal`, `material`, `rotation` and `by_hand` are pure: time is an argument, and they read and
+write nothing. `keeper`, `replica_state` and `dependencies` maintain the Secret that all replicas share, through the
+client that they are given. `command` maintains the files of a directory. Nothing here imports the service.
+
+This package imports nothing by itself: `python -m certs` runs this file before it can handle Ctrl-C.
 """
-
-from certs.authority import (
-    BACKDATE,
-    CA_LIFETIME,
-    LEAF_LIFETIME,
-    CertificateError,
-    KeyPair,
-    issue_serving_pair,
-    load_pair,
-    make_authority,
-    service_names,
-)
-from certs.bundle import bundle_from_pem, bundle_to_pem, make_bundle
-from certs.material import Material, read_material
-from certs.renewal import Lifetimes, needs_renewal, renewal_time
-
-__all__ = [
-    "BACKDATE",
-    "CA_LIFETIME",
-    "LEAF_LIFETIME",
-    "CertificateError",
-    "KeyPair",
-    "Lifetimes",
-    "Material",
-    "bundle_from_pem",
-    "bundle_to_pem",
-    "issue_serving_pair",
-    "load_pair",
-    "make_authority",
-    "make_bundle",
-    "needs_renewal",
-    "read_material",
-    "renewal_time",
-    "service_names",
-]

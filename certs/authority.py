@@ -1,8 +1,8 @@
 """
-Make a certificate authority and the serving certificates that it signs.
+Make a certificate authority (CA) and the serving certificates that it signs.
 
-Everything is ECDSA on P-256: a handshake costs half of what RSA-2048 costs, and every API server speaks it. Time is
-an argument; the only thing taken from outside is the operating system's randomness, for keys and serial numbers.
+All keys are ECDSA keys on P-256: a handshake costs half of what it costs with RSA-2048, and every API server supports
+them. Time is an argument. The only outside input is the operating system's randomness, for keys and serial numbers.
 
 Source: RFC 5280, sections 4.1 and 4.2 (profile); RFC 6125 (names are in subjectAltName, never in the subject).
 """
@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -19,14 +20,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-CA_LIFETIME = timedelta(days=365)  # long enough that trust changes once a year, short enough that changing is practised
-LEAF_LIFETIME = timedelta(days=7)  # a stolen serving key is worthless within a week
-BACKDATE = timedelta(hours=1)  # clocks of nodes and API servers differ; nobody's is an hour behind for long
-MAX_DNS_NAME = 253  # characters; RFC 1035 section 2.3.4, without the root's dot
+CA_LIFETIME = timedelta(days=365)  # it is replaced every eight months: seldom, but often enough to be practised
+LEAF_LIFETIME = timedelta(days=7)  # a stolen serving key is useless after a week
+BACKDATE = timedelta(hours=1)  # clocks of nodes and API servers differ, but rarely by an hour
+MAX_DNS_NAME = 253  # characters; RFC 1035 section 2.3.4, without the dot of the root
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
-# What cryptography raises over bytes that are no certificate or no key, not all of it a ValueError. Some of it comes
-# late: a certificate is taken apart when its parts are asked for.
+# What cryptography raises for bytes that are not a certificate or a key. Not all of these are a ValueError, and some
+# are raised late: cryptography parses the parts of a certificate when they are accessed.
 UNREADABLE = (
     ValueError,
     TypeError,
@@ -38,7 +39,7 @@ UNREADABLE = (
 
 
 class CertificateError(ValueError):
-    """Tell that a certificate or key cannot be made, read or used."""
+    """Raised when a certificate or a key cannot be made, read or used."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,11 +50,11 @@ class KeyPair:
     key: ec.EllipticCurvePrivateKey
 
     def certificate_pem(self) -> bytes:
-        """Give the certificate as PEM."""
+        """Return the certificate as PEM."""
         return self.certificate.public_bytes(serialization.Encoding.PEM)
 
     def key_pem(self) -> bytes:
-        """Give the private key as unencrypted PKCS#8 PEM."""
+        """Return the private key as unencrypted PKCS#8 PEM."""
         return self.key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
@@ -61,10 +62,10 @@ class KeyPair:
 
 def load_pair(certificate_pem: bytes, key_pem: bytes) -> KeyPair:
     """
-    Read a pair from PEM; of several certificates the first is the pair's own.
+    Parse a pair from PEM. If there are several certificates, the first one is the certificate of the pair.
 
     Raises:
-        CertificateError: either is unreadable, the key is not ECDSA, or they do not belong together.
+        CertificateError: one of them is unreadable, the key is not an ECDSA key, or the two do not belong together.
     """
     try:
         certificate = x509.load_pem_x509_certificate(certificate_pem)
@@ -80,7 +81,7 @@ def load_pair(certificate_pem: bytes, key_pem: bytes) -> KeyPair:
 
 def service_names(service: str, namespace: str) -> tuple[str, ...]:
     """
-    Name a Service as it is called inside the cluster; the API server uses the longest of the three.
+    Return the three DNS names of a Service inside the cluster. The API server uses the longest one.
 
     Source: k8s.io/apiserver pkg/util/webhook (server name `<service>.<namespace>.svc`).
     """
@@ -89,12 +90,10 @@ def service_names(service: str, namespace: str) -> tuple[str, ...]:
 
 def make_authority(*, now: datetime, lifetime: timedelta = CA_LIFETIME, backdate: timedelta = BACKDATE) -> KeyPair:
     """
-    Make a self-signed authority that may sign serving certificates and nothing else.
+    Return a new self-signed authority that may sign serving certificates and nothing else.
 
-    Its validity begins *backdate* before *now*.
-
-    Every authority gets a subject of its own, so that a bundle of an old and a new one never leaves a verifier to
-    guess between two of the same name.
+    Its validity begins *backdate* before *now*. Each authority has a different subject: in a bundle of an old and a new
+    authority, a verifier can tell them apart by name.
 
     Source: RFC 5280 4.2.1.9 (basicConstraints critical, pathLenConstraint 0), 4.2.1.3, 4.2.1.2.
     """
@@ -129,20 +128,20 @@ def issue_serving_pair(
     backdate: timedelta = BACKDATE,
 ) -> KeyPair:
     """
-    Sign a serving certificate for the given DNS names and IP addresses, with a new key.
+    Return a serving certificate for the given DNS names and IP addresses, signed by *authority*, with a new key.
 
-    It never outlives the authority, nor begins before it.
+    Its validity lies within the validity of the authority.
 
     Raises:
-        CertificateError: no name, a name that is neither DNS nor IP, or an authority that is not valid at `now` or has
-            no subject key identifier.
+        CertificateError: there is no name, a name is neither a DNS name nor an IP address, or the authority is not
+            valid at *now* or has no subject key identifier.
     Source: RFC 5280 4.2.1.6 (subjectAltName), 4.2.1.12 (serverAuth), 4.2.1.1 (authorityKeyIdentifier).
     """
     _require_positive(lifetime)
     start = _whole_seconds(now)
     ca = authority.certificate
     if not ca.not_valid_before_utc <= start < ca.not_valid_after_utc:
-        raise CertificateError(f"the authority is not valid at {start.isoformat()}")
+        raise CertificateError(f"the CA is not valid at {start.isoformat()}")
     alternatives = _alternative_names(names)
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = (
@@ -167,7 +166,7 @@ def issue_serving_pair(
 
 
 def names_of(certificate: x509.Certificate) -> tuple[str, ...]:
-    """List the DNS names and IP addresses that a certificate is for, as text."""
+    """Return the DNS names and IP addresses of a certificate, as text."""
     try:
         alternatives = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
@@ -179,17 +178,18 @@ def names_of(certificate: x509.Certificate) -> tuple[str, ...]:
 
 def covers(certificate: x509.Certificate, names: Iterable[str]) -> bool:
     """
-    Say whether a certificate is for all of these names, as `issue_serving_pair` would write them.
+    Whether a certificate is valid for all of these names, in the form in which `issue_serving_pair` writes them.
 
     Raises:
-        CertificateError: there is no name, or one is neither DNS nor IP.
+        CertificateError: there is no name, or a name is neither a DNS name nor an IP address.
     """
-    wanted = {_plain(name) for name in _alternative_names(names)}
+    wanted = {str(name.value) for name in _alternative_names(names)}
     return wanted <= set(names_of(certificate))
 
 
+@lru_cache(maxsize=256)  # verifying a signature costs 60 µs, and a keeper asks about the same few pairs again and again
 def is_signed_by(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
-    """Say whether *authority* issued and signed *certificate*."""
+    """Whether *authority* issued and signed *certificate*."""
     try:
         certificate.verify_directly_issued_by(authority)
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
@@ -197,20 +197,21 @@ def is_signed_by(certificate: x509.Certificate, authority: x509.Certificate) -> 
     return True
 
 
+def common_name(certificate: x509.Certificate) -> str:
+    """Return the subject of a certificate, without the "CN=" of its common name."""
+    return certificate.subject.rfc4514_string().removeprefix("CN=")
+
+
 def fingerprint(certificate: x509.Certificate) -> str:
-    """Give what tells this certificate from every other: its SHA-256, in hexadecimal."""
+    """Return the SHA-256 digest of a certificate, in hexadecimal."""
     return certificate.fingerprint(hashes.SHA256()).hex()
-
-
-def _plain(name: x509.GeneralName) -> str:
-    return str(name.value)
 
 
 def _identifier_of(authority: x509.Certificate) -> x509.SubjectKeyIdentifier:
     try:
         return authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     except x509.ExtensionNotFound as error:
-        raise CertificateError("the authority has no subject key identifier") from error
+        raise CertificateError("the CA has no subject key identifier") from error
 
 
 def _alternative_names(names: Iterable[str]) -> list[x509.GeneralName]:
@@ -224,7 +225,7 @@ def _general_name(name: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
-        pass  # not an address, so it must be a DNS name
+        pass  # not an IP address: it must be a DNS name
     if len(name) > MAX_DNS_NAME or not all(_DNS_LABEL.fullmatch(label) for label in name.split(".")):
         raise CertificateError(f"{name!r} is neither a DNS name nor an IP address")
     return x509.DNSName(name)
@@ -249,7 +250,7 @@ def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
 
 
 def _whole_seconds(now: datetime) -> datetime:
-    """Bring a time to UTC and to the whole seconds that X.509 can hold."""
+    """Return the time in UTC, without fractions of a second: X.509 has none."""
     if now.tzinfo is None:
         raise CertificateError("the time has no time zone")
     return now.astimezone(UTC).replace(microsecond=0)

@@ -1,14 +1,19 @@
 """
-Say what the Secret holds: the authorities that are trusted, the keys of those that sign, the pair that is served.
+Read and write the content of the Secret: the trusted authorities, their keys, and the serving pair.
 
-Whatever comes from the Secret was perhaps torn, mixed up or put there by somebody: it is read whole or not at all, and
-nothing is read that is larger than anything of ours. All that decides about time stands in the certificates.
+The content of the Secret may be torn, mixed up or written by another program. It is accepted completely or not at all,
+and no entry is parsed that is larger than ours can be. Every decision about time rests on the certificates alone.
+
+Source: Secret (core/v1): data holds base64; the type cannot be changed, and an immutable Secret cannot be changed.
 """
 
+import base64
+import binascii
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from functools import cached_property
+from typing import Any, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -36,29 +41,27 @@ RETIRED = "retired.crt"
 ENTRIES = (CA_CERTIFICATE, CA_KEY, NEXT_KEY, CERTIFICATE, KEY, RETIRED)
 REQUIRED = (CA_CERTIFICATE, CERTIFICATE, KEY)
 
-MAX_CERTIFICATES_BYTES = 16 * 1024  # some twenty certificates of ours; reading hostile PEM can be slow
+MAX_CERTIFICATES_BYTES = 16 * 1024  # about twenty certificates of ours; parsing hostile PEM can be slow
 MAX_KEY_BYTES = 1024  # a P-256 key has 241; checking a large RSA key would take seconds
-MAX_AUTHORITIES = 8  # no rotation begins beyond: the bundle goes into every webhook entry
+MAX_AUTHORITIES = 8  # no rotation begins beyond this: every webhook entry carries the whole bundle
 
-_Read = TypeVar("_Read")
+ROTATE_ANNOTATION = "eem-guardrail.io/rotate-ca"  # RFC 3339: when the user requested a rotation
+_LABELS = {"app.kubernetes.io/name": "eem-guardrail", "app.kubernetes.io/managed-by": "eem-guardrail"}
 
-
-def max_bytes(entry: str) -> int:
-    """Give the size up to which an entry is read."""
-    return MAX_KEY_BYTES if entry.endswith(".key") else MAX_CERTIFICATES_BYTES
+_Parsed = TypeVar("_Parsed")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)  # without slots, for the cached properties
 class Material:
     """
-    Everything in the Secret that is ours.
+    The content of the Secret.
 
     Args:
-        bundle: the authorities to be trusted, newest first.
-        signer: the authority that signs; None where its key is not there, which ends with a rotation.
-        successor: the authority that is trusted but does not sign yet; None outside a rotation.
+        bundle: the trusted authorities, newest first.
+        signer: the authority that signs. None if its key is missing; a rotation ends that.
+        successor: the authority that is trusted but does not sign yet. None outside a rotation.
         leaf: the serving pair.
-        retired: the last serving certificate of each authority that signs no more.
+        retired: the last serving certificate of each authority that no longer signs.
     """
 
     bundle: tuple[x509.Certificate, ...]
@@ -67,18 +70,18 @@ class Material:
     successor: KeyPair | None = None
     retired: tuple[x509.Certificate, ...] = ()
 
-    @property
+    @cached_property
     def bundle_pem(self) -> bytes:
-        """What every caller must trust, as PEM."""
+        """The bundle as PEM."""
         return bundle_to_pem(self.bundle)
 
-    @property
+    @cached_property
     def leaf_authority(self) -> x509.Certificate | None:
-        """The authority of the bundle that signed the serving certificate; None where none did."""
+        """The authority of the bundle that signed the serving certificate. None if none of them did."""
         return authority_of(self.leaf.certificate, self.bundle)
 
     def entries(self) -> dict[str, bytes]:
-        """Give the Secret's entries; one that is not needed is missing."""
+        """Return the entries of the Secret. An entry without content is left out."""
         found = {CA_CERTIFICATE: self.bundle_pem, CERTIFICATE: self.leaf.certificate_pem(), KEY: self.leaf.key_pem()}
         if self.signer is not None:
             found[CA_KEY] = self.signer.key_pem()
@@ -90,16 +93,16 @@ class Material:
 
 
 def authority_of(certificate: x509.Certificate, authorities: Iterable[x509.Certificate]) -> x509.Certificate | None:
-    """Find the authority that signed a certificate."""
+    """Return the authority that signed a certificate, or None."""
     return next((each for each in authorities if is_signed_by(certificate, each)), None)
 
 
 def new_material(names: Iterable[str], *, now: datetime, lifetimes: Lifetimes) -> Material:
     """
-    Make an authority and its first serving pair.
+    Return a new authority and its first serving pair.
 
     Raises:
-        CertificateError: a name is neither DNS nor IP.
+        CertificateError: a name is neither a DNS name nor an IP address.
     """
     signer = make_authority(now=now, lifetime=lifetimes.ca, backdate=lifetimes.backdate)
     leaf = issue_serving_pair(signer, names=names, now=now, lifetime=lifetimes.leaf, backdate=lifetimes.backdate)
@@ -108,82 +111,173 @@ def new_material(names: Iterable[str], *, now: datetime, lifetimes: Lifetimes) -
 
 def read_material(entries: Mapping[str, bytes]) -> Material:
     """
-    Read entries, and check that all of them belong together.
+    Parse entries that must all belong together.
 
     Raises:
-        CertificateError: says which entry is wrong and why.
+        CertificateError: names the entry that is wrong, and the reason.
     """
     material = read_parts(entries)
     if material.leaf_authority is None:
-        raise CertificateError(f"{CERTIFICATE} is not signed by an authority of {CA_CERTIFICATE}")
+        raise CertificateError(f"{CERTIFICATE} is not signed by a CA of {CA_CERTIFICATE}")
     return material
 
 
 def read_parts(entries: Mapping[str, bytes]) -> Material:
     """
-    Read entries whose serving certificate may be from an authority that is not in the bundle.
+    Parse entries whose serving certificate may come from an authority outside the bundle.
 
     Raises:
-        CertificateError: says which entry is wrong and why.
+        CertificateError: names the entry that is wrong, and the reason.
     """
     for entry in REQUIRED:
         if not entries.get(entry):
             raise CertificateError(f"{entry} is missing or empty")
     for entry in ENTRIES:
-        if len(entries.get(entry, b"")) > max_bytes(entry):
-            raise CertificateError(f"{entry} has more than {max_bytes(entry)} bytes")
+        if len(entries.get(entry, b"")) > _max_bytes(entry):
+            raise CertificateError(f"{entry} has more than {_max_bytes(entry)} bytes")
     bundle = newest_first(_certificates(CA_CERTIFICATE, entries[CA_CERTIFICATE]))
-    _reading(CA_CERTIFICATE, lambda: [each.subject for each in bundle])  # whoever is named later can be
+    _parsed(CA_CERTIFICATE, lambda: [each.subject for each in bundle])  # fails now, not where it is logged
     signer = _authority(CA_KEY, entries, bundle)
     successor = _authority(NEXT_KEY, entries, bundle)
     if signer is not None and successor is not None and signer.certificate == successor.certificate:
         raise CertificateError(f"{NEXT_KEY} is the same as {CA_KEY}")
-    leaf = _reading(CERTIFICATE, lambda: load_pair(entries[CERTIFICATE], entries[KEY]))
-    _reading(CERTIFICATE, lambda: names_of(leaf.certificate))
+    leaf = _parsed(CERTIFICATE, lambda: load_pair(entries[CERTIFICATE], entries[KEY]))
+    _parsed(CERTIFICATE, lambda: names_of(leaf.certificate))
     retired = _certificates(RETIRED, entries[RETIRED]) if entries.get(RETIRED) else ()
     return Material(bundle=bundle, signer=signer, successor=successor, leaf=leaf, retired=retired)
 
 
+def entries_of(secret: Mapping[str, Any]) -> dict[str, bytes]:
+    """
+    Decode our entries of a Secret, none of which may be larger than ours can be.
+
+    Raises:
+        CertificateError: names the entry that is not base64, too large or not a string.
+    """
+    data = secret.get("data")
+    if data is None:
+        return {}
+    if not isinstance(data, Mapping):
+        raise CertificateError("data is not a mapping")
+    return {entry: _decoded(entry, data[entry]) for entry in ENTRIES if entry in data}
+
+
+def material_of(secret: Mapping[str, Any]) -> Material:
+    """
+    Parse the content of a Secret.
+
+    Raises:
+        CertificateError: names the entry that is wrong, and the reason.
+    """
+    return read_material(entries_of(secret))
+
+
+def new_secret(namespace: str, name: str, material: Material) -> dict[str, Any]:
+    """Return the Secret to create."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"namespace": namespace, "name": name, "labels": dict(_LABELS)},
+        "type": "Opaque",
+        "data": _encoded(material),
+    }
+
+
+def changed_secret(secret: Mapping[str, Any], material: Material) -> dict[str, Any]:
+    """
+    Return the Secret with our entries replaced. Everything else is kept, above all its resourceVersion.
+
+    The request for a rotation is kept too; `without_request` removes it.
+    """
+    data = secret.get("data")
+    others = {key: value for key, value in data.items() if key not in ENTRIES} if isinstance(data, Mapping) else {}
+    changed = {key: value for key, value in secret.items() if key != "stringData"}
+    return {**changed, "apiVersion": "v1", "kind": "Secret", "data": {**others, **_encoded(material)}}
+
+
+def requested_rotation(secret: Mapping[str, Any]) -> datetime | None:
+    """Return when the user requested a rotation. None if there is no request, or it is not in RFC 3339."""
+    value = _annotations(secret).get(ROTATE_ANNOTATION)
+    if not isinstance(value, str):
+        return None
+    try:
+        requested = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return requested if requested.tzinfo is not None else None
+
+
+def without_request(secret: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the Secret without the request for a rotation."""
+    annotations = {key: value for key, value in _annotations(secret).items() if key != ROTATE_ANNOTATION}
+    return {**secret, "metadata": {**secret.get("metadata", {}), "annotations": annotations}}
+
+
+def _annotations(secret: Mapping[str, Any]) -> Mapping[str, Any]:
+    annotations = secret.get("metadata", {}).get("annotations")
+    return annotations if isinstance(annotations, Mapping) else {}
+
+
+def _encoded(material: Material) -> dict[str, str]:
+    return {entry: base64.b64encode(content).decode() for entry, content in material.entries().items()}
+
+
+def _decoded(entry: str, value: object) -> bytes:
+    if not isinstance(value, str):
+        raise CertificateError(f"{entry} is not a string")
+    limit = _max_bytes(entry)
+    if len(value) > 4 * (limit // 3 + 1):  # base64 has four characters for three bytes
+        raise CertificateError(f"{entry} has more than {limit} bytes")
+    try:
+        return base64.b64decode(value, validate=True)
+    except (ValueError, binascii.Error) as error:
+        raise CertificateError(f"{entry} is not base64") from error
+
+
+def _max_bytes(entry: str) -> int:
+    return MAX_KEY_BYTES if entry.endswith(".key") else MAX_CERTIFICATES_BYTES
+
+
 def _authority(entry: str, entries: Mapping[str, bytes], bundle: tuple[x509.Certificate, ...]) -> KeyPair | None:
-    """Find the authority that a key belongs to."""
+    """Return the authority of the bundle to which the key in *entry* belongs."""
     pem = entries.get(entry)
     if not pem:
         return None
-    key = _reading(entry, lambda: serialization.load_pem_private_key(pem, password=None))
+    key = _parsed(entry, lambda: serialization.load_pem_private_key(pem, password=None))
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise CertificateError(f"{entry} is not an ECDSA key")
     public = key.public_key()
     for certificate in bundle:
-        if _reading(CA_CERTIFICATE, certificate.public_key) == public:
+        if _parsed(CA_CERTIFICATE, certificate.public_key) == public:
             _require_authority(entry, certificate)
             return KeyPair(certificate=certificate, key=key)
     raise CertificateError(f"{entry} belongs to no certificate of {CA_CERTIFICATE}")
 
 
 def _require_authority(entry: str, certificate: x509.Certificate) -> None:
-    """Refuse what verifiers would refuse at the first handshake."""
+    """Reject an authority that verifiers would reject at the first handshake."""
 
-    def read() -> bool:
+    def parse() -> bool:
         constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
         certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
         return constraints.ca
 
     try:
-        sound = _reading(CA_CERTIFICATE, read)
+        is_authority = _parsed(CA_CERTIFICATE, parse)
     except x509.ExtensionNotFound:
-        sound = False
-    if not sound:
-        raise CertificateError(f"the certificate of {entry} is not an authority")
+        is_authority = False
+    if not is_authority:
+        raise CertificateError(f"the certificate of {entry} is not a CA certificate")
 
 
 def _certificates(entry: str, pem: bytes) -> tuple[x509.Certificate, ...]:
-    return _reading(entry, lambda: certificates_in(pem))
+    return _parsed(entry, lambda: certificates_in(pem))
 
 
-def _reading(entry: str, read: Callable[[], _Read]) -> _Read:
-    """Turn whatever a parser raises into a sentence; it may quote nothing of a key."""
+def _parsed(entry: str, parse: Callable[[], _Parsed]) -> _Parsed:
+    """Return what *parse* returns, and turn whatever it raises into a CertificateError that quotes no part of a key."""
     try:
-        return read()
+        return parse()
     except CertificateError:
         raise
     except UNREADABLE as error:

@@ -2,7 +2,7 @@
 Draw the pictures of the documentation from the code: `python -m docs.pictures` writes docs/*.svg.
 
 docs/architecture.svg shows the packages in the layers that pyproject.toml allows, with an arrow for each import that
-does not follow from others; docs/review.svg shows the way of one review, with the modules that it passes.
+does not follow from others. docs/review.svg shows the steps of one review, with the module of each step.
 """
 
 import ast
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from xml.sax.saxutils import escape
 
 import grimp
@@ -19,8 +20,21 @@ import grimp
 ROOT = Path(__file__).resolve().parent.parent
 WIDTH = 960
 BOX_WIDTH, BOX_HEIGHT, ROW, MARGIN = 276, 64, 108, 20
-SIDE = ("webhook.settings", "certs")  # beside the layers: the edges alone import them
+SIDE = ("webhook.settings", "certs")  # beside the layers: only webhook.main and webhook.cli import them
 LAYERS_CONTRACT = "Dependencies point inwards, to the meaning of NetworkPolicy"
+PURE_CONTRACT = "Deciding does no IO, and asks neither clock nor dice"
+REVIEW = (
+    ("webhook.server.connection", "TLS 1.3, limits and deadlines of the connection"),
+    ("webhook.server.app", "Is there a place in the queue? How much time is left?"),
+    ("webhook.admission.wire", "Decode the AdmissionReview; a fault is a 400"),
+    ("webhook.guard.judging", "Are the caches complete? Which changes are in flight?"),
+    ("webhook.admission.networkpolicy", "Before and after, for each requirement: is anything lost?"),
+    ("webhook.cluster.list_watch", "Before a refusal: a live list must agree"),
+    ("webhook.admission.refusal", "Explain: pods, port, source, policy, what to add"),
+    ("webhook.admission.wire", "Encode the response; metrics and one log line"),
+)
+"""The steps of one review, in order: the module, and what it does or asks in at most two lines of 40 characters."""
+
 STYLE = """\
 <style>
   text { font: 12.5px system-ui, sans-serif; fill: #1f2328 }
@@ -44,7 +58,7 @@ STYLE = """\
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Box:
-    """A box with its middle at *x*, its top at *y*, in pixels."""
+    """A box whose middle is at *x* and whose top is at *y*, in pixels."""
 
     name: str
     text: str
@@ -53,7 +67,7 @@ class Box:
     pure: bool
 
     def svg(self) -> str:
-        """Draw it."""
+        """Return the box as SVG."""
         left = self.x - BOX_WIDTH // 2
         lines = textwrap.wrap(self.text, 40)[:2]
         texts = "".join(
@@ -68,15 +82,25 @@ class Box:
         )
 
 
-def layers() -> list[list[str]]:
-    """Read the layers, the outermost first, from the contract that holds them."""
+def contract(name: str) -> Mapping[str, Any]:
+    """Return one import contract of pyproject.toml."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
-    (found,) = [one["layers"] for one in contracts if one["name"] == LAYERS_CONTRACT]
-    return [layer.split(" | ") for layer in found]
+    (found,) = [one for one in contracts if one["name"] == name]
+    return found
+
+
+def layers() -> list[list[str]]:
+    """Return the layers, the outermost first."""
+    return [layer.split(" | ") for layer in contract(LAYERS_CONTRACT)["layers"]]
+
+
+def is_pure(module: str) -> bool:
+    """Whether a contract keeps IO out of the module."""
+    return any(f"{module}.".startswith(f"{pure}.") for pure in contract(PURE_CONTRACT)["source_modules"])
 
 
 def imports(packages: Iterable[str]) -> dict[str, set[str]]:
-    """Give which package imports which, as the code does it now."""
+    """Return which package imports which."""
     known = list(packages)
     graph = grimp.build_graph("webhook", "certs", cache_dir=None)
     for package in known:
@@ -87,7 +111,7 @@ def imports(packages: Iterable[str]) -> dict[str, set[str]]:
 
 
 def reduced(graph: Mapping[str, set[str]]) -> Iterator[tuple[str, str]]:
-    """Give the imports that do not follow from others."""
+    """Yield the imports that do not follow from others."""
 
     def below(package: str) -> set[str]:
         return graph[package].union(*(below(one) for one in graph[package]))
@@ -98,20 +122,19 @@ def reduced(graph: Mapping[str, set[str]]) -> Iterator[tuple[str, str]]:
 
 
 def purpose(package: str) -> str:
-    """Give what a package is for: its docstring up to the first colon."""
+    """Return what a package is for: its docstring up to the first colon."""
     text = ast.get_docstring(ast.parse((ROOT / package.replace(".", "/") / "__init__.py").read_text())) or ""
     return " ".join(text.partition("\n\n")[0].split()).partition(":")[0].rstrip(".")
 
 
 def architecture() -> str:
-    """Draw the packages."""
+    """Return the picture of the packages."""
     rows = layers()
     places: dict[str, Box] = {}
     for row, names in enumerate(rows):
         for at, name in enumerate(names):
             x = WIDTH // 2 + (2 * at - len(names) + 1) * (BOX_WIDTH + MARGIN) // 2
-            pure = name in {"webhook.netpol", "webhook.eem", "webhook.admission"}
-            places[name] = Box(name=name, text=purpose(name), x=x, y=MARGIN + row * ROW, pure=pure)
+            places[name] = Box(name=name, text=purpose(name), x=x, y=MARGIN + row * ROW, pure=is_pure(name))
     for at, name in enumerate(SIDE):
         x = MARGIN + BOX_WIDTH // 2 if at else WIDTH - MARGIN - BOX_WIDTH // 2
         places[name] = Box(name=name, text=purpose(name), x=x, y=MARGIN + 2 * ROW, pure=False)
@@ -120,33 +143,21 @@ def architecture() -> str:
 
 
 def arrow(start: Box, end: Box) -> str:
-    """Draw an arrow from one box down to another; a side box that is imported from its own height is met sideways."""
+    """Return an arrow from the bottom of one box to the top of another."""
     x, y, to_x, to_y = start.x, start.y + BOX_HEIGHT, end.x, end.y
     middle = (y + to_y) // 2
     return f'<path marker-end="url(#tip)" d="M{x} {y} C{x} {middle} {to_x} {middle} {to_x} {to_y}"/>\n'
 
 
-REVIEW = (
-    ("webhook.server.connection", "TLS 1.3, limits and deadlines of the connection", False),
-    ("webhook.server.handlers", "Is there a place? How much time is left?", False),
-    ("webhook.admission.review", "AdmissionReview to AdmissionRequest; a fault is a 400", True),
-    ("webhook.guard.judging", "Is the cluster known? What was admitted and not seen yet?", False),
-    ("webhook.admission.decide", "Before and after, for each requirement: is anything lost?", True),
-    ("webhook.cluster.listing", "Before a refusal: one live list must agree", False),
-    ("webhook.admission.refusal", "Which pods, which port, who, by which policy, what to add", True),
-    ("webhook.admission.review", "AdmissionResponse to bytes; metrics and one log line", True),
-)
-
-
 def review() -> str:
-    """Draw the way of one review."""
+    """Return the picture of one review."""
     boxes = []
-    for at, (module, text, pure) in enumerate(REVIEW):
+    for at, (module, text) in enumerate(REVIEW):
         if not (ROOT / f"{module.replace('.', '/')}.py").is_file():
-            raise SystemExit(f"{module} is not there any more: draw the way of a review anew")
+            raise SystemExit(f"{module} does not exist: change REVIEW in docs/pictures.py")
         column, row = divmod(at, 4)
         x = WIDTH // 4 + column * WIDTH // 2
-        boxes.append(Box(name=module, text=text, x=x, y=MARGIN + row * ROW, pure=pure))
+        boxes.append(Box(name=module, text=text, x=x, y=MARGIN + row * ROW, pure=is_pure(module)))
     arrows = [arrow(one, other) for one, other in pairwise(boxes) if one.x == other.x]
     last, first = boxes[3], boxes[4]
     x, y = last.x + BOX_WIDTH // 2, last.y + BOX_HEIGHT // 2
@@ -157,7 +168,7 @@ def review() -> str:
 
 
 def page(parts: Iterable[str], *, height: int) -> str:
-    """Put an SVG together."""
+    """Return an SVG of these parts."""
     body = "".join(parts)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}">\n'

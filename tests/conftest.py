@@ -1,66 +1,181 @@
-"""What holds for all tests: how hypothesis searches, what belongs on one worker, and the cluster behind it."""
+"""What holds for all tests: hypothesis, the workers, the control plane, and parts that cannot run on this machine."""
 
 import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 from clusters import CLUSTERS, ELSEWHERE
+from controlplane.background import BackgroundBuild, NotBuiltError, wait_for_result
+from controlplane.namespaces import isolation
 from hypothesis import settings
-from xdist.scheduler import LoadScopeScheduling
+from scheduling import SHARED, SharedServerScheduling
 from xdist.workermanage import WorkerController
 
-# A shared machine is slow at times, and slowness is no failure. In CI the same examples come each time, so that a red
-# run is red again; a developer's runs go on looking for new ones.
+# A shared machine is slow at times, and slowness is no failure. In CI the examples are the same in every run, so that a
+# failure is seen again; on the machine of a developer each run tries new ones.
 settings.register_profile("developer", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "developer")
 
 END_TO_END = "tests/e2e/"
-ONE_SERVER = ("tests/outage/", END_TO_END)  # each has an API server, and so a worker, of its own
-
-
-class OneServerScheduling(LoadScopeScheduling):
-    """Keep the tests that share one API server on one worker, in their order; the others spread over the rest."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return next((folder for folder in ONE_SERVER if nodeid.startswith(folder)), nodeid)
-
-    def _assign_work_unit(self, node: WorkerController) -> None:
-        """Begin with what takes longest, however few tests it has: xdist goes by their number."""
-        for scope in reversed(ONE_SERVER):
-            if scope in self.workqueue:
-                self.workqueue.move_to_end(scope, last=False)
-        super()._assign_work_unit(node)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneServerScheduling:
-    """
-    Schedule by where a test stands: pytest 9.2 keeps node ids to itself, so xdist's own groups have no effect.
-
-    Source: pytest-xdist 3.8, remote.py, which writes the group into `_nodeid`.
-    """
-    return OneServerScheduling(config, log)
+BUILT_FOR = ("plane", "node")  # the kinds of cluster that have the control plane that is built here
+RESULT = "control_plane_result"  # in what the controller hands to its workers: the file that the build writes
+NOT_RUN = "end_to_end_not_run"  # in what a worker hands back: how many tests were left out, and why
+BUILD = pytest.StashKey[BackgroundBuild]()
+LEFT_OUT = pytest.StashKey[tuple[int, str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let whoever runs the tests choose the cluster behind the end-to-end ones."""
-    told = "; ".join(f"{name}: {what}" for name, what in CLUSTERS.items())
-    parser.addoption("--cluster", choices=list(CLUSTERS), default="plane", help=f"where tests/e2e runs. {told}")
+    """Add the options about the end-to-end tests."""
+    kinds = "; ".join(f"{name}: {what}" for name, what in CLUSTERS.items())
+    parser.addoption("--cluster", choices=list(CLUSTERS), default="plane", help=f"where tests/e2e runs. {kinds}")
+    parser.addoption(
+        "--require-end-to-end",
+        action="store_true",
+        help="fail if the end-to-end tests cannot run on this machine",
+    )
 
 
+def is_worker(config: pytest.Config) -> bool:
+    """Whether this process runs tests for a controller."""
+    return hasattr(config, "workerinput")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Prepare the build of the control plane in the process that reports to the terminal."""
+    if is_worker(config):
+        return
+
+    def say(line: str) -> None:
+        reporter = config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            reporter.ensure_newline()
+            reporter.write_line(line)
+
+    # Without workers the tests run in this process, which captures what is printed meanwhile.
+    config.stash[BUILD] = BackgroundBuild(say, at_once=bool(config.getoption("numprocesses", 0)))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the build, also after Ctrl-C."""
+    if BUILD in config.stash:
+        config.stash[BUILD].stop()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: WorkerController) -> None:
+    """Pass the place of the build's result to a worker."""
+    node.workerinput[RESULT] = str(node.config.stash[BUILD].result)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SharedServerScheduling:
+    """
+    Return a scheduler that goes by the path of a test: pytest 9.2 hides the names of xdist's own groups.
+
+    Source: pytest-xdist 3.8, remote.py, which writes the group into `_nodeid`.
+    """
+    build = config.stash[BUILD]
+    return SharedServerScheduling(config, log, lambda: build.is_running)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: WorkerController, ids: Sequence[str]) -> None:
+    """Start the build if a worker has collected tests that may need it."""
+    start_build_for(node.config, ids)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Start the build if this process has collected tests that may need it."""
+    if not is_worker(session.config):
+        start_build_for(session.config, [item.nodeid for item in session.items])
+
+
+def start_build_for(config: pytest.Config, ids: Sequence[str]) -> None:
+    """Start the build of the control plane, if these tests may need it."""
+    needed = any(one.startswith(SHARED) for one in ids) and config.getoption("cluster") in BUILT_FOR
+    if needed and not config.getoption("collectonly") and not isolation().problem:
+        config.stash[BUILD].start()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> None:
+    """Print the progress of the build between two tests that run in this process."""
+    if BUILD in item.config.stash:
+        item.config.stash[BUILD].flush()
+
+
+@pytest.fixture(scope="session")
+def control_plane(request: pytest.FixtureRequest) -> dict[str, str]:
+    """Return the path of each command of the control plane when all are built; none if the cluster needs none."""
+    config = request.config
+    if config.getoption("cluster") not in BUILT_FOR:
+        return {}
+    try:
+        if is_worker(config):
+            return wait_for_result(Path(config.workerinput[RESULT]))  # type: ignore[attr-defined]
+        build = config.stash[BUILD]
+        with config.pluginmanager.get_plugin("capturemanager").global_and_fixture_disabled():
+            return wait_for_result(build.result, meanwhile=build.flush)
+    except NotBuiltError as error:
+        raise pytest.fail.Exception(f"no control plane to test against: {error}", pytrace=False) from None
+
+
+@pytest.hookimpl(trylast=True)  # what the user has not selected is not left out
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the cases that the cluster cannot have."""
+    """Put the tests in order, and leave out those that the cluster or this machine cannot have."""
     cluster = config.getoption("cluster")
-    marks = {item: item.get_closest_marker("clusters") for item in items}
-    left = [item for item, mark in marks.items() if mark is not None and cluster not in mark.args]
-    if left:
-        config.hook.pytest_deselected(items=left)
-        items[:] = [item for item in items if item not in set(left)]
+    deselect(config, items, [item for item in items if not can_have(cluster, item)])
+    items.sort(key=lambda item: item.get_closest_marker("after_others") is not None)
+    problem = isolation().problem if cluster == "plane" and any(map(needs_control_plane, items)) else ""
+    if problem:
+        left_out = [item for item in items if needs_control_plane(item)]
+        deselect(config, items, left_out)
+        config.stash[LEFT_OUT] = (len(left_out), problem)
+        if is_worker(config):
+            config.workeroutput[NOT_RUN] = config.stash[LEFT_OUT]  # type: ignore[attr-defined]
+
+
+def can_have(cluster: str, item: pytest.Item) -> bool:
+    """Whether a kind of cluster can have a test."""
+    mark = item.get_closest_marker("clusters")
+    return mark is None or cluster in mark.args
+
+
+def needs_control_plane(item: pytest.Item) -> bool:
+    """Whether a test asks a real API server."""
+    return "control_plane" in getattr(item, "fixturenames", ())
+
+
+def deselect(config: pytest.Config, items: list[pytest.Item], left_out: list[pytest.Item]) -> None:
+    """Remove *left_out* from *items*."""
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        dropped = set(left_out)
+        items[:] = [item for item in items if item not in dropped]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: WorkerController) -> None:
+    """Keep what a worker says about the tests that it left out."""
+    said = getattr(node, "workeroutput", {}).get(NOT_RUN)
+    if said:
+        node.config.stash[LEFT_OUT] = tuple(said)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail if the end-to-end tests must run, and cannot."""
+    if LEFT_OUT in session.config.stash and session.config.getoption("require_end_to_end"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say on which cluster the end-to-end tests ran, and which of them this cluster cannot have."""
+    """Report on which cluster the end-to-end tests ran, or why they did not run."""
+    if LEFT_OUT in config.stash:
+        count, problem = config.stash[LEFT_OUT]
+        terminalreporter.write_line(f"NOT RUN: {count} end-to-end tests: {problem}", red=True, bold=True)
     reports = [one for some in terminalreporter.stats.values() for one in some]
     if any(getattr(one, "nodeid", "").startswith(END_TO_END) for one in reports):
         chosen = config.getoption("cluster")

@@ -15,19 +15,19 @@ FOREIGN = ("apt", "apt-get", "apk", "dnf", "microdnf", "yum", "useradd", "adduse
 
 
 def instructions(stage: str) -> list[str]:
-    """Give the instructions of one stage, each on one line."""
+    """Return the instructions of one stage, each on one line."""
     text = "\n".join(line for line in stage.splitlines() if not line.lstrip().startswith("#"))
     return [" ".join(one.split()) for one in text.replace("\\\n", " ").splitlines() if one.strip()]
 
 
 def stages() -> tuple[list[str], list[str], list[str]]:
-    """Give what stands before the stages, and each of the two stages."""
+    """Return the instructions before the stages, and those of each of the two stages."""
     before, build, final = re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)
     return instructions(before), instructions(build), instructions(final)
 
 
 def labels() -> dict[str, str]:
-    """Give the labels of the image, by their names without the common prefix."""
+    """Return the labels of the image, by their names without the common prefix."""
     return dict(re.findall(r'org\.opencontainers\.image\.(\w+)="([^"]*)"', DOCKERFILE))
 
 

@@ -1,5 +1,6 @@
-"""What the pages link to, name and give to paste is there, under that name."""
+"""The pages agree with the project: links, paths, commands, flags, metrics, names, examples and transcripts."""
 
+import ast
 import functools
 import os
 import re
@@ -13,25 +14,26 @@ from pathlib import Path
 import pytest
 from clusters import CLUSTERS
 
-from certs.secret import ROTATE_ANNOTATION
-from webhook.admission.scope import MODE_ANNOTATION, SOURCES_ANNOTATION
+from certs.material import ROTATE_ANNOTATION
+from docs.transcripts import refreshed
+from webhook.admission.options import MODE_ANNOTATION, SOURCES_ANNOTATION
 from webhook.server import WEBHOOKS
 from webhook.settings import Settings, variable_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
     *(ROOT / name for name in ("README.md", "CHANGELOG.md", ".github/CONTRIBUTING.md")),
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
 ]
 MODULES = os.pathsep.join(str(ROOT / part) for part in (".", "tests", "tests/e2e"))
-BYPASS_ANNOTATION = "eem-guardrail.io/bypass"  # of the interface; not honoured yet, as the changelog says
+BYPASS_ANNOTATION = "eem-guardrail.io/bypass"  # reserved in the interface; the service ignores it so far
 ANNOTATIONS = frozenset({MODE_ANNOTATION, SOURCES_ANNOTATION, BYPASS_ANNOTATION, ROTATE_ANNOTATION})
-# Programs whose flags are their own to know.
+# Programs of other projects: their flags are not checked.
 OTHERS = frozenset({"apt-get", "buildah", "curl", "docker", "git", "kind", "kubectl", "openssl", "pip", "ruff"})
 WITH_COMMANDS = frozenset({"webhook", "certs"})
-PYTEST_FLAGS = "--cluster"  # the project's own; the rest is not for a page
+PYTEST_FLAGS = "--cluster --require-end-to-end"  # the flags that the project adds
 MODULE_OF = {"eem-guardrail": "webhook", "pytest": "pytest"}
-# What Prometheus shows of a metric, by the class that makes it.
+# The endings that Prometheus adds to the name of a metric, by the class that makes it.
 SUFFIXES = {
     "Counter": ("_total",),
     "CounterMetricFamily": ("_total",),
@@ -44,23 +46,27 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROO
 
 
 def prose(text: str) -> str:
-    """Give a page without its blocks of code."""
+    """Return a page without its blocks of code."""
     return re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
 
 
 def spans(text: str) -> list[str]:
-    """Give what is set as code within sentences."""
+    """Return the text that is marked as code within sentences."""
     return [" ".join(found.split()) for found in re.findall(r"`([^`]+)`", prose(text))]
 
 
 def pasted(text: str) -> list[str]:
-    """Give the lines of the blocks that are for a shell."""
-    blocks = re.findall(r"^```(?:sh|bash|console)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    return [line for block in blocks for line in block.replace("\\\n", " ").splitlines() if line.strip()]
+    """Return the lines for a shell: those of `sh` blocks, and the commands after `$ ` of `console` blocks."""
+    scripts = re.findall(r"^```(?:sh|bash)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    lines = [line for block in scripts for line in block.replace("\\\n", " ").splitlines() if line.strip()]
+    consoles = re.findall(r"^```console\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    for block in consoles:
+        lines += re.findall(r"^\$ (.+)$", block.replace("\\\n", " "), re.MULTILINE)
+    return lines
 
 
 def commands(text: str) -> Iterator[list[str]]:
-    """Give the words of each command that a page names, without the variables before it."""
+    """Yield the words of each command that a page names, without the variables before it."""
     for line in [*pasted(text), *spans(text)]:
         for part in re.split(r"&&|\|(?!\w)|;", line):
             try:
@@ -74,13 +80,13 @@ def commands(text: str) -> Iterator[list[str]]:
 
 
 def anchors(page: Path) -> set[str]:
-    """Give the anchors that a page's headings have where it is shown."""
+    """Return the anchors of a page's headings, as the repository's viewer makes them."""
     headings = re.findall(r"^#+ +(.+?) *$", prose(page.read_text()), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def dead_links(page: Path) -> list[str]:
-    """Give the links of a page, but for those to other sites, that lead nowhere."""
+    """Return the links of a page to missing files or headings; links to other sites are not checked."""
     dead = []
     for target in re.findall(r"\]\(([^)\s]+)\)", prose(page.read_text())):
         if "://" in target:
@@ -94,13 +100,13 @@ def dead_links(page: Path) -> list[str]:
 
 @functools.cache
 def known_files() -> frozenset[str]:
-    """Give the names of the tests' files, which pages name without their folder."""
+    """Return the names of the test files, which pages name without their folder."""
     return frozenset(path.name for path in (ROOT / "tests").rglob("*.py"))
 
 
 @functools.cache
 def known_tests() -> frozenset[str]:
-    """Give the names of all tests."""
+    """Return the names of all tests."""
     return frozenset(
         name
         for path in (ROOT / "tests").rglob("test_*.py")
@@ -109,7 +115,7 @@ def known_tests() -> frozenset[str]:
 
 
 def unknown_paths(text: str) -> list[str]:
-    """Give the words of code that look like a file, a folder or a test of this project, and are none."""
+    """Return the words of code that look like a file, a folder or a test of this project and do not exist."""
     top = {path.name for path in ROOT.iterdir()} - {".venv", ".git"}
     unknown = []
     for word in [word for words in commands(text) for word in words]:
@@ -128,7 +134,7 @@ def unknown_paths(text: str) -> list[str]:
 
 
 def module_of(words: list[str]) -> tuple[str, list[str]] | None:
-    """Give the module that a command runs, and what follows it; None where it runs none of Python's."""
+    """Return the Python module that a command runs, and the words after it; None for other commands."""
     program = Path(words[0]).name
     if program.startswith("python") and "-m" in words:
         at = words.index("-m") + 1
@@ -138,7 +144,7 @@ def module_of(words: list[str]) -> tuple[str, list[str]] | None:
 
 @functools.cache
 def usage(*words: str) -> str:
-    """Give what a command of ours says of its flags."""
+    """Return the help of one of the project's commands."""
     command = [sys.executable, "-m", *words, "--help"]
     done = subprocess.run(
         command, cwd=ROOT, env=os.environ | {"PYTHONPATH": MODULES}, capture_output=True, text=True, check=False
@@ -148,21 +154,21 @@ def usage(*words: str) -> str:
 
 
 def offered(module: str, rest: list[str]) -> str:
-    """Give the usage of a module's command, with the subcommand's where it has such."""
+    """Return the help of a module, or of the subcommand that *rest* begins with."""
     if module == "pytest":
         return PYTEST_FLAGS
     return usage(module, *(rest[:1] if module in WITH_COMMANDS and rest[:1] != ["--help"] else ()))
 
 
 def all_flags() -> str:
-    """Give every flag that a command of this project has."""
+    """Return the help of every command of this project."""
     ours = [("webhook", name) for name in ("serve", "check", "explain", "rules", "demo")]
     ours += [("certs", name) for name in ("init", "show", "renew", "rotate-ca")]
     return "".join(usage(*words) for words in [*ours, ("benchmarks",), ("mutation",)]) + PYTEST_FLAGS
 
 
 def unknown_flags(text: str) -> list[str]:
-    """Give the flags that no command has which a page names with them."""
+    """Return the flags that the command they stand with does not have."""
     unknown = []
     for words in commands(text):
         flags = [word.partition("=")[0] for word in words if re.match(r"--[a-z]", word)]
@@ -179,7 +185,7 @@ def unknown_flags(text: str) -> list[str]:
 
 
 def shown_metrics() -> set[str]:
-    """Give the names of all metrics, as Prometheus shows them."""
+    """Return the names of all metrics, as Prometheus shows them."""
     made = [
         found
         for path in (ROOT / "webhook" / "server").glob("*.py")
@@ -190,12 +196,12 @@ def shown_metrics() -> set[str]:
 
 @each_page
 def test_links_lead_somewhere(page: Path) -> None:
-    """Every link to a file of this project, and to a heading in it, finds it."""
+    """Every link to a file of this project or to a heading in it has a target."""
     assert dead_links(page) == []
 
 
 def test_a_dead_link_is_found(tmp_path: Path) -> None:
-    """A file that is not there is one, a heading that is not there another."""
+    """A link to a missing file and a link to a missing heading are both reported."""
     page = tmp_path / "page.md"
     page.write_text("# At 3 a.m.\n[a](page.md#at-3-am) [b](#at-4-am) [c](other.md) [d](https://example.com/x)\n")
 
@@ -204,12 +210,12 @@ def test_a_dead_link_is_found(tmp_path: Path) -> None:
 
 @each_page
 def test_files_and_tests_are_there(page: Path) -> None:
-    """Every path of this project, every file of its tests and every test that is named exists."""
+    """Every path, test file and test that a page names exists."""
     assert unknown_paths(page.read_text()) == []
 
 
 def test_a_missing_file_is_found() -> None:
-    """In a sentence as well as in what is given to paste."""
+    """A missing path is reported in a sentence as well as in a block for the shell."""
     text = (
         "`docs/nowhere.md`, `test_nothing.py`, `test_nothing[2]`, `docs`\n```sh\nkubectl apply -k manifests/none\n```\n"
     )
@@ -219,7 +225,7 @@ def test_a_missing_file_is_found() -> None:
 
 @each_page
 def test_what_is_applied_is_a_kustomization(page: Path) -> None:
-    """Every folder that kubectl is to apply or delete can be, or is the one where the reader has just written one."""
+    """Every folder after `kubectl -k` holds a kustomization, or is the folder where the reader has just written one."""
     folders = [
         words[words.index("-k") + 1]
         for words in commands(page.read_text())
@@ -227,17 +233,17 @@ def test_what_is_applied_is_a_kustomization(page: Path) -> None:
     ]
 
     assert [folder for folder in {*folders} - {"."} if not (ROOT / folder / "kustomization.yaml").exists()] == []
-    assert folders or page.name not in {"README.md", "install.md", "operate.md"}
+    assert folders or page.relative_to(ROOT).as_posix() not in {"README.md", "docs/install.md", "docs/operate.md"}
 
 
 @each_page
 def test_flags_are_those_of_the_command(page: Path) -> None:
-    """Every command of ours that is named exists, and has the flags that it is named with."""
+    """Every command of this project that a page names exists and has the flags that it is named with."""
     assert unknown_flags(page.read_text()) == []
 
 
 def test_an_unknown_flag_is_found() -> None:
-    """With a command, with another command's, alone, and of a program that nobody knows."""
+    """An unknown flag is reported with a command, with another command's flag, alone, and with an unknown program."""
     text = "`python -m certs show --port 1` `eem-guardrail check --none x` `--never` `unheard --of` `kubectl --any`"
 
     assert unknown_flags(text) == ["--port", "--none", "--never", "--of"]
@@ -245,7 +251,7 @@ def test_an_unknown_flag_is_found() -> None:
 
 @each_page
 def test_modules_are_there(page: Path) -> None:
-    """Every module that Python is to run is of this project, or comes with the environment."""
+    """Every module that a command runs belongs to this project or to the environment."""
     runs = [run[0] for words in commands(page.read_text()) if (run := module_of(words)) is not None]
     places = [ROOT, ROOT / "tests", ROOT / "tests/e2e"]
 
@@ -259,7 +265,7 @@ def test_modules_are_there(page: Path) -> None:
 
 @each_page
 def test_kinds_of_cluster_are_known(page: Path) -> None:
-    """Every cluster that the suite is to run on is one that it can be asked for."""
+    """Every value of --cluster that a page names is one that the test suite accepts."""
     named = re.findall(r"--cluster[ =](\w+)", page.read_text())
 
     assert set(named) <= CLUSTERS.keys()
@@ -267,7 +273,7 @@ def test_kinds_of_cluster_are_known(page: Path) -> None:
 
 @each_page
 def test_metrics_are_shown(page: Path) -> None:
-    """Every metric that is named is one, with the ending that Prometheus gives it."""
+    """Every metric that a page names exists, with the ending that Prometheus adds."""
     text = page.read_text()
     named = set(re.findall(r"\beem_guardrail_\w+", text))
     short = {f"eem_guardrail{name}" for name in spans(text) if re.fullmatch(r"_[a-z]\w+", name)}
@@ -277,7 +283,7 @@ def test_metrics_are_shown(page: Path) -> None:
 
 @each_page
 def test_variables_are_settings(page: Path) -> None:
-    """Every variable of the environment that is named is that of a setting."""
+    """Every environment variable that a page names belongs to a setting."""
     named = set(re.findall(r"\bEEM_GUARDRAIL_[A-Z_]+\b", page.read_text()))
 
     assert named <= {variable_of(setting.name) for setting in fields(Settings)}
@@ -285,7 +291,78 @@ def test_variables_are_settings(page: Path) -> None:
 
 @each_page
 def test_names_of_the_interface_are_the_codes(page: Path) -> None:
-    """Every annotation and every webhook that is named has that name in the code."""
+    """Every annotation and webhook that a page names has that name in the code."""
     named = set(re.findall(r"[\w.-]*eem-guardrail\.io(?:/[\w-]*\w)?", page.read_text()))
 
     assert named <= {*ANNOTATIONS, *WEBHOOKS.values()}
+
+
+def linked_pages(page: Path) -> set[Path]:
+    """Return the pages that *page* links to."""
+    targets = re.findall(r"\]\(([^)#\s]+\.md)(?:#[^)\s]*)?\)", prose(page.read_text()))
+    return {(page.parent / target).resolve() for target in targets if "://" not in target}
+
+
+def test_every_page_is_linked_from_the_readme_or_from_a_page_that_is() -> None:
+    """A reader who starts at the README reaches every page by links."""
+    reached = {ROOT / "README.md"}
+    left = list(reached)
+    while left:
+        new = linked_pages(left.pop()) - reached
+        reached |= new
+        left += new
+
+    assert [str(page.relative_to(ROOT)) for page in PAGES if page not in reached] == []
+
+
+@each_page
+def test_examples_are_those_of_the_files(page: Path) -> None:
+    """A YAML block that begins with the path of an example is part of that file, word for word."""
+    blocks = re.findall(r"^```yaml\n# (docs/examples/\S+)\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+    assert [name for name, text in blocks if text not in (ROOT / name).read_text()] == []
+
+
+@each_page
+def test_transcripts_are_what_the_commands_print(page: Path) -> None:
+    """Below each `eem-guardrail` command of a `console` block stands its output: `python -m docs.transcripts`."""
+    text = page.read_text()
+
+    assert text == refreshed(text)
+
+
+def missing_references(text: str) -> list[str]:
+    """Return the references of the form `file.py` (`Name` or `Class.attribute`) whose file or name does not exist."""
+    missing = []
+    for path, dotted in re.findall(r"`([\w/]+\.py)`\s+\(`([\w.]+)`\)", text):
+        nodes: Iterator[ast.AST] = ast.iter_child_nodes(ast.parse((ROOT / path).read_text()))
+        for name in dotted.split("."):
+            found = next((node for node in nodes if name in defined_by(node)), None)
+            if found is None:
+                missing.append(f"{path} ({dotted})")
+                break
+            nodes = ast.iter_child_nodes(found)
+    return missing
+
+
+def defined_by(node: ast.AST) -> set[str]:
+    """Return the names that a statement defines."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {node.name}
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    return {target.id for target in targets if isinstance(target, ast.Name)}
+
+
+@each_page
+def test_references_to_code_exist(page: Path) -> None:
+    """Every file with a name behind it in parentheses exists and defines that name."""
+    assert missing_references(page.read_text()) == []
+
+
+def test_a_missing_reference_is_found() -> None:
+    """A name that the file does not define is reported, at the top level and in a class."""
+    text = (
+        "`webhook/version.py` (`VERSION`), `webhook/version.py` (`OTHER`), `webhook/eem/instances.py` (`Instance.none`)"
+    )
+
+    assert missing_references(text) == ["webhook/version.py (OTHER)", "webhook/eem/instances.py (Instance.none)"]

@@ -1,4 +1,4 @@
-"""The project keeps its own promises: its layers, its locks, its README and its limits."""
+"""The project agrees with itself: import contracts, lock files, README, generated pages and versions."""
 
 import ast
 import re
@@ -25,7 +25,7 @@ README_LINES = 150
 MODULE_LINES = 350
 FOLDERS = (".ci", ".github", "benchmarks", "certs", "docs", "manifests", "requirements", "tests", "webhook")
 TOP_FILES = (".dockerignore", ".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "Dockerfile", "LICENSE")
-# In halves, so that this file does not name them either.
+# In pieces, so that this file does not contain the names either.
 REGISTRY_HOSTS = tuple(
     ".".join(parts)
     for parts in (
@@ -44,7 +44,7 @@ REGISTRY_HOSTS = tuple(
 
 
 def project_files() -> Iterator[Path]:
-    """List the files that belong to the project, in any checkout, whatever tools left beside them."""
+    """Yield the files that belong to the project, without what tools leave in a checkout."""
     for name in FOLDERS:
         for path in sorted((ROOT / name).rglob("*")):
             if path.is_file() and not {"__pycache__", "node_modules"} & set(path.parts):
@@ -69,7 +69,7 @@ def run_webhook(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def pins(lock: str) -> dict[str, str]:
-    """Read the versions of a lock file by normalised name; every one must carry a hash."""
+    """Return the versions of a lock file by normalised name; every entry must have a hash."""
     text = (ROOT / "requirements" / lock).read_text()
     found = re.findall(
         r"^([a-z0-9-]+)(?:\[[a-z0-9,-]+\])?==(\S+) \\\n    --hash=sha256:[0-9a-f]{64}", text, re.MULTILINE
@@ -86,7 +86,7 @@ def wanted(*extras: str) -> list[Requirement]:
 
 
 def readme_commands() -> list[str]:
-    """List the lines that the README gives to paste."""
+    """Return the commands of the README."""
     blocks = re.findall(
         r"^```(?:sh|bash|console)\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
     )
@@ -94,7 +94,7 @@ def readme_commands() -> list[str]:
 
 
 def test_import_contracts_hold() -> None:
-    """Every dependency between the packages is one that pyproject.toml allows."""
+    """Every import between the packages is one that pyproject.toml allows."""
     result = lint_imports(ROOT)
 
     assert result.returncode == 0, result.stdout
@@ -103,19 +103,19 @@ def test_import_contracts_hold() -> None:
 @pytest.mark.parametrize(
     ("module", "line"),
     [
-        pytest.param("webhook/netpol/ports.py", "import os", id="the core asks the operating system"),
-        pytest.param("webhook/admission/decide.py", "import time", id="the decision asks the clock"),
-        pytest.param("webhook/netpol/ports.py", "import webhook.eem", id="policies know EEM"),
-        pytest.param("webhook/cluster/store.py", "import webhook.admission", id="the cache knows the decision"),
-        pytest.param("webhook/server/app.py", "import webhook.settings", id="the server reads settings"),
-        pytest.param("webhook/server/app.py", "import webhook.eem.rules", id="the wire asks for rules"),
-        pytest.param("webhook/cluster/store.py", "import kubernetes", id="the service loads the Kubernetes client"),
-        pytest.param("certs/authority.py", "import webhook.netpol", id="certificates know the service"),
-        pytest.param("certs/authority.py", "import pathlib", id="making a certificate touches files"),
+        pytest.param("webhook/netpol/ports.py", "import os", id="netpol imports the operating system"),
+        pytest.param("webhook/admission/networkpolicy.py", "import time", id="the decision imports the clock"),
+        pytest.param("webhook/netpol/ports.py", "import webhook.eem", id="netpol imports eem"),
+        pytest.param("webhook/cluster/store.py", "import webhook.admission", id="the cache imports the decision"),
+        pytest.param("webhook/server/app.py", "import webhook.settings", id="the server imports settings"),
+        pytest.param("webhook/server/app.py", "import webhook.eem.rules", id="the server imports rules"),
+        pytest.param("webhook/cluster/store.py", "import kubernetes", id="the service imports the Kubernetes client"),
+        pytest.param("certs/authority.py", "import webhook.netpol", id="certificates import the service"),
+        pytest.param("certs/authority.py", "import pathlib", id="issuing a certificate imports files"),
     ],
 )
-def test_a_broken_contract_is_noticed(tmp_path: Path, module: str, line: str) -> None:
-    """One import in the wrong place fails the contracts."""
+def test_a_forbidden_import_breaks_a_contract(tmp_path: Path, module: str, line: str) -> None:
+    """One forbidden import fails the contracts."""
     for name in ("webhook", "certs"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
@@ -129,7 +129,7 @@ def test_a_broken_contract_is_noticed(tmp_path: Path, module: str, line: str) ->
 
 
 def test_the_kubernetes_client_is_not_loaded_by_default() -> None:
-    """Starting a command does not pay for the Kubernetes client."""
+    """A command starts without importing the Kubernetes client."""
     code = "import sys, webhook.cli, webhook.main; sys.exit('kubernetes' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False)
 
@@ -141,7 +141,7 @@ def test_the_kubernetes_client_is_not_loaded_by_default() -> None:
     [("run.txt", ("uvloop",)), ("test.txt", ("uvloop", "kubeconfig", "test"))],
     ids=["to serve", "to develop"],
 )
-def test_locks_hold_what_the_project_asks_for(lock: str, extras: tuple[str, ...]) -> None:
+def test_locks_satisfy_the_requirements(lock: str, extras: tuple[str, ...]) -> None:
     """Each requirement is pinned to a version that it accepts."""
     pinned = pins(lock)
     missing = [str(ask) for ask in wanted(*extras) if pinned.get(ask.name.lower(), "0") not in ask.specifier]
@@ -150,7 +150,7 @@ def test_locks_hold_what_the_project_asks_for(lock: str, extras: tuple[str, ...]
 
 
 def test_the_test_lock_contains_the_run_lock() -> None:
-    """What is tested is what is served."""
+    """The tests run with the same versions as the service."""
     tested = pins("test.txt")
     served = pins("run.txt")
 
@@ -158,7 +158,7 @@ def test_the_test_lock_contains_the_run_lock() -> None:
 
 
 def test_no_file_names_a_package_registry() -> None:
-    """Where packages and images come from is the reader's choice."""
+    """No file names a package registry: the user chooses where packages and images come from."""
     found = [
         f"{path.relative_to(ROOT)}: {host}"
         for path in project_files()
@@ -176,11 +176,11 @@ def test_every_module_is_short_enough_to_read() -> None:
     assert long == []
 
 
-def test_every_module_says_why_it_exists() -> None:
-    """Each module has a docstring."""
-    silent = [f"{path.relative_to(ROOT)}" for path in modules() if not ast.get_docstring(ast.parse(path.read_text()))]
+def test_every_module_has_a_docstring() -> None:
+    """Each module says why it exists."""
+    trees = {path: ast.parse(path.read_text()) for path in modules()}
 
-    assert silent == []
+    assert [str(path.relative_to(ROOT)) for path, tree in trees.items() if not ast.get_docstring(tree)] == []
 
 
 def test_versions_agree() -> None:
@@ -194,14 +194,14 @@ def test_versions_agree() -> None:
 
 
 def test_readme_is_short() -> None:
-    """The README is read in one go."""
+    """The README is short enough to be read at once."""
     lines = (ROOT / "README.md").read_text().splitlines()
 
     assert len(lines) <= README_LINES
 
 
 def test_readme_shows_the_demos_refusal() -> None:
-    """What the README promises to the first pasted line is what it prints, but for line breaks."""
+    """The transcript of the README is what the demo prints, apart from line breaks."""
     text = (ROOT / "README.md").read_text()
     (shown,) = re.findall(r"^```text\n(\$ kubectl.*?)^```", text, re.MULTILINE | re.DOTALL)
     demo = run_webhook("demo", "--once", "--https-port", "0", "--http-port", "0")
@@ -210,9 +210,9 @@ def test_readme_shows_the_demos_refusal() -> None:
     assert " ".join(shown.split()) in " ".join(demo.stdout.split())
 
 
-def test_the_settings_page_is_what_the_code_says() -> None:
-    """docs/settings.md is what its command prints, and no setting is missing from it."""
-    command = [sys.executable, "-m", "webhook.settings.reference"]
+def test_the_settings_page_is_up_to_date() -> None:
+    """docs/settings.md is what its command prints, and lists every setting."""
+    command = [sys.executable, "-m", "docs.settings_page"]
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     rows = re.findall(r"^\| `(--[a-z-]+)`", printed, re.MULTILINE)
 
@@ -221,7 +221,7 @@ def test_the_settings_page_is_what_the_code_says() -> None:
 
 
 def test_readme_names_flags_that_exist() -> None:
-    """Every flag in the README's table of settings is one that the code has, with the default that holds."""
+    """Every flag in the README's table of settings exists, with that default."""
     rows = re.findall(r"^\| `(--[a-z-]+)` \| (.+?) \| .+ \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
     known = {flag_of(setting.name): default_of(setting) for setting in fields(Settings)}
 
@@ -230,14 +230,14 @@ def test_readme_names_flags_that_exist() -> None:
 
 
 def test_the_check_command_runs_the_readmes_tests() -> None:
-    """What contributors paste is, word for word, what the check command runs."""
+    """The check command runs the README's test command word for word."""
     (line,) = [command for command in readme_commands() if command.endswith("-m pytest")]
 
     assert line in (ROOT / ".ci/run").read_text().splitlines()
 
 
-def test_the_image_holds_the_service_alone() -> None:
-    """The last stage copies the two packages and their environment, and does not run as root."""
+def test_the_image_contains_only_the_service() -> None:
+    """The image contains the two packages and their environment, and does not run as root."""
     text = (ROOT / "Dockerfile").read_text()
     build, final = re.split(r"^FROM ", text, flags=re.MULTILINE)[1:]
 
@@ -250,8 +250,8 @@ def test_the_image_holds_the_service_alone() -> None:
     assert re.search(r'^ENTRYPOINT \["python", "-m", "webhook"\]$', final, re.MULTILINE)
 
 
-def test_the_pictures_are_what_the_code_draws() -> None:
-    """Each picture of docs/ that a command makes is the one that it makes now."""
+def test_the_pictures_are_up_to_date() -> None:
+    """Each picture in docs/ is the one that its command draws now."""
     drawn = {name: draw() for name, draw in PICTURES.items()}
 
     assert {name: (ROOT / "docs" / name).read_text() for name in drawn} == drawn

@@ -19,13 +19,13 @@ FOLDERS = (".ci", ".github", "certs", "docs", "manifests", "requirements", "test
 
 
 def commands(workflow: Path) -> list[str]:
-    """Give every command of a workflow."""
+    """Return every command of a workflow."""
     jobs = yaml.safe_load(workflow.read_text())["jobs"].values()
     return [step["run"] for job in jobs for step in job["steps"] if "run" in step]
 
 
 def paths(text: str) -> list[str]:
-    """Give the words of a script that look like paths in this project, and are not made by it."""
+    """Return the words of a script that look like paths in this project."""
     words = [word.strip("()") for word in shlex.split(text, comments=True)]
     return [word for word in words if word.partition("/")[0] in FOLDERS]
 

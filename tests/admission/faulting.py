@@ -1,7 +1,7 @@
 """
-Make any single call of the decision fail: load its modules from their source with a switch at every call.
+Make any single call on the way of a review fail: load the modules from their source with a switch at every call.
 
-A call site is found in the source itself, so one that is new is tried without anybody having to remember it.
+The call sites are found in the source itself, so a new one is tried without an entry in a list.
 """
 
 import ast
@@ -14,7 +14,7 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import CodeType, ModuleType
 from typing import Any
 
-PACKAGES = ("webhook.netpol", "webhook.eem", "webhook.admission")
+PACKAGES = ("webhook.netpol", "webhook.eem", "webhook.admission", "webhook.guard")
 HOOK = "__call_site__"
 
 Site = tuple[str, int, int]
@@ -22,33 +22,32 @@ Site = tuple[str, int, int]
 
 
 class InjectedError(Exception):
-    """What a call raises that is made to fail."""
+    """Raised by a call that is made to fail."""
 
 
 class Switchboard:
     """
-    Every call site with its function, which of them look something up, were reached, and which one fails at the moment.
+    Every call site, which of them were reached, and which one fails at the moment.
 
-    Calls that only make an error that is raised are no sites: whatever they do, an error comes out.
-
-    Args of the hook: what is called, unless its site is the one that fails.
+    A call that makes the error of a `raise` is no site: an error comes out, whatever the call does.
     """
 
     def __init__(self) -> None:
-        self.sites: dict[Site, str] = {}
-        self.lookups: set[Site] = set()
+        self.sites: set[Site] = set()
+        self.look_ups: set[Site] = set()
         self.reached: set[Site] | None = None
         self.failing: Site | None = None
         self.failure: Callable[..., Any] | None = None
 
     def hook(self, site: Site, called: Any) -> Any:
+        """Return what is called at a site, or the failure if this site fails."""
         if self.reached is not None:
             self.reached.add(site)
         return self.failure if site == self.failing else called
 
     @contextmanager
     def recording(self) -> Iterator[set[Site]]:
-        """Note which sites are reached."""
+        """Collect the sites that are reached."""
         self.reached = set()
         try:
             yield self.reached
@@ -56,8 +55,8 @@ class Switchboard:
             self.reached = None
 
     @contextmanager
-    def broken(self, site: Site, failure: Callable[..., Any]) -> Iterator[None]:
-        """Let one site do *failure* instead of its call."""
+    def broken(self, site: Site | None, failure: Callable[..., Any] | None) -> Iterator[None]:
+        """Replace the call at one site by *failure*."""
         self.failing, self.failure = site, failure
         try:
             yield
@@ -66,17 +65,23 @@ class Switchboard:
 
 
 class _Switches(ast.NodeTransformer):
-    """Put the hook around what every call inside a function calls; class bodies and decorators run at import."""
+    """Put the hook around every call inside a function; class bodies and decorators run at import."""
 
     def __init__(self, module: str, board: Switchboard) -> None:
         self._module = module
         self._board = board
-        self._within: list[str] = []
+        self._depth = 0
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        self._within.append(node.name)
+        return self._function(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
+        return self._function(node)
+
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
+        self._depth += 1
         node.body = [self.visit(statement) for statement in node.body]
-        self._within.pop()
+        self._depth -= 1
         return node
 
     def visit_Raise(self, node: ast.Raise) -> ast.AST:
@@ -84,16 +89,22 @@ class _Switches(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
-        if not self._within or (isinstance(node.func, ast.Name) and node.func.id in {"super", "assert_never", HOOK}):
+        if not self._depth or (isinstance(node.func, ast.Name) and node.func.id in {"super", "assert_never", HOOK}):
             return node
         site = (self._module, node.lineno, node.col_offset)
-        self._board.sites[site] = self._within[0]
-        if isinstance(node.func, ast.Attribute) and node.func.attr == "get":
-            self._board.lookups.add(site)
+        self._board.sites.add(site)
+        if _is_look_up(node):
+            self._board.look_ups.add(site)
         where = ast.copy_location(ast.Constant(value=site), node)
         name = ast.copy_location(ast.Name(id=HOOK, ctx=ast.Load()), node)
         node.func = ast.copy_location(ast.Call(func=name, args=[where, node.func], keywords=[]), node)
         return ast.fix_missing_locations(node)
+
+
+def _is_look_up(node: ast.Call) -> bool:
+    """Whether a call looks a value up in a mapping; `get` with a literal reads a field of an object."""
+    looks_up = isinstance(node.func, ast.Attribute) and node.func.attr == "get"
+    return looks_up and bool(node.args) and not isinstance(node.args[0], ast.Constant)
 
 
 class _Loader(SourceFileLoader):
@@ -110,13 +121,13 @@ class _Loader(SourceFileLoader):
         return compile(_Switches(fullname, self._board).visit(tree), path, "exec")
 
     def exec_module(self, module: ModuleType) -> None:
-        """Give the module its hook before it runs."""
+        """Set the module's hook before it runs."""
         module.__dict__[HOOK] = self._board.hook
         super().exec_module(module)
 
 
 class _Finder(MetaPathFinder):
-    """Finds the modules of the decision, with switches."""
+    """Finds the modules of these packages, with switches."""
 
     def __init__(self, board: Switchboard) -> None:
         self._board = board
@@ -124,7 +135,7 @@ class _Finder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Give a spec with the loader above; None for a module of somebody else."""
+        """Return a spec with the loader above; None for a module of another package."""
         if not fullname.startswith(PACKAGES):
             return None
         spec = PathFinder.find_spec(fullname, path, target)
@@ -135,7 +146,7 @@ class _Finder(MetaPathFinder):
 
 @contextmanager
 def switched(*modules: str) -> Iterator[tuple[Switchboard, list[ModuleType]]]:
-    """Load *modules* anew with a switch at every call; afterwards everything is as it was."""
+    """Load *modules* again with a switch at every call, and restore the modules afterwards."""
     board = Switchboard()
     finder = _Finder(board)
     kept = {name: module for name, module in sys.modules.items() if name.startswith(PACKAGES)}
@@ -149,7 +160,8 @@ def switched(*modules: str) -> Iterator[tuple[Switchboard, list[ModuleType]]]:
         for name in [name for name in sys.modules if name.startswith(PACKAGES)]:
             del sys.modules[name]
         sys.modules.update(kept)
-        # Packages are attributes of `webhook`, which stayed; within them a function may bear the name of its module.
+        # Packages are attributes of `webhook`, which was not loaded again; a function may have the name of its module.
         for name in PACKAGES:
             parent, _, child = name.rpartition(".")
-            setattr(sys.modules[parent], child, kept[name])
+            if name in kept:
+                setattr(sys.modules[parent], child, kept[name])

@@ -5,7 +5,7 @@ from builders import policy
 
 from admission.reviews import answer, asked, default_deny, judged, world
 from webhook.admission import Options, decide
-from webhook.admission.heartbeat import CANARY_NAMESPACE, HEARTBEAT_NAME, HEARTBEAT_REFUSAL
+from webhook.admission.exemptions import CANARY_NAMESPACE, HEARTBEAT_NAME, HEARTBEAT_REFUSAL
 from webhook.admission.options import Mode
 
 HEARTBEAT = policy(HEARTBEAT_NAME, namespace=CANARY_NAMESPACE)

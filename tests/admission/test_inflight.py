@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from admission.reviews import allow, asked, default_deny, gateway, gateway_pod, judged, lost_ports, verdict_of, world
 from webhook.admission import AdmissionResponse, Options, decide
-from webhook.admission.decide import pending_change
-from webhook.admission.inflight import MOST_WORLDS, PENDING_SECONDS, SETTLE_SECONDS, InFlight, Pending
+from webhook.admission.inflight import MOST_WORLDS, PENDING_SECONDS, SETTLE_SECONDS, InFlight, Pending, pending_change
+from webhook.admission.networkpolicy import review_of
 from webhook.eem import EemSnapshot
 from webhook.netpol.model import NetworkPolicy
 from webhook.netpol.parse import read_policy
@@ -418,4 +418,6 @@ def test_an_admitted_request_leaves_in_flight_what_it_changes(
     change: Pair, fields: dict[str, object], expected: Pending | None
 ) -> None:
     """And nothing, where it changes nothing in EEM's way."""
-    assert pending_change(asked(*change, **fields), world(*GUARDED), 7.0) == expected
+    snapshot = world(*GUARDED)
+
+    assert pending_change(review_of(asked(*change, **fields), snapshot), snapshot, 7.0) == expected

@@ -131,7 +131,7 @@ def test_a_refusal_says_what_who_by_whom_and_what_to_do(
 @pytest.mark.parametrize(
     ("objects", "part"),
     [
-        pytest.param([gateway()], "of pods to come (none seen yet) with app.kubernetes.io/instance=gw", id="assumed"),
+        pytest.param([gateway()], "of future pods (no pod seen yet) with app.kubernetes.io/instance=gw", id="assumed"),
         pytest.param(
             [gateway(), *(gateway_pod(f"p{n}") for n in range(4))], "of pod p0, p1 and 2 more could not", id="many pods"
         ),
@@ -176,7 +176,7 @@ def test_without_a_remedy_the_advice_is_general() -> None:
 
     assert [lost.remedy for lost in verdict_of(response).lost] == [None]
     assert response.message.endswith(
-        "Allow it first in a policy that selects these pods, or set spec.deployNetworkPolicies: false on "
+        "First allow this ingress in a policy that selects these pods, or set spec.deployNetworkPolicies: false on "
         "EventGateway gw."
     )
 

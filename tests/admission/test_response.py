@@ -4,7 +4,7 @@ import pytest
 
 from admission.reviews import default_deny, gateway, judged, verdict_of, world
 from webhook.admission import Options
-from webhook.admission.response import on_old_knowledge, with_note
+from webhook.admission.response import with_age, with_note
 
 
 @pytest.mark.parametrize("note", ["(one note)", "n" * 1000], ids=["short", "long"])
@@ -22,8 +22,8 @@ def test_a_note_is_added_within_the_length_of_a_message(note: str) -> None:
 def test_an_old_view_is_told_and_noted_beside_what_else_is() -> None:
     """A verdict on an old view keeps all that it said, and says on what it rests."""
     response = judged(world(gateway()), default_deny())
-    told = on_old_knowledge(response, "networkpolicies", 600.2)
-    note = "judged on a view that is 600 s old: the API server has said nothing of networkpolicies since"
+    told = with_age(response, "networkpolicies", 600.2)
+    note = "judged on a view that is 600 s old: the API server has sent nothing about networkpolicies since"
 
     assert told.warnings == (*response.warnings, note)
     assert told.audit_annotations == {**response.audit_annotations, "stale-view": note}
@@ -32,7 +32,7 @@ def test_an_old_view_is_told_and_noted_beside_what_else_is() -> None:
 
 def test_audit_mode_notes_an_old_view_and_tells_nobody() -> None:
     """Where nobody is to be told anything, only the audit log hears of it."""
-    told = on_old_knowledge(judged(world(gateway()), default_deny(), options=Options(mode="audit")), "pods", 600)
+    told = with_age(judged(world(gateway()), default_deny(), options=Options(mode="audit")), "pods", 600)
 
     assert told.warnings == ()
     assert "stale-view" in told.audit_annotations

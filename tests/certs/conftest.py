@@ -1,4 +1,4 @@
-"""Worlds that end with the test."""
+"""Fixtures for the certificate tests."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,7 +9,7 @@ from simulation import World
 
 @pytest.fixture
 def worlds() -> Iterator[Callable[..., World]]:
-    """Make worlds that end with the test."""
+    """Make simulated clusters that are closed at the end of the test."""
     made: list[World] = []
 
     def make(**options: Any) -> World:

@@ -1,12 +1,12 @@
 """
-A cluster in one process, in a time of its own: one Secret, the entries of the configurations, and replicas.
+Simulate a cluster in one process: one Secret, the entries of the webhook configurations, and replicas.
 
-The event loop never waits: where it would sleep, its clock is put forward. So a week takes seconds, every order of
-events can be had, and the same seed gives the same run.
+The event loop never waits: instead of sleeping, it moves its clock forward. A simulated week takes seconds, a test can
+choose any order of events, and the same seed gives the same run.
 """
 
 import asyncio
-import copy
+import json
 import random
 import selectors
 from collections.abc import Callable, Coroutine, Mapping
@@ -15,15 +15,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
-from cryptography import x509
+from certificate_builders import with_request
 
-from certs import CertificateError, Lifetimes, service_names
-from certs.authority import fingerprint
-from certs.keeper import ConflictError, Keeper, StoreError, Surroundings
-from certs.material import Material
-from certs.pace import Clock
-from certs.secret import material_of, with_request
-from certs.trust import authorities_in
+from certs.authority import CertificateError, fingerprint, service_names
+from certs.bundle import authorities_in
+from certs.dependencies import Clocks, ConflictError, KeeperDependencies, StoreError
+from certs.keeper import Keeper
+from certs.material import Material, material_of
+from certs.renewal import Lifetimes
 
 START = datetime(2027, 3, 1, 12, 0, 0, tzinfo=UTC)
 NAMESPACE, NAME = "guard", "eem-guardrail-tls"
@@ -33,7 +32,7 @@ ENTRIES = 3
 
 
 class SimulatedLoop(asyncio.SelectorEventLoop):
-    """An event loop that puts its clock forward instead of waiting."""
+    """An event loop that moves its clock forward instead of waiting."""
 
     def __init__(self) -> None:
         self.seconds = 1000.0
@@ -49,23 +48,24 @@ class _Selector(selectors.DefaultSelector):  # type: ignore[misc,valid-type]
         self._loop = loop
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        assert timeout is not None, "nobody will ever wake"
+        assert timeout is not None, "no task will ever run again"
         self._loop.seconds += max(timeout, 0.0)
-        return super().select(0)
+        return []  # the simulation has no sockets
 
 
 class KilledError(BaseException):
-    """The process is gone."""
+    """Raised where the process is killed."""
 
 
 class Store:
-    """One Secret, with what the API server promises about it."""
+    """One Secret, with the guarantees of the API server."""
 
     def __init__(self, loop: SimulatedLoop, rng: random.Random) -> None:
         self._loop, self._rng = loop, rng
         self.secret: dict[str, Any] | None = None
+        self._text = "null"
         self.version = 0
-        self.writes: list[str] = []  # who did what
+        self.writes: list[str] = []  # which replica did what
         self.refuses: set[str] = set()  # operations that are forbidden
         self.down = False
         self.latency_seconds = 0.0
@@ -73,35 +73,42 @@ class Store:
         self.changed: list[Callable[[], None]] = []
 
     async def enter(self, operation: str) -> None:
-        await asyncio.sleep(self._rng.uniform(0.0, self.latency_seconds))
+        if self.latency_seconds:
+            await asyncio.sleep(self._rng.uniform(0.0, self.latency_seconds))
         if self.down:
             raise StoreError("the API server does not answer")
         if operation in self.refuses:
             raise StoreError(f'secrets "{NAME}" is forbidden: cannot {operation}')
 
-    def create(self, secret: Mapping[str, Any], who: str) -> None:
+    def create(self, secret: Mapping[str, Any], replica: str) -> None:
         if self.secret is not None:
             raise ConflictError("AlreadyExists")
         assert "resourceVersion" not in secret["metadata"]
-        self.put(secret, f"{who} create")
+        self.put(secret, f"{replica} create")
 
-    def replace(self, secret: Mapping[str, Any], who: str) -> None:
+    def replace(self, secret: Mapping[str, Any], replica: str) -> None:
         if self.secret is None:
             raise ConflictError("NotFound")
         if secret["metadata"]["resourceVersion"] != self.secret["metadata"]["resourceVersion"]:
             raise ConflictError("the object has been modified")
         if self.secret.get("immutable") or secret.get("type") != self.secret.get("type"):
             raise StoreError("Invalid: field is immutable")
-        self.put(secret, f"{who} replace")
+        self.put(secret, f"{replica} replace")
 
     def put(self, secret: Mapping[str, Any] | None, what: str) -> None:
         self.version += 1
-        self.secret = copy.deepcopy(dict(secret)) if secret is not None else None
-        if self.secret is not None:
-            self.secret["metadata"] = {**self.secret["metadata"], "resourceVersion": str(self.version)}
+        if secret is not None:
+            secret = {**secret, "metadata": {**secret["metadata"], "resourceVersion": str(self.version)}}
+        self._text = json.dumps(secret)
+        self.secret = self.copy()
         self.writes.append(what)
         for each in self.changed:
             each()
+
+    def copy(self) -> dict[str, Any] | None:
+        """Return the Secret as a new object, as each answer of the API server is."""
+        found: dict[str, Any] | None = json.loads(self._text)
+        return found
 
     def material(self) -> Material:
         assert self.secret is not None
@@ -113,13 +120,13 @@ class Store:
 @dataclass(eq=False)
 class Replica:
     """
-    One process: a keeper, its watches, and the registrar that publishes while it leads.
+    One process: a keeper, its watches, and the registrar, which publishes while this replica leads.
 
     Args:
-        watch_lag: seconds until it sees a change of the Secret.
-        view_lag: seconds until it sees a change of the configurations.
-        publish_lag: seconds that each of its writes of an entry takes.
-        skew: seconds by which its clock is ahead of the others.
+        watch_lag: seconds until the replica sees a change of the Secret.
+        view_lag: seconds until the replica sees a change of the webhook configurations.
+        publish_lag: seconds for each write of a webhook entry.
+        skew: seconds by which its clock is ahead of the true time.
     """
 
     world: "World"
@@ -131,17 +138,17 @@ class Replica:
     fails_to_install: bool = False
     counted: int = 0
     served: Material | None = None
-    authority: str = ""  # the fingerprint of what signed the pair that is served
+    authority: str = ""  # fingerprint of the authority that signed the served pair
     installs: int = 0
     keeper: Keeper = field(init=False)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
-    # the Protocol Secrets
+    # The protocol Secrets.
 
     async def read(self) -> Mapping[str, Any] | None:
         await self.point("read")
         await self.world.store.enter("get")
-        found = copy.deepcopy(self.world.store.secret)
+        found = self.world.store.copy()
         await self.point("read answered")
         return found
 
@@ -158,29 +165,29 @@ class Replica:
         await self.point("replace answered")
 
     async def point(self, what: str) -> None:
-        """Pass a place where the process may die or another may come first."""
+        """Pass a point where the process may die, or another replica may be faster."""
         self.world.passed(self, what)
         await asyncio.sleep(0)
 
     async def sleep(self, seconds: float) -> None:
         try:
             self.world.passed(self, "sleep")
-        except KilledError:  # a keeper sleeps in a task of its own
+        except KilledError:  # the keeper sleeps in a separate task
             self.kill()
         await asyncio.sleep(seconds)
 
-    # its life
+    # The life of the process.
 
     def start(self) -> None:
         self.served = None
         self.keeper = Keeper(
-            Surroundings(
+            KeeperDependencies(
                 secrets=self,
                 published=self.published,
                 leads=lambda: self.world.leader is self,
                 install=self.install,
-                count=self.count,
-                clock=Clock(now=self.now, monotonic=self.world.loop.time, sleep=self.sleep),
+                count_unusable=self.count,
+                clocks=Clocks(now=self.now, monotonic=self.world.loop.time, sleep=self.sleep),
                 rng=random.Random(self.world.rng.random()),
             ),
             namespace=NAMESPACE,
@@ -195,7 +202,7 @@ class Replica:
         with suppress(KilledError):
             try:
                 await work()
-            except Exception as error:  # noqa: BLE001  a fault in the background fails the test
+            except Exception as error:  # noqa: BLE001  an error in the background fails the test
                 self.world.failures.append(error)
         self.kill()
 
@@ -212,7 +219,7 @@ class Replica:
 
     def install(self, material: Material) -> None:
         if self.fails_to_install:
-            raise ValueError("no such pair")
+            raise ValueError("the pair cannot be loaded")
         self.installs += 1
         self.served = material
         assert material.leaf_authority is not None
@@ -229,9 +236,11 @@ class Replica:
         return self.world.entries_at(self.world.loop.time() - self.view_lag)
 
     async def register(self) -> None:
-        """Publish the bundle while leading, one entry after the other."""
+        """Publish the bundle while this replica leads, one webhook entry after the other."""
         while True:
-            bundle = self.keeper.bundle if self.world.leader is self else b""
+            while self.world.leader is not self:
+                await self.world.leader_changed.wait()
+            bundle = self.keeper.bundle
             for number, entry in enumerate(self.world.entries):
                 if bundle and entry != bundle:
                     await self.point("publish")
@@ -241,7 +250,7 @@ class Replica:
 
 
 class World:
-    """The cluster."""
+    """The simulated cluster."""
 
     def __init__(self, *, replicas: int = 1, lifetimes: Lifetimes = FAST, seed: int = 0) -> None:
         self.loop = SimulatedLoop()
@@ -251,8 +260,8 @@ class World:
         )
         self.rng = random.Random(seed)
         self.lifetimes = lifetimes
-        self.register_seconds = 0.25  # between two looks of the registrar
-        self.wall_offset = 0.0  # seconds by which the replicas' clocks are wrong
+        self.register_seconds = 0.25  # between two checks of the registrar
+        self.wall_offset = 0.0  # seconds by which the clocks of all replicas are ahead of the true time
         self.store = Store(self.loop, self.rng)
         self.store.changed.append(self._notify)
         self.store.changed.append(self.check)
@@ -260,9 +269,10 @@ class World:
         self._history: list[tuple[float, list[bytes] | None]] = [(0.0, list(self.entries))]
         self.replicas = [Replica(world=self, name=f"r{number}") for number in range(replicas)]
         self.leader: Replica | None = self.replicas[0]
+        self.leader_changed = asyncio.Event()
         self.passes: Callable[[Replica, str], None] = lambda _replica, _what: None
         self.checked = 0
-        self.trust_lost = False  # what no keeper can help: entries wiped, or nobody left who knows the authority
+        self.trust_lost = False  # no keeper can keep the trust: the test has removed the authority everywhere
 
     def true_now(self) -> datetime:
         return START + timedelta(seconds=self.loop.seconds - 1000.0)
@@ -279,12 +289,12 @@ class World:
             raise failure
 
     def run_until(self, holds: Callable[[], object], *, seconds: float = 60.0) -> float:
-        """Let time pass until something holds, and give the seconds that took."""
+        """Let time pass until the condition holds, and return the seconds that it took."""
 
         async def wait() -> float:
             began = self.loop.time()
             while not holds() and not self.failures:
-                assert self.loop.time() - began < seconds, "it never came true"
+                assert self.loop.time() - began < seconds, "the condition never held"
                 await asyncio.sleep(0.1)
             return self.loop.time() - began
 
@@ -293,7 +303,7 @@ class World:
         return seconds
 
     def call(self, work: Callable[[], object]) -> None:
-        """Do something inside the loop."""
+        """Call a function inside the loop."""
 
         async def inside() -> None:
             work()
@@ -321,8 +331,15 @@ class World:
         self.close()
 
     def lead(self, replica: Replica | None) -> None:
-        self.leader = replica
-        self.call(lambda: [each.keeper.poke() for each in self.replicas if each.lives])
+        def change() -> None:
+            self.leader = replica
+            self.leader_changed.set()
+            self.leader_changed = asyncio.Event()
+            for each in self.replicas:
+                if each.lives:
+                    each.keeper.poke()
+
+        self.call(change)
 
     def passed(self, replica: Replica, what: str) -> None:
         self.passes(replica, what)
@@ -340,18 +357,18 @@ class World:
         self.check()
 
     def check(self) -> None:
-        """Whatever happens: a pair that is served is signed by an authority that every published bundle trusts."""
+        """Check the invariant: every published bundle trusts the authority that signed a served pair."""
         self.checked += 1
         for each in self.replicas:
             if each.served is None or self.trust_lost:
                 continue
             for bundle in self.entries:
                 assert not bundle or each.authority in authorities_in(bundle), (
-                    f"{each.name} serves what an entry does not trust"
+                    f"{each.name} serves a certificate that a webhook entry does not trust"
                 )
 
     def _notify(self) -> None:
-        secret = copy.deepcopy(self.store.secret)
+        secret = self.store.copy()
         for each in self.replicas:
             if each.lives:
                 self.loop.call_later(each.watch_lag, _if_alive(each, lambda each=each: each.keeper.seen(secret)))
@@ -367,19 +384,16 @@ def _if_alive(replica: Replica, work: Callable[[], object]) -> Callable[[], None
     return call
 
 
-def authority_names(bundle: tuple[x509.Certificate, ...]) -> list[str]:
-    return [fingerprint(each)[:8] for each in bundle]
-
-
 def running(world: World) -> World:
-    """Start everybody, and wait until they serve and are trusted."""
+    """Start all replicas, and wait until all serve and every entry has a bundle."""
     world.start()
     world.run_until(lambda: all(each.served for each in world.replicas) and all(world.entries))
     return world
 
 
 def damage(world: World, how: Callable[[dict[str, Any]], None]) -> None:
-    secret = copy.deepcopy(world.store.secret)
+    """Change the Secret as another program would."""
+    secret = world.store.copy()
     assert secret is not None
     how(secret)
     world.call(lambda: world.store.put(secret, "damage"))
@@ -397,5 +411,6 @@ def is_good(world: World) -> bool:
         return False
 
 
-def ask(world: World) -> None:
-    world.call(lambda: world.store.put(with_request(world.store.secret or {}, world.true_now()), "ask"))
+def request_rotation(world: World) -> None:
+    """Request a rotation, as the user does."""
+    world.call(lambda: world.store.put(with_request(world.store.secret or {}, world.true_now()), "request"))

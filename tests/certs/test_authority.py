@@ -1,4 +1,4 @@
-"""What the authority and its certificates look like, to three independent readers."""
+"""The authority and its certificates, as three independent verifiers see them."""
 
 import ipaddress
 import ssl
@@ -13,8 +13,15 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
-from certs import CertificateError, KeyPair, issue_serving_pair, load_pair, make_authority, service_names
-from certs.authority import names_of
+from certs.authority import (
+    CertificateError,
+    KeyPair,
+    issue_serving_pair,
+    load_pair,
+    make_authority,
+    names_of,
+    service_names,
+)
 
 
 def extension(certificate: x509.Certificate, kind: type) -> x509.Extension:
@@ -22,7 +29,7 @@ def extension(certificate: x509.Certificate, kind: type) -> x509.Extension:
 
 
 def test_authority_has_the_profile_of_rfc_5280() -> None:
-    """An authority may sign certificates, below it nothing may sign, and both facts are critical."""
+    """An authority may sign certificates but no other authority, and both extensions are critical."""
     certificate = authority().certificate
     constraints = extension(certificate, x509.BasicConstraints)
     usage = extension(certificate, x509.KeyUsage)
@@ -40,7 +47,7 @@ def test_authority_has_the_profile_of_rfc_5280() -> None:
 
 
 def test_serving_certificate_has_the_profile_of_rfc_5280() -> None:
-    """A serving certificate is no authority, is for servers alone, and names its issuer's key."""
+    """A serving certificate is not an authority, is for servers only, and names the key of its issuer."""
     ca = authority()
     certificate = pair(ca).certificate
     constraints = extension(certificate, x509.BasicConstraints)
@@ -57,8 +64,8 @@ def test_serving_certificate_has_the_profile_of_rfc_5280() -> None:
     assert len(list(certificate.extensions)) == 6
 
 
-def test_names_are_the_three_of_the_service_and_the_extra_ones() -> None:
-    """Every name is a subjectAltName of the right type, each once."""
+def test_serving_certificate_has_each_name_once_as_subject_alternative_name() -> None:
+    """Every name is a subjectAltName of the right type. A name that is given twice appears once."""
     names = (*service_names("guard", "shop"), "LOCALHOST", "localhost", "127.0.0.1", "::1")
     certificate = pair(authority(), names=names).certificate
     alternatives = extension(certificate, x509.SubjectAlternativeName).value
@@ -76,13 +83,13 @@ def test_names_are_the_three_of_the_service_and_the_extra_ones() -> None:
     assert names_of(certificate) == ("guard", "guard.shop", "guard.shop.svc", "localhost", "127.0.0.1", "::1")
 
 
-def test_a_certificate_without_names_has_no_names() -> None:
-    """The authority is for no server."""
+def test_authority_has_no_names() -> None:
+    """An authority is not a certificate for a server."""
     assert names_of(authority().certificate) == ()
 
 
 def test_default_lifetimes_are_a_year_and_a_week() -> None:
-    """An authority lives 365 days and a serving certificate 7, both begin an hour before they are made."""
+    """An authority is valid for 365 days, a serving certificate for 7. Both begin an hour before they are made."""
     ca = make_authority(now=NOW)
     leaf = issue_serving_pair(ca, names=NAMES, now=NOW)
 
@@ -92,8 +99,8 @@ def test_default_lifetimes_are_a_year_and_a_week() -> None:
     assert leaf.certificate.not_valid_after_utc == NOW + timedelta(days=7)
 
 
-def test_serving_certificate_lies_inside_its_authority() -> None:
-    """Neither end of its validity is outside the authority's."""
+def test_validity_of_a_serving_certificate_lies_within_its_authority() -> None:
+    """It begins no earlier and ends no later than the validity of the authority."""
     ca = authority(days=10)
     early = pair(ca, now=NOW - timedelta(minutes=30)).certificate
     late = pair(ca, now=NOW + timedelta(days=9)).certificate
@@ -103,7 +110,7 @@ def test_serving_certificate_lies_inside_its_authority() -> None:
 
 
 def test_serial_numbers_are_positive_random_and_fit_twenty_octets() -> None:
-    """No two serial numbers are alike, and each has at least 64 bits of chance."""
+    """All serial numbers differ, and each has at least 64 random bits."""
     ca = authority()
     serials = {pair(ca).certificate.serial_number for _ in range(50)}
 
@@ -113,29 +120,29 @@ def test_serial_numbers_are_positive_random_and_fit_twenty_octets() -> None:
 
 
 def test_two_authorities_differ_in_subject_and_key() -> None:
-    """A verifier with both in its bundle never has to guess between two of one name."""
+    """A verifier with both in its bundle can tell them apart by name."""
     first, second = authority(), authority()
 
     assert first.certificate.subject != second.certificate.subject
     assert first.certificate.public_key() != second.certificate.public_key()
 
 
-def test_another_time_zone_is_the_same_moment() -> None:
-    """The time may come in any zone; fractions of a second are dropped."""
+def test_time_may_be_given_in_any_time_zone() -> None:
+    """The time is converted to UTC. Fractions of a second are dropped."""
     elsewhere = (NOW + timedelta(microseconds=999_999)).astimezone(timezone(timedelta(hours=5)))
 
     assert make_authority(now=elsewhere).certificate.not_valid_after_utc == NOW + timedelta(days=365)
 
 
-def test_certificates_past_2050_are_encoded() -> None:
-    """Validity beyond 2049 needs another time format in X.509 and gets it."""
+def test_validity_may_end_after_2050() -> None:
+    """X.509 requires a different time format for years after 2049."""
     then = datetime(2055, 1, 1, tzinfo=UTC)
 
     assert make_authority(now=then).certificate.not_valid_after_utc.year == 2056
 
 
 def test_cryptography_verifies_the_chain() -> None:
-    """The first witness: cryptography's own path validation, by name and by address."""
+    """First verifier: the path validation of cryptography, by DNS name and by IP address."""
     ca = authority()
     leaf = pair(ca, names=(*NAMES, "10.0.0.1"))
     builder = PolicyBuilder().store(Store([ca.certificate])).time(NOW)
@@ -150,7 +157,7 @@ def test_cryptography_verifies_the_chain() -> None:
 
 
 def test_openssl_verifies_the_chain_strictly(tmp_path: Path) -> None:
-    """The second witness: openssl with every strict check; an authority of another generation is refused."""
+    """Second verifier: openssl with all strict checks. It rejects the chain for a different authority."""
     ca = authority(now=datetime.now(UTC))
     leaf = pair(ca, now=datetime.now(UTC))
     (tmp_path / "ca.crt").write_bytes(ca.certificate_pem())
@@ -167,7 +174,7 @@ def test_openssl_verifies_the_chain_strictly(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_a_tls_handshake_succeeds(tmp_path: Path, version: ssl.TLSVersion) -> None:
-    """The third witness: a handshake, with the name and the trust checked by the client."""
+    """Third verifier: a TLS handshake in which the client checks the name and the chain."""
     ca = authority(now=datetime.now(UTC))
     leaf = pair(ca, now=datetime.now(UTC))
     (tmp_path / "pair.pem").write_bytes(leaf.certificate_pem() + leaf.key_pem())
@@ -191,8 +198,8 @@ def test_a_tls_handshake_succeeds(tmp_path: Path, version: ssl.TLSVersion) -> No
     assert client.getpeercert(binary_form=True) == leaf.certificate.public_bytes(serialization.Encoding.DER)
 
 
-def test_a_pair_survives_pem() -> None:
-    """What is written as PEM is read back as the same pair."""
+def test_a_pair_is_unchanged_after_pem_encoding() -> None:
+    """A pair that is written as PEM and parsed again is the same pair."""
     made = pair(authority())
     read = load_pair(made.certificate_pem(), made.key_pem())
 
@@ -216,22 +223,22 @@ def encrypted_key_pem() -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("certificate_pem", "key_pem", "complaint"),
+    ("certificate_pem", "key_pem", "message"),
     [
         pytest.param(b"", None, "cannot be read", id="no certificate"),
         pytest.param(None, b"", "cannot be read", id="no key"),
         pytest.param(None, encrypted_key_pem(), "cannot be read", id="an encrypted key"),
-        pytest.param(None, rsa_key_pem(), "not an ECDSA key", id="a key of another kind"),
-        pytest.param(None, pair(authority()).key_pem(), "does not belong", id="the key of another pair"),
+        pytest.param(None, rsa_key_pem(), "not an ECDSA key", id="an RSA key"),
+        pytest.param(None, pair(authority()).key_pem(), "does not belong", id="the key of a different pair"),
     ],
 )
-def test_what_is_no_pair_is_refused(certificate_pem: bytes | None, key_pem: bytes | None, complaint: str) -> None:
-    """A pair that cannot be used is refused with the reason."""
+def test_an_invalid_pair_is_rejected(certificate_pem: bytes | None, key_pem: bytes | None, message: str) -> None:
+    """The error says why the pair cannot be used."""
     made = pair(authority())
     certificate_pem = made.certificate_pem() if certificate_pem is None else certificate_pem
     key_pem = made.key_pem() if key_pem is None else key_pem
 
-    with pytest.raises(CertificateError, match=complaint):
+    with pytest.raises(CertificateError, match=message):
         load_pair(certificate_pem, key_pem)
 
 
@@ -250,41 +257,41 @@ def test_what_is_no_pair_is_refused(certificate_pem: bytes | None, key_pem: byte
         ".".join(["ab"] * 90),
     ],
 )
-def test_what_is_no_name_is_refused(name: str) -> None:
-    """A name that is neither DNS nor IP makes no certificate."""
+def test_an_invalid_name_is_rejected(name: str) -> None:
+    """A name that is neither a DNS name nor an IP address is an error."""
     with pytest.raises(CertificateError, match="neither a DNS name nor an IP address"):
         pair(authority(), names=(*NAMES, name))
 
 
-def test_a_certificate_for_nobody_is_refused() -> None:
-    """A serving certificate without a name could serve no one."""
+def test_a_serving_certificate_without_names_is_rejected() -> None:
+    """A serving certificate needs at least one name."""
     with pytest.raises(CertificateError, match="at least one name"):
         pair(authority(), names=())
 
 
 @pytest.mark.parametrize("offset", [timedelta(days=-1), timedelta(days=365)])
-def test_an_authority_that_is_not_valid_signs_nothing(offset: timedelta) -> None:
-    """Before its beginning and from its end on, an authority is of no use."""
+def test_an_authority_that_is_not_valid_cannot_sign(offset: timedelta) -> None:
+    """An authority signs neither before its validity begins nor after it ends."""
     with pytest.raises(CertificateError, match="not valid at"):
         pair(authority(), now=NOW + offset)
 
 
-def test_a_time_without_zone_is_refused() -> None:
-    """A naive time could be any of twenty-four."""
+def test_a_time_without_time_zone_is_rejected() -> None:
+    """A time without a time zone is ambiguous."""
     with pytest.raises(CertificateError, match="time zone"):
         make_authority(now=NOW.replace(tzinfo=None))
 
 
 def test_a_lifetime_must_be_positive() -> None:
-    """A certificate that is never valid is not made."""
+    """A certificate that would never be valid is an error."""
     with pytest.raises(CertificateError, match="lifetime"):
         authority(days=0)
     with pytest.raises(CertificateError, match="lifetime"):
         pair(authority(), days=-1)
 
 
-def test_a_foreign_authority_without_key_identifier_is_refused() -> None:
-    """An authority that strict verifiers could not chain to is refused when signing, not at the first handshake."""
+def test_an_authority_without_key_identifier_cannot_sign() -> None:
+    """Strict verifiers cannot build a chain to such an authority. Signing fails, instead of the first handshake."""
     made = authority()
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "foreign")])
     foreign = (

@@ -1,6 +1,5 @@
-"""One keeper or many, around one Secret, in a time of their own."""
+"""One or more keepers maintain one Secret, in simulated time."""
 
-import copy
 import itertools
 import logging
 import random
@@ -17,42 +16,43 @@ from simulation import (
     START,
     Replica,
     World,
-    ask,
     authority,
     damage,
     is_good,
+    request_rotation,
     running,
 )
 
-from certs import CertificateError, Lifetimes
-from certs.keeper import GRACE_SECONDS, Keeper, Surroundings
-from certs.material import new_material
-from certs.secret import ROTATE_ANNOTATION, changed_secret
-from certs.trust import authorities_in
+from certs.authority import CertificateError
+from certs.bundle import authorities_in
+from certs.dependencies import KeeperDependencies
+from certs.keeper import FIRST_RETRY_SECONDS, GRACE_SECONDS, LONGEST_RETRY_SECONDS, Keeper, RetryDelay
+from certs.material import ROTATE_ANNOTATION, changed_secret, new_material
+from certs.renewal import Lifetimes
 
 WEEKS = Lifetimes()
-HOURS = Lifetimes(leaf=timedelta(hours=3))  # a week in little: what is simulated is every single look
+HOURS = Lifetimes(leaf=timedelta(hours=3))  # shorter than a week, because the simulation runs every check
 DAMAGES: dict[str, Callable[[dict[str, Any]], None]] = {
     "emptied": lambda secret: secret["data"].clear(),
     "without data": lambda secret: secret.pop("data"),
     "truncated": lambda secret: secret["data"].update({"tls.crt": secret["data"]["tls.crt"][:400]}),
     "torn": lambda secret: secret["data"].update({"tls.key": secret["data"]["ca.key"]}),
-    "no base64": lambda secret: secret["data"].update({"ca.crt": "%%%"}),
-    "of wrong types": lambda secret: secret["data"].update({"ca.crt": 7, "tls.key": ["x"]}),
-    "no mapping": lambda secret: secret.update({"data": "text"}),
+    "not base64": lambda secret: secret["data"].update({"ca.crt": "%%%"}),
+    "with values of the wrong type": lambda secret: secret["data"].update({"ca.crt": 7, "tls.key": ["x"]}),
+    "not a mapping": lambda secret: secret.update({"data": "text"}),
     "a megabyte of junk": lambda secret: secret["data"].update({"ca.crt": "LS0t" * 350_000}),
     "an encrypted key": lambda secret: secret["data"].update({"tls.key": ENCRYPTED}),
-    "a foreign bundle": lambda secret: secret["data"].update({"ca.crt": FOREIGN["ca.crt"]}),
+    "a bundle of another authority": lambda secret: secret["data"].update({"ca.crt": OTHER["ca.crt"]}),
 }
-FOREIGN = changed_secret({}, new_material(NAMES, now=START, lifetimes=FAST))["data"]
+OTHER = changed_secret({}, new_material(NAMES, now=START, lifetimes=FAST))["data"]
 ENCRYPTED = (
     "LS0tLS1CRUdJTiBFTkNSWVBURUQgUFJJVkFURSBLRVktLS0tLQpNQT09Ci0tLS0tRU5EIEVOQ1JZUFRFRCBQUklWQVRFIEtFWS0tLS0tCg=="
 )
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_ten_keepers_at_once_make_one_authority(worlds: Callable[..., World], seed: int) -> None:
-    """Whoever comes first makes it; the nine others take it, and ask once each at most."""
+def test_ten_keepers_that_start_together_make_one_authority(worlds: Callable[..., World], seed: int) -> None:
+    """The first write succeeds, and the nine other replicas use its result."""
     world = worlds(replicas=10, seed=seed)
     world.store.latency_seconds = 0.2
     world.start()
@@ -64,8 +64,8 @@ def test_ten_keepers_at_once_make_one_authority(worlds: Callable[..., World], se
     assert seconds < 10
 
 
-def test_a_leaf_is_renewed_once_at_two_thirds_of_its_life(worlds: Callable[..., World]) -> None:
-    """After two thirds, a little earlier by chance; in between nothing is written."""
+def test_a_leaf_is_renewed_once_at_two_thirds_of_its_lifetime(worlds: Callable[..., World]) -> None:
+    """The leaf is renewed after two thirds or a little earlier at random. Nothing is written in between."""
     world = running(worlds(lifetimes=HOURS))
     world.run(timedelta(minutes=120 - 9 - 1).total_seconds())
     before = len(world.store.writes)
@@ -75,8 +75,8 @@ def test_a_leaf_is_renewed_once_at_two_thirds_of_its_life(worlds: Callable[..., 
     assert world.replicas[0].installs == 2
 
 
-def test_where_nobody_leads_a_leaf_is_renewed_once_all_the_same(worlds: Callable[..., World]) -> None:
-    """When half of the time for it has gone, any replica renews; the others take what the first has written."""
+def test_without_a_leader_a_leaf_is_renewed_once_when_it_is_overdue(worlds: Callable[..., World]) -> None:
+    """At five sixths of the lifetime any replica renews. The other replicas serve what the first one wrote."""
     world = running(worlds(replicas=3, lifetimes=HOURS))
     world.lead(None)
     world.run(timedelta(minutes=149).total_seconds())
@@ -90,8 +90,8 @@ def test_where_nobody_leads_a_leaf_is_renewed_once_all_the_same(worlds: Callable
     assert world.store.material().leaf.certificate.not_valid_after_utc > world.true_now() + timedelta(minutes=175)
 
 
-def test_who_starts_with_an_expired_leaf_does_not_wait_for_one_that_leads(worlds: Callable[..., World]) -> None:
-    """After a week in which all was off, the first replica renews, and all serve what callers take."""
+def test_replicas_that_start_with_an_expired_leaf_renew_it_without_a_leader(worlds: Callable[..., World]) -> None:
+    """If all replicas were off for longer than a leaf lives, the first one to start renews it."""
     world = running(worlds(replicas=3, lifetimes=HOURS))
     world.lead(None)
     world.call(lambda: [each.kill() for each in world.replicas])
@@ -105,11 +105,11 @@ def test_who_starts_with_an_expired_leaf_does_not_wait_for_one_that_leads(worlds
     assert world.run_until(valid) < 3
 
 
-def test_who_does_not_lead_begins_no_rotation(worlds: Callable[..., World]) -> None:
-    """Where nobody leads leaves go on being renewed, and the authority stays as it is until somebody does."""
+def test_without_a_leader_no_rotation_begins(worlds: Callable[..., World]) -> None:
+    """Without a leader, leaves are renewed and the authority stays. A new leader begins the requested rotation."""
     world = running(worlds(replicas=3))
     world.lead(None)
-    ask(world)
+    request_rotation(world)
     world.run(100.0)
     held = world.store.material()
 
@@ -121,8 +121,8 @@ def test_who_does_not_lead_begins_no_rotation(worlds: Callable[..., World]) -> N
     world.run_until(lambda: world.store.material().successor is not None)
 
 
-def test_fast_settings_renew_and_rotate_without_a_loop(worlds: Callable[..., World]) -> None:
-    """With leaves of 20 s and an authority of 120 s, ten minutes bring what they must and no write more."""
+def test_short_lifetimes_cause_no_more_writes_than_necessary(worlds: Callable[..., World]) -> None:
+    """With leaves of 20 s and authorities of 120 s, ten minutes bring only the writes that are due."""
     world = running(worlds(replicas=3))
     world.run(600.0)
     leaves, rotations = 600 / 12, 600 / 78
@@ -133,12 +133,12 @@ def test_fast_settings_renew_and_rotate_without_a_loop(worlds: Callable[..., Wor
     assert len({each.authority for each in world.replicas}) == 1
 
 
-def test_a_rotation_waits_until_every_entry_has_it(worlds: Callable[..., World]) -> None:
-    """One entry that somebody holds back keeps the successor from signing; leaves are renewed all the same."""
+def test_a_successor_signs_only_after_every_entry_trusts_it(worlds: Callable[..., World]) -> None:
+    """While one entry lacks the successor, the old authority goes on signing."""
     world = running(worlds(replicas=2))
     publish, first = world.publish, world.entries[0]
     world.publish = lambda number, bundle: None if number == 2 else publish(number, bundle)  # type: ignore[method-assign]
-    ask(world)
+    request_rotation(world)
     world.run(40.0)
     held = world.store.material()
     assert held.successor is not None
@@ -151,38 +151,38 @@ def test_a_rotation_waits_until_every_entry_has_it(worlds: Callable[..., World])
     assert world.store.material().leaf_authority == held.successor.certificate
 
 
-def test_a_break_in_trust_begins_the_wait_anew(worlds: Callable[..., World]) -> None:
-    """An entry that loses the successor a moment before the end of the wait is waited for in full."""
+def test_an_interruption_of_trust_starts_the_wait_again(worlds: Callable[..., World]) -> None:
+    """If an entry loses the successor shortly before the end of the wait, the full wait starts again."""
     world = running(worlds())
-    ask(world)
+    request_rotation(world)
     world.run_until(lambda: is_good(world) and world.store.material().successor and len(set(world.entries)) == 1)
     world.run(2.0)
     old = world.entries[1]
-    world.call(lambda: world.publish(1, authority_alone(world)))
+    world.call(lambda: world.publish(1, signer_alone(world)))
     seconds = world.run_until(lambda: world.store.material().successor is None)
 
     assert world.entries[1] == old
     assert seconds > FAST.propagation_seconds
 
 
-def authority_alone(world: World) -> bytes:
+def signer_alone(world: World) -> bytes:
     signer = world.store.material().signer
     assert signer is not None
     return signer.certificate_pem()
 
 
-def test_a_request_is_honoured_once_and_taken_out(worlds: Callable[..., World]) -> None:
-    """The annotation goes with the write that begins the rotation, and other annotations stay."""
+def test_a_requested_rotation_happens_once(worlds: Callable[..., World]) -> None:
+    """The write that begins the rotation removes the annotation."""
     world = running(worlds(replicas=3, lifetimes=WEEKS))
     world.run(5.0)
     before = world.store.material()
-    ask(world)
+    request_rotation(world)
     world.run(200.0)
     after = world.store.material()
 
     assert world.store.secret is not None
     assert ROTATE_ANNOTATION not in world.store.secret["metadata"]["annotations"]
-    assert world.store.writes == ["r0 create", "ask", "r0 replace", "r0 replace"]
+    assert world.store.writes == ["r0 create", "request", "r0 replace", "r0 replace"]
     assert after.leaf_authority != before.leaf_authority
     assert after.retired == (before.leaf.certificate,)
 
@@ -191,7 +191,7 @@ def test_a_request_is_honoured_once_and_taken_out(worlds: Callable[..., World]) 
 def test_a_damaged_secret_is_restored_with_the_same_authority(
     worlds: Callable[..., World], caplog: pytest.LogCaptureFixture, how: Callable[[dict[str, Any]], None]
 ) -> None:
-    """The pair in use is not touched; the fault is counted, told once by each, and mended at once by one of them."""
+    """Every replica counts and logs the damage once and keeps its pair. One of them repairs the Secret at once."""
     world = running(worlds(replicas=3, lifetimes=WEEKS))
     world.run(5.0)
     installs = [each.installs for each in world.replicas]
@@ -201,19 +201,19 @@ def test_a_damaged_secret_is_restored_with_the_same_authority(
         damage(world, how)
         seconds = world.run_until(lambda: is_good(world))
         world.run(60.0)
-    told = [record.getMessage() for record in caplog.records]
+    logged = [record.getMessage() for record in caplog.records]
 
     assert world.store.material().entries() == before.entries()
     assert seconds < 1
     assert [each.counted for each in world.replicas] == [1, 1, 1]
-    assert told == ["certificates: the Secret cannot be used"] * 3
+    assert logged == ["certificates: the Secret cannot be used"] * 3
     assert "PRIVATE" not in caplog.text
     assert [each.installs for each in world.replicas] == installs
     assert len(world.store.writes) == 3
 
 
-def test_a_deleted_secret_comes_back_with_the_same_authority(worlds: Callable[..., World]) -> None:
-    """What one replica has in memory is what all go on with."""
+def test_a_deleted_secret_is_restored_with_the_same_authority(worlds: Callable[..., World]) -> None:
+    """A replica restores the Secret from memory, and all replicas go on with it."""
     world = running(worlds(replicas=3, lifetimes=WEEKS))
     world.run(5.0)
     before = world.store.material()
@@ -225,8 +225,10 @@ def test_a_deleted_secret_comes_back_with_the_same_authority(worlds: Callable[..
     assert len(world.store.writes) == 3
 
 
-def test_who_knows_nothing_leaves_it_to_those_who_do(worlds: Callable[..., World]) -> None:
-    """A new replica that finds no Secret, while something is published, waits for one that has it in memory."""
+def test_a_new_replica_leaves_the_repair_to_a_replica_with_the_authority_in_memory(
+    worlds: Callable[..., World],
+) -> None:
+    """A replica that starts without a Secret while a bundle is published waits for the other replicas."""
     world = worlds(replicas=2, lifetimes=WEEKS)
     old, new = world.replicas
     world.start(old)
@@ -241,20 +243,22 @@ def test_who_knows_nothing_leaves_it_to_those_who_do(worlds: Callable[..., World
     assert world.store.writes == ["r0 create", "delete", "r0 create"]
 
 
-def test_where_nobody_knows_a_new_authority_is_made_after_the_grace(worlds: Callable[..., World]) -> None:
-    """With no Secret and no memory there is nothing to wait for beyond the grace."""
+def test_a_new_authority_is_made_after_the_grace_period_if_no_replica_has_the_old_one(
+    worlds: Callable[..., World],
+) -> None:
+    """Without a Secret, and without a replica that has the authority in memory, a replica waits only that long."""
     world = worlds()
     world.trust_lost = True
     world.entries = [new_material(NAMES, now=world.true_now(), lifetimes=FAST).bundle_pem] * 3
-    world._history = [(0.0, list(world.entries))]  # noqa: SLF001  as if it had always been so
+    world._history = [(0.0, list(world.entries))]  # noqa: SLF001  published since the start
     world.start()
     seconds = world.run_until(lambda: is_good(world))
 
     assert GRACE_SECONDS <= seconds < GRACE_SECONDS + 1.5
 
 
-def test_while_nobody_knows_what_is_published_nothing_is_made_in_haste(worlds: Callable[..., World]) -> None:
-    """Not knowing is no reason to believe that nothing is there."""
+def test_while_the_published_bundles_are_unknown_the_grace_period_applies(worlds: Callable[..., World]) -> None:
+    """Unknown bundles may contain an authority that another replica has in memory."""
     world = worlds()
     world.replicas[0].published = lambda: None  # type: ignore[method-assign]
     world.start()
@@ -262,12 +266,12 @@ def test_while_nobody_knows_what_is_published_nothing_is_made_in_haste(worlds: C
     assert world.run_until(lambda: is_good(world)) >= GRACE_SECONDS
 
 
-def test_a_stale_memory_waits_for_a_fresher_one(worlds: Callable[..., World]) -> None:
-    """Who has missed a rotation sees it by what is published, and lets those restore the Secret who have not."""
+def test_a_replica_that_missed_a_rotation_leaves_the_repair_to_the_others(worlds: Callable[..., World]) -> None:
+    """The published bundle shows that the replica has missed a rotation."""
     world = running(worlds(replicas=2))
     stale = world.replicas[1]
     stale.watch_lag = 1000.0
-    ask(world)
+    request_rotation(world)
     world.run_until(lambda: world.store.material().successor is not None)
     world.run(1.0)
     before = world.store.material()
@@ -278,12 +282,12 @@ def test_a_stale_memory_waits_for_a_fresher_one(worlds: Callable[..., World]) ->
     assert world.store.material().entries() == before.entries()
 
 
-def test_a_new_leader_says_nothing_before_it_has_read(worlds: Callable[..., World]) -> None:
-    """What a replica with a slow watch holds is older than what is published, so it does not publish it."""
+def test_a_new_leader_publishes_nothing_before_it_has_read_the_secret(worlds: Callable[..., World]) -> None:
+    """The material of a replica with a slow watch may be older than what is published."""
     world = running(worlds(replicas=2))
     late = world.replicas[1]
     late.watch_lag = 20.0
-    ask(world)
+    request_rotation(world)
     world.run_until(lambda: world.store.material().successor is not None)
     world.run(1.0)
     world.store.down = True
@@ -295,11 +299,11 @@ def test_a_new_leader_says_nothing_before_it_has_read(worlds: Callable[..., Worl
     assert late.keeper.bundle == world.store.material().bundle_pem
 
 
-def test_what_the_watch_brings_late_changes_nothing(worlds: Callable[..., World]) -> None:
-    """A version older than one that was read is not gone back to."""
+def test_an_older_version_from_the_watch_changes_nothing(worlds: Callable[..., World]) -> None:
+    """A keeper does not go back to a version that is older than the one it has read."""
     world = running(worlds(replicas=1))
     each = world.replicas[0]
-    before = copy.deepcopy(world.store.secret)
+    before = world.store.copy()
     world.run(20.0)
     installs, bundle = each.installs, each.keeper.bundle
     world.call(lambda: each.keeper.seen(before))
@@ -308,8 +312,8 @@ def test_what_the_watch_brings_late_changes_nothing(worlds: Callable[..., World]
     assert (each.installs, each.keeper.bundle) == (installs, bundle)
 
 
-def test_another_good_secret_is_taken_when_it_is_trusted(worlds: Callable[..., World]) -> None:
-    """Somebody puts a Secret of another authority there: the old pair serves until everybody trusts the new one."""
+def test_a_secret_of_a_different_authority_is_served_after_it_is_trusted(worlds: Callable[..., World]) -> None:
+    """If another program replaces the Secret, the old pair is served until every entry trusts the new authority."""
     world = running(worlds(replicas=3))
     world.run(4.0)
     for each in world.replicas:
@@ -325,10 +329,10 @@ def test_another_good_secret_is_taken_when_it_is_trusted(worlds: Callable[..., W
     assert world.store.material().leaf_authority == other.bundle[0]
 
 
-def test_refused_writes_are_tried_ever_later_and_serving_goes_on(
+def test_forbidden_writes_are_retried_with_growing_delays(
     worlds: Callable[..., World], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Without the right to write there are two attempts a minute at most, one line, and a problem to read."""
+    """Without the right to write, the keeper serves on, tries at most four times a minute, and logs one line."""
     world = running(worlds(lifetimes=HOURS))
     each = world.replicas[0]
     tried: list[str] = []
@@ -341,15 +345,15 @@ def test_refused_writes_are_tried_ever_later_and_serving_goes_on(
 
     assert each.served is not None
     assert "cannot update" in str(each.keeper.problem())
-    assert 30 < attempts < 39 * 4 + 5  # 15 to 30 seconds apart since the leaf is due, at first less
+    assert 30 < attempts < 39 * 4 + 5  # 15 to 30 seconds apart while the leaf is due, and less at first
     assert len(caplog.records) == 1
     world.store.refuses = set()
     assert world.run_until(lambda: each.keeper.problem() is None) <= 31
     assert world.store.material().leaf.certificate.not_valid_after_utc > world.true_now() + timedelta(hours=2)
 
 
-def test_an_immutable_secret_is_served_and_told(worlds: Callable[..., World]) -> None:
-    """What cannot be replaced is a problem to read, until somebody deletes it; then it comes back as it should be."""
+def test_an_immutable_secret_is_served_and_reported(worlds: Callable[..., World]) -> None:
+    """The problem is reported until the user deletes the Secret. Then the Secret is restored."""
     world = running(worlds())
     damage(world, lambda secret: secret.update({"immutable": True}))
     world.run(15.0)
@@ -362,8 +366,8 @@ def test_an_immutable_secret_is_served_and_told(worlds: Callable[..., World]) ->
     assert world.replicas[0].keeper.problem() is None
 
 
-def test_a_secret_of_another_type_is_mended_as_far_as_the_type_allows(worlds: Callable[..., World]) -> None:
-    """The type cannot be changed, so it is kept."""
+def test_a_secret_of_another_type_is_repaired_and_keeps_its_type(worlds: Callable[..., World]) -> None:
+    """The API server does not allow a change of the type."""
     world = running(worlds())
     before = world.store.material()
     damage(world, lambda secret: secret.update({"type": "kubernetes.io/tls", "data": {"tls.crt": "", "tls.key": ""}}))
@@ -374,13 +378,13 @@ def test_a_secret_of_another_type_is_mended_as_far_as_the_type_allows(worlds: Ca
     assert world.store.material().bundle == before.bundle
 
 
-def test_a_pair_that_cannot_be_loaded_is_told_and_tried_again(worlds: Callable[..., World]) -> None:
-    """The old one stays; the new one is tried again after a while."""
+def test_a_pair_that_cannot_be_loaded_is_reported_and_retried(worlds: Callable[..., World]) -> None:
+    """The server keeps the old pair, and the keeper retries to load the new one."""
     world = running(worlds(lifetimes=WEEKS))
     each = world.replicas[0]
     served = each.served
     each.fails_to_install = True
-    ask(world)
+    request_rotation(world)
     world.run(120.0)
     assert each.served is served
     assert "could not be loaded" in str(each.keeper.problem())
@@ -393,10 +397,10 @@ def test_a_pair_that_cannot_be_loaded_is_told_and_tried_again(worlds: Callable[.
 
 @pytest.mark.parametrize("jump", [-3600.0, -86_400.0 * 3650])
 def test_a_clock_that_jumps_back_writes_nothing(worlds: Callable[..., World], jump: float) -> None:
-    """For an hour after the jump there is no write, and the authority is the same."""
+    """For an hour after the jump, and after the clock is corrected, nothing is written."""
     world = running(worlds(replicas=3, lifetimes=WEEKS))
     world.run(10.0)
-    world.register_seconds = 20.0  # nothing to publish for long
+    world.register_seconds = 20.0  # there is little to publish, and checks cost time
     writes = len(world.store.writes)
     world.wall_offset = jump
     world.run(3600.0)
@@ -406,11 +410,11 @@ def test_a_clock_that_jumps_back_writes_nothing(worlds: Callable[..., World], ju
     assert len(world.store.writes) == writes
 
 
-def test_a_clock_that_jumps_past_all_ends_rotates_once(worlds: Callable[..., World]) -> None:
-    """Ten years ahead: begin and promote, then nothing but retiring what has expired; and no write on the way back."""
+def test_a_clock_that_jumps_ten_years_ahead_rotates_once(worlds: Callable[..., World]) -> None:
+    """One rotation begins and is promoted. When the clock is corrected, nothing is written."""
     world = running(worlds(replicas=3, lifetimes=WEEKS))
     world.run(10.0)
-    world.register_seconds = 20.0  # nothing to publish for long
+    world.register_seconds = 20.0  # there is little to publish, and checks cost time
     old = authority(world.store.material())
     world.wall_offset = 86_400.0 * 3650
     world.run(7200.0)
@@ -423,8 +427,10 @@ def test_a_clock_that_jumps_past_all_ends_rotates_once(worlds: Callable[..., Wor
     assert len(world.store.writes) == steps
 
 
-def test_a_machine_that_slept_past_the_leaf_renews_within_a_minute(worlds: Callable[..., World]) -> None:
-    """The monotonic clock stood still for thirty days; one write makes it right."""
+def test_a_machine_that_was_suspended_past_the_end_of_the_leaf_renews_within_a_minute(
+    worlds: Callable[..., World],
+) -> None:
+    """After thirty days in which the monotonic clock stood still, one write renews the leaf."""
     world = running(worlds(replicas=2, lifetimes=WEEKS))
     world.run(10.0)
     world.wall_offset = 86_400.0 * 30
@@ -435,8 +441,8 @@ def test_a_machine_that_slept_past_the_leaf_renews_within_a_minute(worlds: Calla
     assert len(world.store.writes) == 2
 
 
-def test_where_all_has_expired_the_old_authority_leaves_last(worlds: Callable[..., World]) -> None:
-    """Nothing ran for longer than any certificate: signing as soon as trusted, and alone when all could follow."""
+def test_after_all_certificates_have_expired_the_old_authority_is_removed_last(worlds: Callable[..., World]) -> None:
+    """The successor signs as soon as it is published. The old authority is removed when all replicas have followed."""
     world = running(worlds(replicas=3))
     (old,) = world.store.material().bundle
     world.call(lambda: [each.kill() for each in world.replicas])
@@ -461,8 +467,8 @@ def test_where_all_has_expired_the_old_authority_leaves_last(worlds: Callable[..
     assert {each.authority for each in world.replicas} == {authority(world.store.material())}
 
 
-def test_a_jump_that_is_set_right_at_once_costs_nothing(worlds: Callable[..., World]) -> None:
-    """A clock that is wrong for some seconds after its machine woke makes no certificate."""
+def test_a_jump_that_is_corrected_at_once_causes_no_write(worlds: Callable[..., World]) -> None:
+    """A clock that is wrong for some seconds after a machine wakes up causes no new certificate."""
     world = running(worlds(lifetimes=WEEKS))
     world.run(10.0)
     world.wall_offset = 86_400.0 * 3650
@@ -473,8 +479,8 @@ def test_a_jump_that_is_set_right_at_once_costs_nothing(worlds: Callable[..., Wo
     assert len(world.store.writes) == 1
 
 
-def test_the_api_server_away_for_five_minutes_is_asked_ever_less(worlds: Callable[..., World]) -> None:
-    """Nobody stops serving, the bundle stays known, and the attempts grow apart."""
+def test_while_the_api_server_is_unreachable_requests_become_less_frequent(worlds: Callable[..., World]) -> None:
+    """The replica goes on serving, the bundle stays known, and the delays between attempts grow."""
     world = running(worlds(lifetimes=WEEKS))
     each = world.replicas[0]
     bundle = each.keeper.bundle
@@ -491,15 +497,15 @@ def test_the_api_server_away_for_five_minutes_is_asked_ever_less(worlds: Callabl
     world.run_until(lambda: each.keeper.problem() is None)
 
 
-def test_a_secret_without_authority_key_is_served_and_rotated(worlds: Callable[..., World]) -> None:
-    """What somebody put there by hand is served as it is, until an authority of our own is trusted everywhere."""
+def test_a_secret_without_the_key_of_its_authority_is_served_and_rotated(worlds: Callable[..., World]) -> None:
+    """A pair that the user created is served until a new authority is trusted everywhere."""
     world = worlds(replicas=2)
     hand = new_material(NAMES, now=world.true_now(), lifetimes=WEEKS)
     secret = changed_secret({"metadata": {"name": NAME, "namespace": NAMESPACE}, "type": "Opaque"}, hand)
     del secret["data"]["ca.key"]
-    world.store.put(secret, "hand")
+    world.store.put(secret, "user")
     world.entries = [hand.bundle_pem] * 3
-    world._history = [(0.0, list(world.entries))]  # noqa: SLF001  as if it had always been so
+    world._history = [(0.0, list(world.entries))]  # noqa: SLF001  published since the start
     world.start()
     world.run(1.0)
     assert {each.authority for each in world.replicas} == {authority(hand)}
@@ -508,44 +514,45 @@ def test_a_secret_without_authority_key_is_served_and_rotated(worlds: Callable[.
     assert world.store.material().retired == (hand.leaf.certificate,)
 
 
-def test_what_is_known_at_the_start_is_nothing() -> None:
-    """Before the first read nothing is published, and that is the problem; a name that is none fails at once."""
+def test_before_the_first_read_nothing_is_published() -> None:
+    """The missing read is the reported problem. An invalid name is an error at once."""
     world = World()
     with world:
         replica = world.replicas[0]
-        surroundings = Surroundings(
+        dependencies = KeeperDependencies(
             secrets=replica,
             published=list,
             leads=lambda: False,
             install=lambda _material: None,
             rng=random.Random(1),
         )
-        keeper = Keeper(surroundings, namespace="n", name="s", names=NAMES)
+        keeper = Keeper(dependencies, namespace="n", name="s", names=NAMES)
 
         assert keeper.bundle == b""
-        assert keeper.not_after == {}
         assert keeper.problem() == "Secret n/s: not read yet"
         with pytest.raises(CertificateError, match="neither a DNS name"):
-            Keeper(surroundings, namespace="n", name="s", names=["no name"])
+            Keeper(dependencies, namespace="n", name="s", names=["no name"])
 
 
-def test_when_things_end_is_told(worlds: Callable[..., World]) -> None:
-    """The metrics learn when the serving pair and the authority end."""
-    world = running(worlds(lifetimes=WEEKS))
-    ends = world.replicas[0].keeper.not_after
-
-    assert set(ends) == {"serving", "authority"}
-    assert ends["authority"] - ends["serving"] == timedelta(days=358)
-
-
-def test_a_version_that_is_no_number_is_not_compared(worlds: Callable[..., World]) -> None:
-    """Where versions are opaque, what the watch brings is taken."""
+def test_a_resource_version_that_is_not_a_number_is_not_compared(worlds: Callable[..., World]) -> None:
+    """If resource versions are opaque, every version from the watch is used."""
     world = running(worlds(lifetimes=WEEKS))
     each: Replica = world.replicas[0]
-    secret = copy.deepcopy(world.store.secret)
+    secret = world.store.copy()
     assert secret is not None
     secret["metadata"]["resourceVersion"] = "opaque"
     secret["data"].clear()
     world.call(lambda: each.keeper.seen(secret))
 
     assert "missing or empty" in str(each.keeper.problem())
+
+
+def test_retry_delays_double_up_to_a_limit_and_start_again_after_a_success() -> None:
+    """Each delay is between half of its limit and the limit."""
+    retry = RetryDelay(random.Random(3))
+    delays = [retry.next_seconds() for _ in range(8)]
+    limits = [min(FIRST_RETRY_SECONDS * 2**number, LONGEST_RETRY_SECONDS) for number in range(8)]
+
+    assert all(limit / 2 <= delay <= limit for delay, limit in zip(delays, limits, strict=True))
+    retry.reset()
+    assert retry.next_seconds() <= FIRST_RETRY_SECONDS

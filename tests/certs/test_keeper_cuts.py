@@ -1,16 +1,15 @@
-"""A keeper that dies at any point of a rotation: the next one goes on, and nobody is distrusted meanwhile."""
+"""A keeper is killed at each point of a rotation: another one goes on, and every served certificate stays trusted."""
 
 import pytest
-from simulation import FAST, KilledError, Replica, World
+from simulation import FAST, KilledError, Replica, World, request_rotation
 
 from certs.authority import fingerprint
-from certs.secret import with_request
 
-SLICES = 8  # the points are spread over as many tests
+SLICES = 8  # the points are divided among so many tests
 
 
 class Cut:
-    """Kills the replica that leads at one point of its own; counts the points where none is given."""
+    """Kills the leader at its n-th point, or only counts the points."""
 
     def __init__(self, at: int | None) -> None:
         self.at, self.passed, self.where = at, 0, ""
@@ -26,9 +25,9 @@ class Cut:
 
 def rotate(cut: Cut, *, others_lead: bool) -> World:
     """
-    Run a whole rotation with one death in it, and end when the old authority is gone.
+    Run a whole rotation in which the leader is killed once, until the old authority is removed.
 
-    The world checks at every write, publication and install that whatever is served is trusted by every entry.
+    At every write, publication and installation, the world checks that every entry trusts every served certificate.
     """
     world = World(replicas=3)
     world.store.latency_seconds = 0.02
@@ -37,11 +36,11 @@ def rotate(cut: Cut, *, others_lead: bool) -> World:
     world.start()
     world.run_until(lambda: all(each.served for each in world.replicas) and all(world.entries))
     first = world.store.material().bundle[0]
-    world.call(lambda: world.store.put(with_request(world.store.secret or {}, world.true_now()), "ask"))
+    request_rotation(world)
     world.passes = cut
     began = world.loop.time()
     while first in world.store.material().bundle:
-        assert world.loop.time() - began < 60, f"died at {cut.where!r} and never went on"
+        assert world.loop.time() - began < 60, f"killed at {cut.where!r}, and the rotation did not go on"
         world.run(0.25)
         dead = [each for each in world.replicas if not each.lives]
         if dead and others_lead:
@@ -53,16 +52,16 @@ def rotate(cut: Cut, *, others_lead: bool) -> World:
 
 
 def points() -> int:
-    """Count the points of a rotation in which nobody dies."""
+    """Count the points of a rotation in which no replica is killed."""
     counting = Cut(None)
     with rotate(counting, others_lead=False):
         return counting.passed
 
 
-@pytest.mark.parametrize("others_lead", [False, True], ids=["comes back and leads", "another leads"])
+@pytest.mark.parametrize("others_lead", [False, True], ids=["the killed replica leads again", "another replica leads"])
 @pytest.mark.parametrize("start", range(SLICES))
-def test_a_rotation_survives_a_death_at_any_point(start: int, *, others_lead: bool) -> None:
-    """Before and after each request, in each wait, and between two entries: one new authority in the end."""
+def test_a_rotation_ends_after_the_leader_is_killed_at_any_point(start: int, *, others_lead: bool) -> None:
+    """The leader is killed before and after each request, in each wait, and between two publications."""
     total = points()
     places = set()
     for at in range(1 + start, total + 1, SLICES):
@@ -78,8 +77,8 @@ def test_a_rotation_survives_a_death_at_any_point(start: int, *, others_lead: bo
     assert places
 
 
-def test_every_kind_of_point_is_passed() -> None:
-    """The deaths above are at reads, writes, publications and waits, each before and after it took effect."""
+def test_a_rotation_passes_every_kind_of_point() -> None:
+    """The leader is killed at reads, writes, publications and waits, before and after they take effect."""
     seen: set[str] = set()
     with rotate(Cut(None), others_lead=False) as world:
         world.passes = lambda _replica, what: seen.add(what)

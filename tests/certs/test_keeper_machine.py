@@ -1,7 +1,6 @@
-"""Whatever happens in whatever order, no caller distrusts the pair that any replica serves."""
+"""For any sequence of events, every webhook entry trusts the pair that each replica serves."""
 
 import base64
-import copy
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -9,9 +8,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from simulation import FAST, World
-
-from certs.secret import with_request
+from simulation import FAST, World, request_rotation
 
 LAGS = st.sampled_from([0.0, 0.1, 0.5, 1.0])
 NUMBERS = st.integers(min_value=0, max_value=2)
@@ -41,7 +38,7 @@ DAMAGES = [truncated, torn, emptied, junk, without_authority_key]
 
 
 class Keepers(RuleBasedStateMachine):
-    """One to three replicas with their lags; the invariant is checked by the world at every write and install."""
+    """One to three replicas with lags. The world checks the invariant at every write and installation."""
 
     @initialize(replicas=st.integers(min_value=1, max_value=3), seed=st.integers(min_value=0, max_value=999))
     def begin(self, replicas: int, seed: int) -> None:
@@ -56,11 +53,9 @@ class Keepers(RuleBasedStateMachine):
         self.world.run(seconds)
 
     @rule()
-    def rotation_is_asked_for(self) -> None:
+    def a_rotation_is_requested(self) -> None:
         if self.world.store.secret is not None:
-            self.world.call(
-                lambda: self.world.store.put(with_request(self.world.store.secret or {}, self.world.true_now()), "ask")
-            )
+            request_rotation(self.world)
 
     @rule(number=NUMBERS, watch=LAGS, view=LAGS, publish=LAGS)
     def lags_change(self, number: int, watch: float, view: float, publish: float) -> None:
@@ -72,14 +67,14 @@ class Keepers(RuleBasedStateMachine):
         self.world.lead(self._replica(number))
 
     @rule()
-    def nobody_leads(self) -> None:
+    def no_replica_leads(self) -> None:
         self.world.lead(None)
 
     @rule(number=NUMBERS)
     def a_replica_is_killed(self, number: int) -> None:
         victim = self._replica(number)
         if self._secret_is_good() or any(
-            each.lives and each.keeper.not_after  # it remembers a pair, so trust can survive
+            each.lives and each.served is not None  # it has the authority in memory
             for each in self.world.replicas
             if each is not victim
         ):
@@ -99,14 +94,14 @@ class Keepers(RuleBasedStateMachine):
     @precondition(lambda self: any(each.served for each in self.world.replicas))
     @rule(damage=st.sampled_from(DAMAGES))
     def the_secret_is_damaged(self, damage: Callable[[dict[str, str]], None]) -> None:
-        secret: dict[str, Any] | None = copy.deepcopy(self.world.store.secret)
+        secret: dict[str, Any] | None = self.world.store.copy()
         if secret is not None and "ca.key" in secret["data"]:
             damage(secret["data"])
             self.world.call(lambda: self.world.store.put(secret, "damage"))
 
     @precondition(lambda self: self._secret_is_good())
     @rule()
-    def the_api_server_is_away(self) -> None:
+    def the_api_server_is_unreachable(self) -> None:
         self.world.store.down = True
         self.world.run(2.0)
         self.world.store.down = False
@@ -141,13 +136,13 @@ class Keepers(RuleBasedStateMachine):
                 self.world.start(each)
         self.world.lead(self.world.replicas[-1])
         self.world.run_until(self._secret_is_good)
-        if self.jumped_ahead:  # an authority from the future is not replaced unasked
-            self.rotation_is_asked_for()
+        if self.jumped_ahead:  # an authority from the future is replaced only on request
+            self.a_rotation_is_requested()
         self.world.run_until(self._all_is_well, seconds=200.0)
         self.world.check()
 
     def _all_is_well(self) -> bool:
-        """In the end everyone serves what the Secret holds, and it is valid and needs nothing."""
+        """Whether all replicas serve the pair of the Secret, and it is valid, and nothing is due."""
         if not self._secret_is_good():
             return False
         material = self.world.store.material()
@@ -155,7 +150,7 @@ class Keepers(RuleBasedStateMachine):
         leaf = material.leaf.certificate
         fresh = leaf.not_valid_after_utc <= now + FAST.leaf + timedelta(seconds=1) and len(material.bundle) == 1
         return (
-            (fresh or self.jumped_ahead)  # what was made in the future is trusted till it ends
+            (fresh or self.jumped_ahead)  # an authority from the future stays trusted until it ends
             and leaf.not_valid_before_utc <= now < leaf.not_valid_after_utc
             and all(entry == material.bundle_pem for entry in self.world.entries)
             and all(each.served and each.served.leaf.certificate == leaf for each in self.world.replicas)

@@ -1,4 +1,4 @@
-"""What comes to keepers from outside that they would not have made: strange certificates, and clocks that are wrong."""
+"""Keepers with unusual certificates from other programs, and with clocks that are wrong."""
 
 import base64
 from collections.abc import Callable
@@ -7,15 +7,13 @@ from datetime import timedelta
 
 import pytest
 from certificate_builders import authority as made_authority
-from simulation import NAMES, START, Replica, World, ask, damage, is_good, running
+from simulation import NAMES, START, Replica, World, damage, is_good, request_rotation, running
 from strange_certificates import of_version_4, with_doubled_extension, with_odd_subject
 
-from certs import Lifetimes
 from certs.authority import fingerprint
-from certs.bundle import bundle_to_pem
-from certs.material import MAX_CERTIFICATES_BYTES, Material, new_material
-from certs.secret import changed_secret
-from certs.trust import authorities_in
+from certs.bundle import authorities_in, bundle_to_pem
+from certs.material import MAX_CERTIFICATES_BYTES, Material, changed_secret, new_material
+from certs.renewal import Lifetimes
 
 WEEKS = Lifetimes()
 HOURS = Lifetimes(leaf=timedelta(hours=3))
@@ -23,39 +21,39 @@ LOOK_SECONDS = 600.0
 STRANGE: dict[str, Callable[[Material], tuple[str, bytes]]] = {
     "an authority of version 4": lambda held: ("ca.crt", of_version_4(held.bundle[0])),
     "an authority with a doubled extension": lambda held: ("ca.crt", with_doubled_extension(held.bundle[0])),
-    "another authority of an odd name": lambda held: (
+    "an additional authority with an invalid name": lambda held: (
         "ca.crt",
         held.bundle_pem + with_odd_subject(made_authority(now=START).certificate),
     ),
     "a leaf of version 4": lambda held: ("tls.crt", of_version_4(held.leaf.certificate)),
     "a leaf with a doubled extension": lambda held: ("tls.crt", with_doubled_extension(held.leaf.certificate)),
-    "a leaf of an odd name": lambda held: ("tls.crt", with_odd_subject(held.leaf.certificate)),
+    "a leaf with an invalid name": lambda held: ("tls.crt", with_odd_subject(held.leaf.certificate)),
 }
 
 
 def spoil(world: World, strange: str) -> None:
-    """Put something strange into the Secret."""
+    """Put one of the unusual certificates into the Secret."""
     entry, content = STRANGE[strange](world.store.material())
     damage(world, lambda secret: secret["data"].update({entry: base64.b64encode(content).decode()}))
 
 
-def in_time(world: World, replica: Replica) -> bool:
-    """Say whether callers, whose clocks are right, take what a replica serves."""
+def serves_valid(world: World, replica: Replica) -> bool:
+    """Whether the served certificate is valid by the true time."""
     assert replica.served is not None
     leaf = replica.served.leaf.certificate
     return leaf.not_valid_before_utc <= world.true_now() < leaf.not_valid_after_utc
 
 
 def start_ahead(world: World, replica: Replica, hours: float) -> None:
-    """Start a replica again, on a machine whose clock is ahead."""
+    """Restart a replica on a machine whose clock is ahead."""
     world.call(replica.kill)
     replica.skew = hours * 3600
     world.start(replica)
 
 
 @pytest.mark.parametrize("strange", STRANGE)
-def test_a_strange_certificate_ends_no_keeper_and_is_mended(worlds: Callable[..., World], strange: str) -> None:
-    """What was there comes back, and everybody lives and serves on."""
+def test_a_secret_with_an_unusual_certificate_is_repaired(worlds: Callable[..., World], strange: str) -> None:
+    """The previous content is restored, and all keepers go on."""
     world = running(worlds(replicas=2, lifetimes=WEEKS))
     before = world.store.material()
     spoil(world, strange)
@@ -67,8 +65,8 @@ def test_a_strange_certificate_ends_no_keeper_and_is_mended(worlds: Callable[...
 
 
 @pytest.mark.parametrize("strange", STRANGE)
-def test_a_strange_certificate_stops_no_start(worlds: Callable[..., World], strange: str) -> None:
-    """Who finds it when nobody has the authority in memory makes a new one, as for anything else that is broken."""
+def test_a_replica_starts_with_an_unusual_certificate_in_the_secret(worlds: Callable[..., World], strange: str) -> None:
+    """If no replica has the authority in memory, a new one is made, as for any other damage."""
     world = running(worlds(replicas=2, lifetimes=WEEKS))
     world.call(lambda: [each.kill() for each in world.replicas])
     world.trust_lost = True
@@ -80,8 +78,8 @@ def test_a_strange_certificate_stops_no_start(worlds: Callable[..., World], stra
     assert all(each.lives for each in world.replicas)
 
 
-def test_a_strange_published_bundle_trusts_nobody_and_is_published_over(worlds: Callable[..., World]) -> None:
-    """Whatever somebody wrote into a configuration, the leader's bundle comes back."""
+def test_an_unusual_published_bundle_is_replaced(worlds: Callable[..., World]) -> None:
+    """If another program changes the caBundle of an entry, the leader publishes its bundle again."""
     world = running(worlds(replicas=2, lifetimes=WEEKS))
     world.trust_lost = True
     world.call(lambda: world.publish(0, of_version_4(world.store.material().bundle[0])))
@@ -91,8 +89,8 @@ def test_a_strange_published_bundle_trusts_nobody_and_is_published_over(worlds: 
     assert set(world.entries) == {world.store.material().bundle_pem}
 
 
-def test_a_bundle_without_room_makes_no_loop_of_writes(worlds: Callable[..., World]) -> None:
-    """Where the authority that is served does not fit into the Secret, it is published all the same and not written."""
+def test_a_full_bundle_causes_no_loop_of_writes(worlds: Callable[..., World]) -> None:
+    """If the authority of the served pair does not fit into the Secret, it is only published."""
     world = running(worlds(lifetimes=HOURS))
     other = new_material(NAMES, now=START, lifetimes=HOURS)
     fits = list(other.bundle)
@@ -107,8 +105,10 @@ def test_a_bundle_without_room_makes_no_loop_of_writes(worlds: Callable[..., Wor
 
 
 @pytest.mark.parametrize("leads", [True, False], ids=["leads", "does not lead"])
-def test_a_clock_that_is_ahead_makes_nobody_serve_too_early(worlds: Callable[..., World], *, leads: bool) -> None:
-    """It renews what is due by itself alone; the others keep what is valid until the new one is."""
+def test_a_replica_with_a_clock_ahead_does_not_make_others_serve_too_early(
+    worlds: Callable[..., World], *, leads: bool
+) -> None:
+    """It renews the leaf by its own clock. The other replicas keep their leaf until the new one is valid."""
     world = running(worlds(replicas=3, lifetimes=HOURS))
     ahead, *others = world.replicas
     start_ahead(world, ahead, 2.75)
@@ -116,13 +116,13 @@ def test_a_clock_that_is_ahead_makes_nobody_serve_too_early(worlds: Callable[...
     world.run(300.0)
 
     assert world.store.material().leaf.certificate.not_valid_before_utc > world.true_now()
-    assert all(in_time(world, each) for each in others)
+    assert all(serves_valid(world, each) for each in others)
 
 
 def with_a_clock_ahead(worlds: Callable[..., World]) -> World:
-    """Have the second of three replicas lead, while the first has put a leaf from the future into the Secret."""
+    """Return a world where the second replica leads, and the first has put a leaf from the future into the Secret."""
     world = running(worlds(replicas=3, lifetimes=HOURS))
-    world.register_seconds = 20.0  # nothing to publish for long
+    world.register_seconds = 20.0  # there is little to publish, and checks cost time
     ahead, leader, _ = world.replicas
     start_ahead(world, ahead, 7)
     world.lead(leader)
@@ -130,21 +130,25 @@ def with_a_clock_ahead(worlds: Callable[..., World]) -> World:
     return world
 
 
-def test_a_leaf_from_the_future_is_renewed_when_what_is_served_is_due(worlds: Callable[..., World]) -> None:
-    """The leader goes by its own pair; two writes each time, since the clock that is ahead renews at once."""
+def test_the_leader_replaces_a_leaf_from_the_future_when_the_served_leaf_is_due(worlds: Callable[..., World]) -> None:
+    """The served leaf counts. There are two writes each time, because the clock that is ahead renews at once."""
     world = with_a_clock_ahead(worlds)
     _, leader, other = world.replicas
     first = leader.served
     for _ in range(int(timedelta(hours=4).total_seconds() / LOOK_SECONDS)):
         world.run(LOOK_SECONDS)
-        assert all(in_time(world, each) for each in (leader, other)), f"{world.true_now()}: callers would not take it"
+        assert all(serves_valid(world, each) for each in (leader, other)), (
+            f"{world.true_now()}: a served certificate is not valid"
+        )
 
     assert first is not leader.served
     assert 4 <= len(world.store.writes) <= 2 + 2 * 2
 
 
-def test_a_secret_from_the_future_is_mended_after_the_clock_has_gone(worlds: Callable[..., World]) -> None:
-    """By two thirds of the life of what is served, the Secret holds a leaf that is valid now."""
+def test_a_leaf_from_the_future_is_replaced_after_the_replica_with_the_wrong_clock_has_gone(
+    worlds: Callable[..., World],
+) -> None:
+    """At two thirds of the lifetime of the served leaf, the Secret gets a leaf that is valid now."""
     world = with_a_clock_ahead(worlds)
     ahead, leader, other = world.replicas
     world.call(ahead.kill)
@@ -155,16 +159,16 @@ def test_a_secret_from_the_future_is_mended_after_the_clock_has_gone(worlds: Cal
     assert [each.served.leaf.certificate for each in (leader, other) if each.served] == [leaf, leaf]
 
 
-def test_who_does_not_lead_renews_in_the_middle_of_a_rotation_too(worlds: Callable[..., World]) -> None:
-    """A successor that only a leader may promote keeps nobody from renewing the leaf in time."""
+def test_without_a_leader_a_leaf_is_renewed_in_the_middle_of_a_rotation(worlds: Callable[..., World]) -> None:
+    """Only a leader may promote the successor, but any replica may renew the leaf."""
     world = running(worlds(replicas=3, lifetimes=HOURS))
-    ask(world)
+    request_rotation(world)
     world.run_until(lambda: world.store.material().successor is not None)
     successor = world.store.material().successor
     assert successor is not None
     world.run_until(lambda: all(fingerprint(successor.certificate) in authorities_in(each) for each in world.entries))
     world.lead(None)
-    world.register_seconds = 20.0  # nothing to publish for long
+    world.register_seconds = 20.0  # there is little to publish, and checks cost time
     world.run(HOURS.leaf.total_seconds())
     held = world.store.material()
 
@@ -172,8 +176,10 @@ def test_who_does_not_lead_renews_in_the_middle_of_a_rotation_too(worlds: Callab
     assert held.leaf.certificate.not_valid_after_utc > world.true_now()
 
 
-def test_the_old_authority_leaves_after_a_slow_view_has_followed(worlds: Callable[..., World]) -> None:
-    """The leader's clock is ahead, and what is published reaches another later: nobody serves what has left."""
+def test_the_old_authority_is_removed_after_a_replica_with_a_slow_watch_has_followed(
+    worlds: Callable[..., World],
+) -> None:
+    """The clock of the leader is ahead, and another replica sees published bundles late. Both serve trusted pairs."""
     lifetimes = Lifetimes(ca=timedelta(hours=24), leaf=timedelta(hours=2), propagation_seconds=60.0)
     world = worlds(replicas=2, lifetimes=lifetimes)
     leader, slow = world.replicas

@@ -1,4 +1,4 @@
-"""Which step comes next, and what it makes of the material."""
+"""Which step of a rotation comes next, and its result."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -6,19 +6,10 @@ from datetime import datetime, timedelta
 import pytest
 from certificate_builders import NAMES, NOW, authority, pair
 
-from certs import CertificateError, KeyPair, Lifetimes, read_material
-from certs.authority import fingerprint
-from certs.material import MAX_AUTHORITIES, Material, new_material
-from certs.renewal import authority_due, created, leaf_due, leaf_overdue
-from certs.rotation import (
-    Action,
-    Facts,
-    Signed,
-    Step,
-    next_step,
-    perform,
-    phase,
-)
+from certs.authority import CertificateError, KeyPair, fingerprint
+from certs.material import MAX_AUTHORITIES, Material, new_material, read_material
+from certs.renewal import Lifetimes, leaf_due
+from certs.rotation import Action, Facts, Signed, Step, next_step, perform
 
 LIFETIMES = Lifetimes()
 DAY = timedelta(days=1)
@@ -30,7 +21,7 @@ def material(*, now: datetime = NOW, lifetimes: Lifetimes = LIFETIMES) -> Materi
     return new_material(NAMES, now=now, lifetimes=lifetimes)
 
 
-def facts(  # noqa: PLR0913  each fact by its name
+def facts(  # noqa: PLR0913  each fact is a named argument
     now: datetime,
     *,
     trusted: dict[str, float] | None = None,
@@ -60,7 +51,7 @@ def step(found: Material, known: Facts, lifetimes: Lifetimes = LIFETIMES, names:
 
 
 def done(action: Action, found: Material, known: Facts, lifetimes: Lifetimes = LIFETIMES) -> Material:
-    """Do a step that must be the next one, and check that what comes of it can be read."""
+    """Perform a step that must be the next one, and check that the result can be parsed."""
     chosen = next_step(found, known, lifetimes, NAMES)
     assert chosen.action is action, chosen
     result = perform(chosen, found, known, lifetimes, NAMES)
@@ -69,14 +60,14 @@ def done(action: Action, found: Material, known: Facts, lifetimes: Lifetimes = L
 
 
 def begun(now: datetime = NOW + 300 * DAY) -> Material:
-    """Begin a rotation, with a fresh leaf."""
+    """Return material in which a rotation has begun, with a new leaf."""
     young = material()
     fresh = done(Action.RENEW, young, facts(now))
     return done(Action.BEGIN, fresh, facts(now))
 
 
-def test_new_material_waits_for_two_thirds_of_its_leaf() -> None:
-    """A leaf of seven days is renewed after four days and sixteen hours, or a twentieth earlier by chance."""
+def test_a_leaf_is_renewed_at_two_thirds_of_its_lifetime() -> None:
+    """A leaf of seven days is renewed after four days and sixteen hours, or up to a twentieth earlier at random."""
     made = material()
     due = NOW + timedelta(days=7) * 2 / 3
 
@@ -87,20 +78,18 @@ def test_new_material_waits_for_two_thirds_of_its_leaf() -> None:
     assert step(made, facts(due - timedelta(hours=8.5), jitter=1.0)) is Action.WAIT
 
 
-def test_an_authority_is_due_at_two_thirds_of_its_year() -> None:
-    """The successor comes after 243 days and 8 hours."""
+def test_a_rotation_begins_at_two_thirds_of_the_lifetime_of_the_authority() -> None:
+    """An authority of 365 days gets a successor after 243 days and 8 hours."""
     made = material()
     due = NOW + timedelta(days=365) * 2 / 3
     late = done(Action.RENEW, made, facts(due - SECOND))
 
-    assert authority_due(made.bundle[0], LIFETIMES) == due
-    assert created(made.bundle[0], LIFETIMES) == NOW
     assert next_step(late, facts(due - SECOND), LIFETIMES, NAMES).until == due
     assert step(late, facts(due)) is Action.BEGIN
 
 
-def test_a_leaf_of_twenty_seconds_lives_two_thirds_of_them() -> None:
-    """The hour that it is backdated by does not make it due before it is made, whatever the chance."""
+def test_a_short_lived_leaf_is_not_due_when_it_is_made() -> None:
+    """For any jitter, the backdate of an hour does not make a leaf of 20 seconds due early."""
     made = material(lifetimes=FAST)
 
     assert leaf_due(made.leaf.certificate, FAST) == NOW + timedelta(seconds=20) * 2 / 3
@@ -112,8 +101,8 @@ def test_a_leaf_of_twenty_seconds_lives_two_thirds_of_them() -> None:
 
 @pytest.mark.parametrize("before", [FAST, LIFETIMES])
 @pytest.mark.parametrize("after", [FAST, LIFETIMES, Lifetimes(leaf=DAY, backdate=timedelta(seconds=5))])
-def test_other_settings_renew_at_most_once(before: Lifetimes, after: Lifetimes) -> None:
-    """Lifetimes that are changed between two starts make no loop."""
+def test_changed_lifetimes_renew_at_most_once(before: Lifetimes, after: Lifetimes) -> None:
+    """If the lifetimes change between two starts, a leaf is renewed once, not in a loop."""
     made = material(lifetimes=before)
     now = NOW + 15 * SECOND
     if step(made, facts(now), after) is Action.RENEW:
@@ -123,7 +112,7 @@ def test_other_settings_renew_at_most_once(before: Lifetimes, after: Lifetimes) 
 
 
 def test_a_renewal_keeps_the_authority() -> None:
-    """Only the pair is new."""
+    """A renewal replaces only the serving pair."""
     made = material()
     renewed = done(Action.RENEW, made, facts(NOW + 6 * DAY))
 
@@ -131,8 +120,8 @@ def test_a_renewal_keeps_the_authority() -> None:
     assert renewed.leaf.certificate.not_valid_after_utc == NOW + 13 * DAY
 
 
-def test_a_renewal_that_gains_nothing_is_not_made() -> None:
-    """A leaf that ends with its authority is not renewed again and again towards the end."""
+def test_a_leaf_that_ends_with_its_authority_is_not_renewed() -> None:
+    """A renewal would not extend its validity, and would be due again at once."""
     made = material()
     end = NOW + 365 * DAY
     last = done(Action.BEGIN, done(Action.RENEW, made, facts(end - DAY)), facts(end - DAY))
@@ -142,8 +131,8 @@ def test_a_renewal_that_gains_nothing_is_not_made() -> None:
         assert step(last, facts(end - left)) is Action.WAIT
 
 
-def test_a_leaf_for_other_names_is_renewed_once() -> None:
-    """The Service was renamed: the leaf follows, and the old one is not forgotten where it lives longer."""
+def test_a_leaf_for_different_names_is_renewed_once() -> None:
+    """If the Service is renamed, the leaf is renewed. The old leaf is recorded if it ends later."""
     made = material()
     names = ("other.guard.svc",)
     now = NOW - timedelta(minutes=5)
@@ -156,8 +145,8 @@ def test_a_leaf_for_other_names_is_renewed_once() -> None:
     assert step(made, facts(NOW), names=(NAMES[2].upper(),)) is Action.WAIT
 
 
-def test_a_rotation_goes_through_its_steps() -> None:
-    """Begin, promote, retire: the successor signs only when trusted, the old one leaves only with its last leaf."""
+def test_a_rotation_begins_promotes_and_retires() -> None:
+    """The successor signs after it is trusted. The old authority is removed after its last leaf has expired."""
     now = NOW + 300 * DAY
     first = begun(now)
     old, new = first.signer, first.successor
@@ -183,20 +172,20 @@ def test_a_rotation_goes_through_its_steps() -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.0, 59.9])
-def test_nothing_is_waited_for_when_nothing_is_valid(seconds: float) -> None:
-    """After a long night nobody trusts what is served: a successor signs when it is published, and not before."""
+def test_a_successor_of_an_expired_leaf_signs_as_soon_as_it_is_published(seconds: float) -> None:
+    """No API server trusts the served certificate any more, so there is no trust to lose."""
     end = NOW + 365 * DAY
     first = done(Action.BEGIN, material(), facts(end))
     published = trusting(first.successor, seconds=seconds)
 
     assert step(first, facts(end)) is Action.WAIT
-    assert step(first, facts(end, trusted=published, steady_now=NOW)) is Action.WAIT  # the clock jumped, perhaps
+    assert step(first, facts(end, trusted=published, steady_now=NOW)) is Action.WAIT  # the wall clock may have jumped
     second = done(Action.PROMOTE, first, facts(end, trusted=published))
     assert second.leaf_authority == first.successor.certificate  # type: ignore[union-attr]
 
 
-def test_a_leaf_of_nobody_that_has_ended_is_replaced_at_once() -> None:
-    """The signer that is published takes over from an authority whose leaf has ended."""
+def test_an_expired_leaf_of_a_different_authority_is_replaced_at_once() -> None:
+    """The signer renews the leaf as soon as the signer is published."""
     made, other = material(), authority()
     mixed = replace(made, bundle=(*made.bundle, other.certificate), leaf=pair(other))
     end = mixed.leaf.certificate.not_valid_after_utc
@@ -208,7 +197,7 @@ def test_a_leaf_of_nobody_that_has_ended_is_replaced_at_once() -> None:
 
 
 def test_leaves_are_renewed_while_a_rotation_waits() -> None:
-    """Somebody's configuration that never takes the successor stops no renewal, by the old authority."""
+    """If a webhook configuration never trusts the successor, the old authority goes on signing."""
     first = begun()
     later = NOW + 306 * DAY
     renewed = done(Action.RENEW, first, facts(later))
@@ -217,16 +206,16 @@ def test_leaves_are_renewed_while_a_rotation_waits() -> None:
     assert renewed.successor == first.successor
 
 
-def test_a_clock_that_went_back_changes_nothing() -> None:
-    """Before its own beginning nothing is due, and no successor from the future signs."""
+def test_a_clock_that_jumps_back_makes_nothing_due() -> None:
+    """Before its validity begins, no certificate is due, and no successor signs."""
     first = begun()
     for back in (timedelta(hours=2), DAY, 3650 * DAY):
         assert step(material(), facts(NOW - back)) is Action.WAIT
         assert step(first, facts(NOW - back, trusted=trusting(first.successor))) is Action.WAIT
 
 
-def test_a_clock_past_all_ends_rotates_once() -> None:
-    """Ten years ahead an expired signer signs nothing: one successor, one promotion, one retirement, then rest."""
+def test_a_clock_ten_years_ahead_rotates_once() -> None:
+    """An expired signer signs nothing. One rotation follows, and then nothing is due."""
     now = NOW + 3650 * DAY
     made = material()
     first = done(Action.BEGIN, made, facts(now))
@@ -240,8 +229,8 @@ def test_a_clock_past_all_ends_rotates_once() -> None:
         assert step(third, facts(now - back)) is Action.WAIT
 
 
-def test_a_successor_that_is_of_no_use_is_replaced_when_one_is_due() -> None:
-    """A successor made in the future, or expired while it waited, gives way; it has signed nothing."""
+def test_a_successor_that_is_not_valid_is_replaced_when_a_rotation_is_due() -> None:
+    """A successor that is not valid yet, or has expired while it waited, has signed nothing and is removed."""
     young = done(Action.RENEW, material(), facts(NOW + 249 * DAY))
     future = done(Action.BEGIN, young, facts(NOW + 3650 * DAY))
     assert step(future, facts(NOW + 200 * DAY)) is Action.WAIT
@@ -253,7 +242,7 @@ def test_a_successor_that_is_of_no_use_is_replaced_when_one_is_due() -> None:
 
 
 def test_no_rotation_begins_with_a_full_bundle() -> None:
-    """The bundle is in every entry, so it does not grow without end."""
+    """Every webhook entry carries the bundle, so its size is limited."""
     made = material()
     others = tuple(authority().certificate for _ in range(MAX_AUTHORITIES - 1))
     full = replace(made, bundle=(*made.bundle, *others))
@@ -272,15 +261,15 @@ def test_no_rotation_begins_with_a_full_bundle() -> None:
         (NOW + DAY, NOW + 2 * DAY, Action.WAIT),
         (NOW - 2 * DAY, NOW - 2 * DAY, Action.BEGIN),
     ],
-    ids=["after", "at once", "before", "in the future", "of an authority from the future"],
+    ids=["after", "at the same time", "before", "in the future", "for an authority from the future"],
 )
-def test_a_rotation_is_made_when_asked_for(now: datetime, requested: datetime, action: Action) -> None:
-    """A request counts if it is later than the authority, or the authority's time has not come."""
+def test_a_rotation_begins_on_request(now: datetime, requested: datetime, action: Action) -> None:
+    """A request counts if it is later than the creation of the authority, or the authority is from the future."""
     assert step(material(), facts(now, requested=requested)) is action
 
 
-def test_without_its_key_the_authority_is_replaced_in_two_phases() -> None:
-    """A pair without ca.key is served until an authority of our own is trusted everywhere."""
+def test_an_authority_without_its_key_is_replaced_in_two_steps() -> None:
+    """A pair without ca.key is served until a new authority is trusted everywhere."""
     found = replace(material(), signer=None)
     first = done(Action.BEGIN, found, facts(NOW))
     second = done(Action.PROMOTE, first, facts(NOW, trusted=trusting(first.successor)))
@@ -290,8 +279,8 @@ def test_without_its_key_the_authority_is_replaced_in_two_phases() -> None:
     assert step(first, facts(NOW + 6 * DAY)) is Action.WAIT
 
 
-def test_a_leaf_from_another_authority_is_replaced_when_the_signer_is_trusted() -> None:
-    """A renewal never lets an authority sign that not everybody trusts."""
+def test_a_leaf_of_a_different_authority_is_replaced_when_the_signer_is_trusted() -> None:
+    """A renewal never uses an authority that some API server does not trust."""
     made, other = material(), authority()
     mixed = replace(made, bundle=(*made.bundle, other.certificate), leaf=pair(other))
     assert step(mixed, facts(NOW)) is Action.WAIT
@@ -301,8 +290,8 @@ def test_a_leaf_from_another_authority_is_replaced_when_the_signer_is_trusted() 
     assert renewed.leaf_authority == made.bundle[0]
 
 
-def test_what_is_still_served_is_trusted_again() -> None:
-    """Somebody put another Secret there: the authority of the pair in use comes back until that pair has expired."""
+def test_the_authority_of_the_served_pair_is_readmitted() -> None:
+    """If another program replaces the Secret, the served pair stays trusted until it has expired."""
     ours, theirs = material(), material()
     serving = Signed(leaf=ours.leaf.certificate, authority=ours.bundle[0])
     joined = done(Action.READMIT, theirs, facts(NOW, serving=serving))
@@ -316,8 +305,8 @@ def test_what_is_still_served_is_trusted_again() -> None:
     assert done(Action.RETIRE, later, facts(NOW + 7 * DAY)).bundle == theirs.bundle
 
 
-def test_an_authority_that_nobody_knows_stays_until_it_ends() -> None:
-    """One that is in the bundle without a record may have signed anything; records of nobody are dropped."""
+def test_an_authority_without_recorded_leaf_stays_until_it_expires() -> None:
+    """It may have signed any certificate. A recorded leaf of an unknown authority is removed."""
     made, unknown = material(), authority(days=100)
     found = replace(made, bundle=(*made.bundle, unknown.certificate), retired=(pair(authority()).certificate,))
     late = done(Action.RENEW, found, facts(NOW + 100 * DAY - SECOND))
@@ -327,8 +316,8 @@ def test_an_authority_that_nobody_knows_stays_until_it_ends() -> None:
     assert (left.bundle, left.retired) == (made.bundle, ())
 
 
-def test_an_authority_stays_for_the_last_of_its_leaves() -> None:
-    """Whoever wrote the Secret may have put several of one authority on record: each of them must have ended."""
+def test_an_authority_stays_until_all_its_recorded_leaves_have_expired() -> None:
+    """Another program may have recorded several leaves of one authority."""
     made, old = material(), authority(days=100)
     leaves = tuple(pair(old, days=days).certificate for days in (2, 5))
     found = replace(made, bundle=(*made.bundle, old.certificate), retired=leaves)
@@ -338,8 +327,8 @@ def test_an_authority_stays_for_the_last_of_its_leaves() -> None:
     assert done(Action.RETIRE, late, facts(NOW + 5 * DAY)).bundle == made.bundle
 
 
-def test_of_two_leaves_of_one_authority_the_longer_is_on_record() -> None:
-    """An authority stays for the leaf that lives longest, whichever was signed last."""
+def test_of_two_leaves_of_one_authority_the_later_end_is_recorded() -> None:
+    """An authority stays until the end of its longest-lived leaf, whichever leaf was signed last."""
     first = begun()
     assert first.signer is not None
     long = pair(first.signer, now=NOW + 300 * DAY, days=30).certificate
@@ -349,45 +338,11 @@ def test_of_two_leaves_of_one_authority_the_longer_is_on_record() -> None:
     assert second.retired == (long,)
 
 
-def test_steps_that_cannot_be_done_are_refused() -> None:
-    """Waiting changes nothing, and what lacks a key signs nothing."""
+def test_an_impossible_step_is_rejected() -> None:
+    """Waiting has no result, and an authority without its key cannot sign."""
     made = material()
     for action in (Action.WAIT, Action.PROMOTE, Action.READMIT):
-        with pytest.raises(CertificateError, match="nothing can be done"):
+        with pytest.raises(CertificateError, match="is not possible"):
             perform(Step(action=action, reason=""), made, facts(NOW), LIFETIMES, NAMES)
-    with pytest.raises(CertificateError, match="key of the authority"):
+    with pytest.raises(CertificateError, match="key of the CA"):
         perform(Step(action=Action.RENEW, reason=""), replace(made, signer=None), facts(NOW), LIFETIMES, NAMES)
-
-
-def test_the_phase_is_told_in_words() -> None:
-    """People see how far a rotation is, and until when it waits."""
-    now = NOW + 300 * DAY
-    first = begun(now)
-    second = done(Action.PROMOTE, first, facts(now, trusted=trusting(first.successor)))
-    mixed = replace(second, leaf=first.leaf, retired=())
-
-    assert phase(material(), NOW) == "no rotation"
-    assert "signs when it has been trusted everywhere for long enough" in phase(first, now)
-    assert f"leaves after {(now + 7 * DAY).isoformat()}" in phase(second, now)
-    assert phase(second, now + 7 * DAY).endswith("leaves next")
-    assert f"leaves after {(now + 7 * DAY).isoformat()}" in phase(mixed, now)
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"ca": timedelta(0)}, {"leaf": timedelta(0)}, {"propagation_seconds": 0.0}, {"backdate": -DAY}]
-)
-def test_lifetimes_are_positive(wrong: dict[str, timedelta]) -> None:
-    """What would never be valid, or not wait, is refused at the start."""
-    with pytest.raises(CertificateError, match="lifetimes"):
-        Lifetimes(**wrong)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    "backdate", [timedelta(0), timedelta(hours=1)], ids=["made without a backdate", "made with one"]
-)
-def test_a_leaf_is_overdue_between_its_renewal_and_its_end(backdate: timedelta) -> None:
-    """At five sixths of its life, however it was made: one valid for less than the backdate was made without."""
-    made = Lifetimes(leaf=timedelta(seconds=60), backdate=backdate)
-    leaf = material(lifetimes=made).leaf.certificate
-
-    assert leaf_overdue(leaf, Lifetimes(leaf=made.leaf)) == leaf.not_valid_after_utc - timedelta(seconds=10)

@@ -1,4 +1,4 @@
-"""What a rotation makes is accepted by independent verifiers, in each of its phases."""
+"""Independent verifiers accept the certificates in each phase of a rotation."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -9,9 +9,9 @@ from certificate_builders import NAMES, openssl
 from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
-from certs import Lifetimes
 from certs.authority import fingerprint
 from certs.material import Material, new_material
+from certs.renewal import Lifetimes
 from certs.rotation import Action, Facts, next_step, perform
 
 NOW = datetime.now(UTC)
@@ -20,12 +20,12 @@ LONG = Lifetimes()
 
 
 def phases(lifetimes: Lifetimes) -> Iterator[tuple[str, Material]]:
-    """Give the material before, after each step of, and after a rotation; no step waits."""
+    """Yield the material before a rotation and after each of its steps."""
     material = new_material(NAMES, now=NOW, lifetimes=lifetimes)
     yield "made", material
     later = NOW
     for action in (Action.BEGIN, Action.PROMOTE, Action.RENEW, Action.RETIRE):
-        if action is Action.RENEW:  # a moment after the first leaf's end
+        if action is Action.RENEW:  # when the first leaf has ended
             later = material.retired[0].not_valid_after_utc
         facts = Facts(
             now=later,
@@ -50,7 +50,7 @@ def phases(lifetimes: Lifetimes) -> Iterator[tuple[str, Material]]:
 
 @pytest.mark.parametrize("lifetimes", [SHORT, LONG], ids=["seconds", "days"])
 def test_cryptography_accepts_every_phase(lifetimes: Lifetimes) -> None:
-    """The chain from the leaf to one of the bundle is valid for the Service's name, and for no other bundle."""
+    """The chain from the leaf to an authority of the bundle is valid, and the other authorities do not verify it."""
     names = []
     for name, material in phases(lifetimes):
         leaf = material.leaf.certificate
@@ -69,7 +69,7 @@ def test_cryptography_accepts_every_phase(lifetimes: Lifetimes) -> None:
 
 @pytest.mark.parametrize("lifetimes", [SHORT, LONG], ids=["seconds", "days"])
 def test_openssl_accepts_every_phase_strictly(tmp_path: Path, lifetimes: Lifetimes) -> None:
-    """With every strict check, for the purpose, the name and the time; and without the authority it does not."""
+    """The openssl command accepts the chain with all strict checks, and rejects it for a different authority."""
     for name, material in phases(lifetimes):
         bundle, leaf = tmp_path / f"{name}.ca", tmp_path / f"{name}.crt"
         bundle.write_bytes(material.bundle_pem)
@@ -79,6 +79,6 @@ def test_openssl_accepts_every_phase_strictly(tmp_path: Path, lifetimes: Lifetim
 
         accepted = openssl(*strict, "-no-CApath", "-no-CAstore", "-CAfile", bundle, leaf)
         assert (accepted.returncode, accepted.stderr) == (0, ""), name
-    alien = tmp_path / "alien.ca"
-    alien.write_bytes(new_material(NAMES, now=NOW, lifetimes=lifetimes).bundle_pem)
-    assert openssl("verify", "-x509_strict", "-CAfile", alien, tmp_path / "made.crt").returncode != 0
+    other = tmp_path / "other.ca"
+    other.write_bytes(new_material(NAMES, now=NOW, lifetimes=lifetimes).bundle_pem)
+    assert openssl("verify", "-x509_strict", "-CAfile", other, tmp_path / "made.crt").returncode != 0

@@ -107,7 +107,11 @@ def test_the_remedy_is_an_object_to_apply(tmp_path: Path, state: str, capsys: py
         pytest.param([], "nothing to check", id="no change"),
         pytest.param(["--apply", "no-such-file.yaml"], "no-such-file.yaml", id="a file that is not there"),
         pytest.param(["--delete", "NetworkPolicy/eem"], "is not KIND/NAMESPACE/NAME", id="no name"),
-        pytest.param(["--delete", "Secret/eem/x"], "there is no Secret/eem/x", id="an unknown kind"),
+        pytest.param(
+            ["--delete", "Secret/eem/x"],
+            "there is no Secret/eem/x in the state: Secret is not a kind that verdicts",
+            id="an unknown kind",
+        ),
         pytest.param(["--delete", "netpol/eem/x"], "there is no netpol/eem/x", id="an unknown name"),
         pytest.param(["--delete", "egw/eem/gw", "--mode", "maybe"], "--mode: must be one of", id="no mode"),
         pytest.param(["--delete", "egw/eem/gw", "--pod-cidr", "10.0.0.0/99"], "--pod-cidr", id="no CIDR"),

@@ -137,7 +137,7 @@ def test_a_default_deny_admits_no_source(tmp_path: Path, capsys: pytest.CaptureF
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        pytest.param(["--from", "nonsense"], "source: 'nonsense' is neither", id="no end"),
+        pytest.param(["--from", "nonsense"], "--from: 'nonsense' is neither", id="no end"),
         pytest.param(["--from", "shop/nobody"], "there is no pod or workload nobody", id="no such pod"),
         pytest.param(["--from", "10.0.0.0/99"], "99", id="no CIDR"),
         pytest.param(["--protocol", "ICMP"], "must be TCP, UDP or SCTP", id="no protocol"),

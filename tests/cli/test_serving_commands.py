@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from builders import GATEWAY_KIND, body, eem_labels, instance, pod, policy, review
 
-from certs.cli import main as certs
+from certs.command import main as certs
 from webhook.cli import main
 from webhook.eem.rules import all_rules
 from webhook.version import VERSION
@@ -156,7 +156,7 @@ def test_a_cluster_that_cannot_be_reached_is_waited_for(pair: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        pytest.param(["--context", "some"], "--tls-dir must be given", id="nothing to serve with"),
+        pytest.param(["--context", "some"], "set --tls-dir", id="nothing to serve with"),
         pytest.param([], "not inside a cluster", id="no cluster, and no folder"),
         pytest.param(["--stale-seconds", "60"], "--stale-seconds: must be at least 150", id="no patience"),
         pytest.param(["--leaf-seconds", "0.5"], "--leaf-seconds: must be at least 1", id="no life"),
@@ -196,25 +196,29 @@ def test_the_demo_shows_a_refusal_and_its_repair(capsys: pytest.CaptureFixture[s
 
     out = capsys.readouterr().out
     assert status == 0
-    assert 'admission webhook "networkpolicies.eem-guardrail.io" denied the request: creating NetworkPolicy' in out
+    assert 'admission webhook "networkpolicies.eem-guardrail.io" denied the request: deleting NetworkPolicy' in out
+    assert "eem/gateway-ibm-egw-gateway would cut off required ingress: EventGateway eem/gateway" in out
     assert "networkpolicy.networking.k8s.io/allow-gateway" in out
-    assert out.rstrip().endswith("networkpolicy.networking.k8s.io/default-deny-ingress created")
+    assert out.rstrip().endswith('networkpolicy.networking.k8s.io "gateway-ibm-egw-gateway" deleted from eem namespace')
 
 
 def test_the_demo_serves_on_and_its_curl_line_works() -> None:
-    """After the show the printed command asks whether a repair may be deleted again, and is told no."""
+    """Row 50: the printed command deletes the repair again. It prints the refusal once, and the log has its line."""
     command = [sys.executable, "-u", "-m", "webhook", "demo", "--https-port", "0", "--http-port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             curl = next(line for line in process.stdout if line.startswith("curl "))
             answer = subprocess.run(curl, shell=True, capture_output=True, check=True)  # noqa: S602  as a user pastes it
             process.send_signal(signal.SIGINT)
             status = process.wait(timeout=10)
+            assert process.stderr is not None
+            log = process.stderr.read()
         finally:
             process.kill()
 
-    assert not json.loads(answer.stdout)["response"]["allowed"]
+    assert answer.stdout.decode().count("would cut off required ingress") == 1
+    assert log.count("\n") == log.count("result=denied") == 1
     assert status == 130
 
 

@@ -1,4 +1,4 @@
-"""Certificate authorities for the fake API server, made for one test each."""
+"""Certificate authorities for the fake API server."""
 
 import ipaddress
 import ssl
@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 
 
 class Authority:
-    """One that signs; every authority has the same name, so that only its key tells it apart."""
+    """A certificate authority; all have the same name, so that only the key distinguishes them."""
 
     def __init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -42,7 +42,7 @@ class Authority:
         )
 
     def pair(self, name: str) -> tuple[bytes, bytes]:
-        """Give certificate and key of one name."""
+        """Return the certificate and the key of one name."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = self._sign(name, key.public_key(), is_authority=False)
         return (
@@ -53,7 +53,7 @@ class Authority:
         )
 
     def serving(self, name: str, *, asks_for_certificate: bool = False) -> ssl.SSLContext:
-        """Give the TLS settings of a server of that name."""
+        """Return the TLS settings of a server of that name."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         certificate, key = self.pair(name)
         with tempfile.TemporaryDirectory() as directory:

@@ -1,63 +1,66 @@
-"""What the cache's tests are made of: credentials, a clock that need not be waited for, a running reflector."""
+"""Builders for the tests of the cache: credentials, fake time, and running reflectors."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from fake_api_server import FakeApiServer
 
 from webhook.cluster.client import ApiClient
-from webhook.cluster.credentials import Credentials, CredentialSource, Endpoint, Trust
+from webhook.cluster.credentials import ApiServer, Credentials, CredentialSource, Trust
 from webhook.cluster.probe import Probing, Reachability
 from webhook.cluster.reflector import Reflector
+from webhook.cluster.sink import Sink
 from webhook.cluster.store import Store
-from webhook.cluster.timing import Clock, Timing
+from webhook.cluster.timing import Clock, ReflectorTiming
 from webhook.eem import WATCHED, EemSnapshot, ResourceType
 
 BY_KIND = {resource.kind: resource for resource in WATCHED}
 PODS = BY_KIND["Pod"]
 NAMESPACES = BY_KIND["Namespace"]
 POLICIES = BY_KIND["NetworkPolicy"]
+REPLICA_SETS = BY_KIND["ReplicaSet"]
 GATEWAYS = BY_KIND["EventGateway"]
 MANAGERS = BY_KIND["EventEndpointManagement"]
 
 PATIENCE_SECONDS = 20
-"""How long a test waits for what it expects, on a busy machine."""
+"""How long a test waits for an expected state, on a busy machine."""
 
 
 class Token:
-    """Credentials that a test holds in its hand."""
+    """Credentials that a test can change."""
 
     def __init__(self, url: str, token: str = "token-1") -> None:  # noqa: S107 - made up
-        self.endpoint = Endpoint(base_url=url)
+        self.api_server = ApiServer(base_url=url)
         self.max_age_seconds = 60.0
         self.token = token
         self.trust = Trust(ca_pem=None)
         self.loads = 0
 
     def load(self) -> Credentials:
-        """Give the token of this moment."""
+        """Return the token as it is now."""
         self.loads += 1
         return Credentials(authorization=f"Bearer {self.token}" if self.token else "", trust=self.trust)
 
 
 @dataclass
 class FakeTime:
-    """Time that passes only while somebody sleeps."""
+    """Time that passes only during a sleep."""
 
     now: float = 1000.0
     slept: list[float] = field(default_factory=list)
     stands_still: bool = False
 
     def clock(self) -> Clock:
-        """Give the clock that shows it."""
+        """Return the clock that shows this time."""
         return Clock(monotonic=lambda: self.now, wall=lambda: self.now, sleep=self.sleep)
 
     async def sleep(self, seconds: float) -> None:
-        """Let the time pass at once; where it stands still, never come back."""
+        """Advance the time at once; while it stands still, wait for ever."""
         if self.stands_still:
             await asyncio.Event().wait()
         self.slept.append(seconds)
@@ -67,7 +70,7 @@ class FakeTime:
 
 @dataclass
 class Harness:
-    """A store that reflectors keep as a fake API server is."""
+    """A store that reflectors fill from a fake API server."""
 
     server: FakeApiServer
     store: Store
@@ -76,12 +79,12 @@ class Harness:
     reach: Reachability
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait for a condition of the store."""
+        """Wait until a condition of the store holds."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             await self.store.wait_until(condition)
 
     async def same(self, resource: ResourceType) -> None:
-        """Wait until the store has exactly what the server has of a kind."""
+        """Wait until the store has exactly the objects of a kind that the server has."""
         await self.until(lambda: contents(self.store.snapshot, resource) == truth(self.server, resource))
 
 
@@ -89,15 +92,15 @@ class Harness:
 async def reflecting(
     server: FakeApiServer,
     *resources: ResourceType,
-    timing: Timing | None = None,
+    timing: ReflectorTiming | None = None,
     seed: int = 1,
     credentials: CredentialSource | None = None,
     probing: Probing | None = None,
 ) -> AsyncIterator[Harness]:
     """
-    Run a reflector for each of *resources*; time is fake, but for stalls and answers that do not come.
+    Run a reflector for each of *resources*, in fake time except for stalls and answers that do not come.
 
-    With *probing* all of it is real: for tests in which somebody is waited for who does not answer.
+    With *probing* all of the time is real, for tests in which the API server does not answer.
     """
     time = FakeTime()
     clock = time.clock() if probing is None else Clock()
@@ -111,22 +114,29 @@ async def reflecting(
         tasks = [asyncio.create_task(reflector.run()) for reflector in reflectors]
         try:
             yield Harness(server=server, store=store, client=client, time=time, reach=reach)
-            assert not [task for task in tasks if task.done()], "a reflector never ends by itself"
+            assert not [task for task in tasks if task.done()], "a reflector ended by itself"
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def take_list(sink: Sink, kind: str, mappings: Iterable[Mapping[str, Any]], number: int = 0) -> None:
+    """Take in a list of one page."""
+    intake = sink.begin_list(kind)
+    await intake.add(mappings)
+    await intake.finish(number)
+
+
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what the store does not tell."""
+    """Wait for a condition that does not depend on the store."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - it has no event of its own
+        while not condition():  # noqa: ASYNC110 - no event tells it
             await asyncio.sleep(0)
 
 
 def contents(snapshot: EemSnapshot, resource: ResourceType) -> dict[tuple[str, str], str]:
-    """Give, for every object of a kind, the revision that the fake API server wrote into its labels."""
+    """Return, for each object of a kind, the revision that the fake API server wrote into its labels."""
     return {name: _revision(snapshot, resource, *name) for name in snapshot.names(resource.kind)}
 
 
@@ -141,7 +151,7 @@ def _revision(snapshot: EemSnapshot, resource: ResourceType, namespace: str, nam
 
 
 def truth(server: FakeApiServer, resource: ResourceType) -> dict[tuple[str, str], str]:
-    """Give the same of the server."""
+    """Return the same from the server."""
     return {
         key: "" if resource is POLICIES else mapping["metadata"]["labels"]["revision"]
         for key, mapping in server.objects[resource.plural].items()
@@ -149,7 +159,7 @@ def truth(server: FakeApiServer, resource: ResourceType) -> dict[tuple[str, str]
 
 
 def service_account(directory: Path, token: str, ca_pem: str) -> Path:
-    """Write what Kubernetes mounts into a pod."""
+    """Write the files that the kubelet mounts into a pod."""
     directory.mkdir(exist_ok=True)
     (directory / "token").write_text(token + "\n")
     (directory / "ca.crt").write_text(ca_pem)

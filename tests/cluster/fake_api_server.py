@@ -1,4 +1,4 @@
-"""An API server for the cache's tests: lists, watches and every way of failing, on a real socket."""
+"""A fake API server on a real socket: lists, watches, and every failure."""
 
 import asyncio
 import copy
@@ -20,7 +20,7 @@ Mode = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
 
 
 def status_body(code: int, reason: str, message: str) -> dict[str, Any]:
-    """Give a metav1.Status of a failure."""
+    """Return a metav1.Status of a failure."""
     return {
         "kind": "Status",
         "apiVersion": "v1",
@@ -32,7 +32,7 @@ def status_body(code: int, reason: str, message: str) -> dict[str, Any]:
 
 
 def answer(code: int, reason: str = "", message: str = "", **headers: str) -> Mode:
-    """Make the fault: answer with a Status and nothing else."""
+    """Return the fault that answers with a Status."""
 
     async def respond(_: web.Request) -> web.StreamResponse:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -42,7 +42,7 @@ def answer(code: int, reason: str = "", message: str = "", **headers: str) -> Mo
 
 
 async def hang_up(request: web.Request) -> web.StreamResponse | None:
-    """Be the fault: close the connection instead of answering."""
+    """Be the fault that closes the connection without an answer."""
     assert request.transport is not None
     request.transport.abort()
     return web.Response()
@@ -50,7 +50,7 @@ async def hang_up(request: web.Request) -> web.StreamResponse | None:
 
 @dataclass
 class Stream:
-    """One watch that is open; the test may write to it what it likes."""
+    """One open watch; a test may write anything to it."""
 
     response: web.StreamResponse
     request: web.Request
@@ -75,9 +75,9 @@ class Stream:
 
 class FakeApiServer:
     """
-    The objects, their history, and the faults that the next requests meet.
+    The objects, their history, and the faults that the next requests get.
 
-    It numbers every change, as etcd does, and forgets history when it is told to.
+    It numbers each change, as etcd does, and drops its history on request.
     """
 
     def __init__(self, *further: ResourceType) -> None:
@@ -125,7 +125,7 @@ class FakeApiServer:
 
     @property
     def port(self) -> int:
-        """Give the port; the same after a stop and another start."""
+        """Return the port; it stays the same after a stop and another start."""
         return self._port
 
     async def stop(self) -> None:
@@ -136,7 +136,7 @@ class FakeApiServer:
             await self._runner.cleanup()
 
     def put(self, resource: ResourceType, name: str, namespace: str = "", **fields: Any) -> dict[str, Any]:
-        """Create or replace an object; tell who watches."""
+        """Create or replace an object, and send the event to its watches."""
         existing = self.objects[resource.plural].get((namespace, name))
         self.revision += 1
         if existing is None:
@@ -152,7 +152,7 @@ class FakeApiServer:
         return mapping
 
     def delete(self, resource: ResourceType, name: str, namespace: str = "") -> dict[str, Any]:
-        """Delete an object; tell who watches."""
+        """Delete an object, and send the event to its watches."""
         mapping = dict(self.objects[resource.plural].pop((namespace, name)))
         self.revision += 1
         mapping["metadata"] = mapping["metadata"] | {"resourceVersion": str(self.revision)}
@@ -164,41 +164,41 @@ class FakeApiServer:
         self.wake()
 
     def wake(self) -> None:
-        """Let the streams look for what they have not sent yet."""
+        """Let each stream send the events that it has not sent yet."""
         for stream in self.streams:
             if not stream.paused:
                 stream.request[WAKE].set()
 
     def compact(self) -> None:
-        """Forget the history, and with it every `continue` token."""
+        """Drop the history, and with it each `continue` token."""
         self.compacted = self.revision
         self.snapshots.clear()
 
     def compact_to(self, revision: int) -> None:
-        """Forget the history up to a revision."""
+        """Drop the history up to a revision."""
         self.compacted = revision
 
     def asked(self, verb: str, plural: str) -> list[dict[str, str]]:
-        """Give the queries of every list or watch of a kind so far."""
+        """Return the queries of all lists or watches of a kind so far."""
         return [query for what, kind, query, _ in self.requests if (what, kind) == (verb, plural)]
 
     def open_streams(self, plural: str) -> list[Stream]:
-        """Give the watches of a kind that are open."""
+        """Return the open watches of a kind."""
         return [stream for stream in self.streams if stream.request[PLURAL] == plural]
 
     async def stream_of(self, resource: ResourceType) -> Stream:
-        """Wait until a kind is watched and give the watch."""
+        """Wait until a kind is watched, and return the watch."""
         async with self.changed:
             await self.changed.wait_for(lambda: bool(self.open_streams(resource.plural)))
         return self.open_streams(resource.plural)[-1]
 
     async def asked_times(self, verb: str, resource: ResourceType, times: int) -> None:
-        """Wait until a kind was listed or watched so many times."""
+        """Wait until a kind was listed or watched that many times."""
         async with self.changed:
             await self.changed.wait_for(lambda: len(self.asked(verb, resource.plural)) >= times)
 
     async def bookmark(self, resource: ResourceType) -> None:
-        """Send a bookmark to who watches a kind."""
+        """Send a bookmark to the watches of a kind."""
         mapping = {"kind": resource.kind, "metadata": {"resourceVersion": str(self.revision)}}
         for stream in self.open_streams(resource.plural):
             with suppress(ConnectionError):  # the client may have left it
@@ -235,12 +235,12 @@ class FakeApiServer:
         return handle
 
     async def written_times(self, method: str, resource: ResourceType, times: int) -> None:
-        """Wait until so many writes of a kind were asked for."""
+        """Wait until that many writes of a kind were requested."""
         async with self.changed:
             await self.changed.wait_for(lambda: len(self.asked(method, resource.plural)) >= times)
 
     def _writer(self, resource: ResourceType) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        """Answer what is asked about one object: GET, POST, PUT with a comparison, PATCH."""
+        """Return the handler for one object: GET, POST, PUT with a comparison, and PATCH."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
             self.requests.append((request.method, resource.plural, dict(request.query), ""))
@@ -357,7 +357,7 @@ class FakeApiServer:
 
 
 def json_patched(existing: dict[str, Any], operations: list[dict[str, Any]]) -> dict[str, Any]:
-    """Apply a JSON patch that tests and removes; give the fields besides the object's identity."""
+    """Apply a JSON patch that tests and removes, and return the fields other than the identity."""
     changed = copy.deepcopy(existing)
     for operation in operations:
         *parents, last = [int(part) if part.isdecimal() else part for part in operation["path"].split("/")[1:]]
@@ -372,12 +372,12 @@ def json_patched(existing: dict[str, Any], operations: list[dict[str, Any]]) -> 
 
 
 def merged(existing: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
-    """Apply a patch's top-level fields, as a merge patch of flat objects."""
+    """Apply the top-level fields of a patch, as a merge patch of flat objects does."""
     return {key: value for key, value in (existing | patch).items() if key not in {"apiVersion", "kind", "metadata"}}
 
 
 def selected(request: web.Request) -> Callable[[str], bool]:
-    """Say which names a list or a watch is about; only selectors of one name are known."""
+    """Return whether a list or a watch includes a name; the only known selector is one of a name."""
     selector = request.query.get("fieldSelector", "")
     field_name, _, wanted = selector.partition("=")
     assert field_name in {"", "metadata.name"}, selector
@@ -388,7 +388,7 @@ def selected(request: web.Request) -> Callable[[str], bool]:
 async def api_server(
     ssl_context: ssl.SSLContext | None = None, *, further: Sequence[ResourceType] = ()
 ) -> AsyncIterator[FakeApiServer]:
-    """Run a fake API server; *further* are kinds that it serves besides those that decisions rest on."""
+    """Run a fake API server; *further* are kinds that it serves besides those that decisions depend on."""
     server = FakeApiServer(*further)
     await server.start(ssl_context)
     try:

@@ -1,4 +1,4 @@
-"""A network between client and API server that loses its voice while every connection stays open."""
+"""A network between client and API server that falls silent while every connection stays open."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -10,7 +10,7 @@ UP: Final[Direction] = "up"
 """From the client to the API server."""
 DOWN: Final[Direction] = "down"
 TRICKLE_SECONDS: Final = 0.005
-"""Between two bytes, where only a trickle comes through."""
+"""The pause between two bytes of a trickle."""
 
 
 class Network:
@@ -26,35 +26,35 @@ class Network:
         self._target = host, port
         self._open: dict[str, asyncio.Event] = {UP: asyncio.Event(), DOWN: asyncio.Event()}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._rest = -1  # bytes that still come down before nothing does; -1 for no such end
+        self._rest = -1  # bytes that may still come down; -1 for no limit
         self._trickles = False
         self.address = ""
         self.heal()
 
     def heal(self) -> None:
-        """Let everything through, also what was held back."""
+        """Let all bytes through, including those that were held back."""
         self._rest, self._trickles = -1, False
         for event in self._open.values():
             event.set()
 
     def hold(self, *directions: Direction) -> None:
-        """Let nothing through any more, without closing anything."""
+        """Let no byte through any more, without closing a connection."""
         for direction in directions:
             self._open[direction].clear()
 
     def hold_after(self, size: int) -> None:
-        """Let so many bytes come down, and then nothing."""
+        """Let that many bytes come down, and then none."""
         self._rest = size
 
     def trickle(self) -> None:
-        """Let one byte after another come down."""
+        """Let bytes come down one at a time."""
         self._trickles = True
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        with suppress(OSError, asyncio.CancelledError):  # the end of the test: nobody else cancels
+        with suppress(OSError, asyncio.CancelledError):  # only the end of the test cancels
             far_reader, far_writer = await asyncio.open_connection(*self._target)
             up = asyncio.create_task(self._pump(reader, far_writer, UP))
             down = asyncio.create_task(self._pump(far_reader, writer, DOWN))
@@ -78,7 +78,7 @@ class Network:
                 await writer.drain()
 
     async def _throttled(self, data: bytes, writer: asyncio.StreamWriter) -> bytes:
-        """Send what may come down now, and give the rest once all of it may."""
+        """Send the bytes that may come down now, and return the rest once all of it may."""
         if 0 <= self._rest < len(data):
             writer.write(data[: self._rest])
             data, self._rest = data[self._rest :], -1
@@ -104,12 +104,12 @@ SILENCES: Final[Mapping[str, Callable[[Network], None]]] = {
     "in the middle of a line": lambda between: between.hold_after(40),
     "a trickle that never ends its line": Network.trickle,
 }
-"""Ways to lose one's voice, each of them while the connections stay open."""
+"""The ways to fall silent; in each the connections stay open."""
 
 
 @asynccontextmanager
 async def network(port: int, host: str = "127.0.0.1") -> AsyncIterator[Network]:
-    """Put a network in front of a port of the loopback."""
+    """Put a network in front of a port of the loopback address."""
     between = Network(port, host)
     server = await asyncio.start_server(between._serve, host, 0)  # noqa: SLF001 - its own other half
     between.address = f"{host}:{server.sockets[0].getsockname()[1]}"

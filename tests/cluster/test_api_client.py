@@ -1,4 +1,4 @@
-"""The client shows who it is to the API server alone, notices new credentials, and says what went wrong."""
+"""The client sends credentials to the API server only, uses new ones, and reports each failure."""
 
 import asyncio
 import socket
@@ -14,17 +14,16 @@ from cluster_builders import GATEWAYS, PODS, POLICIES, FakeTime, Token, service_
 from fake_api_server import FakeApiServer, answer, api_server
 
 from webhook.cluster.client import ApiClient
-from webhook.cluster.credentials import CredentialsError, ServiceAccount, Trust
+from webhook.cluster.credentials import CredentialsError, ServiceAccount, Trust, ssl_context
 from webhook.cluster.errors import AnswerTooLargeError, ApiError, ForbiddenError, UnreachableError, one_line
-from webhook.cluster.listing import read_all, read_cluster
-from webhook.eem import EemSnapshot
+from webhook.cluster.list_watch import read_all
 
 PODS_PATH = PODS.path()
 
 
 @asynccontextmanager
-async def echo(handle: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
-    """Run a server that does one thing, and give its URL."""
+async def serving(handle: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
+    """Run a server with one handler, and return its URL."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handle)
     runner = web.AppRunner(app, shutdown_timeout=0)
@@ -37,13 +36,13 @@ async def echo(handle: Callable[[web.Request], Awaitable[web.StreamResponse]]) -
 
 
 def in_cluster(server: FakeApiServer, directory: Path) -> ServiceAccount:
-    """Give the credentials of a pod whose API server is the fake one."""
+    """Return the credentials of a pod whose API server is the fake one."""
     host, _, port = server.url.removeprefix("https://").rpartition(":")
     return ServiceAccount(host, port, directory)
 
 
-async def test_sends_what_it_is_told_to() -> None:
-    """Method, path, query, body and kind of patch arrive, and the answer comes back decoded."""
+async def test_a_request_has_its_method_path_query_body_and_content_type() -> None:
+    """The server gets each part of the request, and the client decodes the answer."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         return web.json_response(
@@ -57,7 +56,7 @@ async def test_sends_what_it_is_told_to() -> None:
             status=201,
         )
 
-    async with echo(handle) as url, ApiClient(Token(url)) as client:
+    async with serving(handle) as url, ApiClient(Token(url)) as client:
         answered = await client.request(
             "PATCH",
             "/api/v1/namespaces/x",
@@ -75,13 +74,13 @@ async def test_sends_what_it_is_told_to() -> None:
         }
 
 
-async def test_an_empty_answer_is_none() -> None:
-    """A success without a body is a success."""
+async def test_an_empty_success_is_none() -> None:
+    """A success without a body is None."""
 
     async def handle(_: web.Request) -> web.StreamResponse:
         return web.Response()
 
-    async with echo(handle) as url, ApiClient(Token(url)) as client:
+    async with serving(handle) as url, ApiClient(Token(url)) as client:
         assert await client.request("DELETE", "/x") is None
 
 
@@ -100,33 +99,33 @@ async def test_an_empty_answer_is_none() -> None:
     ],
     ids=["Status", "not JSON", "no Status", "redirect", "endless"],
 )
-async def test_a_failure_says_what_the_api_server_said(response: dict[str, object], status: int, text: str) -> None:
-    """The API server's words come on one short line, without control characters; redirects are failures."""
+async def test_an_error_has_the_message_on_one_line(response: dict[str, object], status: int, text: str) -> None:
+    """The message is one short line without control characters; a redirect is an error."""
 
     async def handle(_: web.Request) -> web.StreamResponse:
         return web.Response(**response)
 
-    async with echo(handle) as url, ApiClient(Token(url)) as client:
+    async with serving(handle) as url, ApiClient(Token(url)) as client:
         with pytest.raises(ApiError) as raised:
             await client.request("GET", "/x")
 
         assert (raised.value.status, str(raised.value)) == (status, text)
 
 
-async def test_the_token_goes_to_the_api_server_only() -> None:
-    """What is not a path on the API server is refused before anything is sent; a redirect is not followed."""
+async def test_the_token_is_sent_to_the_api_server_only() -> None:
+    """A path that is not on the API server is refused before a request is sent, and a redirect is not followed."""
     asked: list[str] = []
 
     async def elsewhere(request: web.Request) -> web.StreamResponse:
         asked.append(request.headers.get("Authorization", ""))
         return web.Response()
 
-    async with echo(elsewhere) as other:
+    async with serving(elsewhere) as other:
 
         async def redirect(_: web.Request) -> web.StreamResponse:
             return web.Response(status=302, headers={"Location": other + "/x"})
 
-        async with echo(redirect) as url, ApiClient(Token(url)) as client:
+        async with serving(redirect) as url, ApiClient(Token(url)) as client:
             for path in (other + "/x", "@" + other.removeprefix("http://"), "x", ""):
                 with pytest.raises(ValueError, match="is not a path on the API server"):
                     await client.request("GET", path)
@@ -138,44 +137,44 @@ async def test_the_token_goes_to_the_api_server_only() -> None:
     assert asked == []
 
 
-async def test_an_answer_that_is_not_json_is_none() -> None:
-    """Something in between that answers 200 with a page is not the API server."""
+async def test_an_answer_that_is_not_json_is_an_error() -> None:
+    """A proxy that answers 200 with a web page is not the API server."""
 
     async def handle(_: web.Request) -> web.StreamResponse:
         return web.Response(text="<html>")
 
-    async with echo(handle) as url, ApiClient(Token(url)) as client:
+    async with serving(handle) as url, ApiClient(Token(url)) as client:
         with pytest.raises(UnreachableError, match="not JSON"):
             await client.request("GET", "/x")
 
 
-async def test_an_answer_has_a_limit() -> None:
-    """An answer without end is not read without end."""
+async def test_an_answer_beyond_the_limit_is_an_error() -> None:
+    """The client does not read an answer without end."""
 
     async def handle(_: web.Request) -> web.StreamResponse:
         return web.Response(body=b"x" * 3_000_000)
 
-    async with echo(handle) as url, ApiClient(Token(url), max_answer_bytes=1_000_000) as client:
+    async with serving(handle) as url, ApiClient(Token(url), max_answer_bytes=1_000_000) as client:
         with pytest.raises(AnswerTooLargeError, match="1000000 bytes"):
             await client.request("GET", "/x")
 
 
-async def test_a_request_has_an_end() -> None:
-    """An API server that does not answer is given up after the time that was allowed."""
+async def test_a_request_times_out() -> None:
+    """A request without an answer fails after its timeout."""
     never = asyncio.Event()
 
     async def handle(_: web.Request) -> web.StreamResponse:
         await never.wait()
         return web.Response()
 
-    async with echo(handle) as url, ApiClient(Token(url)) as client:
+    async with serving(handle) as url, ApiClient(Token(url)) as client:
         with pytest.raises(UnreachableError, match="GET /x"):
             await client.request("GET", "/x", timeout_seconds=0.05)
         never.set()
 
 
-async def test_connections_notice_that_their_peer_is_gone() -> None:
-    """Keepalive and the user timeout are set on the sockets that are really used."""
+async def test_sockets_have_keepalive_and_a_user_timeout() -> None:
+    """The options are set on the sockets in use, so that a dead peer is noticed within 30 s."""
     async with (
         api_server() as server,
         ApiClient(Token(server.url)) as client,
@@ -197,7 +196,7 @@ async def test_connections_notice_that_their_peer_is_gone() -> None:
 
 
 async def test_token_is_read_again_each_minute() -> None:
-    """A token that was replaced is used at the latest after 60 s, however many ask at once."""
+    """After 60 s a replaced token is used, and many requests at once load it once."""
     time = FakeTime()
     async with api_server() as server:
         token = Token(server.url)
@@ -216,7 +215,7 @@ async def test_token_is_read_again_each_minute() -> None:
 
 
 async def test_token_is_read_again_at_once_when_it_is_refused() -> None:
-    """401 with a replaced token costs one more request and no failure; with the same token it is a failure."""
+    """After a 401 the client sends the request again with a replaced token; with the same token it fails."""
     async with api_server() as server:
         server.tokens = {"token-1"}
         token = Token(server.url)
@@ -233,16 +232,16 @@ async def test_token_is_read_again_at_once_when_it_is_refused() -> None:
                 await client.request("GET", PODS_PATH)
 
 
-async def test_no_token_sends_no_header() -> None:
-    """Who has a client certificate or nothing sends no empty token."""
+async def test_without_a_token_no_authorization_header_is_sent() -> None:
+    """A client certificate, or no credentials, send no empty token."""
     async with api_server() as server, ApiClient(Token(server.url, token="")) as client:
         await client.request("GET", PODS_PATH)
 
         assert server.requests[0][3] == ""
 
 
-async def test_a_pod_is_believed_over_tls(tmp_path: Path) -> None:
-    """Token and authority come from the mounted files, and the server's name is checked."""
+async def test_a_service_account_is_used_over_tls(tmp_path: Path) -> None:
+    """Token and authority come from the mounted files, and the host name of the server is checked."""
     authority = Authority()
     service_account(tmp_path, "token-1", authority.pem)
     async with api_server(authority.serving("127.0.0.1")) as server:
@@ -259,8 +258,8 @@ async def test_a_pod_is_believed_over_tls(tmp_path: Path) -> None:
         assert server.requests == []
 
 
-async def test_a_request_keeps_to_its_time_whatever_it_is_repeated_for() -> None:
-    """A token that is refused, and read again, does not give a request a second time to take."""
+async def test_the_timeout_covers_the_repeated_request() -> None:
+    """A request that is sent again with a new token has one timeout for both attempts."""
     slow = asyncio.Event()
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -268,7 +267,7 @@ async def test_a_request_keeps_to_its_time_whatever_it_is_repeated_for() -> None
             await slow.wait()
         return web.json_response({}, status=401)
 
-    async with echo(handle) as url:
+    async with serving(handle) as url:
         token = Token(url)
         async with ApiClient(token) as client:
             with pytest.raises(ApiError):
@@ -284,16 +283,16 @@ async def test_a_request_keeps_to_its_time_whatever_it_is_repeated_for() -> None
 
 
 @pytest.mark.parametrize("token", ["a\nb", "a\x00b", "tök\u00e9n"])
-async def test_a_token_that_fits_in_no_header_is_told(token: str, tmp_path: Path) -> None:
-    """A file that was half written is no reason to fail without a word that people understand."""
+async def test_a_token_that_no_header_can_have_is_an_error(token: str, tmp_path: Path) -> None:
+    """A half-written token file gives a clear error."""
     service_account(tmp_path, token, Authority().pem)
 
-    with pytest.raises(CredentialsError, match="cannot be in a header"):
+    with pytest.raises(CredentialsError, match="an HTTP header cannot have"):
         ServiceAccount("127.0.0.1", "1", tmp_path).load()
 
 
-async def test_a_new_authority_is_believed_when_it_is_mounted(tmp_path: Path) -> None:
-    """After the API server's authority changed, the file is read at once and the request succeeds."""
+async def test_a_new_authority_is_trusted_once_it_is_mounted(tmp_path: Path) -> None:
+    """After the API server has a new authority, the client reads the file at once and the request succeeds."""
     old, new = Authority(), Authority()
     service_account(tmp_path, "token-1", old.pem)
     async with api_server(old.serving("127.0.0.1")) as server, ApiClient(in_cluster(server, tmp_path)) as client:
@@ -310,8 +309,10 @@ async def test_a_new_authority_is_believed_when_it_is_mounted(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("broken", ["not a certificate", ""], ids=["garbage", "empty"])
-async def test_unusable_files_leave_what_works(tmp_path: Path, broken: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A half-written authority or a token that vanished does not stop a client that works."""
+async def test_unusable_files_keep_old_credentials(
+    tmp_path: Path, broken: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A half-written authority or a missing token does not stop a working client."""
     time = FakeTime()
     authority = Authority()
     service_account(tmp_path, "token-1", authority.pem)
@@ -328,12 +329,12 @@ async def test_unusable_files_leave_what_works(tmp_path: Path, broken: str, capl
         await client.request("GET", PODS_PATH)
 
         assert len(server.requests) == 3
-        assert "the credentials stay as they are" in caplog.text
+        assert "the client keeps the old ones" in caplog.text
 
 
 @pytest.mark.parametrize("trust", [Trust(ca_pem=None, verify=False)], ids=["insecure-skip-tls-verify"])
-async def test_verification_can_be_left_out_where_a_kubeconfig_says_so(trust: Trust) -> None:
-    """Only then is an unknown authority accepted."""
+async def test_insecure_skip_tls_verify_accepts_an_unknown_authority(trust: Trust) -> None:
+    """Only with this field of a kubeconfig is the certificate not verified."""
     async with api_server(Authority().serving("elsewhere")) as server:
         token = Token(server.url)
         token.trust = trust
@@ -343,8 +344,8 @@ async def test_verification_can_be_left_out_where_a_kubeconfig_says_so(trust: Tr
             assert len(server.requests) == 1
 
 
-async def test_first_credentials_that_cannot_be_read_are_unreachable(tmp_path: Path) -> None:
-    """Without a token nothing is sent, and the file is named."""
+async def test_without_first_credentials_nothing_is_sent(tmp_path: Path) -> None:
+    """Without a token the request fails, and the error names the file."""
     async with ApiClient(ServiceAccount("127.0.0.1", "1", tmp_path)) as client:
         with pytest.raises(UnreachableError, match=r"token cannot be read"):
             await client.request("GET", "/x")
@@ -362,29 +363,29 @@ async def test_first_credentials_that_cannot_be_read_are_unreachable(tmp_path: P
         ("[fd00::1]", "https://[fd00::1]:443"),
     ],
 )
-def test_finds_the_api_server_of_its_cluster(host: str, url: str) -> None:
-    """The address comes from the environment; IPv6 gets its brackets."""
+def test_the_api_server_address_comes_from_the_environment(host: str, url: str) -> None:
+    """An IPv6 address gets brackets."""
     environment = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": "443"}
 
-    assert ServiceAccount.from_environment(environment).endpoint.base_url == url
+    assert ServiceAccount.from_environment(environment).api_server.base_url == url
 
 
 @pytest.mark.parametrize("environment", [{}, {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}], ids=["nothing", "no port"])
-def test_says_that_it_is_not_in_a_cluster(environment: dict[str, str]) -> None:
-    """Outside a cluster the variables that are missing are named."""
+def test_outside_a_cluster_the_missing_variables_are_named(environment: dict[str, str]) -> None:
+    """Without the variables that Kubernetes sets, the error names them."""
     with pytest.raises(CredentialsError, match="KUBERNETES_SERVICE_HOST"):
         ServiceAccount.from_environment(environment)
 
 
-def test_secrets_do_not_show(tmp_path: Path) -> None:
-    """Neither token nor authority is in what logs and tracebacks print."""
+def test_repr_has_neither_token_nor_authority(tmp_path: Path) -> None:
+    """Logs and tracebacks cannot show them."""
     service_account(tmp_path, "s3cret-token", "s3cret-ca")
 
     assert "s3cret" not in repr(ServiceAccount("h", "1", tmp_path).load())
 
 
-async def test_reads_one_namespace_as_it_is_now() -> None:
-    """A live list of one namespace has every page, with kinds filled in and without managedFields."""
+async def test_a_live_list_has_every_page_of_one_namespace() -> None:
+    """Its objects have kinds and no managedFields."""
     async with api_server() as server, ApiClient(Token(server.url)) as client:
         for number in range(700):
             server.put(POLICIES, f"p-{number}", "eem", spec={"podSelector": {}})
@@ -399,32 +400,30 @@ async def test_reads_one_namespace_as_it_is_now() -> None:
         assert not [mapping for mapping in found if "managedFields" in mapping["metadata"]]
 
 
-async def test_reads_a_whole_cluster_once() -> None:
-    """For the command line everything is read once; a missing definition is no error, a missing right is."""
+async def test_a_missing_kind_has_no_objects_and_a_missing_right_is_an_error() -> None:
+    """A kind without its CustomResourceDefinition is empty; 404 for a built-in kind and 403 raise."""
     async with api_server() as server, ApiClient(Token(server.url)) as client:
         server.missing.add("eventgateways")
         pod = server.put(PODS, "pod", "ns", spec={})
 
-        assert await read_cluster(client) == EemSnapshot.from_objects([pod])
+        assert await read_all(client, PODS) == [pod]
         assert await read_all(client, GATEWAYS) == []
 
         server.missing.add("pods")
         with pytest.raises(ApiError, match="404"):
-            await read_cluster(client)
+            await read_all(client, PODS)
         server.missing.clear()
         server.always["list", "pods"] = answer(403, "Forbidden", "no")
         with pytest.raises(ForbiddenError, match=r'resources \["pods"\], verbs \["list"\]'):
-            await read_cluster(client)
+            await read_all(client, PODS)
 
 
 @pytest.mark.parametrize(("text", "line"), [("a\nb", "a b"), ("\x1b[2Jx", "[2Jx"), ("y" * 500, "y" * 400), ("", "")])
-def test_foreign_text_is_one_short_line(text: str, line: str) -> None:
-    """Nothing that a server says can forge a log line or clear a terminal."""
+def test_text_of_the_api_server_becomes_one_short_line(text: str, line: str) -> None:
+    """It can neither forge a log line nor clear a terminal."""
     assert one_line(text) == line
 
 
-def test_tls_is_modern() -> None:
-    """Older protocols than TLS 1.2 are not spoken."""
-    from webhook.cluster.credentials import ssl_context  # noqa: PLC0415
-
+def test_tls_1_2_is_the_oldest_version() -> None:
+    """The client does not accept TLS 1.0 and 1.1."""
     assert ssl_context(Trust(ca_pem=None)).minimum_version >= ssl.TLSVersion.TLSv1_2

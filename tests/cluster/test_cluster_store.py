@@ -1,4 +1,4 @@
-"""The store swaps whole snapshots, tells who waits, and never mixes a list with what came before it."""
+"""The store replaces whole snapshots, wakes waiting tasks, and never mixes a list with the state before it."""
 
 import asyncio
 import math
@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from cluster_builders import NAMESPACES, PODS, FakeTime, contents
+from cluster_builders import NAMESPACES, PODS, REPLICA_SETS, FakeTime, contents, take_list
 
 from webhook.cluster.store import Silence, Store
 from webhook.cluster.timing import Clock
@@ -25,20 +25,20 @@ def namespace(name: str, number: int) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
 
 
-async def test_synced_only_when_every_kind_is() -> None:
-    """A store of all kinds is synced once the last of them was listed."""
+async def test_the_store_is_synced_after_the_list_of_the_last_kind() -> None:
+    """Before that `has_synced` is False."""
     store = Store()
     for resource in WATCHED:
         assert not store.has_synced
-        await store.replace(resource.kind, ())
+        await take_list(store, resource.kind, ())
 
     assert store.has_synced
 
 
-async def test_a_snapshot_does_not_change_under_its_reader() -> None:
-    """Who took a snapshot keeps that state."""
+async def test_a_snapshot_does_not_change() -> None:
+    """A reader keeps the state that it took, while the store goes on."""
     store = Store([PODS])
-    await store.replace("Pod", [pod("a")])
+    await take_list(store, "Pod", [pod("a")])
     before = store.snapshot
     store.apply("Pod", "MODIFIED", pod("a", 2))
     store.apply("Pod", "ADDED", pod("b", 3))
@@ -48,14 +48,14 @@ async def test_a_snapshot_does_not_change_under_its_reader() -> None:
     assert contents(store.snapshot, PODS) == {("ns", "b"): "3"}
 
 
-async def test_a_list_is_taken_in_at_once_and_keeps_what_others_bring() -> None:
-    """While a list is built nobody sees half of it, and events of other kinds are neither delayed nor lost."""
+async def test_a_list_replaces_its_kind_in_one_step_and_keeps_events_of_other_kinds() -> None:
+    """While a list is built no reader sees half of it, and events of other kinds are neither delayed nor lost."""
     milliseconds = count()
     clock = Clock(monotonic=lambda: next(milliseconds) / 1000)
     store = Store([PODS, NAMESPACES], clock)
-    await store.replace("Pod", [pod("old")])
+    await take_list(store, "Pod", [pod("old")])
     sizes: set[int] = set()
-    building = asyncio.create_task(store.replace("Pod", [pod(f"pod-{number}", 2) for number in range(500)], 2))
+    building = asyncio.create_task(take_list(store, "Pod", [pod(f"pod-{number}", 2) for number in range(500)], 2))
     number = 10
     while not building.done():
         number += 1
@@ -72,30 +72,30 @@ async def test_a_list_is_taken_in_at_once_and_keeps_what_others_bring() -> None:
     assert contents(store.snapshot, NAMESPACES)["", "busy"] == str(number)
 
 
-async def test_two_lists_at_a_time_both_count() -> None:
+async def test_two_lists_at_the_same_time_both_take_effect() -> None:
     """Lists of two kinds that are taken in together do not undo each other."""
     milliseconds = count()
     store = Store([PODS, NAMESPACES], Clock(monotonic=lambda: next(milliseconds) / 1000))
     await asyncio.gather(
-        store.replace("Pod", [pod(f"pod-{number}") for number in range(100)]),
-        store.replace("Namespace", [namespace(f"ns-{number}", 1) for number in range(100)]),
+        take_list(store, "Pod", [pod(f"pod-{number}") for number in range(100)]),
+        take_list(store, "Namespace", [namespace(f"ns-{number}", 1) for number in range(100)]),
     )
 
     assert (store.snapshot.count("Pod"), store.snapshot.count("Namespace")) == (100, 100)
 
 
-async def test_a_list_that_breaks_off_changes_nothing() -> None:
-    """When the objects cannot be read to the end, the state before stays."""
+async def test_a_list_that_fails_changes_nothing() -> None:
+    """If an object of the list cannot be read, the state before it stays."""
 
     def broken() -> Iterator[dict[str, Any]]:
         yield pod("new")
         raise LookupError("no more")
 
     store = Store([PODS])
-    await store.replace("Pod", [pod("old")])
+    await take_list(store, "Pod", [pod("old")])
     before = store.snapshot
     with pytest.raises(LookupError):
-        await store.replace("Pod", broken())
+        await take_list(store, "Pod", broken())
 
     assert store.snapshot is before
 
@@ -104,25 +104,63 @@ async def test_a_list_that_breaks_off_changes_nothing() -> None:
     assert store.status["Pod"].objects == 0
 
 
-async def test_what_could_not_be_taken_in_comes_with_the_next_list(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An event that fails counts as not seen: the same version is news when it is listed."""
+async def test_an_event_that_failed_is_taken_from_the_next_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The version of an event that raised counts as not seen, so the list brings it."""
 
     def failing(_snapshot: EemSnapshot, _mapping: object) -> EemSnapshot:
         raise RuntimeError("a bug")
 
     store = Store([PODS])
-    await store.replace("Pod", [pod("a")], 1)
+    await take_list(store, "Pod", [pod("a")], 1)
     with monkeypatch.context() as patched:
         patched.setattr(EemSnapshot, "with_object", failing)
         with pytest.raises(RuntimeError):
             store.apply("Pod", "MODIFIED", pod("a", 2))
-    await store.replace("Pod", [pod("a", 2)], 2)
+    await take_list(store, "Pod", [pod("a", 2)], 2)
 
     assert contents(store.snapshot, PODS) == {("ns", "a"): "2"}
 
 
-async def test_waiters_wake_when_their_condition_holds() -> None:
-    """Who waits for a condition is told, and nobody else is disturbed when a waiter gives up."""
+def replica_set(number: int, replicas: int, live: int = 0, owner: str = "Deployment") -> dict[str, Any]:
+    owners = [{"apiVersion": "apps/v1", "kind": owner, "name": "web", "uid": "u", "controller": True}]
+    metadata = {"name": "web-1", "namespace": "ns", "uid": "r", "resourceVersion": str(number)}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "ReplicaSet",
+        "metadata": metadata | {"ownerReferences": owners},
+        "spec": {"replicas": replicas, "template": {"metadata": {"labels": {"app": "web"}}}},
+        "status": {"replicas": live},
+    }
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["list", "watch"])
+async def test_an_old_replica_set_is_not_kept(*, listed: bool) -> None:
+    """A ReplicaSet of a Deployment is dropped with its last pod and kept again when it is scaled up."""
+    store = Store([REPLICA_SETS])
+
+    async def take(one: dict[str, Any]) -> int:
+        if listed:
+            await take_list(store, "ReplicaSet", [one])
+        else:
+            store.apply("ReplicaSet", "MODIFIED", one)
+        return store.snapshot.count("ReplicaSet")
+
+    states = [replica_set(1, 2, 2), replica_set(2, 0, 1), replica_set(3, 0), replica_set(4, 0), replica_set(5, 1)]
+
+    assert [await take(one) for one in states] == [1, 1, 0, 0, 1]
+    assert store.status["ReplicaSet"].objects == 1
+
+
+async def test_a_replica_set_of_another_owner_is_kept_without_replicas() -> None:
+    """Its template counts, since no Deployment in the snapshot has it."""
+    store = Store([REPLICA_SETS])
+    await take_list(store, "ReplicaSet", [replica_set(1, 0, owner="Rollout")])
+
+    assert store.snapshot.count("ReplicaSet") == 1
+
+
+async def test_waiting_tasks_wake_when_their_condition_holds() -> None:
+    """A task that is cancelled while it waits does not affect the others."""
     store = Store([PODS])
     waiting = [asyncio.create_task(store.wait_until(lambda: store.snapshot.count("Pod") == 2)) for _ in range(3)]
     await asyncio.sleep(0)
@@ -137,14 +175,14 @@ async def test_waiters_wake_when_their_condition_holds() -> None:
         await asyncio.gather(*waiting[1:])
 
 
-async def test_status_says_when_the_api_server_last_spoke() -> None:
-    """Lists, events and bookmarks all count as life, as seconds since 1970."""
+async def test_the_status_has_the_time_of_the_last_list_event_or_bookmark() -> None:
+    """Each of them sets it, in seconds since 1970."""
     time = FakeTime(now=5000.0)
     store = Store([PODS], time.clock())
 
     assert store.status["Pod"].last_event_timestamp_seconds == 0
 
-    await store.replace("Pod", [pod("a")])
+    await take_list(store, "Pod", [pod("a")])
 
     assert store.status["Pod"].last_event_timestamp_seconds == 5000
 
@@ -154,7 +192,7 @@ async def test_status_says_when_the_api_server_last_spoke() -> None:
     assert store.status["Pod"].last_event_timestamp_seconds == 5060
 
 
-async def test_reset_makes_every_kind_known() -> None:
+async def test_reset_makes_every_kind_synced() -> None:
     """A snapshot from files fills the whole store."""
     store = Store()
     store.reset(EemSnapshot.from_objects([pod("a")]))
@@ -163,12 +201,12 @@ async def test_reset_makes_every_kind_known() -> None:
     assert store.status["Pod"].objects == 1
 
 
-async def test_staleness_is_the_time_since_the_api_server_last_spoke() -> None:
-    """A list, an event and a bookmark each begin it anew, for their own kind only; before the first it has no end."""
+async def test_staleness_is_the_time_since_the_last_list_event_or_bookmark() -> None:
+    """Each of them resets it, for its own kind only; before the first it is infinite."""
     time = FakeTime()
     store = Store([PODS, NAMESPACES], time.clock())
     before = store.staleness_seconds("Pod")
-    await store.replace("Pod", [pod("a")])
+    await take_list(store, "Pod", [pod("a")])
     time.now += 70
     listed = store.staleness_seconds("Pod")
     store.apply("Pod", "MODIFIED", pod("a", 2))
@@ -181,13 +219,13 @@ async def test_staleness_is_the_time_since_the_api_server_last_spoke() -> None:
     assert store.staleness_seconds("Namespace") == math.inf
 
 
-async def test_the_longest_silence_counts_and_is_told_with_its_reason() -> None:
-    """The kind of which nothing was heard for longest decides, once that is longer than the bound."""
+async def test_the_longest_silence_decides_and_has_its_reason() -> None:
+    """The kind with the oldest event decides, once it is older than the limit."""
     time = FakeTime()
     store = Store([PODS, NAMESPACES], time.clock())
-    await store.replace("Pod", [])
+    await take_list(store, "Pod", [])
     time.now += 60
-    await store.replace("Namespace", [])
+    await take_list(store, "Namespace", [])
     time.now += 240
     at_the_bound = store.silence(), store.not_ready("Pod")
     time.now += 1
@@ -196,12 +234,12 @@ async def test_the_longest_silence_counts_and_is_told_with_its_reason() -> None:
     assert at_the_bound == (None, None)
     assert store.silence() == Silence(resource="pods", seconds=301)
     assert store.silence(longer_than_seconds=302) is None
-    assert store.not_ready("Pod") == "the API server has said nothing of it for 301 s: no connection"
+    assert store.not_ready("Pod") == "no event or bookmark from the API server for 301 s: no connection"
     assert store.not_ready("Namespace") is None
 
 
-async def test_what_was_never_listed_or_is_forbidden_is_not_ready() -> None:
-    """Not known is worse than old, and says why."""
+async def test_a_kind_without_a_list_is_not_ready() -> None:
+    """The reason is the problem of the kind, if there is one."""
     store = Store([PODS])
     before = store.not_ready("Pod")
     store.status["Pod"].problem = "the account may not list pods"
@@ -209,8 +247,8 @@ async def test_what_was_never_listed_or_is_forbidden_is_not_ready() -> None:
     assert (before, store.not_ready("Pod")) == ("not listed yet", "the account may not list pods")
 
 
-async def test_files_never_grow_old() -> None:
-    """A cluster that is files is as true in a year as now."""
+async def test_files_are_never_stale() -> None:
+    """A state from files is as valid after a year as at once."""
     time = FakeTime()
     store = Store(WATCHED, time.clock())
     store.reset(EemSnapshot.from_objects([pod("a")]))

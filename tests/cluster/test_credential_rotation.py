@@ -1,4 +1,4 @@
-"""Tokens and certificates change while everything is watched, over TLS as in a cluster, and nothing is missed."""
+"""Tokens and certificates change during watches over TLS, as in a cluster, and no event is missed."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -13,16 +13,16 @@ from fake_api_server import FakeApiServer, api_server
 
 from webhook.cluster.credentials import ServiceAccount
 from webhook.cluster.probe import Probing
-from webhook.cluster.timing import Delays, Timing
+from webhook.cluster.timing import Delays, ReflectorTiming
 
 HOST = "127.0.0.1"
-TIMING = Timing(retry=Delays(first_seconds=0.02, longest_seconds=0.1), list_interval_seconds=0.05)
+TIMING = ReflectorTiming(retry=Delays(first_seconds=0.02, longest_seconds=0.1), list_interval_seconds=0.05)
 PROBING = Probing(interval_seconds=0.05, timeout_seconds=2.0, starting_seconds=0.2, spread_seconds=0.02)
 
 
 @dataclass
 class Pod:
-    """A replica in its pod: what is mounted, what it watches, and the API server on the other side."""
+    """A replica in its pod: its mounted files, its store, and its API server."""
 
     mounted: Path
     authority: Authority
@@ -30,26 +30,26 @@ class Pod:
     harness: Harness
 
     async def follows(self, name: str) -> None:
-        """Let things happen, and wait until they are known."""
+        """Change objects, and wait until the store has them."""
         self.server.put(PODS, name, "ns")
         self.server.put(NAMESPACES, name)
         await self.harness.same(PODS)
         await self.harness.same(NAMESPACES)
 
     def cut(self) -> None:
-        """Break every watch, so that new requests are made."""
+        """Break each watch, so that new requests are sent."""
         for stream in list(self.server.streams):
             stream.cut()
 
     def tokens(self) -> list[str]:
-        """Give the tokens of all watches so far, each time that it changes."""
+        """Return the tokens of all watches so far, without repetitions."""
         sent = [token.removeprefix("Bearer ") for verb, _, _, token in self.server.requests if verb == "watch"]
         return list(dict.fromkeys(sent))
 
 
 @asynccontextmanager
 async def watching(mounted: Path) -> AsyncIterator[Pod]:
-    """Watch over TLS with what Kubernetes mounts into a pod."""
+    """Watch over TLS with the files that the kubelet mounts into a pod."""
     authority = Authority()
     service_account(mounted, "first", authority.pem)
     async with api_server(authority.serving(HOST)) as server:
@@ -64,13 +64,13 @@ async def watching(mounted: Path) -> AsyncIterator[Pod]:
 
 
 def replace(path: Path, text: str) -> None:
-    """Change a mounted file as the kubelet does: all of it at once."""
+    """Change a mounted file as the kubelet does: in one step."""
     path.with_suffix(".new").write_text(text)
     path.with_suffix(".new").replace(path)
 
 
-async def test_a_token_that_was_replaced_is_used_within_a_minute(tmp_path: Path) -> None:
-    """While the old token is still good, the new one is taken after a minute and no request fails."""
+async def test_a_replaced_token_is_used_within_a_minute(tmp_path: Path) -> None:
+    """While the old token is still valid, the new one is used after a minute and no request fails."""
     async with watching(tmp_path) as pod:
         pod.server.tokens = {"first", "second"}
         replace(tmp_path / "token", "second")
@@ -81,8 +81,8 @@ async def test_a_token_that_was_replaced_is_used_within_a_minute(tmp_path: Path)
         assert pod.tokens() == ["first", "second"]
 
 
-async def test_a_token_that_is_refused_is_replaced_at_once(tmp_path: Path) -> None:
-    """Where the old token ends before the minute is over, the refused request is repeated with the new one."""
+async def test_a_refused_token_is_replaced_at_once(tmp_path: Path) -> None:
+    """If the old token expires within the minute, the refused request is sent again with the new one."""
     async with watching(tmp_path) as pod:
         pod.server.tokens = {"second"}
         replace(tmp_path / "token", "second")
@@ -93,8 +93,8 @@ async def test_a_token_that_is_refused_is_replaced_at_once(tmp_path: Path) -> No
         assert pod.harness.store.has_synced
 
 
-async def test_a_token_that_comes_late_is_waited_for(tmp_path: Path) -> None:
-    """A token that is refused before there is another leaves what is known; the new one is taken as it comes."""
+async def test_a_token_that_is_mounted_late_is_waited_for(tmp_path: Path) -> None:
+    """A refused token without a replacement leaves the store as it is; the new token is used once it is mounted."""
     async with watching(tmp_path) as pod:
         pod.server.tokens = {"second"}
         pod.cut()
@@ -106,8 +106,8 @@ async def test_a_token_that_comes_late_is_waited_for(tmp_path: Path) -> None:
         assert known
 
 
-async def test_a_token_that_cannot_be_read_is_as_if_nobody_answered(tmp_path: Path) -> None:
-    """A replica that starts before its token is mounted says so once and begins as soon as it is there."""
+async def test_a_replica_without_a_token_reports_it_and_waits(tmp_path: Path) -> None:
+    """A replica that starts before its token is mounted reports the problem, and begins once the file is there."""
     authority = Authority()
     service_account(tmp_path, "first", authority.pem)
     (tmp_path / "token").unlink()
@@ -122,8 +122,8 @@ async def test_a_token_that_cannot_be_read_is_as_if_nobody_answered(tmp_path: Pa
             await harness.same(PODS)
 
 
-async def test_a_new_certificate_of_the_same_authority_needs_nothing(tmp_path: Path) -> None:
-    """The API server comes back with a new certificate: the next connection believes it."""
+async def test_a_new_certificate_of_the_same_authority_is_trusted(tmp_path: Path) -> None:
+    """The API server returns with a new certificate, and the next connection trusts it."""
     async with watching(tmp_path) as pod:
         await pod.server.stop()
         pod.server.put(PODS, "meanwhile", "ns")
@@ -134,10 +134,10 @@ async def test_a_new_certificate_of_the_same_authority_needs_nothing(tmp_path: P
 
 
 @pytest.mark.parametrize("bundled", [True, False], ids=["beside the old one", "in its place"])
-async def test_a_new_authority_is_believed_as_soon_as_it_is_mounted(
+async def test_a_new_authority_is_trusted_as_soon_as_it_is_mounted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, *, bundled: bool
 ) -> None:
-    """Until the kubelet mounts the new authority nobody is believed; then all goes on, without a list."""
+    """Until the kubelet mounts the new authority no connection is trusted; then the watches resume without a list."""
     caplog.set_level(logging.INFO)
     async with watching(tmp_path) as pod:
         caplog.clear()
@@ -156,8 +156,8 @@ async def test_a_new_authority_is_believed_as_soon_as_it_is_mounted(
         assert 1 <= len(told) == len(set(told)) <= 2
 
 
-async def test_an_authority_that_is_mounted_before_it_is_used_needs_no_outage(tmp_path: Path) -> None:
-    """Mounted a minute ahead, the new authority is believed at the first connection."""
+async def test_an_authority_that_is_mounted_ahead_needs_no_outage(tmp_path: Path) -> None:
+    """Mounted a minute before its use, the new authority is trusted at the first connection."""
     async with watching(tmp_path) as pod:
         new = Authority()
         replace(tmp_path / "ca.crt", pod.authority.pem + new.pem)

@@ -1,4 +1,4 @@
-"""The garbage collector stays out of the way once the cluster is known."""
+"""The garbage collector does not delay reviews once the cluster is known."""
 
 import asyncio
 import gc
@@ -6,15 +6,16 @@ from collections.abc import Iterator
 
 import pytest
 from builders import namespace, pod
+from cluster_builders import take_list
 
-from webhook.cluster.garbage_collection import THRESHOLDS, Lists, collect_seldom
+from webhook.cluster.garbage_collection import THRESHOLDS, collect_seldom, freeze_lists
 from webhook.cluster.store import Store
 from webhook.eem import EemSnapshot
 
 
 @pytest.fixture(autouse=True)
 def collector() -> Iterator[None]:
-    """Give the collector back as it was."""
+    """Restore the settings of the collector."""
     before = gc.get_threshold()
     yield
     gc.unfreeze()
@@ -22,14 +23,14 @@ def collector() -> Iterator[None]:
 
 
 async def frozen_more_than(count: int) -> None:
-    while gc.get_freeze_count() <= count:  # noqa: ASYNC110  the collector tells nobody
+    while gc.get_freeze_count() <= count:  # noqa: ASYNC110  the collector has no event
         await asyncio.sleep(0)
 
 
-async def test_what_every_list_brought_is_set_aside() -> None:
-    """The first one and each after it."""
+async def test_the_objects_of_each_list_are_frozen() -> None:
+    """The first list and each list after it freeze objects."""
     store = Store()
-    task = asyncio.create_task(Lists(store).keep_aside())
+    task = asyncio.create_task(freeze_lists(store))
     gc.unfreeze()
     for number in (1, 2):
         before = gc.get_freeze_count()
@@ -41,12 +42,12 @@ async def test_what_every_list_brought_is_set_aside() -> None:
     assert gc.get_freeze_count() > 0
 
 
-async def test_nothing_is_set_aside_while_a_kind_is_not_known() -> None:
-    """What comes and goes until then would be kept for ever."""
+async def test_nothing_is_frozen_before_the_store_is_synced() -> None:
+    """Objects that come and go until then would stay frozen for ever."""
     store = Store()
     gc.unfreeze()
-    task = asyncio.create_task(Lists(store).keep_aside())
-    await store.replace("Pod", [pod("one")], 1)
+    task = asyncio.create_task(freeze_lists(store))
+    await take_list(store, "Pod", [pod("one")], 1)
     for _ in range(10):
         await asyncio.sleep(0)
     task.cancel()
@@ -54,8 +55,8 @@ async def test_nothing_is_set_aside_while_a_kind_is_not_known() -> None:
     assert gc.get_freeze_count() == 0
 
 
-def test_the_collector_waits_for_more_than_a_review() -> None:
-    """Python's own threshold is met by each review of a large object."""
+def test_the_thresholds_are_above_the_objects_of_one_review() -> None:
+    """Python's own threshold is reached in each review of a large object."""
     collect_seldom()
 
     assert gc.get_threshold() == THRESHOLDS

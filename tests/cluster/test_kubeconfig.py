@@ -1,4 +1,4 @@
-"""A kubeconfig gives what kubectl would use, or a sentence that says why not."""
+"""A kubeconfig gives the credentials that kubectl would use, or a clear error."""
 
 import base64
 import json
@@ -13,9 +13,8 @@ from cluster_builders import PODS
 from fake_api_server import api_server
 
 from webhook.cluster.client import ApiClient
-from webhook.cluster.credentials import CredentialsError
+from webhook.cluster.credentials import CredentialsError, Kubeconfig
 from webhook.cluster.errors import UnreachableError
-from webhook.cluster.kubeconfig import Kubeconfig
 
 
 def encoded(content: bytes | str) -> str:
@@ -23,7 +22,7 @@ def encoded(content: bytes | str) -> str:
 
 
 def write(path: Path, server: str, user: dict[str, Any], **cluster: Any) -> str:
-    """Write a kubeconfig with two contexts; only the second works."""
+    """Write a kubeconfig with two contexts, of which only the second works."""
     config = {
         "apiVersion": "v1",
         "kind": "Config",
@@ -42,8 +41,8 @@ def write(path: Path, server: str, user: dict[str, Any], **cluster: Any) -> str:
     return str(path)
 
 
-async def test_token_and_authority(tmp_path: Path) -> None:
-    """The current context's server is asked with its token, and believed by its authority."""
+async def test_token_and_authority_of_the_current_context_are_used(tmp_path: Path) -> None:
+    """The client sends the token, and verifies the server by the authority and tls-server-name."""
     authority = Authority()
     async with api_server(authority.serving("api.internal")) as server:
         path = write(
@@ -58,16 +57,16 @@ async def test_token_and_authority(tmp_path: Path) -> None:
             assert server.requests[0][3] == "Bearer t-1"
 
 
-async def test_a_context_can_be_chosen(tmp_path: Path) -> None:
-    """--context beats the file's current one."""
+async def test_the_context_argument_wins(tmp_path: Path) -> None:
+    """--context wins over the current context of the file."""
     path = write(tmp_path / "config", "https://good.invalid", {"token": "t"})
 
-    assert Kubeconfig(path).endpoint.base_url == "https://good.invalid"
-    assert Kubeconfig(path, "other").endpoint.base_url == "https://other.invalid:1"
+    assert Kubeconfig(path).api_server.base_url == "https://good.invalid"
+    assert Kubeconfig(path, "other").api_server.base_url == "https://other.invalid:1"
 
 
-async def test_client_certificate(tmp_path: Path) -> None:
-    """Where the user is a certificate it is shown, and no token is sent."""
+async def test_a_client_certificate_is_presented(tmp_path: Path) -> None:
+    """If the user has a certificate, it is presented and no token is sent."""
     authority = Authority()
     certificate, key = authority.pair("admin")
     async with api_server(authority.serving("127.0.0.1", asks_for_certificate=True)) as server:
@@ -82,8 +81,8 @@ async def test_client_certificate(tmp_path: Path) -> None:
                 await client.request("GET", PODS.path())
 
 
-async def test_a_plugin_is_asked_again_when_its_token_is_refused(tmp_path: Path) -> None:
-    """Credential plugins run as kubectl runs them; 401 runs them once more."""
+async def test_a_plugin_runs_again_after_a_401(tmp_path: Path) -> None:
+    """Credential plugins run as kubectl runs them, and a 401 runs them once more."""
     counter = tmp_path / "runs"
     counter.write_text("")
     plugin = tmp_path / "plugin.py"
@@ -115,7 +114,7 @@ async def test_a_plugin_is_asked_again_when_its_token_is_refused(tmp_path: Path)
             assert server.requests[-1][3] != server.requests[0][3]
 
 
-async def test_nothing_secret_goes_over_plain_http(tmp_path: Path) -> None:
+async def test_no_token_is_sent_over_plain_http(tmp_path: Path) -> None:
     """As with kubectl, a token needs TLS."""
     async with api_server() as server:
         source = Kubeconfig(write(tmp_path / "config", server.url, {"token": "t"}))
@@ -125,8 +124,8 @@ async def test_nothing_secret_goes_over_plain_http(tmp_path: Path) -> None:
         assert server.requests[0][3] == ""
 
 
-async def test_verification_is_left_out_only_on_demand(tmp_path: Path) -> None:
-    """insecure-skip-tls-verify is heeded; without it an unknown authority is refused."""
+async def test_the_certificate_is_verified_unless_the_file_says_otherwise(tmp_path: Path) -> None:
+    """insecure-skip-tls-verify is respected; without it an unknown authority is refused."""
     async with api_server(Authority().serving("elsewhere")) as server:
         skipping = write(tmp_path / "a", server.url, {"token": "t"}, **{"insecure-skip-tls-verify": True})
         async with ApiClient(Kubeconfig(skipping)) as client:
@@ -147,28 +146,28 @@ async def test_verification_is_left_out_only_on_demand(tmp_path: Path) -> None:
     ],
     ids=["empty", "a list", "not YAML", "no contexts", "unknown context"],
 )
-def test_a_file_that_is_none_is_named(tmp_path: Path, content: str) -> None:
-    """What cannot be used is an error with the file's name."""
+def test_an_unusable_kubeconfig_is_named_in_the_error(tmp_path: Path, content: str) -> None:
+    """The error has the path of the file."""
     path = tmp_path / "config"
     path.write_text(content)
     with pytest.raises(CredentialsError, match=str(path)):
         Kubeconfig(str(path))
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    """So is a file that is not there."""
+def test_a_missing_kubeconfig_is_named_in_the_error(tmp_path: Path) -> None:
+    """The error has the path of the file."""
     with pytest.raises(CredentialsError, match="nowhere"):
         Kubeconfig(str(tmp_path / "nowhere"))
 
 
-def test_a_context_without_a_server_is_named(tmp_path: Path) -> None:
-    """A cluster entry with an empty server leads nowhere."""
+def test_a_cluster_without_a_server_is_an_error(tmp_path: Path) -> None:
+    """A cluster entry with an empty server is refused."""
     with pytest.raises(CredentialsError, match="names no server"):
         Kubeconfig(write(tmp_path / "config", "", {}))
 
 
-def test_files_that_vanish_are_named(tmp_path: Path) -> None:
-    """A certificate file that the kubeconfig names and that is gone is an error."""
+def test_a_missing_authority_file_is_named_in_the_error(tmp_path: Path) -> None:
+    """The kubeconfig names a certificate file that no longer exists."""
     missing = tmp_path / "ca.pem"
     missing.write_text("x")
     source = Kubeconfig(write(tmp_path / "config", "https://x.invalid", {}, **{"certificate-authority": str(missing)}))
@@ -177,14 +176,14 @@ def test_files_that_vanish_are_named(tmp_path: Path) -> None:
         source.load()
 
 
-def test_without_the_extra_the_way_to_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the package is not installed, the command that installs it is in the error."""
+def test_without_the_extra_the_error_has_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package kubernetes is not installed."""
     monkeypatch.setitem(sys.modules, "kubernetes", None)
-    with pytest.raises(CredentialsError, match=r"pip install 'eem-guardrail\[kubeconfig\]'"):
+    with pytest.raises(CredentialsError, match=r"pip install 'kubernetes>=34'"):
         Kubeconfig()
 
 
-def test_the_package_is_loaded_only_when_asked_for() -> None:
+def test_the_kubernetes_package_is_not_imported_by_default() -> None:
     """Importing the cluster layer does not import the Kubernetes client."""
     code = "import sys, webhook.cluster; sys.exit('kubernetes' in sys.modules)"
 

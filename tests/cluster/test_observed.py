@@ -1,16 +1,16 @@
-"""One named object is held as it is in the cluster, and nothing else is."""
+"""One named object is known as it is in the cluster, and no other is."""
 
 import asyncio
 from random import Random
 from typing import Any
 
-from cluster_builders import NAMESPACES, PATIENCE_SECONDS, PODS, FakeTime, Token
+from cluster_builders import NAMESPACES, PATIENCE_SECONDS, PODS, FakeTime, Token, take_list
 from fake_api_server import FakeApiServer, api_server
 
 from webhook.cluster.client import ApiClient
 from webhook.cluster.observed import Observed
 from webhook.cluster.reflector import Reflector
-from webhook.cluster.timing import Timing
+from webhook.cluster.timing import ReflectorTiming
 
 
 def seen(name: str = "mine", number: int = 1, uid: str = "u", **fields: Any) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def observed() -> Observed:
 
 
 async def until(one: Observed, server: FakeApiServer, name: str, namespace: str) -> None:
-    """Wait until *one* is what the server has."""
+    """Wait until *one* equals the object on the server."""
     changed = asyncio.Event()
     one.subscribe(changed.set)
     async with asyncio.timeout(PATIENCE_SECONDS):
@@ -32,12 +32,12 @@ async def until(one: Observed, server: FakeApiServer, name: str, namespace: str)
             changed.clear()
 
 
-async def test_follows_the_one_object_through_its_life() -> None:
-    """What is made, changed, deleted and made again under the name is held; its neighbours are not asked for."""
+async def test_one_object_is_followed_through_its_life() -> None:
+    """Creation, change, deletion and another creation are seen, and other objects are not requested."""
     async with api_server() as server, ApiClient(Token(server.url)) as client:
         server.put(PODS, "other", "ns")
         one = Observed(PODS, "mine", namespace="ns")
-        reflector = Reflector(PODS, client, one, selection=one.selection, rng=Random(1), timing=Timing())
+        reflector = Reflector(PODS, client, one, selection=one.selection, rng=Random(1), timing=ReflectorTiming())
         task = asyncio.create_task(reflector.run())
         try:
             await until(one, server, "mine", "ns")
@@ -65,40 +65,40 @@ async def test_follows_the_one_object_through_its_life() -> None:
         assert one.path == "/api/v1/namespaces/ns/pods/mine"
 
 
-async def test_an_object_without_a_namespace_has_a_path_without_one() -> None:
-    """What is cluster-scoped is asked for at the collection's root."""
+async def test_a_cluster_scoped_object_has_a_path_without_a_namespace() -> None:
+    """Its path begins at the root of the collection."""
     assert Observed(NAMESPACES, "mine").path == "/api/v1/namespaces/mine"
 
 
-async def test_a_list_without_the_object_says_that_it_is_gone() -> None:
-    """After a relist that lacks it, the object is not there; before any list, nothing is known."""
+async def test_a_list_without_the_object_means_that_it_was_deleted() -> None:
+    """Before any list the object is not known; after a list without it, it does not exist."""
     one = observed()
 
     assert (one.synced, one.current) == (False, None)
 
-    await one.replace("Pod", [seen(), seen("other")], 1)
+    await take_list(one, "Pod", [seen(), seen("other")], 1)
 
     assert (one.synced, one.current) == (True, seen())
 
-    await one.replace("Pod", [seen("other")], 2)
+    await take_list(one, "Pod", [seen("other")], 2)
 
     assert (one.synced, one.current, one.status["Pod"].objects) == (True, None, 0)
 
 
-async def test_the_same_again_is_kept() -> None:
-    """A list that brings what is known changes nothing."""
+async def test_a_list_with_the_known_version_changes_nothing() -> None:
+    """The object stays the same Python object."""
     one = observed()
-    await one.replace("Pod", [seen()], 1)
+    await take_list(one, "Pod", [seen()], 1)
     first = one.current
-    await one.replace("Pod", [seen()], 5)
+    await take_list(one, "Pod", [seen()], 5)
 
     assert one.current is first
 
 
-async def test_old_news_is_no_news() -> None:
-    """A write's answer that comes before the watch shows it is not undone by the older event."""
+async def test_an_older_event_does_not_undo_the_answer_to_a_write() -> None:
+    """The answer to a write may come before the older events of the watch."""
     one = observed()
-    await one.replace("Pod", [seen(number=1)], 1)
+    await take_list(one, "Pod", [seen(number=1)], 1)
 
     assert one.apply("Pod", "MODIFIED", seen(number=3, step="written"))
     assert not one.apply("Pod", "MODIFIED", seen(number=2, step="before"))
@@ -106,12 +106,12 @@ async def test_old_news_is_no_news() -> None:
     assert one.current == seen(number=3, step="written")
 
 
-async def test_listeners_hear_of_objects_and_of_status() -> None:
-    """Every piece of news, a bookmark and a change of the status are told."""
+async def test_listeners_are_called_for_objects_and_status() -> None:
+    """A list, an event, a bookmark and a change of the status each call them."""
     one = observed()
     told: list[bool] = []
     one.subscribe(lambda: told.append(one.synced))
-    await one.replace("Pod", [], 1)
+    await take_list(one, "Pod", [], 1)
     one.apply("Pod", "ADDED", seen(number=2))
     one.all_heard_before("Pod", 3)
     one.mark("Pod", synced=False)

@@ -1,4 +1,4 @@
-"""News of one kind counts once, and in the order of the cluster's own numbers."""
+"""The events of one kind count once, in the order of their resourceVersions."""
 
 from typing import Any
 from zlib import crc32
@@ -29,13 +29,13 @@ def mapping(name: str, number: int | str, uid: str = "a", namespace: str = "ns")
         ("9" * 20, int("9" * 20)),
     ],
 )
-def test_a_version_is_a_number_or_nothing(text: object, number: int) -> None:
-    """Only plain decimal digits of a bearable length are compared."""
+def test_only_decimal_resource_versions_are_compared(text: object, number: int) -> None:
+    """Only plain decimal digits of a limited length give a number."""
     assert version_number(text) == number
 
 
-def test_what_is_not_newer_is_no_news() -> None:
-    """The same state again, and an earlier one, are refused; a later one is news."""
+def test_an_event_that_is_not_newer_is_ignored() -> None:
+    """The same state again, and an earlier one, are ignored; a later one is taken."""
     ordering = Ordering()
     events: list[tuple[EventType, int]] = [("ADDED", 5), ("ADDED", 5), ("MODIFIED", 4), ("MODIFIED", 6)]
 
@@ -43,7 +43,7 @@ def test_what_is_not_newer_is_no_news() -> None:
 
 
 def test_an_earlier_object_of_the_same_name_cannot_remove_a_later_one() -> None:
-    """The deletion of what had this name before is old news."""
+    """The deletion of an earlier object with this name is ignored."""
     ordering = Ordering()
     ordering.admit("ADDED", mapping("x", 9, uid="new"))
 
@@ -51,7 +51,7 @@ def test_an_earlier_object_of_the_same_name_cannot_remove_a_later_one() -> None:
     assert len(ordering) == 1
 
 
-def test_the_end_of_the_same_object_is_always_true() -> None:
+def test_the_deletion_of_the_same_uid_is_always_taken() -> None:
     """A uid never comes back, whatever number its deletion has."""
     ordering = Ordering()
     ordering.admit("ADDED", mapping("x", 9))
@@ -60,16 +60,16 @@ def test_the_end_of_the_same_object_is_always_true() -> None:
     assert len(ordering) == 0
 
 
-def test_a_later_deletion_removes_whoever_has_the_name() -> None:
-    """When the creation in between was never seen, the name is free all the same."""
+def test_a_later_deletion_removes_the_object_of_that_name() -> None:
+    """Even if the creation in between was never seen, the name is free."""
     ordering = Ordering()
     ordering.admit("ADDED", mapping("x", 9, uid="first"))
 
     assert ordering.admit("DELETED", mapping("x", 12, uid="second"))
 
 
-def test_what_was_deleted_does_not_come_back() -> None:
-    """An old state that comes after the deletion is refused, also when the deletion came first of all."""
+def test_a_deleted_object_does_not_come_back() -> None:
+    """An old state after the deletion is ignored, also if the deletion was the first event."""
     ordering = Ordering()
 
     assert not ordering.admit("DELETED", mapping("x", 7))
@@ -77,8 +77,21 @@ def test_what_was_deleted_does_not_come_back() -> None:
     assert ordering.admit("ADDED", mapping("x", 8, uid="b"))
 
 
-def test_nothing_from_before_a_bookmark_is_news() -> None:
-    """After a bookmark everything up to it has come; what was deleted before need not be remembered."""
+def test_a_skipped_object_is_forgotten_until_a_newer_event() -> None:
+    """An object whose new state is not kept is no longer known, and its older events are ignored."""
+    ordering = Ordering()
+    ordering.admit("ADDED", mapping("x", 3))
+
+    assert not ordering.skip(mapping("x", 2))
+    assert ordering.skip(mapping("x", 5))
+    assert not ordering.skip(mapping("y", 6))
+    assert len(ordering) == 0
+    assert not ordering.admit("MODIFIED", mapping("x", 4))
+    assert ordering.admit("MODIFIED", mapping("x", 7))
+
+
+def test_events_from_before_a_bookmark_are_ignored() -> None:
+    """After a bookmark all events up to it have come, and earlier deletions need not be remembered."""
     ordering = Ordering()
     ordering.admit("ADDED", mapping("x", 3))
     ordering.admit("DELETED", mapping("x", 4))
@@ -90,8 +103,8 @@ def test_nothing_from_before_a_bookmark_is_news() -> None:
     assert ordering.admit("ADDED", mapping("y", 11))
 
 
-def test_versions_that_are_no_numbers_are_taken_as_they_come() -> None:
-    """Where nothing can be compared, the last word counts."""
+def test_resource_versions_that_are_not_numbers_are_taken_in_order_of_arrival() -> None:
+    """If they cannot be compared, the last event counts."""
     ordering = Ordering()
 
     assert ordering.admit("ADDED", mapping("x", "abc"))
@@ -99,8 +112,8 @@ def test_versions_that_are_no_numbers_are_taken_as_they_come() -> None:
     assert ordering.admit("DELETED", mapping("x", "zzz"))
 
 
-def test_a_list_names_what_changed_and_what_is_gone() -> None:
-    """What is known in the same version is left alone."""
+def test_a_list_shows_what_changed_and_what_was_deleted() -> None:
+    """An object that is known in the same version is unchanged."""
     ordering = Ordering()
     for name, number in (("same", 1), ("newer", 2), ("gone", 3)):
         ordering.admit("ADDED", mapping(name, number))
@@ -112,8 +125,8 @@ def test_a_list_names_what_changed_and_what_is_gone() -> None:
     assert relist.gone() == (("ns", "gone"),)
 
 
-def test_the_checksum_knows_names_namespaces_and_versions() -> None:
-    """Whoever knows the same has the same, in whatever order it came; whoever does not has another."""
+def test_the_checksum_depends_on_names_namespaces_and_versions() -> None:
+    """It is equal for equal objects, in any order of arrival, and differs otherwise."""
 
     def summed(*mappings: dict[str, Any]) -> int:
         ordering = Ordering()
@@ -130,7 +143,7 @@ def test_the_checksum_knows_names_namespaces_and_versions() -> None:
 
 
 def test_an_object_that_a_list_has_twice_counts_once() -> None:
-    """A list in pages may show what changed in between again."""
+    """A list in pages may show an object again that changed in between."""
     ordering, expected = Ordering(), Ordering()
     relist = ordering.relist()
     for number in (1, 2):
@@ -142,7 +155,7 @@ def test_an_object_that_a_list_has_twice_counts_once() -> None:
 
 
 class Cluster(RuleBasedStateMachine):
-    """A cluster whose news comes late, twice and in any order between two bookmarks."""
+    """A cluster whose events come late, twice, and in any order between two bookmarks."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -172,7 +185,7 @@ class Cluster(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def deliver(self, data: st.DataObject) -> None:
-        """Deliver any of the news that is due, not always the first."""
+        """Deliver any of the pending events, not always the first."""
         if self.pending:
             index = data.draw(st.integers(0, len(self.pending) - 1))
             self.sent.append(self.pending.pop(index))
@@ -180,13 +193,13 @@ class Cluster(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def repeat(self, data: st.DataObject) -> None:
-        """Deliver old news once more."""
+        """Deliver an old event once more."""
         if self.sent:
             self.receive(*data.draw(st.sampled_from(self.sent)))
 
     @rule()
     def bookmark(self) -> None:
-        """Deliver all that is due, and say so."""
+        """Deliver all pending events, and a bookmark."""
         for event in self.pending:
             self.receive(*event)
         self.sent += self.pending
@@ -195,7 +208,7 @@ class Cluster(RuleBasedStateMachine):
 
     @rule()
     def list_again(self) -> None:
-        """Take a list; what was due before it comes after it, too late."""
+        """Take a list; the events that were pending before it come after it."""
         relist = self.ordering.relist()
         for name, (uid, number) in self.truth.items():
             if relist.take(mapping(name, number, uid)):
@@ -215,7 +228,7 @@ class Cluster(RuleBasedStateMachine):
                 self.cached[name] = number
 
     @invariant()
-    def knows_the_truth_when_nothing_is_due(self) -> None:
+    def knows_the_truth_when_nothing_is_pending(self) -> None:
         """Compare with the cluster."""
         if not self.pending:
             assert self.cached == {name: number for name, (_, number) in self.truth.items()}

@@ -1,4 +1,4 @@
-"""An API server that is gone is looked for once for all, without a flood, and everybody is back soon after it is."""
+"""While an API server does not answer, one probe serves all reflectors, and all resume soon after it is back."""
 
 import logging
 from collections.abc import Callable
@@ -14,7 +14,7 @@ ALL = tuple(BY_KIND.values())
 
 
 def vanish(server: FakeApiServer) -> None:
-    """Let nobody be answered any more: every connection is closed without a word."""
+    """Let the API server answer nothing more: it closes every connection."""
     server.always["probe", "readyz"] = hang_up
     for resource in WATCHED:
         for verb in ("list", "watch"):
@@ -24,7 +24,7 @@ def vanish(server: FakeApiServer) -> None:
 
 
 def noting(server: FakeApiServer, harness: Harness) -> list[tuple[float, str]]:
-    """Keep when what was asked for; a request that aiohttp repeats by itself at the same moment counts once."""
+    """Record the time of each request; a request that aiohttp repeats by itself at the same moment counts once."""
     seen: dict[tuple[float, str], None] = {}
     server.on_request = lambda verb, plural: seen.setdefault((harness.time.now, f"{verb} {plural}"))
     return seen  # type: ignore[return-value]
@@ -38,9 +38,9 @@ async def all_watched(server: FakeApiServer, *resources: ResourceType) -> None:
 @pytest.mark.parametrize("seed", range(1, 6))
 async def test_five_minutes_without_an_api_server(seed: int, caplog: pytest.LogCaptureFixture) -> None:
     """
-    Five minutes cost less than a request a second, one line of log, and nothing that was known.
+    Five minutes cost less than a request a second, one line in the log, and none of the known objects.
 
-    When the API server is back every kind is exact within ten seconds, and the replicas' requests are spread.
+    When the API server is back, every kind is exact within ten seconds, and the requests of the replicas are spread.
     """
     caplog.set_level(logging.INFO)
     async with api_server() as server:
@@ -53,14 +53,14 @@ async def test_five_minutes_without_an_api_server(seed: int, caplog: pytest.LogC
             began = harness.time.now
             vanish(server)
             await until(lambda: harness.time.now - began >= 300)
-            knocks = [at for at, what in seen if what == "probe readyz"]
+            probes = [at for at, what in seen if what == "probe readyz"]
 
             assert len(seen) <= 300
-            assert all(1.5 <= later - earlier <= 2.5 for earlier, later in pairwise(knocks))
+            assert all(1.5 <= later - earlier <= 2.5 for earlier, later in pairwise(probes))
             assert harness.store.has_synced
             assert contents(harness.store.snapshot, PODS) == truth(server, PODS)
             assert harness.store.staleness_seconds("Pod") >= 300
-            assert harness.reach.problem.startswith(f"no answer for {harness.time.now - knocks[0]:.0f} s: ")
+            assert harness.reach.problem.startswith(f"no answer for {harness.time.now - probes[0]:.0f} s: ")
             assert [record.message.partition(":")[0] for record in caplog.records] == ["the API server does not answer"]
 
             server.put(PODS, "new", "ns")
@@ -84,8 +84,8 @@ async def test_five_minutes_without_an_api_server(seed: int, caplog: pytest.LogC
             assert caplog.records[1].message.startswith("the API server answers again, after 30")
 
 
-async def test_a_stream_that_is_cut_alone_keeps_to_its_own_pace() -> None:
-    """Where the API server answers others, a stream that is cut again and again is opened ever more seldom."""
+async def test_a_stream_that_alone_is_cut_keeps_its_own_backoff() -> None:
+    """While the API server answers other requests, a stream that is cut again and again is opened less often."""
     async with api_server() as server, reflecting(server, PODS, NAMESPACES) as harness:
         await all_watched(server, PODS, NAMESPACES)
         seen = noting(server, harness)
@@ -104,8 +104,8 @@ async def test_a_stream_that_is_cut_alone_keeps_to_its_own_pace() -> None:
     [answer(500, "InternalError"), answer(403, "Forbidden"), answer(429, Retry_After="1")],
     ids=["500", "403", "429"],
 )
-async def test_an_api_server_that_starts_is_given_a_moment(starting: Callable[..., object]) -> None:
-    """While it says that it is not ready, nobody asks it for more; once it is, everybody does."""
+async def test_an_api_server_that_starts_gets_probes_only(starting: Callable[..., object]) -> None:
+    """While it is not ready, it gets no other request; once it is, all reflectors resume."""
     async with api_server() as server, reflecting(server, PODS, NAMESPACES) as harness:
         await all_watched(server, PODS, NAMESPACES)
         seen = noting(server, harness)
@@ -124,8 +124,8 @@ async def test_an_api_server_that_starts_is_given_a_moment(starting: Callable[..
         assert harness.time.now - began < 10
 
 
-async def test_who_may_not_ask_whether_it_is_ready_goes_on_all_the_same() -> None:
-    """Where that question is forbidden for good, it is waited for once and then no more."""
+async def test_an_account_that_may_not_read_readyz_waits_once() -> None:
+    """If the probe is forbidden for good, the reflectors wait for it once and then no more."""
     async with api_server() as server, reflecting(server, PODS) as harness:
         server.always["probe", "readyz"] = answer(403, "Forbidden")
         waits: list[float] = []
@@ -141,8 +141,8 @@ async def test_who_may_not_ask_whether_it_is_ready_goes_on_all_the_same() -> Non
 
 
 @pytest.mark.parametrize("status", [401, 404, 302])
-async def test_any_other_answer_is_one(status: int) -> None:
-    """Whatever else it says, the API server is there: its own answers to lists and watches count."""
+async def test_any_other_answer_shows_that_the_api_server_is_there(status: int) -> None:
+    """After such an answer the results of the lists and watches count."""
     async with api_server() as server, reflecting(server, PODS) as harness:
         server.always["probe", "readyz"] = answer(status)
         stream = await server.stream_of(PODS)

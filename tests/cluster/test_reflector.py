@@ -1,4 +1,4 @@
-"""A reflector keeps its kind as it is in the cluster, whatever the API server does."""
+"""A reflector keeps its kind as it is in the cluster, whatever the API server answers."""
 
 import asyncio
 import json
@@ -12,12 +12,12 @@ from fake_api_server import Mode, answer, api_server, hang_up, status_body
 from webhook.cluster.client import ApiClient
 from webhook.cluster.reflector import Reflector
 from webhook.cluster.store import Store
-from webhook.cluster.timing import Timing
+from webhook.cluster.timing import ReflectorTiming
 from webhook.netpol.parse import read_policy
 
 
 async def test_lists_every_page_and_then_follows_changes() -> None:
-    """A first list of several pages is complete, and what happens afterwards arrives."""
+    """A first list of several pages is complete, and later changes arrive."""
     async with api_server() as server:
         for number in range(1203):
             server.put(PODS, f"pod-{number}", f"ns-{number % 7}")
@@ -36,7 +36,7 @@ async def test_lists_every_page_and_then_follows_changes() -> None:
 
 
 async def test_watch_asks_for_bookmarks_and_a_spread_end() -> None:
-    """A watch begins at the list's resourceVersion, asks for bookmarks, and for an end within five to ten minutes."""
+    """A watch begins at the resourceVersion of the list, with bookmarks, and ends within five to ten minutes."""
     async with api_server() as server, reflecting(server, PODS):
         await server.stream_of(PODS)
         (query,) = server.asked("watch", "pods")
@@ -47,7 +47,7 @@ async def test_watch_asks_for_bookmarks_and_a_spread_end() -> None:
 
 
 async def test_resumes_after_a_cut_without_listing_again() -> None:
-    """A connection that breaks in the middle of a line is opened again where the last whole line ended."""
+    """After a cut in the middle of a line the watch resumes at the last whole line."""
     async with api_server() as server, reflecting(server, PODS) as harness:
         stream = await server.stream_of(PODS)
         server.put(PODS, "one", "ns")
@@ -64,7 +64,7 @@ async def test_resumes_after_a_cut_without_listing_again() -> None:
 
 
 async def test_resumes_at_the_bookmark() -> None:
-    """A bookmark moves the place from which a broken watch goes on."""
+    """A bookmark moves the place from which a broken watch resumes."""
     async with api_server() as server, reflecting(server, PODS) as harness:
         stream = await server.stream_of(PODS)
         server.put(POLICIES, "elsewhere", "ns")
@@ -80,7 +80,7 @@ async def test_resumes_at_the_bookmark() -> None:
 
 @pytest.mark.parametrize("as_event", [True, False], ids=["ERROR event", "HTTP status"])
 async def test_lists_again_when_the_history_is_gone(*, as_event: bool) -> None:
-    """410 in either form means a new list, and what was deleted in between is gone after it."""
+    """A 410 in either form leads to a list, which also shows the deletions in between."""
     async with api_server() as server, reflecting(server, PODS) as harness:
         server.put(PODS, "stays", "ns")
         server.put(PODS, "goes", "ns")
@@ -100,7 +100,7 @@ async def test_lists_again_when_the_history_is_gone(*, as_event: bool) -> None:
 
 
 async def test_lists_at_once_after_an_outage_that_outlasted_the_history() -> None:
-    """An API server that comes back and says 410 is there: the patience that its absence taught is not kept up."""
+    """An API server that answers 410 is back, so the list does not wait for the backoff of the outage."""
     async with api_server() as server, reflecting(server, PODS) as harness:
         await harness.same(PODS)
         stream = await server.stream_of(PODS)
@@ -119,7 +119,7 @@ async def test_lists_at_once_after_an_outage_that_outlasted_the_history() -> Non
 
 
 async def test_lists_again_after_any_error_event() -> None:
-    """Whatever a stream's ERROR event says, the place in the history is not to be trusted any more."""
+    """After an ERROR event of any kind the resourceVersion is not used again."""
     async with api_server() as server, reflecting(server, PODS) as harness:
         stream = await server.stream_of(PODS)
         await stream.event("ERROR", status_body(504, "Timeout", "Too large resource version"))
@@ -130,8 +130,8 @@ async def test_lists_again_after_any_error_event() -> None:
         assert len(server.asked("list", "pods")) == 2
 
 
-async def test_begins_again_when_a_continue_token_expired() -> None:
-    """A list whose token expires half-way starts over, and never shows half a list."""
+async def test_a_list_begins_again_when_its_continue_token_expired() -> None:
+    """Half a list is never shown."""
     async with api_server() as server:
         for number in range(600):
             server.put(PODS, f"pod-{number}", "ns")
@@ -150,9 +150,9 @@ async def test_begins_again_when_a_continue_token_expired() -> None:
             assert set(seen) <= {0, 600}
 
 
-async def test_gives_a_silent_stream_up() -> None:
-    """A stream without a line for the stall time counts as dead, and is opened again where it was."""
-    async with api_server() as server, reflecting(server, PODS, timing=Timing(stall_seconds=0.1)) as harness:
+async def test_a_silent_stream_is_closed_and_resumed() -> None:
+    """A stream without a line for the stall time counts as dead, and is opened again at the same place."""
+    async with api_server() as server, reflecting(server, PODS, timing=ReflectorTiming(stall_seconds=0.1)) as harness:
         (await server.stream_of(PODS)).paused = True
         server.put(PODS, "missed", "ns")
         await harness.same(PODS)
@@ -162,8 +162,8 @@ async def test_gives_a_silent_stream_up() -> None:
 
 
 async def test_bytes_without_a_line_do_not_keep_a_stream_alive() -> None:
-    """A stream that trickles bytes and never ends a line is dead too."""
-    async with api_server() as server, reflecting(server, PODS, timing=Timing(stall_seconds=0.2)) as harness:
+    """A stream that sends bytes but never ends a line counts as dead, too."""
+    async with api_server() as server, reflecting(server, PODS, timing=ReflectorTiming(stall_seconds=0.2)) as harness:
         stream = await server.stream_of(PODS)
         stream.paused = True
         server.put(PODS, "missed", "ns")
@@ -182,8 +182,8 @@ async def test_bytes_without_a_line_do_not_keep_a_stream_alive() -> None:
         assert len(server.asked("watch", "pods")) >= 2
 
 
-async def test_takes_events_of_several_mebibytes_cut_anywhere() -> None:
-    """A large event with characters of several bytes arrives whole, whatever chunks it comes in."""
+async def test_an_event_of_several_mebibytes_arrives_whole() -> None:
+    """A large event with characters of several bytes can come in any chunks."""
     async with api_server() as server, reflecting(server, PODS) as harness:
         stream = await server.stream_of(PODS)
         stream.paused = True
@@ -202,8 +202,8 @@ async def test_takes_events_of_several_mebibytes_cut_anywhere() -> None:
     [b"not json\n", b'{"type":"ADDED"}\n', b'{"type":"ADDED","object":{"metadata":[1]}}\n', b"x" * (33 * 2**20)],
     ids=["not JSON", "no object", "metadata is a list", "no end within 32 MiB"],
 )
-async def test_lists_again_after_a_line_that_is_no_event(line: bytes, caplog: pytest.LogCaptureFixture) -> None:
-    """The same line would come again, so the kind is listed anew."""
+async def test_lists_again_after_a_line_that_is_not_an_event(line: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """The same line would come again, so the kind is listed."""
     async with api_server() as server, reflecting(server, PODS) as harness:
         stream = await server.stream_of(PODS)
         stream.paused = True
@@ -216,8 +216,8 @@ async def test_lists_again_after_a_line_that_is_no_event(line: bytes, caplog: py
         assert "pods" in caplog.text
 
 
-async def test_unknown_event_types_are_passed_over() -> None:
-    """An event of a type that does not exist yet changes nothing and breaks nothing."""
+async def test_unknown_event_types_are_ignored() -> None:
+    """An event of a type that does not exist yet changes nothing."""
     async with api_server() as server, reflecting(server, PODS) as harness:
         stream = await server.stream_of(PODS)
         await stream.event("RENAMED", {"metadata": {"name": "x"}})
@@ -227,8 +227,8 @@ async def test_unknown_event_types_are_passed_over() -> None:
         assert len(server.asked("watch", "pods")) == 1
 
 
-async def test_kind_that_is_not_installed_is_empty_and_looked_for() -> None:
-    """A missing definition counts as synced without objects; once it appears it is listed and watched."""
+async def test_a_kind_that_is_not_installed_is_empty_and_listed_again() -> None:
+    """A missing CustomResourceDefinition counts as synced without objects; once it exists the kind is listed."""
     async with api_server() as server:
         server.missing.add("eventgateways")
         async with reflecting(server, GATEWAYS) as harness:
@@ -246,8 +246,8 @@ async def test_kind_that_is_not_installed_is_empty_and_looked_for() -> None:
             await server.stream_of(GATEWAYS)
 
 
-async def test_kind_that_vanishes_is_emptied() -> None:
-    """When the definition is removed, its objects go."""
+async def test_a_kind_that_is_removed_becomes_empty() -> None:
+    """When the CustomResourceDefinition is removed, its objects are."""
     async with api_server() as server:
         server.put(GATEWAYS, "gw", "eem", spec={})
         async with reflecting(server, GATEWAYS) as harness:
@@ -284,7 +284,7 @@ async def test_one_404_does_not_empty_a_kind() -> None:
 
 
 async def test_a_first_404_is_not_believed() -> None:
-    """A replica that starts together with its API server does not take what it has not listed for not installed."""
+    """A replica that starts with its API server does not take one 404 for a kind that is not installed."""
     async with api_server() as server:
         server.put(GATEWAYS, "gw", "eem", spec={})
         server.faults["list", "eventgateways"].append(answer(404, "NotFound", "404 page not found"))
@@ -298,7 +298,7 @@ async def test_a_first_404_is_not_believed() -> None:
 
 
 async def test_404_of_a_built_in_kind_is_a_problem() -> None:
-    """Something that does not serve pods is no API server: never synced, and said so."""
+    """A server without pods is not an API server: the kind is never synced, and the problem says so."""
     async with api_server() as server:
         server.missing.add("pods")
         async with reflecting(server, PODS) as harness:
@@ -308,8 +308,8 @@ async def test_404_of_a_built_in_kind_is_a_problem() -> None:
 
 
 @pytest.mark.parametrize("verb", ["list", "watch"])
-async def test_missing_right_is_named_and_waited_for(verb: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Without the right the kind is not synced; the message is what a Role needs; the right may come later."""
+async def test_a_missing_right_is_named_and_waited_for(verb: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Without the right the kind is not synced; the problem has the rule for the ClusterRole, which may come later."""
     async with api_server() as server:
         server.put(POLICIES, "p", "ns", spec={"podSelector": {}})
         server.always[verb, "networkpolicies"] = answer(403, "Forbidden", "not allowed")
@@ -337,8 +337,8 @@ async def test_missing_right_is_named_and_waited_for(verb: str, caplog: pytest.L
     ids=["401", "429", "500", "redirect", "hang-up"],
 )
 @pytest.mark.parametrize("verb", ["list", "watch"])
-async def test_failures_are_retried_with_patience(verb: str, fault: Mode) -> None:
-    """Whatever fails, is tried again with growing delays, and never more than one list begins in a second."""
+async def test_failures_are_retried_with_growing_delays(verb: str, fault: Mode) -> None:
+    """Every failure is retried with growing delays, and at most one list begins in a second."""
     async with api_server() as server:
         server.put(PODS, "one", "ns")
         server.always[verb, "pods"] = fault
@@ -362,8 +362,8 @@ async def test_failures_are_retried_with_patience(verb: str, fault: Mode) -> Non
         assert max(harness.time.slept) <= 30
 
 
-async def test_retry_after_is_heeded_up_to_a_limit() -> None:
-    """The API server's own wish for a pause counts, but not for hours."""
+async def test_retry_after_is_respected_up_to_a_limit() -> None:
+    """The API server can ask for a pause, but not for hours."""
     async with api_server() as server:
         server.faults["list", "pods"] += [
             answer(429, Retry_After="20"),
@@ -378,7 +378,7 @@ async def test_retry_after_is_heeded_up_to_a_limit() -> None:
             assert harness.time.slept[2] < 4
 
 
-async def test_api_server_away_at_start_and_later() -> None:
+async def test_the_api_server_may_be_absent_at_the_start_and_later() -> None:
     """Without an API server nothing is synced; it may come, go and come again."""
     async with api_server() as server:
         await server.stop()
@@ -403,8 +403,8 @@ async def test_api_server_away_at_start_and_later() -> None:
             await harness.same(NAMESPACES)
 
 
-async def test_streams_that_end_at_once_are_no_loop() -> None:
-    """A server that closes every watch at once is asked again with growing delays."""
+async def test_streams_that_end_at_once_are_reopened_with_growing_delays() -> None:
+    """A server that closes every watch at once gets no loop of requests."""
     async with api_server() as server:
 
         async def close(request: web.Request) -> web.StreamResponse:
@@ -421,7 +421,7 @@ async def test_streams_that_end_at_once_are_no_loop() -> None:
 
 
 async def test_a_watch_that_ended_in_time_is_opened_again_at_once() -> None:
-    """The end that was asked for is no failure: no delay, no list."""
+    """The end that the watch asked for is not a failure: no delay, no list."""
     async with api_server() as server, reflecting(server, PODS) as harness:
         stream = await server.stream_of(PODS)
         harness.time.now += 400
@@ -456,7 +456,7 @@ async def test_an_older_list_is_refused_until_all_are_older() -> None:
 
 
 async def test_replays_and_late_deletions_change_nothing() -> None:
-    """Old states, old additions and the deletion of an earlier object of the same name are no news."""
+    """Old states, old additions, and the deletion of an earlier object of the same name are ignored."""
     async with api_server() as server, reflecting(server, PODS) as harness:
         first = server.put(PODS, "pod", "ns")
         server.put(PODS, "pod", "ns")

@@ -1,4 +1,4 @@
-"""Watches that fall silent while their connections stay open are noticed, and nothing is missed afterwards."""
+"""Watches that fall silent while their connections stay open are noticed, and no event is missed afterwards."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -12,17 +12,18 @@ from fake_api_server import FakeApiServer, answer, api_server, hang_up, status_b
 from network import DOWN, SILENCES, UP, Network, network
 
 from webhook.cluster.probe import Probing
-from webhook.cluster.timing import Delays, Timing
+from webhook.cluster.timing import Delays, ReflectorTiming
 
-SHORT = Timing(stall_seconds=0.3, retry=Delays(first_seconds=0.02, longest_seconds=0.1), list_interval_seconds=0.05)
+QUICK = Delays(first_seconds=0.02, longest_seconds=0.1)
+SHORT = ReflectorTiming(stall_seconds=0.3, retry=QUICK, list_interval_seconds=0.05)
 PROBING = Probing(interval_seconds=0.05, timeout_seconds=0.2, starting_seconds=0.2, spread_seconds=0.02)
 LONG_TEXT = "x" * 20_000
-"""So long that a trickle would need longer than any test for it."""
+"""Longer than a trickle could send during any test."""
 
 
 @asynccontextmanager
 async def behind_a_network() -> AsyncIterator[tuple[FakeApiServer, Network, Harness]]:
-    """Watch pods and namespaces through a network that can be silenced; time is real, and patience short."""
+    """Watch pods and namespaces in real time through a network that can fall silent."""
     async with api_server() as server, network(server.port) as between:
         server.put(PODS, "kept", "ns")
         server.put(PODS, "goes", "ns")
@@ -37,7 +38,7 @@ async def behind_a_network() -> AsyncIterator[tuple[FakeApiServer, Network, Harn
 
 
 async def change_everything(server: FakeApiServer) -> None:
-    """Let things happen that a silent network keeps from who watches."""
+    """Change objects; a silent network holds the events back."""
     server.put(PODS, "new", "ns", status={"message": LONG_TEXT})
     server.put(PODS, "kept", "ns", labels={"changed": "yes"})
     server.delete(PODS, "goes", "ns")
@@ -45,8 +46,8 @@ async def change_everything(server: FakeApiServer) -> None:
 
 
 @pytest.mark.parametrize("silence", [pytest.param(silence, id=name) for name, silence in SILENCES.items()])
-async def test_a_silent_network_is_noticed_and_nothing_is_missed(silence: Callable[[Network], None]) -> None:
-    """Whatever way it falls silent, the stall is noticed, told, and made up for from where the watch was: no list."""
+async def test_a_silent_network_is_noticed_and_no_event_is_missed(silence: Callable[[Network], None]) -> None:
+    """However it falls silent, the stall is noticed and reported, and the watch resumes at the same place: no list."""
     async with behind_a_network() as (server, between, harness):
         silence(between)
         await change_everything(server)
@@ -62,7 +63,7 @@ async def test_a_silent_network_is_noticed_and_nothing_is_missed(silence: Callab
 
 
 async def test_a_network_that_carries_nothing_up_is_noticed_when_a_stream_ends() -> None:
-    """What comes down is believed for as long as it comes; a new stream cannot be had and that is noticed."""
+    """While events come down, the store is up to date; a new stream cannot be opened, and that is noticed."""
     async with behind_a_network() as (server, between, harness):
         between.hold(UP)
         server.put(PODS, "seen", "ns")
@@ -78,8 +79,8 @@ async def test_a_network_that_carries_nothing_up_is_noticed_when_a_stream_ends()
         assert len(server.asked("list", "pods")) == len(server.asked("list", "namespaces")) == 1
 
 
-async def test_history_that_is_gone_after_a_silence_is_listed() -> None:
-    """Where the API server has forgotten what was missed, one list makes up for it, deletions too."""
+async def test_after_a_silence_a_lost_history_leads_to_one_list() -> None:
+    """If the API server no longer has the missed events, one list replaces them, including deletions."""
     async with behind_a_network() as (server, between, harness):
         between.hold(UP, DOWN)
         await change_everything(server)
@@ -92,9 +93,9 @@ async def test_history_that_is_gone_after_a_silence_is_listed() -> None:
         assert len(server.asked("list", "pods")) == 2
 
 
-async def test_streams_that_open_and_never_speak_make_nothing_fresher() -> None:
-    """A stream that opens is news once; if nothing ever follows, the view grows old all the same."""
-    async with api_server() as server, reflecting(server, PODS, timing=Timing(stall_seconds=0.05)) as harness:
+async def test_streams_without_a_line_do_not_reset_the_staleness() -> None:
+    """A stream that opens counts once; if no line follows, the store becomes stale all the same."""
+    async with api_server() as server, reflecting(server, PODS, timing=ReflectorTiming(stall_seconds=0.05)) as harness:
         await harness.same(PODS)
         status = harness.store.status["Pod"]
         await server.asked_times("watch", PODS, 2)
@@ -108,15 +109,15 @@ async def test_streams_that_open_and_never_speak_make_nothing_fresher() -> None:
 
 
 async def speak(server: FakeApiServer, harness: Harness) -> None:
-    """Send bookmarks on whichever stream is open until one is heard."""
+    """Send bookmarks on the open stream until one is taken in."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while harness.store.silence() is not None:
             await server.bookmark(PODS)
             await asyncio.sleep(0)
 
 
-async def test_a_stream_after_one_that_spoke_is_news() -> None:
-    """After an outage of a stream that was alive, the view is fresh as soon as the next one is open."""
+async def test_a_stream_after_one_with_lines_resets_the_staleness() -> None:
+    """After an outage of a stream that had lines, the store is fresh as soon as the next one is open."""
     async with api_server() as server, reflecting(server, PODS) as harness:
         stream = await server.stream_of(PODS)
         server.put(PODS, "one", "ns")
@@ -135,8 +136,8 @@ async def test_a_stream_after_one_that_spoke_is_news() -> None:
     ],
     ids=["too large", "not understood"],
 )
-async def test_a_place_in_history_that_the_server_does_not_know_is_given_up(too_large: Callable[..., object]) -> None:
-    """A resourceVersion that is refused is not asked for again: the kind is listed."""
+async def test_a_resource_version_that_is_refused_leads_to_a_list(too_large: Callable[..., object]) -> None:
+    """A refused resourceVersion is not used again."""
     async with api_server() as server, reflecting(server, PODS) as harness:
         stream = await server.stream_of(PODS)
         server.put(PODS, "one", "ns")
@@ -150,8 +151,8 @@ async def test_a_place_in_history_that_the_server_does_not_know_is_given_up(too_
         assert len(server.asked("list", "pods")) == 2
 
 
-async def test_watches_that_answer_nothing_at_all_are_no_loop_and_no_news() -> None:
-    """An empty 200 for every watch is asked again with growing delays, and makes nothing fresher."""
+async def test_empty_answers_to_watches_are_retried_with_growing_delays() -> None:
+    """An empty 200 for every watch makes no loop of requests and does not reset the staleness."""
 
     async def empty(_: web.Request) -> web.StreamResponse:
         return web.Response()
@@ -168,8 +169,8 @@ async def test_watches_that_answer_nothing_at_all_are_no_loop_and_no_news() -> N
             assert len(server.asked("list", "pods")) == 1
 
 
-async def test_a_right_that_is_away_for_a_moment_changes_nothing() -> None:
-    """An API server that starts forbids everything; what is known of a kind stays known for that half minute."""
+async def test_a_right_that_is_missing_for_a_moment_changes_nothing() -> None:
+    """An API server that starts forbids everything; a known kind stays synced for that half minute."""
     async with api_server() as server, reflecting(server, PODS) as harness:
         stream = await server.stream_of(PODS)
         seen: list[bool] = []
@@ -182,8 +183,8 @@ async def test_a_right_that_is_away_for_a_moment_changes_nothing() -> None:
         assert set(seen) == {True}
 
 
-async def test_an_error_of_any_kind_ends_with_the_truth_and_seldom_a_list() -> None:
-    """A hundred faults in any order: at the end the cache is the truth, and no two lists began within a second."""
+async def test_a_hundred_faults_end_with_the_exact_state_and_few_lists() -> None:
+    """After faults in any order the store equals the cluster, and no two lists began within a second."""
     faults = [
         hang_up,
         answer(500, "InternalError"),

@@ -1,4 +1,4 @@
-"""Delays grow, are spread, and are forgotten; long work gives way."""
+"""Retry delays grow, are spread and are reset, and long work yields the event loop."""
 
 import asyncio
 import random
@@ -6,16 +6,16 @@ from itertools import count
 
 from cluster_builders import FakeTime
 
-from webhook.cluster.timing import Backoff, Clock, Delays, Turn
+from webhook.cluster.timing import Backoff, Clock, Delays, TimeSlice
 
 RETRY = Delays(first_seconds=0.8, longest_seconds=30.0)
 
 
 class Highest(random.Random):
-    """Luck that always gives the longest delay."""
+    """A random generator that always returns the longest delay."""
 
     def uniform(self, a: float, b: float) -> float:
-        """Give the upper end."""
+        """Return the upper end."""
         return max(a, b)
 
 
@@ -27,7 +27,7 @@ def test_delays_double_up_to_the_longest() -> None:
 
 
 def test_delays_are_spread_over_the_whole_range() -> None:
-    """Full jitter: replicas that fail together do not come back together."""
+    """Full jitter: replicas that fail together do not return together."""
     first = [Backoff(RETRY, FakeTime().clock(), random.Random(seed)).next_seconds() for seed in range(300)]
 
     assert min(first) < 0.05
@@ -35,8 +35,8 @@ def test_delays_are_spread_over_the_whole_range() -> None:
     assert all(0 <= delay <= 0.8 for delay in first)
 
 
-def test_two_good_minutes_forget_the_failures() -> None:
-    """After 120 s without a failure the next one is the first."""
+def test_two_minutes_without_a_failure_reset_the_delay() -> None:
+    """After 120 s without a failure the next delay is the first."""
     time = FakeTime()
     backoff = Backoff(RETRY, time.clock(), Highest())
     for _ in range(5):
@@ -50,10 +50,10 @@ def test_two_good_minutes_forget_the_failures() -> None:
     assert backoff.next_seconds() == 0.8
 
 
-async def test_long_work_lets_others_run() -> None:
-    """Work of 1 ms a piece gives way after each 5 ms."""
+async def test_long_work_lets_other_tasks_run() -> None:
+    """A task yields after each time slice of 1 ms."""
     milliseconds = count()
-    turn = Turn(Clock(monotonic=lambda: next(milliseconds) / 1000).monotonic)
+    time_slice = TimeSlice(Clock(monotonic=lambda: next(milliseconds) / 1000).monotonic)
     ran = 0
 
     async def other() -> None:
@@ -64,7 +64,7 @@ async def test_long_work_lets_others_run() -> None:
 
     task = asyncio.create_task(other())
     for _ in range(600):
-        await turn.share()
+        await time_slice.check()
     task.cancel()
 
     assert ran >= 600 / 6 - 2

@@ -1,4 +1,4 @@
-"""Leases without a network: a server that compares before it writes, and replicas whose every step a test takes."""
+"""Leases without a network: a server with optimistic concurrency, and replicas that a test steps through."""
 
 import copy
 from collections.abc import Coroutine, Generator
@@ -15,7 +15,7 @@ NAMESPACE, NAME = "eem-guardrail", "eem-guardrail"
 
 @dataclass
 class World:
-    """The true time, and the one Lease that there is or is not."""
+    """The true time, and the Lease if it exists."""
 
     now: float = 0.0
     lease: dict[str, Any] | None = None
@@ -23,7 +23,7 @@ class World:
     writes: list[tuple[float, str]] = field(default_factory=list)
 
     def answer(self, method: str, body: Any) -> Any:
-        """Do what an API server does with one request."""
+        """Answer one request as an API server does."""
         if method == "POST":
             if self.lease is not None:
                 raise ApiError(409, "AlreadyExists", "it is there")
@@ -51,7 +51,7 @@ class _Step:
 
 @dataclass
 class Replica:
-    """One candidate; its clocks differ from the true time by whatever the test says."""
+    """One replica; its clocks differ from the true time by the offsets of the test."""
 
     world: World
     identity: str
@@ -65,7 +65,7 @@ class Replica:
     attempt: Coroutine[Any, Any, None] | None = None
 
     def __post_init__(self) -> None:
-        """Make the candidate."""
+        """Make the election."""
         clock = Clock(monotonic=self.monotonic, wall=lambda: self.world.now + self.wall_offset)
         self.election = Election(
             self,
@@ -79,11 +79,11 @@ class Replica:
         )
 
     def monotonic(self) -> float:
-        """Give this replica's own monotonic time."""
+        """Return the monotonic time of this replica."""
         return self.world.now + self.monotonic_offset
 
     async def request(self, method: str, path: str, *, body: object = None, timeout_seconds: float = 0) -> Any:
-        """Ask the server: one step on the way there, one on the way back."""
+        """Send a request: one step on the way to the server, one on the way back."""
         assert timeout_seconds == self.timing.request_seconds
         assert path.endswith("leases" if method == "POST" else f"leases/{NAME}")
         self.asked.append(method)
@@ -98,7 +98,7 @@ class Replica:
                 raise UnreachableError("cut off")
 
     def step(self) -> bool:
-        """Go on with the attempt, or begin one; say whether it has ended."""
+        """Continue the attempt or begin one; return whether it has ended."""
         if self.attempt is None:
             self.attempt = self.election.attempt()
         try:
@@ -114,7 +114,7 @@ class Replica:
             pass
 
     def release(self) -> None:
-        """Give the Lease back, in no time."""
+        """Release the Lease, in no time."""
         self.drop()
         coroutine = self.election.release()
         while True:
@@ -124,12 +124,12 @@ class Replica:
                 return
 
     def drop(self) -> None:
-        """Cancel what is under way."""
+        """Cancel the attempt that is under way."""
         if self.attempt is not None:
             self.attempt.close()
             self.attempt = None
 
     @property
     def leads(self) -> bool:
-        """Say whether it believes to lead."""
+        """Whether this replica may write."""
         return self.election.leads

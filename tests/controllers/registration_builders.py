@@ -1,4 +1,4 @@
-"""What the registration's tests are made of: configurations, a clock that a test moves, a running registrar."""
+"""Builders for the tests of the registration: configurations, fake time, and a registrar."""
 
 import base64
 import copy
@@ -7,15 +7,16 @@ from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
 
-from cluster_builders import FakeTime, Token
+from cluster_builders import FakeTime, Token, take_list
 from fake_api_server import FakeApiServer, Mode, answer, api_server
 
-from webhook.admission.heartbeat import HEARTBEAT_REFUSAL
+from webhook.admission.exemptions import HEARTBEAT_REFUSAL
 from webhook.cluster.client import ApiClient
 from webhook.cluster.observed import Observed
-from webhook.controllers import MUTATING, VALIDATING, Heartbeat, Registrar, Sources
-from webhook.controllers.entries import NAME, POLICIES, SHIPPED
+from webhook.controllers.entries import MUTATING, NAME, POLICIES, SHIPPED, VALIDATING
 from webhook.controllers.events import Recorder
+from webhook.controllers.registrar import Inputs, Registrar
+from webhook.controllers.self_check import Heartbeat
 from webhook.eem.resources import NETWORK_POLICIES, ResourceType
 
 BUNDLE = b"-----BEGIN CERTIFICATE-----\nMQ==\n-----END CERTIFICATE-----\n"
@@ -26,12 +27,12 @@ def encoded(bundle: bytes) -> str:
 
 
 def shipped(resource: ResourceType) -> list[dict[str, Any]]:
-    """Give what the manifests ship of a configuration."""
+    """Return the entries that the manifests ship of a configuration."""
     return [copy.deepcopy(dict(entry)) for entry in SHIPPED[resource.kind]]
 
 
 def configuration(resource: ResourceType, *entries: Any) -> dict[str, Any]:
-    """Give a configuration with these entries."""
+    """Return a configuration with these entries."""
     return {
         "apiVersion": resource.api_version,
         "kind": resource.kind,
@@ -42,9 +43,9 @@ def configuration(resource: ResourceType, *entries: Any) -> dict[str, Any]:
 
 def applied(existing: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     """
-    Imitate a server-side apply as far as these tests need it; the real one is asked in the end-to-end tests.
+    Imitate a server-side apply as far as these tests need it; the end-to-end tests use the real one.
 
-    A whole entry replaces the one of its name, but for conditions that it does not name; a caBundle is put in place.
+    A whole entry replaces the one of its name, but keeps conditions that it does not name; a caBundle is set.
     """
     entries = {entry["name"]: copy.deepcopy(entry) for entry in existing["webhooks"]}
     for entry in patch["webhooks"]:
@@ -59,12 +60,12 @@ def applied(existing: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
 
 
 def refuse(message: str) -> Mode:
-    """Make the fault: answer as the API server does when a webhook has refused."""
+    """Return the fault that answers as the API server does after a webhook has refused."""
     return answer(403, "Forbidden", f'admission webhook "{POLICIES}" denied the request: {message}')
 
 
 class Desk:
-    """A registrar whose every look a test takes, beside a fake API server."""
+    """A registrar beside a fake API server; the test takes each look."""
 
     def __init__(self, server: FakeApiServer, client: ApiClient, *, injected: bool = False) -> None:
         self.server = server
@@ -88,11 +89,11 @@ class Desk:
             mutating=self.mutating,
             heartbeat=self.heartbeat,
             recorder=self.recorder,
-            sources=Sources(
+            inputs=Inputs(
                 leads=self._leads,
                 bundle=None if injected else lambda: self.bundle,
                 namespaces=lambda: self.eem,
-                answers=self._answers,
+                port_problem=self._port_problem,
             ),
             clock=clock,
             rng=Random(1),
@@ -106,13 +107,13 @@ class Desk:
             raise ValueError("a bug")
         return self.leads
 
-    async def _answers(self, bundle: bytes) -> str | None:
+    async def _port_problem(self, bundle: bytes) -> str | None:
         self.asked.append(bundle)
         return self.trouble
 
     @property
     def refused(self) -> bool:
-        """Whether the API server refuses the heartbeat, as it does where the chain works."""
+        """Whether the API server refuses the heartbeat, as it does if reviews arrive."""
         return ("POST", NETWORK_POLICIES.plural) in self.server.always
 
     @refused.setter
@@ -122,51 +123,51 @@ class Desk:
             self.server.always["POST", NETWORK_POLICIES.plural] = refuse(HEARTBEAT_REFUSAL)
 
     async def see(self) -> None:
-        """Let the watches bring what the server has."""
+        """Take in the state of the server, as the watches do."""
         for observed in (self.validating, self.mutating):
             plural = observed.resource.plural
             found = [copy.deepcopy(one) for one in self.server.objects[plural].values()]
-            await observed.replace(observed.resource.kind, found, self.server.revision)
+            await take_list(observed, observed.resource.kind, found, self.server.revision)
 
     async def step(self, seconds: float = 0.25) -> None:
-        """See, look, beat; then let the time pass until the next look."""
+        """Take in the state, look, send a heartbeat if it is due, and pass the time until the next look."""
         await self.see()
         await self.registrar.look()
-        await self.registrar.beat()
+        await self.registrar.send_heartbeat()
         self.time.now += seconds
 
     async def registered(self) -> None:
-        """Go on until the registration is whole."""
+        """Step until the registration is complete."""
         for _ in range(4):
             await self.step()
         await self.see()
 
     def ship(self) -> None:
-        """Apply the manifests to a server that has nothing."""
+        """Apply the manifests to an empty server."""
         for resource in (VALIDATING, MUTATING):
             self.server.put(resource, NAME, webhooks=shipped(resource))
 
     def edit(self, resource: ResourceType, change: Callable[[list[dict[str, Any]]], object]) -> None:
-        """Change the entries of a configuration as somebody else does."""
+        """Change the entries of a configuration as another client does."""
         entries = copy.deepcopy(self.server.objects[resource.plural]["", NAME]["webhooks"])
         change(entries)
         self.server.put(resource, NAME, webhooks=entries)
 
     def entry(self, name: str, resource: ResourceType = VALIDATING) -> dict[str, Any] | None:
-        """Give one entry as the server has it."""
+        """Return one entry as the server has it."""
         entries = self.server.objects[resource.plural]["", NAME]["webhooks"]
         return next((one for one in entries if one["name"] == name), None)
 
     @property
     def namespaces(self) -> list[str] | None:
-        """What is registered."""
+        """Return the registered namespaces."""
         entry = self.entry(POLICIES)
         return None if entry is None else entry["namespaceSelector"]["matchExpressions"][0]["values"]
 
 
 @asynccontextmanager
 async def desk(*, injected: bool = False) -> AsyncIterator[Desk]:
-    """Give a registrar and the manifests' configurations."""
+    """Return a registrar beside a server with the configurations of the manifests."""
     async with (
         api_server(further=(VALIDATING, MUTATING, NETWORK_POLICIES)) as server,
         ApiClient(Token(server.url)) as client,

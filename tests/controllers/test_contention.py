@@ -1,96 +1,96 @@
-"""Who undoes something now and then is answered at once; who fights is answered later and later."""
+"""An occasional change is repaired at once; in a fight the repairs come later and later."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.controllers.contention import LONGEST_SECONDS, QUICK_SECONDS, Pace
+from webhook.controllers.contention import LONGEST_SECONDS, QUICK_SECONDS, RewriteBackoff
 
 
-def undone_after(pace: Pace, seconds: float, now: float) -> tuple[float, float]:
-    """Have it undone so long after *now*, and write it when it is due; give the delay and the time of the write."""
+def undone_after(rewrites: RewriteBackoff, seconds: float, now: float) -> tuple[float, float]:
+    """Undo the content that many seconds after *now* and write it when it is due; return the delay and the time."""
     now += seconds
-    delay = pace.due_seconds("content", now)
+    delay = rewrites.due_seconds("content", now)
     now += delay
-    pace.wrote("content", now)
+    rewrites.wrote("content", now)
     return delay, now
 
 
-def test_what_was_never_written_is_due() -> None:
-    """The first write waits for nothing, and neither does one that says something else."""
-    pace = Pace()
+def test_new_content_is_due_at_once() -> None:
+    """The first write does not wait, and neither does one of other content."""
+    rewrites = RewriteBackoff()
 
-    assert pace.due_seconds("content", 0.0) == 0
+    assert rewrites.due_seconds("content", 0.0) == 0
 
     for _ in range(10):
-        pace.wrote("content", 0.0)
-        pace.due_seconds("content", 0.0)
+        rewrites.wrote("content", 0.0)
+        rewrites.due_seconds("content", 0.0)
 
-    assert pace.due_seconds("content", 0.0) > 0
-    assert pace.due_seconds("other", 0.0) == 0
+    assert rewrites.due_seconds("content", 0.0) > 0
+    assert rewrites.due_seconds("other", 0.0) == 0
 
 
-def test_a_fight_is_answered_later_and_later() -> None:
-    """Three quick undoings are answered at once, then after 2 s, twice as late each time, and 30 s at most."""
-    pace, now, delays = Pace(), 0.0, []
-    pace.wrote("content", now)
+def test_in_a_fight_the_writes_come_later_and_later() -> None:
+    """After three quick changes without delay come 2 s, doubled each time, and 30 s at most."""
+    rewrites, now, delays = RewriteBackoff(), 0.0, []
+    rewrites.wrote("content", now)
     for _ in range(10):
-        delay, now = undone_after(pace, 0.1, now)
+        delay, now = undone_after(rewrites, 0.1, now)
         delays.append(delay)
 
     assert delays == pytest.approx([0, 0, 0, 2, 4, 8, 16, 30, 30, 30])
-    assert pace.fighting
+    assert rewrites.fighting
 
 
-def test_a_wipe_each_five_seconds_is_answered_at_once() -> None:
-    """However long it goes on; also where the repair took a moment."""
-    pace, now = Pace(), 0.0
-    pace.wrote("content", now)
+def test_a_wipe_each_five_seconds_is_repaired_at_once() -> None:
+    """It is no fight, however long it goes on, and even if the repair takes a moment."""
+    rewrites, now = RewriteBackoff(), 0.0
+    rewrites.wrote("content", now)
     for _ in range(1000):
-        delay, now = undone_after(pace, 4.5, now)
+        delay, now = undone_after(rewrites, 4.5, now)
 
         assert delay == 0
-        assert not pace.fighting
+        assert not rewrites.fighting
 
 
-def test_peace_ends_a_fight() -> None:
-    """What stays for a while is no longer fought over, and the next undoing is the first."""
-    pace, now = Pace(), 0.0
-    pace.wrote("content", now)
+def test_a_while_without_changes_ends_a_fight() -> None:
+    """After it the next change is the first."""
+    rewrites, now = RewriteBackoff(), 0.0
+    rewrites.wrote("content", now)
     for _ in range(6):
-        _, now = undone_after(pace, 0.1, now)
-    pace.kept(now + 1)
+        _, now = undone_after(rewrites, 0.1, now)
+    rewrites.kept(now + 1)
 
-    assert pace.fighting
+    assert rewrites.fighting
 
-    pace.kept(now + QUICK_SECONDS)
+    rewrites.kept(now + QUICK_SECONDS)
 
-    assert not pace.fighting
-    assert undone_after(pace, 0.1, now + QUICK_SECONDS)[0] == 0
+    assert not rewrites.fighting
+    assert undone_after(rewrites, 0.1, now + QUICK_SECONDS)[0] == 0
 
 
-def test_something_new_to_say_ends_a_fight() -> None:
-    """Other content is not what was fought over."""
-    pace, now = Pace(), 0.0
-    pace.wrote("content", now)
+def test_other_content_ends_a_fight() -> None:
+    """The changes of the old content do not count for it."""
+    rewrites, now = RewriteBackoff(), 0.0
+    rewrites.wrote("content", now)
     for _ in range(6):
-        _, now = undone_after(pace, 0.1, now)
-    pace.wrote("other", now)
+        _, now = undone_after(rewrites, 0.1, now)
+    rewrites.wrote("other", now)
 
-    assert not pace.fighting
+    assert not rewrites.fighting
 
 
 @given(st.lists(st.floats(0.0, 100.0), max_size=60))
-def test_nobody_waits_longer_than_the_longest(pauses: list[float]) -> None:
-    """Whatever the others do, a repair is never more than 30 s away, and one that waited its time is due."""
-    pace, now = Pace(), 0.0
-    pace.wrote("content", now)
+def test_no_write_waits_longer_than_the_longest_delay(pauses: list[float]) -> None:
+    """A repair is never more than 30 s away, and it is due after its delay."""
+    rewrites, now = RewriteBackoff(), 0.0
+    rewrites.wrote("content", now)
     for pause in pauses:
         now += pause
-        delay = pace.due_seconds("content", now)
+        delay = rewrites.due_seconds("content", now)
 
         assert 0 <= delay <= LONGEST_SECONDS
-        assert pace.due_seconds("content", now + delay) == 0
+        assert rewrites.due_seconds("content", now + delay) == 0
 
         now += delay
-        pace.wrote("content", now)
+        rewrites.wrote("content", now)

@@ -1,4 +1,4 @@
-"""What the configurations should hold, and how what they hold is compared with it."""
+"""The entries that the configurations should hold, and the comparison with those that they hold."""
 
 import base64
 import copy
@@ -10,7 +10,7 @@ import pytest
 import yaml
 from registration_builders import BUNDLE, configuration, encoded, shipped
 
-from webhook.admission.heartbeat import CANARY_NAMESPACE
+from webhook.admission.exemptions import CANARY_NAMESPACE
 from webhook.controllers.drift import drift
 from webhook.controllers.entries import (
     DEFAULTS,
@@ -35,7 +35,7 @@ from webhook.server import WEBHOOKS
 
 MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
 DEFAULTED: dict[str, Any] = {"objectSelector": {}}
-"""What the API server fills in where a manifest leaves it out."""
+"""The defaults that the API server sets for fields that a manifest omits."""
 
 
 def manifest(path: str) -> dict[str, Any]:
@@ -44,15 +44,15 @@ def manifest(path: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("resource", [VALIDATING, MUTATING], ids=lambda one: one.kind)
-def test_what_counts_as_shipped_is_what_the_manifests_ship(resource: Any) -> None:
-    """The base holds these entries, field by field, and none has a caBundle."""
+def test_the_shipped_entries_are_those_of_the_manifests(resource: Any) -> None:
+    """The base has these entries, field by field, and none has a caBundle."""
     found = manifest(f"base/{resource.kind.lower()}.yaml")
 
     assert [DEFAULTED | entry for entry in found["webhooks"]] == [dict(entry) for entry in SHIPPED[resource.kind]]
 
 
-def test_the_static_entry_is_the_one_that_is_kept() -> None:
-    """Who registers by hand gets what the service would write, but for the namespaces and the caBundle."""
+def test_the_static_entry_equals_the_one_that_the_service_writes() -> None:
+    """Only the namespaces and the caBundle differ."""
     (entry,) = manifest("components/static-registration/validatingwebhookconfiguration.yaml")["webhooks"]
     (expression,) = entry["namespaceSelector"]["matchExpressions"]
     kept = policy_entry(expression["values"], b"", "Fail")
@@ -62,15 +62,15 @@ def test_the_static_entry_is_the_one_that_is_kept() -> None:
     assert DEFAULTED | entry == kept
 
 
-def test_entries_lead_to_what_is_served() -> None:
-    """Each path is registered under the name that its metrics and log have."""
+def test_entries_name_the_paths_that_are_served() -> None:
+    """Each path is registered under the name that its metrics and log lines have."""
     entries = [policy_entry((), b"", "Fail"), *SHIPPED[VALIDATING.kind], *SHIPPED[MUTATING.kind]]
 
     assert {entry["clientConfig"]["service"]["path"]: entry["name"] for entry in entries} == dict(WEBHOOKS)
 
 
-def test_the_policy_entry_is_for_eem_and_the_canary_alone() -> None:
-    """Namespaces are sorted; the canary's is always there; the own one and kube-system never are."""
+def test_the_policy_entry_has_eem_and_canary_namespaces_only() -> None:
+    """Namespaces are sorted; the canary namespace is always there; the service's own and kube-system never are."""
     entry = policy_entry(["shop", "eem", "kube-system", "eem-guardrail"], BUNDLE, "Ignore")
     (expression,) = entry["namespaceSelector"]["matchExpressions"]
 
@@ -78,8 +78,8 @@ def test_the_policy_entry_is_for_eem_and_the_canary_alone() -> None:
     assert (entry["failurePolicy"], base64.b64decode(entry["clientConfig"]["caBundle"])) == ("Ignore", BUNDLE)
 
 
-def test_an_apply_names_the_object_that_was_seen() -> None:
-    """The body holds uid and resourceVersion, so it neither makes a configuration nor undoes what was not seen."""
+def test_an_apply_has_the_uid_and_resource_version_that_were_seen() -> None:
+    """So it neither creates a configuration nor overwrites an unseen change."""
     found = configuration(VALIDATING, *shipped(VALIDATING))
     entries = [policy_entry(["eem"], BUNDLE, "Fail"), *bundle_entries(found, BUNDLE)]
 
@@ -89,8 +89,8 @@ def test_an_apply_names_the_object_that_was_seen() -> None:
     assert body["webhooks"][1:] == [{"name": INSTANCES, "clientConfig": {"caBundle": encoded(BUNDLE)}}]
 
 
-def test_only_entries_that_are_there_get_a_bundle() -> None:
-    """A shipped entry that was taken out is not half made again."""
+def test_only_existing_entries_get_a_bundle() -> None:
+    """A shipped entry that was removed is not created in part."""
     assert bundle_entries(configuration(VALIDATING), BUNDLE) == []
 
 
@@ -112,7 +112,7 @@ EDITS: list[Any] = [
 def test_an_entry_is_written_when_every_field_of_it_is_there(
     edit: Callable[[dict[str, Any]], object], *, written: bool
 ) -> None:
-    """Any field of ours that is another is seen; what says the same, or is not ours, is not."""
+    """An entry counts as written only if each of its fields is equal."""
     wanted = policy_entry(["eem"], BUNDLE, "Fail")
     found = copy.deepcopy(wanted)
     edit(found)
@@ -120,16 +120,16 @@ def test_an_entry_is_written_when_every_field_of_it_is_there(
     assert is_written(configuration(VALIDATING, found), [wanted]) == written
 
 
-def test_a_missing_entry_is_not_written() -> None:
-    """Neither a whole entry nor a caBundle is there where there is no entry."""
+def test_a_missing_entry_does_not_count_as_written() -> None:
+    """Neither a whole entry nor a caBundle is there without the entry."""
     empty = configuration(VALIDATING)
 
     assert not is_written(empty, [policy_entry([], BUNDLE, "Fail")])
     assert not is_written(empty, [{"name": INSTANCES, "clientConfig": {"caBundle": encoded(BUNDLE)}}])
 
 
-def test_a_bundle_is_written_whatever_else_the_entry_says() -> None:
-    """Of a shipped entry nothing but its caBundle is looked at."""
+def test_only_the_bundle_of_a_shipped_entry_is_compared() -> None:
+    """The other fields of a shipped entry do not matter."""
     entry = {**shipped(VALIDATING)[0], "clientConfig": {"caBundle": encoded(BUNDLE)}, "failurePolicy": "Fail"}
     found = configuration(VALIDATING, entry)
 
@@ -137,8 +137,8 @@ def test_a_bundle_is_written_whatever_else_the_entry_says() -> None:
     assert not is_written(found, bundle_entries(found, b"another"))
 
 
-def test_conditions_of_others_are_removed_by_place() -> None:
-    """A condition that is added to the own entry is taken out, the last first, where nothing changed meanwhile."""
+def test_conditions_of_other_clients_are_removed_by_index() -> None:
+    """The patch removes them from the last to the first, if nothing changed meanwhile."""
     entry = policy_entry([], BUNDLE, "Fail")
     first, *rest = entry["matchConditions"]
     conditions = [first, {"name": "never", "expression": "false"}, *rest, {"name": "always", "expression": "true"}]
@@ -152,8 +152,8 @@ def test_conditions_of_others_are_removed_by_place() -> None:
     ]
 
 
-def test_an_address_of_others_is_replaced() -> None:
-    """An entry whose reviews are sent to a URL is led back by one value, for an apply beside it is not valid."""
+def test_a_url_of_another_client_is_replaced() -> None:
+    """The patch replaces the whole clientConfig, since an apply beside a URL is not valid."""
     entry = policy_entry([], BUNDLE, "Fail")
     found = configuration(VALIDATING, {**entry, "clientConfig": {"url": "https://elsewhere.example.com"}})
 
@@ -165,8 +165,8 @@ def test_an_address_of_others_is_replaced() -> None:
     assert strays(found, []) == []
 
 
-def test_without_conditions_of_others_nothing_is_removed() -> None:
-    """Neither an entry as it should be nor a missing one has any; what others' entries have is theirs."""
+def test_without_additions_of_other_clients_there_is_no_patch() -> None:
+    """A correct entry and a missing one have none; the entries of other clients are theirs."""
     entry = policy_entry([], BUNDLE, "Fail")
     other = {"name": "other.example.com", "matchConditions": [{"name": "never", "expression": "false"}]}
 
@@ -185,7 +185,7 @@ def test_without_conditions_of_others_nothing_is_removed() -> None:
     ],
 )
 def test_registered_namespaces_are_those_of_the_selector(selector: Any, expected: set[str]) -> None:
-    """What is not a list of names says nothing about a namespace."""
+    """A selector that is not a list of names gives no namespace."""
     entry = {"name": POLICIES, "namespaceSelector": selector}
 
     assert registered_namespaces(configuration(VALIDATING, entry)) == expected
@@ -205,16 +205,16 @@ def test_registered_namespaces_are_those_of_the_selector(selector: Any, expected
         (None, "ab"),
     ],
 )
-def test_namespaces_are_covered_by_what_their_names_tell(selector: Any, covered: str) -> None:
-    """Whoever wrote the selector, what it asks about is known by names alone; what goes by other labels is not."""
+def test_a_selector_in_any_form_covers_namespaces_by_name(selector: Any, covered: str) -> None:
+    """A requirement on another label covers none."""
     entry = {"name": POLICIES, "namespaceSelector": selector}
 
     assert covered_namespaces(configuration(VALIDATING, entry), AB) == frozenset(covered)
     assert covered_namespaces(configuration(VALIDATING), AB) == NONE
 
 
-def test_no_entry_is_not_an_empty_one() -> None:
-    """Without the entry, or without the configuration, nothing is registered at all."""
+def test_a_missing_entry_differs_from_an_empty_one() -> None:
+    """Without the entry, or without the configuration, the result is None."""
     assert registered_namespaces(configuration(VALIDATING)) is None
     assert registered_namespaces(None) is None
 
@@ -237,14 +237,14 @@ A, B, AB = frozenset("a"), frozenset("b"), frozenset("ab")
         pytest.param(AB, B, True, B, id="what is gone goes"),
     ],
 )
-def test_namespaces_are_added_with_a_proof_and_kept_without(
+def test_namespaces_are_added_only_with_a_proof_and_kept_without_one(
     registered: frozenset[str] | None,
     eem: frozenset[str] | None,
     expected: frozenset[str] | None,
     *,
     proven: bool,
 ) -> None:
-    """Only a chain that works is put in front of a namespace, and none is uncovered because it stopped."""
+    """Each case of what is registered, where EEM runs and whether a heartbeat was refused."""
     assert wanted_namespaces(registered, eem, proven=proven) == expected
 
 
@@ -252,15 +252,15 @@ def test_namespaces_are_added_with_a_proof_and_kept_without(
     ("written", "expected"),
     [(encoded(BUNDLE), BUNDLE), ("", b""), (None, b""), ("not base64!", b"")],
 )
-def test_a_bundle_is_read_as_far_as_it_is_one(written: Any, expected: bytes) -> None:
-    """What is not base64 is no bundle."""
+def test_a_bundle_that_is_not_base64_is_empty(written: Any, expected: bytes) -> None:
+    """So is a missing one."""
     entry = {"name": INSTANCES, "clientConfig": {"caBundle": written}}
 
     assert bundle_of(configuration(VALIDATING, entry), INSTANCES) == expected
 
 
-def test_bundles_are_those_of_the_own_entries() -> None:
-    """Each entry of ours counts, one without a caBundle too; another's does not."""
+def test_bundles_are_those_of_the_services_entries() -> None:
+    """An entry without a caBundle counts, another client's does not."""
     mine = {"name": POLICIES, "clientConfig": {"caBundle": encoded(BUNDLE)}}
     bare = {"name": INSTANCES, "clientConfig": None}
     other = {"name": "other.example.com", "clientConfig": {"caBundle": encoded(b"x")}}
@@ -269,8 +269,8 @@ def test_bundles_are_those_of_the_own_entries() -> None:
     assert bundles({**configuration(VALIDATING), "webhooks": None}) == ()
 
 
-def test_what_is_as_shipped_is_no_drift() -> None:
-    """Neither a caBundle, nor entries of others, nor the own entry, nor fields of a later API count."""
+def test_a_configuration_as_shipped_has_no_drift() -> None:
+    """A caBundle, other clients' entries, the entry for NetworkPolicies and fields of a later API do not count."""
     entries = shipped(VALIDATING)
     entries[0]["clientConfig"]["caBundle"] = encoded(BUNDLE)
     entries[0]["someLaterField"] = "default"
@@ -300,7 +300,7 @@ DRIFTS: list[Any] = [
 def test_drift_names_the_field(
     resource: Any, name: str, edit: Callable[[dict[str, Any]], object], fields: list[str]
 ) -> None:
-    """Each field that differs from the manifests is named with its place."""
+    """Each field that differs from the manifests is named with its path."""
     entries = shipped(resource)
     edit(entries[0])
     found = drift(configuration(resource, *entries), resource)
@@ -309,8 +309,8 @@ def test_drift_names_the_field(
     assert str(found[0]).startswith(found[0].field)
 
 
-def test_drift_shows_both_sides_in_short() -> None:
-    """A value is shown as JSON, and cut where it is long."""
+def test_drift_shows_both_values_shortened() -> None:
+    """A value is shown as JSON, and cut if it is long."""
     entries = shipped(VALIDATING)
     entries[0] |= {"failurePolicy": "Fail", "matchConditions": None, "timeoutSeconds": 1}
     found = {one.field.rpartition(".")[2]: one for one in drift(configuration(VALIDATING, *entries), VALIDATING)}
@@ -320,13 +320,13 @@ def test_drift_shows_both_sides_in_short() -> None:
 
 
 def test_missing_entries_and_configurations_are_drift() -> None:
-    """An emptied configuration guards nothing; neither does one that is gone."""
+    """A configuration without entries guards nothing, and neither does a missing one."""
     assert [one.field for one in drift(configuration(VALIDATING), VALIDATING)] == [
         f"validatingwebhookconfigurations.webhooks[{INSTANCES}]"
     ]
     assert [one.field for one in drift(None, MUTATING)] == ["mutatingwebhookconfigurations"]
 
 
-def test_find_entry_takes_whatever_is_there() -> None:
-    """A configuration without the list has no entries."""
+def test_a_configuration_without_a_list_has_no_entries() -> None:
+    """find_entry returns None for it."""
     assert find_entry({"webhooks": None}, POLICIES) is None

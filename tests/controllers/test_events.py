@@ -1,4 +1,4 @@
-"""Events are written once, counted up, and never in anybody's way."""
+"""Events are written once and counted up, and their failures affect nothing else."""
 
 import asyncio
 import logging
@@ -47,10 +47,10 @@ def events(server: FakeApiServer, namespace: str) -> list[dict[str, Any]]:
     return [one for (where, _), one in server.objects["events"].items() if where == namespace]
 
 
-async def test_an_event_says_what_happened_to_what() -> None:
-    """It names the object, the reason and the replica; what is in no namespace has its Events in `default`."""
+async def test_an_event_has_the_object_the_reason_and_the_replica() -> None:
+    """The Event of a cluster-scoped object is in `default`."""
     async with api_server(further=(EVENTS,)) as server, recording(server) as (recorder, _):
-        recorder.record(CONFIGURATION, "Undone", "somebody undoes it")
+        recorder.record(CONFIGURATION, "Undone", "another client undoes it")
         recorder.record(INSTANCE, "Broken", "cut off", level="Normal")
         await written(server, "POST", 2)
         recorder.record(INSTANCE, "Broken", "so the one before is answered")
@@ -67,7 +67,7 @@ async def test_an_event_says_what_happened_to_what() -> None:
         }
         assert (one["reason"], one["message"], one["type"], one["count"]) == (
             "Undone",
-            "somebody undoes it",
+            "another client undoes it",
             "Warning",
             1,
         )
@@ -75,8 +75,8 @@ async def test_an_event_says_what_happened_to_what() -> None:
         assert (other["involvedObject"]["namespace"], other["type"]) == ("eem", "Normal")
 
 
-async def test_the_same_again_is_counted() -> None:
-    """Within a minute nothing is written; after it, the same Event is counted up by all that happened."""
+async def test_a_repeated_event_is_counted() -> None:
+    """Within a minute nothing is written; after it, the same Event gets the whole count."""
     async with api_server(further=(EVENTS,)) as server, recording(server) as (recorder, time):
         recorder.record(CONFIGURATION, "Undone", "again")
         await written(server, "POST", 1)
@@ -90,8 +90,8 @@ async def test_the_same_again_is_counted() -> None:
         assert len(server.asked("POST", "events")) == 1
 
 
-async def test_what_is_there_already_is_seen_again() -> None:
-    """An Event that another replica has written is counted up, and one that has expired is made anew."""
+async def test_an_existing_event_is_counted_up() -> None:
+    """An Event of another replica is counted up, and an expired one is created again."""
     async with api_server(further=(EVENTS,)) as server, recording(server) as (recorder, time):
         server.faults["POST", "events"].append(answer(409, "AlreadyExists"))
         recorder.record(CONFIGURATION, "Undone", "again")
@@ -104,8 +104,8 @@ async def test_what_is_there_already_is_seen_again() -> None:
         assert server.bodies[-1][2]["count"] == 2
 
 
-async def test_a_failure_is_logged_and_no_more(caplog: pytest.LogCaptureFixture) -> None:
-    """What cannot be written does not keep the next from being written."""
+async def test_an_event_that_cannot_be_written_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The next Event is written nevertheless."""
     caplog.set_level(logging.WARNING)
     async with api_server(further=(EVENTS,)) as server, recording(server) as (recorder, time):
         server.faults["POST", "events"].append(answer(403, "Forbidden", "events are not for you"))
@@ -123,8 +123,10 @@ async def test_a_failure_is_logged_and_no_more(caplog: pytest.LogCaptureFixture)
     assert "events are not for you" in caplog.text
 
 
-async def test_a_bug_ends_no_recorder(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """What is unexpected costs one Event, and not the service."""
+async def test_a_bug_does_not_end_the_recorder(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It costs one Event and not the service."""
     write = Recorder._write  # noqa: SLF001 - whatever goes wrong in it
 
     async def stumble(*_: Any) -> None:
@@ -141,8 +143,8 @@ async def test_a_bug_ends_no_recorder(monkeypatch: pytest.MonkeyPatch, caplog: p
     assert "a bug" in caplog.text
 
 
-async def test_a_flood_is_cut(caplog: pytest.LogCaptureFixture) -> None:
-    """More at once than can be written is logged instead, and what is told apart is bounded."""
+async def test_a_flood_of_events_is_limited(caplog: pytest.LogCaptureFixture) -> None:
+    """Events beyond the limit are logged instead, and the number of remembered Events is bounded."""
     caplog.set_level(logging.WARNING)
     async with api_server(further=(EVENTS,)) as server, ApiClient(Token(server.url)) as client:
         recorder = Recorder(client, instance="pod-1", clock=FakeTime().clock())

@@ -1,4 +1,4 @@
-"""At most one replica writes, whatever the clocks say and whatever gets lost."""
+"""At most one replica leads, whatever the clocks show and whatever requests get lost."""
 
 import asyncio
 import logging
@@ -22,8 +22,8 @@ def pair(**offsets: float) -> tuple[World, Replica, Replica]:
     return world, Replica(world, "a"), Replica(world, "b", **offsets)
 
 
-def test_the_first_takes_it_and_the_second_waits() -> None:
-    """A missing Lease goes to whoever makes it; the other sees that it is held."""
+def test_the_first_replica_takes_the_lease_and_the_second_waits() -> None:
+    """The replica that creates a missing Lease holds it; the other sees that it is held."""
     world, first, second = pair()
     first.whole_attempt()
     second.whole_attempt()
@@ -40,7 +40,7 @@ def test_the_first_takes_it_and_the_second_waits() -> None:
 
 
 def test_a_renewal_is_one_request() -> None:
-    """Who leads writes without reading first, and stays the holder since the same time."""
+    """The leader writes without a read before it, and the acquire time stays."""
     world, first, _ = pair()
     first.whole_attempt()
     world.now = 2.0
@@ -52,8 +52,8 @@ def test_a_renewal_is_one_request() -> None:
     assert world.lease["spec"]["renewTime"] == "1970-01-01T00:00:02.000000Z"
 
 
-def test_silence_is_taken_over_after_the_lease_and_no_earlier() -> None:
-    """A holder that is not heard of for 15 s, counted from when its record was seen to change, is followed."""
+def test_an_expired_lease_is_taken_over_and_no_earlier_one() -> None:
+    """A holder whose record does not change for 15 s, on the other replica's clock, loses the Lease."""
     world, first, second = pair()
     first.whole_attempt()
     world.now = 4.0
@@ -71,8 +71,8 @@ def test_silence_is_taken_over_after_the_lease_and_no_earlier() -> None:
     assert world.lease["spec"]["leaseTransitions"] == 1
 
 
-def test_who_comes_after_a_dead_process_of_its_own_pod_need_not_wait() -> None:
-    """A process that starts where the holder has ended follows it at once; one with a name like it does not."""
+def test_a_new_process_in_the_holders_pod_takes_over_at_once() -> None:
+    """A process in the pod of the ended holder need not wait; one with a similar name must."""
     world = World()
     before, other = Replica(world, "pod-1_aa", past="pod-1_"), Replica(world, "pod-11_bb", past="pod-11_")
     before.whole_attempt()
@@ -85,8 +85,8 @@ def test_who_comes_after_a_dead_process_of_its_own_pod_need_not_wait() -> None:
     assert (world.lease["spec"]["holderIdentity"], world.lease["spec"]["leaseTransitions"]) == ("pod-1_cc", 1)
 
 
-def test_renewals_keep_it() -> None:
-    """Who renews each 2 s is never followed."""
+def test_renewals_keep_the_lease() -> None:
+    """A leader that renews each 2 s is not replaced."""
     world, first, second = pair()
     for _ in range(60):
         first.whole_attempt()
@@ -98,7 +98,7 @@ def test_renewals_keep_it() -> None:
 
 @pytest.mark.parametrize("offset", [-86_400.0, -600.0, 600.0, 86_400.0])
 def test_clocks_may_differ(offset: float) -> None:
-    """Neither a wall clock nor a monotonic one that is far off makes anybody lead or give up."""
+    """Neither a wall clock nor a monotonic clock that is far off makes a replica lead or give up."""
     world, first, second = pair(wall_offset=offset, monotonic_offset=-offset)
     first.whole_attempt()
     for _ in range(20):
@@ -109,8 +109,8 @@ def test_clocks_may_differ(offset: float) -> None:
         assert (first.leads, second.leads) == (True, False)
 
 
-def test_who_cannot_renew_stops_in_time() -> None:
-    """Ten seconds after the last renewal began, and five before anybody may follow, nobody leads."""
+def test_a_leader_that_cannot_renew_stops_in_time() -> None:
+    """Ten seconds after its last renewal began it stops, five seconds before another replica may lead."""
     world, first, second = pair()
     first.whole_attempt()
     second.whole_attempt()
@@ -130,8 +130,8 @@ def test_who_cannot_renew_stops_in_time() -> None:
     assert not second.leads
 
 
-def test_a_lost_answer_counts_for_nothing() -> None:
-    """A renewal whose answer got lost does not prolong anything, and the next one finds its way."""
+def test_a_lost_answer_does_not_prolong_the_lease() -> None:
+    """A renewal without an answer does not count, and the next one succeeds."""
     world, first, _ = pair()
     first.whole_attempt()
     first.loses_answer = True
@@ -148,8 +148,8 @@ def test_a_lost_answer_counts_for_nothing() -> None:
     assert first.leads
 
 
-def test_release_lets_the_next_one_in_at_once() -> None:
-    """Who goes gives the Lease back, and the next attempt of another takes it."""
+def test_after_a_release_the_next_attempt_takes_the_lease() -> None:
+    """A replica that terminates releases the Lease."""
     world, first, second = pair()
     first.whole_attempt()
     second.whole_attempt()
@@ -160,8 +160,8 @@ def test_release_lets_the_next_one_in_at_once() -> None:
     assert [holder for _, holder in world.writes] == ["a", "", "b"]
 
 
-def test_release_in_the_middle_of_a_renewal() -> None:
-    """A renewal that is cut off and took place all the same does not keep the Lease from being given back."""
+def test_a_release_in_the_middle_of_a_renewal() -> None:
+    """A renewal that was cancelled but stored does not keep the Lease from being released."""
     world, first, _ = pair()
     first.whole_attempt()
     first.step()
@@ -171,8 +171,8 @@ def test_release_in_the_middle_of_a_renewal() -> None:
     assert [holder for _, holder in world.writes] == ["a", "a", ""]
 
 
-def test_release_leaves_the_lease_of_whoever_followed() -> None:
-    """A Lease that is another's by now is not given back in that one's place."""
+def test_a_release_leaves_the_lease_of_the_next_holder() -> None:
+    """A Lease that another replica holds by now is not released."""
     world, first, _ = pair()
     first.whole_attempt()
     world.lease = None
@@ -182,8 +182,8 @@ def test_release_leaves_the_lease_of_whoever_followed() -> None:
     assert [holder for _, holder in world.writes] == ["a", "late"]
 
 
-def test_release_of_what_is_not_ours_writes_nothing() -> None:
-    """Who does not lead has nothing to give back."""
+def test_a_release_without_the_lease_writes_nothing() -> None:
+    """A replica that does not lead has nothing to release."""
     world, first, second = pair()
     first.whole_attempt()
     second.whole_attempt()
@@ -194,8 +194,8 @@ def test_release_of_what_is_not_ours_writes_nothing() -> None:
     assert [holder for _, holder in world.writes] == ["a"]
 
 
-def test_release_that_fails_is_no_error() -> None:
-    """A Lease that cannot be given back ends by itself."""
+def test_a_release_that_fails_is_not_an_error() -> None:
+    """A Lease that cannot be released expires."""
     world, first, second = pair()
     first.whole_attempt()
     second.whole_attempt()
@@ -207,8 +207,8 @@ def test_release_that_fails_is_no_error() -> None:
     assert second.leads
 
 
-def test_release_after_a_renewal_that_failed() -> None:
-    """An API server that answered with an error may have taken the renewal: the Lease is read, and given back."""
+def test_a_release_after_a_renewal_that_failed() -> None:
+    """An API server that answered with an error may have stored the renewal: the Lease is read and released."""
     world, first, second = pair()
     first.whole_attempt()
     world.now = 2.0
@@ -222,8 +222,8 @@ def test_release_after_a_renewal_that_failed() -> None:
 
 
 @pytest.mark.parametrize("text", ["null", "[]"])
-async def test_what_is_no_lease_ends_no_election(text: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Serving must not end for it: an answer that cannot be is logged, and it is asked again."""
+async def test_an_invalid_answer_does_not_end_the_election(text: str, caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged, and the next attempt follows."""
     async with api_server(further=(LEASES,)) as server, ApiClient(Token(server.url)) as client:
 
         async def odd(_: web.Request) -> web.Response:
@@ -242,8 +242,8 @@ async def test_what_is_no_lease_ends_no_election(text: str, caplog: pytest.LogCa
     assert "unexpected" in caplog.text
 
 
-def test_a_lease_that_is_deleted_stays_with_whom_others_know() -> None:
-    """Who knows the holder waits for its end even if the Lease is gone; the holder makes it again."""
+def test_a_deleted_lease_stays_with_its_known_holder() -> None:
+    """A replica that knows the holder waits until it expires, and the holder creates the Lease again."""
     world, first, second = pair()
     first.whole_attempt()
     second.whole_attempt()
@@ -258,8 +258,8 @@ def test_a_lease_that_is_deleted_stays_with_whom_others_know() -> None:
     assert world.lease is not None
 
 
-def test_who_was_followed_learns_it_at_the_next_renewal() -> None:
-    """A renewal that meets another's Lease ends the leading at once."""
+def test_a_former_leader_learns_it_at_its_next_renewal() -> None:
+    """A renewal that finds another holder ends the leadership at once."""
     world, first, _ = pair()
     first.whole_attempt()
     world.lease = None
@@ -270,8 +270,8 @@ def test_who_was_followed_learns_it_at_the_next_renewal() -> None:
     assert (first.leads, late.leads) == (False, True)
 
 
-def test_a_record_that_claims_too_much_is_followed_after_a_minute() -> None:
-    """A Lease for a year, or one without a holder's duration, keeps nobody out for ever."""
+def test_a_lease_duration_of_more_than_a_minute_is_not_respected() -> None:
+    """A Lease for a year, or one without a duration, does not keep other replicas out for ever."""
     world, first, second = pair()
     first.whole_attempt()
     assert world.lease is not None
@@ -288,8 +288,8 @@ def test_a_record_that_claims_too_much_is_followed_after_a_minute() -> None:
     assert second.leads
 
 
-def test_an_empty_lease_is_free() -> None:
-    """A Lease that somebody made without a spec is taken."""
+def test_a_lease_without_a_spec_is_free() -> None:
+    """A replica takes it."""
     world, first, _ = pair()
     world.lease = {"metadata": {"name": NAME, "resourceVersion": "7"}}
     first.whole_attempt()
@@ -298,7 +298,7 @@ def test_an_empty_lease_is_free() -> None:
 
 
 class Elections(RuleBasedStateMachine):
-    """Replicas whose requests cross each other, get lost, are late, are killed; a Lease; one true time."""
+    """Replicas whose requests overlap, get lost or come late, and that are killed; one Lease, one true time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -342,7 +342,7 @@ class Elections(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 2))
     def restart(self, number: int) -> None:
-        """Kill one; a new process with a new name takes its place."""
+        """Kill one replica; a new process with a new name replaces it."""
         self.chosen(number).drop()
         at = number % len(self.replicas)
         self.replicas[at] = Replica(self.world, f"r{at}-{self.world.now}-{self.world.revision}")
@@ -362,8 +362,8 @@ Elections.TestCase.settings = settings(max_examples=300, stateful_step_count=30,
 TestElections = Elections.TestCase
 
 
-async def test_run_takes_renews_and_gives_back() -> None:
-    """Over a real connection: taken from nothing, renewed, told to who listens, and given back when cancelled."""
+async def test_run_takes_renews_and_releases_the_lease() -> None:
+    """Over a real connection the Lease is created, renewed, announced to listeners, and released on cancellation."""
     async with api_server(further=(LEASES,)) as server, ApiClient(Token(server.url)) as client:
         timing = LeaseTiming(retry_seconds=0.01)
         election = Election(client, namespace=NAMESPACE, name=NAME, identity="a", rng=Random(1), timing=timing)
@@ -380,8 +380,8 @@ async def test_run_takes_renews_and_gives_back() -> None:
         assert not election.leads
 
 
-async def test_run_goes_on_after_failures(caplog: pytest.LogCaptureFixture) -> None:
-    """Nothing that the API server answers ends the election; who leads and cannot renew says so."""
+async def test_failures_do_not_end_the_election(caplog: pytest.LogCaptureFixture) -> None:
+    """No answer of the API server ends it, and a leader that cannot renew logs it."""
     caplog.set_level(logging.INFO)
     clock = FakeTime().clock()
     async with api_server(further=(LEASES,)) as server, ApiClient(Token(server.url)) as client:
@@ -397,4 +397,4 @@ async def test_run_goes_on_after_failures(caplog: pytest.LogCaptureFixture) -> N
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
-    assert "the Lease: 500" in caplog.text
+    assert "the Lease could not be renewed or taken: 500" in caplog.text

@@ -1,4 +1,4 @@
-"""The registration is made in order, written once, repaired at once, and given up when it is deleted."""
+"""The registration is made in order, written once, repaired at once, and not made again when it was deleted."""
 
 import asyncio
 import base64
@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from cluster_builders import PATIENCE_SECONDS, FakeTime
+from cluster_builders import PATIENCE_SECONDS, FakeTime, take_list
 from fake_api_server import answer, status_body
 from registration_builders import BUNDLE, Desk, desk, encoded, shipped
 
-from webhook.admission.heartbeat import CANARY_NAMESPACE
+from webhook.admission.exemptions import CANARY_NAMESPACE
 from webhook.cluster.store import Store
-from webhook.controllers import published
 from webhook.controllers.entries import DEFAULTS, INSTANCES, MUTATING, NAME, POLICIES, VALIDATING
-from webhook.main.upkeep import known_namespaces
+from webhook.controllers.registrar import published
+from webhook.main.writers import known_namespaces
 
 OTHER = b"another bundle"
 WHOLE = ["eem", CANARY_NAMESPACE]
@@ -42,8 +42,8 @@ def bundle(made: Desk, name: str, resource: Any = VALIDATING) -> bytes:
     return base64.b64decode(entry["clientConfig"].get("caBundle", ""))
 
 
-async def test_nothing_is_registered_before_the_own_port_answers() -> None:
-    """The own port is asked with the bundle that is to be published; nothing is written until it answers."""
+async def test_nothing_is_written_before_this_replicas_port_answers() -> None:
+    """The port is checked with the bundle that is to be published; until it answers nothing is written."""
     async with desk() as made:
         made.trouble = "no answer"
         for _ in range(20):
@@ -59,8 +59,8 @@ async def test_nothing_is_registered_before_the_own_port_answers() -> None:
         assert (bundle(made, INSTANCES), bundle(made, POLICIES), bundle(made, DEFAULTS, MUTATING)) == (BUNDLE,) * 3
 
 
-async def test_namespaces_come_after_the_proof() -> None:
-    """The entry is for the canary alone until the API server refused a heartbeat; then EEM's namespaces are added."""
+async def test_namespaces_are_added_after_the_first_refused_heartbeat() -> None:
+    """The entry is for the canary namespace only until the API server refused a heartbeat."""
     async with desk() as made:
         made.refused = False
         await made.step()
@@ -82,8 +82,8 @@ async def test_namespaces_come_after_the_proof() -> None:
         assert made.registrar.registered == frozenset(WHOLE)
 
 
-async def test_nothing_is_written_that_is_there() -> None:
-    """An hour of looks writes nothing, and asks the own port no more."""
+async def test_a_complete_registration_is_not_written_again() -> None:
+    """An hour of looks writes nothing, and does not check the port again."""
     async with desk() as made:
         await made.registered()
         writes, asked = made.registrar.writes, len(made.asked)
@@ -95,8 +95,8 @@ async def test_nothing_is_written_that_is_there() -> None:
         assert writes == 3
 
 
-async def test_only_the_one_that_leads_writes() -> None:
-    """Who does not lead looks on, and says what differs; no Event of its own, no heartbeat."""
+async def test_only_the_leader_writes() -> None:
+    """Another replica compares and reports drift, but sends neither an Event nor a heartbeat."""
     async with desk() as made:
         made.leads = False
         made.edit(VALIDATING, empty)
@@ -107,10 +107,10 @@ async def test_only_the_one_that_leads_writes() -> None:
 
 
 async def test_nothing_is_done_before_both_configurations_are_known() -> None:
-    """Not listed yet is not absent: nothing is written, published or called drift."""
+    """A configuration that was not listed yet is not absent: nothing is written, published or reported as drift."""
     async with desk() as made:
         await made.registrar.look()
-        await made.validating.replace(VALIDATING.kind, [], 1)
+        await take_list(made.validating, VALIDATING.kind, [], 1)
         made.mutating.status[MUTATING.kind].problem = "may not list"
         await made.registrar.look()
 
@@ -122,7 +122,7 @@ async def test_nothing_is_done_before_both_configurations_are_known() -> None:
 
 @pytest.mark.parametrize("change", [wipe, empty], ids=["caBundle", "everything"])
 async def test_a_wipe_is_repaired_at_the_next_look(change: Any) -> None:
-    """One write, by the next look: a quarter of a second; the namespaces are all there at once."""
+    """One write restores the entry with all namespaces."""
     async with desk() as made:
         await made.registered()
         before, writes = made.entry(POLICIES), made.registrar.writes
@@ -134,7 +134,7 @@ async def test_a_wipe_is_repaired_at_the_next_look(change: Any) -> None:
 
 
 async def test_a_wipe_each_five_seconds_is_repaired_each_time() -> None:
-    """Ten minutes of it: each is repaired by the next look, and it is no fight."""
+    """For ten minutes each wipe is repaired by the next look, and it is no fight."""
     async with desk() as made:
         await made.registered()
         for _ in range(120):
@@ -148,8 +148,8 @@ async def test_a_wipe_each_five_seconds_is_repaired_each_time() -> None:
         assert made.events == []
 
 
-async def test_a_fight_is_backed_off_from_and_told_once() -> None:
-    """Undone at every look, it is written later and later, up to each 30 s; one Event says so; then it is repaired."""
+async def test_a_fight_slows_the_writes_and_gives_one_event() -> None:
+    """Undone at every look, the writes slow down to one each 30 s; when the fight ends, the entry is repaired."""
     async with desk() as made:
         await made.registered()
         written: list[float] = []
@@ -176,7 +176,7 @@ async def test_a_fight_is_backed_off_from_and_told_once() -> None:
 
 
 async def test_a_new_namespace_is_added_at_the_next_look() -> None:
-    """Where the chain is proven, a namespace that gets its first instance is registered a quarter of a second later."""
+    """With a proof, a namespace with its first instance is registered a quarter of a second later."""
     async with desk() as made:
         await made.registered()
         made.eem = frozenset({"eem", "young"})
@@ -190,8 +190,8 @@ async def test_a_new_namespace_is_added_at_the_next_look() -> None:
         assert made.namespaces == [CANARY_NAMESPACE, "young"]
 
 
-async def test_what_is_not_known_takes_nothing_away() -> None:
-    """While the cluster is not known, what is registered stays; a bundle is published all the same."""
+async def test_an_unknown_cluster_removes_no_namespace() -> None:
+    """While the cluster is not known, registered namespaces stay; a new bundle is published nevertheless."""
     async with desk() as made:
         await made.registered()
         made.eem, made.bundle = None, OTHER
@@ -201,8 +201,8 @@ async def test_what_is_not_known_takes_nothing_away() -> None:
         assert bundle(made, POLICIES) == bundle(made, INSTANCES) == OTHER
 
 
-async def test_no_entry_is_made_while_the_cluster_is_not_known() -> None:
-    """The shipped entries are trusted already, and NetworkPolicies are not asked about yet."""
+async def test_no_entry_is_created_while_the_cluster_is_not_known() -> None:
+    """The shipped entries get their bundle; the entry for NetworkPolicies is not created yet."""
     async with desk() as made:
         made.eem = None
         await made.step()
@@ -210,8 +210,8 @@ async def test_no_entry_is_made_while_the_cluster_is_not_known() -> None:
         assert (made.entry(POLICIES), bundle(made, INSTANCES)) == (None, BUNDLE)
 
 
-async def test_a_new_leader_keeps_what_is_there_and_proves_before_it_adds() -> None:
-    """What another has registered is not narrowed; a namespace is added after a heartbeat of its own."""
+async def test_a_new_leader_keeps_namespaces_and_adds_them_after_its_own_heartbeat() -> None:
+    """Registered namespaces stay; a new one is added after a heartbeat of the new leader."""
     async with desk() as made:
         await made.registered()
         made.leads = False
@@ -230,7 +230,7 @@ async def test_a_new_leader_keeps_what_is_there_and_proves_before_it_adds() -> N
 
 
 async def test_a_deleted_configuration_stays_deleted() -> None:
-    """Nothing is asked of the API server for it; that it is gone is drift; back again, it begins with a proof."""
+    """Nothing is written for it and it is reported as drift; when it is applied again, a new proof is needed."""
     async with desk() as made:
         await made.registered()
         made.server.delete(VALIDATING, NAME)
@@ -252,8 +252,8 @@ async def test_a_deleted_configuration_stays_deleted() -> None:
         assert made.namespaces == [CANARY_NAMESPACE]
 
 
-async def test_who_is_quicker_is_given_way_to() -> None:
-    """A conflict writes nothing, is no failure, and is tried again as soon as the news has come."""
+async def test_a_conflict_is_retried_once_the_new_state_is_known() -> None:
+    """A conflict writes nothing and is not a failure."""
     async with desk() as made:
         await made.registered()
         made.edit(VALIDATING, wipe)
@@ -273,8 +273,8 @@ async def test_who_is_quicker_is_given_way_to() -> None:
         assert bundle(made, INSTANCES) == BUNDLE
 
 
-async def test_after_a_conflict_without_news_it_is_tried_again() -> None:
-    """A watch that brings nothing does not keep the registration wiped for ever."""
+async def test_a_conflict_without_a_new_state_is_retried_after_a_second() -> None:
+    """A watch that shows nothing does not keep the registration wiped for ever."""
     async with desk() as made:
         await made.registered()
         made.edit(VALIDATING, wipe)
@@ -289,8 +289,8 @@ async def test_after_a_conflict_without_news_it_is_tried_again() -> None:
         assert bundle(made, INSTANCES) == BUNDLE
 
 
-async def test_failures_are_told_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
-    """A right that is missing is told once in the log, stays in the problem, and is asked for seldom."""
+async def test_failures_are_logged_once_and_retried(caplog: pytest.LogCaptureFixture) -> None:
+    """A missing right is logged once, stays in the problem, and is retried with growing delays."""
     caplog.set_level(logging.WARNING)
     async with desk() as made:
         await made.registered()
@@ -313,8 +313,8 @@ async def test_failures_are_told_and_tried_again(caplog: pytest.LogCaptureFixtur
 
 
 @pytest.mark.parametrize(("fields", "writes"), [({}, 1), ({"failurePolicy": "Ignore"}, 2)], ids=["alone", "and more"])
-async def test_conditions_of_others_are_taken_out_of_the_own_entry(fields: dict[str, Any], writes: int) -> None:
-    """What would turn the entry off goes by a patch of its own, before whatever else is put back."""
+async def test_conditions_of_other_clients_are_removed_from_the_entry(fields: dict[str, Any], writes: int) -> None:
+    """A condition that would turn the entry off is removed by its own patch, before other fields are restored."""
     async with desk() as made:
         await made.registered()
         before, written = made.entry(POLICIES), made.registrar.writes
@@ -333,7 +333,7 @@ async def test_conditions_of_others_are_taken_out_of_the_own_entry(fields: dict[
 
 
 async def test_without_an_authority_nothing_is_written() -> None:
-    """Before there is a bundle the registration waits, and says for what."""
+    """Without a bundle the registration waits, and the problem says for what."""
     async with desk() as made:
         made.bundle = b""
         await made.registered()
@@ -342,8 +342,8 @@ async def test_without_an_authority_nothing_is_written() -> None:
         assert made.registrar.problem() == "there is no certificate authority yet"
 
 
-async def test_published_is_what_every_entry_trusts() -> None:
-    """Each entry of ours counts, also the one that has nothing yet."""
+async def test_published_has_the_bundle_of_each_entry() -> None:
+    """An entry without a caBundle counts, too."""
     async with desk() as made:
         await made.see()
 
@@ -354,8 +354,8 @@ async def test_published_is_what_every_entry_trusts() -> None:
         assert published((made.validating, made.mutating)) == [BUNDLE] * 3
 
 
-async def test_an_injected_bundle_is_followed_and_never_written() -> None:
-    """The shipped entries are left to whoever injects; the own entry is made when they have it, and follows them."""
+async def test_an_injected_bundle_is_copied_and_never_written_back() -> None:
+    """The shipped entries belong to the injector; the entry for NetworkPolicies gets the bundle that they have."""
     async with desk(injected=True) as made:
         await made.registered()
 
@@ -389,7 +389,7 @@ async def test_an_injected_bundle_is_followed_and_never_written() -> None:
 
 
 def lose_the_lease(made: Desk) -> None:
-    """Have the Lease run out while the first configuration is written, which takes place all the same."""
+    """Let the Lease expire while the first configuration is written; the write itself succeeds."""
 
     async def late(_: web.Request) -> None:
         made.leads = False
@@ -398,7 +398,7 @@ def lose_the_lease(made: Desk) -> None:
 
 
 async def test_a_look_ends_with_the_leadership() -> None:
-    """Whoever stops leading while the first configuration is written does not write the second."""
+    """A replica that stops leading during the first write does not send the second."""
     async with desk() as made:
         await made.registered()
         made.edit(VALIDATING, wipe)
@@ -409,8 +409,8 @@ async def test_a_look_ends_with_the_leadership() -> None:
         assert bundle(made, DEFAULTS, MUTATING) == b""
 
 
-async def test_no_second_write_follows_the_end_of_the_leadership() -> None:
-    """Taking out what is not ours may outlast the Lease; the apply after it is the next leader's."""
+async def test_no_apply_follows_a_patch_that_outlasts_the_leadership() -> None:
+    """To remove other clients' additions may take longer than the Lease; the apply is the next leader's."""
     async with desk() as made:
         await made.registered()
         made.edit(VALIDATING, lambda entries: (wipe(entries), turn_off(entries)))
@@ -420,8 +420,8 @@ async def test_no_second_write_follows_the_end_of_the_leadership() -> None:
         assert bundle(made, POLICIES) == b""
 
 
-async def test_who_led_before_does_not_undo_what_the_next_one_wrote() -> None:
-    """A bundle is asked for again before each write: after the Lease ran out it may be an old one."""
+async def test_a_former_leader_does_not_undo_the_write_of_the_next() -> None:
+    """The bundle is read again before each write, since it may be old after the Lease expired."""
     async with desk() as made:
         await made.registered()
         made.edit(VALIDATING, wipe)
@@ -438,8 +438,8 @@ async def test_who_led_before_does_not_undo_what_the_next_one_wrote() -> None:
         assert bundle(made, DEFAULTS, MUTATING) == BUNDLE + OTHER
 
 
-async def test_a_patch_that_came_too_late_is_a_conflict() -> None:
-    """A JSON patch whose test fails was outrun: that is no failure, and the next news is followed at once."""
+async def test_a_json_patch_whose_test_fails_is_a_conflict() -> None:
+    """It is not a failure, and the next change is answered at once."""
     async with desk() as made:
         await made.registered()
         made.edit(VALIDATING, turn_off)
@@ -453,8 +453,8 @@ async def test_a_patch_that_came_too_late_is_a_conflict() -> None:
         assert made.registrar.problem() is None
 
 
-async def test_conflicts_without_end_are_told() -> None:
-    """Where no news explains them, people are to know."""
+async def test_repeated_conflicts_without_a_new_state_are_a_problem() -> None:
+    """If no change explains them, the problem shows them."""
     async with desk() as made:
         await made.registered()
         made.edit(VALIDATING, wipe)
@@ -465,8 +465,8 @@ async def test_conflicts_without_end_are_told() -> None:
         assert "it changed" in (made.registrar.problem() or "")
 
 
-async def test_news_shortens_the_wait_after_a_failure() -> None:
-    """Whoever could not write for minutes writes when the API server tells of a change, once a second at most."""
+async def test_a_change_of_the_configuration_shortens_the_backoff() -> None:
+    """After failures for minutes, a change leads to another write, at most once a second."""
     async with desk() as made:
         await made.registered()
         made.edit(VALIDATING, wipe)
@@ -487,8 +487,8 @@ async def test_news_shortens_the_wait_after_a_failure() -> None:
         assert 5 <= again <= 11
 
 
-async def test_a_problem_does_not_outlive_the_leadership() -> None:
-    """What one replica could not write is the affair of the one that leads now."""
+async def test_a_problem_ends_with_the_leadership() -> None:
+    """What a former leader could not write is reported by the next one."""
     async with desk() as made:
         await made.registered()
         made.edit(VALIDATING, wipe)
@@ -503,8 +503,8 @@ async def test_a_problem_does_not_outlive_the_leadership() -> None:
 
 
 @pytest.mark.parametrize("proven", [True, False])
-async def test_a_selector_that_catches_more_is_not_narrowed(*, proven: bool) -> None:
-    """Somebody's selector that asks about every namespace becomes the list of them, with a proof or without."""
+async def test_a_wider_selector_is_narrowed_only_when_the_cluster_is_known(*, proven: bool) -> None:
+    """Another client's selector of all namespaces is replaced by the list of them, with or without a proof."""
     async with desk() as made:
         await made.registered()
         if not proven:
@@ -522,12 +522,12 @@ async def test_a_selector_that_catches_more_is_not_narrowed(*, proven: bool) -> 
         assert made.namespaces == WHOLE
 
 
-async def test_what_is_old_takes_no_namespace_away() -> None:
-    """A new leader that has heard nothing for longer than verdicts may rest on does not know where EEM runs."""
+async def test_a_stale_store_removes_no_namespace() -> None:
+    """A new leader whose store is too old for verdicts does not know where EEM runs."""
     time = FakeTime()
     store = Store(clock=time.clock())
     for kind in store.status:
-        await store.replace(kind, (), 1)
+        await take_list(store, kind, (), 1)
     fresh = known_namespaces(store, 300.0)
     time.now += 301.0
 
@@ -535,8 +535,8 @@ async def test_what_is_old_takes_no_namespace_away() -> None:
     assert known_namespaces(Store(), 300.0) is None
 
 
-async def test_drift_is_told_when_it_changes() -> None:
-    """One Event for each configuration that differs, none again while it stays the same, none where it is mended."""
+async def test_drift_gives_one_event_until_it_changes() -> None:
+    """One Event for each configuration that differs, none while it stays the same, none when it is repaired."""
     async with desk() as made:
         made.edit(VALIDATING, lambda entries: entries[0].update(failurePolicy="Fail", timeoutSeconds=30))
         for _ in range(10):
@@ -551,8 +551,8 @@ async def test_drift_is_told_when_it_changes() -> None:
         assert "timeoutSeconds is 30, not 5" in message
 
 
-async def test_run_looks_and_beats_until_cancelled(caplog: pytest.LogCaptureFixture) -> None:
-    """A bug in a look is logged and ends nothing; the registration is whole a few looks later."""
+async def test_an_unexpected_error_does_not_end_the_registration(caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged, and the registration is complete a few looks later."""
     async with desk() as made:
         await made.see()
         made.stumbles = 1
@@ -567,8 +567,8 @@ async def test_run_looks_and_beats_until_cancelled(caplog: pytest.LogCaptureFixt
         assert "a bug" in caplog.text
 
 
-async def test_what_is_seen_of_a_configuration_is_looked_at_at_once() -> None:
-    """A wipe is repaired when the watch tells of it, however long it is until the next look."""
+async def test_a_change_of_a_configuration_leads_to_a_look_at_once() -> None:
+    """A wipe is repaired when the watch shows it, before the next regular look."""
     async with desk() as made:
         await made.registered()
         made.time.stands_still = True

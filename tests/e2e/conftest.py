@@ -1,9 +1,8 @@
 """The machine, the service on it, and a namespace for each case."""
 
-import functools
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from harness.instances import Instances
 from harness.machine import Machine
 from harness.place import Place
 from harness.racing import Racing
-from harness.starting import plane, running_machine
+from harness.starting import running_machine
 from node.cluster import Node
 
 HERE = Path(__file__).parent
@@ -38,29 +37,34 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.clusters("node"))
 
 
-def chosen(cluster: str, folder: Path) -> Machine:
+def chosen(cluster: str, folder: Path, binaries: Mapping[str, str]) -> Machine:
     """
-    Give the cluster that was asked for, not started.
+    Return the cluster of the option `--cluster`, not started.
+
+    Args:
+        binaries: the commands of the control plane, for the clusters that have one of their own.
 
     Raises:
-        NoMachineError: it cannot be had here; the text says why.
+        NoMachineError: this machine cannot have it; the text says why.
     """
     match cluster:
         case "node":
-            return Node(folder)
+            return Node(folder, binaries)
         case "kind":
             return Foreign(folder, KIND_CONTEXT)
         case "kubeconfig":
             return Foreign(folder, None)
         case _:
-            return plane(folder)
+            return Machine(folder, binaries)
 
 
 @pytest.fixture(scope="session")
-def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """Start the cluster that was asked for."""
-    make = functools.partial(chosen, request.config.getoption("cluster"))
-    with running_machine(tmp_path_factory.mktemp("machine"), make) as started:
+def machine(
+    request: pytest.FixtureRequest, control_plane: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Machine]:
+    """Start the cluster of the option `--cluster`."""
+    cluster, folder = request.config.getoption("cluster"), tmp_path_factory.mktemp("machine")
+    with running_machine(lambda: chosen(cluster, folder, control_plane)) as started:
         yield started
 
 
@@ -75,13 +79,13 @@ def guard(machine: Machine) -> Guard:
 
 @pytest.fixture(scope="session")
 def names() -> Iterator[str]:
-    """Name the guarded namespaces that no case has had."""
+    """Yield the names of guarded namespaces that no test has used."""
     return iter([name for name in GUARDED if name not in PROBED])
 
 
 @pytest.fixture(scope="session")
 def bare_names() -> Iterator[str]:
-    """Name those that are registered without matchConditions."""
+    """Yield the names of namespaces that are registered without matchConditions."""
     return iter([name for name in BARE if name not in PROBED])
 
 
@@ -120,7 +124,7 @@ def arena(machine: Machine, guard: Guard) -> Iterator[Racing]:  # noqa: ARG001 -
 
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Callable[[str, object], None]:
-    """Print what was measured, for whoever writes it down (`pytest -rP`)."""
+    """Report a measurement in the output of `pytest -rP`."""
 
     def say(what: str, found: object) -> None:
         sys.stdout.write(json.dumps({"case": request.node.nodeid, "what": what, "found": found}) + "\n")

@@ -1,4 +1,4 @@
-"""Edits of policies by kubectl: what is refused, what is not, and in which words."""
+"""Changes of policies by kubectl: which are denied, which are allowed, and what the messages say."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,11 +7,11 @@ import pytest
 from harness.objects import Json, allow, deny_all, gateway, listed, manager, policy, selects
 from harness.place import Place
 
-NARROWED: Json = {"ports": [{"protocol": "TCP", "port": 8081}]}  # of the manager's 3000 and 8081
+NARROWED: Json = {"ports": [{"protocol": "TCP", "port": 8081}]}  # without 3000, which the manager requires, too
 
 
-def test_default_deny_before_the_allows(place: Place) -> None:
-    """A default-deny that comes first is refused, in words that name what breaks, for whom, and what to do."""
+def test_default_deny_before_the_allow_is_denied(place: Place) -> None:
+    """The message names the requirement, the pod, who is cut off, the policy and what to do first."""
     place.set_up(*gateway(place.name))
 
     answer = place.apply(deny_all(place.name))
@@ -27,8 +27,8 @@ def test_default_deny_before_the_allows(place: Place) -> None:
     assert place.policies() == set()
 
 
-def test_default_deny_after_the_allows(place: Place) -> None:
-    """The same default-deny is let through once the allow is there, and nothing is warned about."""
+def test_default_deny_after_the_allow_is_allowed(place: Place) -> None:
+    """With the allow in place, the same default deny is allowed without a warning."""
     place.set_up(*gateway(place.name))
 
     first = place.apply(allow(place.name, "allow-kafka", "gw", [8092]))
@@ -39,8 +39,8 @@ def test_default_deny_after_the_allows(place: Place) -> None:
     assert (second.stdout, second.stderr) == ("networkpolicy.networking.k8s.io/default-deny-ingress created\n", "")
 
 
-def test_allows_and_default_deny_in_one_file(place: Place) -> None:
-    """One apply of the allow and then the default-deny passes: the second is judged with the first in place."""
+def test_allow_and_default_deny_in_one_file_are_allowed(place: Place) -> None:
+    """The default deny is judged with the allow, which stands before it in the file, in place."""
     place.set_up(*gateway(place.name))
 
     answer = place.apply(allow(place.name, "allow-kafka", "gw", [8092]), deny_all(place.name))
@@ -50,8 +50,8 @@ def test_allows_and_default_deny_in_one_file(place: Place) -> None:
     assert place.policies() == {"allow-kafka", "default-deny-ingress"}
 
 
-def test_allow_deleted_under_default_deny(place: Place) -> None:
-    """The allow cannot be deleted while the default-deny stands; after the default-deny went, it can."""
+def test_deleting_the_allow_under_default_deny_is_denied(place: Place) -> None:
+    """The allow can be deleted only after the default deny."""
     place.set_up_gateway()
 
     text = place.denied(place.delete("allow-kafka"), "DELETE", "allow-kafka")
@@ -63,8 +63,8 @@ def test_allow_deleted_under_default_deny(place: Place) -> None:
     assert place.policies() == set()
 
 
-def test_selector_widened(place: Place) -> None:
-    """A policy that isolates other pods may not be widened over the gateway's."""
+def test_widening_a_selector_over_the_gateway_is_denied(place: Place) -> None:
+    """A policy that isolates other pods may not be changed so that it isolates the pods of the gateway."""
     batch = policy(place.name, "isolate-batch", selector={"matchLabels": {"role": "batch"}})
     place.set_up(*gateway(place.name), batch)
 
@@ -76,8 +76,8 @@ def test_selector_widened(place: Place) -> None:
     assert kept["spec"]["podSelector"] == {"matchLabels": {"role": "batch"}}
 
 
-def test_allow_turned_to_other_pods(place: Place) -> None:
-    """The allow's selector may not leave the gateway's pods while they are isolated."""
+def test_moving_the_allow_to_other_pods_is_denied(place: Place) -> None:
+    """While the pods of the gateway are isolated, the allow must select them."""
     place.set_up_gateway()
 
     moved = place.apply(allow(place.name, "allow-kafka", "other", [8092]))
@@ -85,8 +85,8 @@ def test_allow_turned_to_other_pods(place: Place) -> None:
     assert "TCP/8092" in place.denied(moved, "UPDATE", "allow-kafka")
 
 
-def test_ports_narrowed(place: Place) -> None:
-    """The manager's allow may not lose port 3000; the refusal names that port and not the one that stays."""
+def test_removing_a_required_port_from_the_allow_is_denied(place: Place) -> None:
+    """The message names the port that the change removes, and not the port that stays."""
     allowed = allow(place.name, "allow-manager", "mgr", [3000, 8081])
     place.set_up(*manager(place.name), allowed, deny_all(place.name))
 
@@ -97,8 +97,8 @@ def test_ports_narrowed(place: Place) -> None:
     assert "TCP/8081" not in text.partition(". First apply")[0]
 
 
-def test_sources_narrowed(place: Place) -> None:
-    """An allow from anywhere may not become one from a single CIDR."""
+def test_narrowing_the_sources_of_the_allow_is_denied(place: Place) -> None:
+    """An allow from all sources may not become an allow from one CIDR."""
     place.set_up_gateway()
 
     office = allow(place.name, "allow-kafka", "gw", [8092], sources=[{"ipBlock": {"cidr": "203.0.113.0/24"}}])
@@ -114,8 +114,8 @@ def test_sources_narrowed(place: Place) -> None:
         pytest.param("strategic", {"spec": {"ingress": [NARROWED]}}, id="strategic merge patch"),
     ],
 )
-def test_patches(place: Place, kind: str, patch: object) -> None:
-    """However a policy is patched, what counts is what comes of it; a patch that widens passes."""
+def test_a_patch_is_judged_by_its_result(place: Place, kind: str, patch: object) -> None:
+    """Each kind of patch that narrows the allow is denied, and a patch that widens it is allowed."""
     allowed = allow(place.name, "allow-manager", "mgr", [3000, 8081])
     place.set_up(*manager(place.name), allowed, deny_all(place.name))
 
@@ -126,8 +126,8 @@ def test_patches(place: Place, kind: str, patch: object) -> None:
     assert "manager TCP/3000" in text
 
 
-def test_server_side_apply(place: Place) -> None:
-    """Server-side apply, which is a patch of its own kind, creates what is fine and is refused what breaks."""
+def test_server_side_apply_is_judged(place: Place) -> None:
+    """Server-side apply of a new allow is allowed, and of a narrower allow is denied."""
     place.set_up(*manager(place.name))
     flags = ("--server-side", "--field-manager=e2e")
 
@@ -139,8 +139,8 @@ def test_server_side_apply(place: Place) -> None:
     assert "manager TCP/3000" in text
 
 
-def test_replace(place: Place) -> None:
-    """A replace (PUT) is judged like a patch."""
+def test_replace_is_judged(place: Place) -> None:
+    """A replace (PUT) that removes the rules of the allow is denied."""
     place.set_up_gateway()
 
     emptied = listed(policy(place.name, "allow-kafka", selector=selects("gw")))
@@ -149,8 +149,8 @@ def test_replace(place: Place) -> None:
     assert "TCP/8092" in place.denied(answer, "UPDATE", "allow-kafka")
 
 
-def test_delete_all(place: Place) -> None:
-    """`delete --all` is refused the allow and deletes the default-deny; the second time it deletes the rest."""
+def test_delete_all_deletes_only_the_default_deny_first(place: Place) -> None:
+    """The first `delete --all` is denied for the allow and deletes the default deny. The second deletes the allow."""
     place.set_up_gateway()
 
     first = place.kubectl("delete", "networkpolicies", "--all")
@@ -166,8 +166,8 @@ def test_delete_all(place: Place) -> None:
     assert (left, place.policies()) == ({"allow-kafka"}, set())
 
 
-def test_delete_collection(place: Place) -> None:
-    """A deletecollection, whose reviews carry no name, is refused by the name of the object."""
+def test_delete_collection_is_denied_with_the_name_of_the_policy(place: Place) -> None:
+    """The reviews of a deletecollection have no name; the name comes from the object."""
     place.set_up_gateway()
 
     path = f"/apis/networking.k8s.io/v1/namespaces/{place.name}/networkpolicies"
@@ -178,8 +178,8 @@ def test_delete_collection(place: Place) -> None:
     assert "allow-kafka" in place.policies()
 
 
-def test_dry_run(place: Place) -> None:
-    """A dry run is judged like the change itself, and what it allowed does not count afterwards."""
+def test_a_dry_run_is_judged_and_then_forgotten(place: Place) -> None:
+    """A dry run gets the same verdict as the change, and an allowed dry run does not count later."""
     place.set_up(*gateway(place.name))
     dry = ("--dry-run=server",)
 
@@ -193,8 +193,8 @@ def test_dry_run(place: Place) -> None:
     assert place.policies() == set()
 
 
-def test_generated_name(place: Place) -> None:
-    """A policy whose name the API server makes up is judged like any other."""
+def test_a_policy_with_a_generated_name_is_judged(place: Place) -> None:
+    """A policy whose name the API server generates is denied like any other."""
     place.set_up(*gateway(place.name))
     generated = deny_all(place.name)
     generated["metadata"] = {"namespace": place.name, "generateName": "deny-"}
@@ -206,8 +206,8 @@ def test_generated_name(place: Place) -> None:
 
 
 @pytest.mark.parametrize("change", [{"labels": {"team": "kafka"}}, {"annotations": {"note": "seen"}}])
-def test_metadata_alone_is_not_asked_about(place: Place, change: dict[str, Any]) -> None:
-    """An UPDATE that leaves spec and owners alone stays in the API server, even while the requirement is broken."""
+def test_a_change_of_metadata_alone_is_not_sent_to_the_service(place: Place, change: dict[str, Any]) -> None:
+    """The API server does not call the webhook for an UPDATE that changes neither spec nor ownerReferences."""
     place.set_up_gateway()
 
     answer = place.patch("allow-kafka", {"metadata": change}, "merge")
@@ -215,8 +215,8 @@ def test_metadata_alone_is_not_asked_about(place: Place, change: dict[str, Any])
     assert (answer.status, place.unasked()) == (0, [])
 
 
-def test_two_namespaces(take_place: Callable[[], Place]) -> None:
-    """Each namespace is judged by its own policies, and may not be narrowed to the pods of another."""
+def test_each_namespace_is_judged_by_its_own_policies(take_place: Callable[[], Place]) -> None:
+    """A default deny is allowed in the namespace with an allow. In the other one, the allow may not be narrowed."""
     managing, serving = take_place(), take_place()
     managing.set_up(*manager(managing.name), allow(managing.name, "allow-manager", "mgr", [3000, 8081]))
     serving.set_up_gateway()
@@ -231,8 +231,8 @@ def test_two_namespaces(take_place: Callable[[], Place]) -> None:
     assert f"in namespace {managing.name}" not in text
 
 
-def test_namespace_without_the_product(place: Place) -> None:
-    """A guarded namespace that holds no instance may isolate itself."""
+def test_default_deny_in_a_namespace_without_instances_is_allowed(place: Place) -> None:
+    """A guarded namespace without instances may isolate its pods."""
     place.set_up()
 
     place.passed(place.apply(deny_all(place.name)), "CREATE", "default-deny-ingress")

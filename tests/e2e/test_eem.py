@@ -1,13 +1,16 @@
-"""Instances, edited by kubectl: what is refused, what is warned about, and in which words."""
+"""Changes of instances by kubectl: which are denied, which cause warnings, and what the messages say."""
 
 from collections.abc import Callable
 
 import pytest
+from harness.decisions import warnings
 from harness.instances import Instances
 from harness.machine import Machine
 from harness.objects import LICENSE, Json, event_gateway, listed, listener, management, namespace
 from harness.place import Place
 
+NOT_ACCEPTED = "must be true: the operator deploys nothing until you accept the licence"
+FIXED = "cannot change: the existing claim keeps the value that it was created with"
 FLAGS = {
     "apply": ("apply",),
     "create": ("create",),
@@ -19,14 +22,14 @@ FLAGS = {
 
 @pytest.fixture
 def alone(take_place: Callable[[], Place]) -> Instances:
-    """Give a namespace to one case, for what holds in the whole of it."""
+    """Return a namespace for one test, which changes the whole namespace."""
     place = take_place()
     place.set_up()
     return Instances(place)
 
 
 def faulty(namespace: str, name: str) -> Json:
-    """Give a manager with a fault of each area."""
+    """Return a manager with a fault in each area."""
     part = {
         "storage": {"type": "persistent-claim", "size": "10GiB", "storageClassName": "fast"},
         "authConfig": {"authType": "OIDC"},
@@ -37,8 +40,8 @@ def faulty(namespace: str, name: str) -> Json:
 
 
 @pytest.mark.parametrize("flags", FLAGS.values(), ids=FLAGS)
-def test_every_fault_in_one_answer(here: Instances, flags: tuple[str, ...]) -> None:
-    """However an instance is made, kubectl prints each fault with its field, and nothing is stored."""
+def test_all_faults_of_an_instance_are_in_one_answer(here: Instances, flags: tuple[str, ...]) -> None:
+    """For each way to create an instance, kubectl prints every fault with its field, and nothing is stored."""
     instance = faulty(here.name, "faulty")
     host = '"server.faulty.example.com"'
 
@@ -46,35 +49,33 @@ def test_every_fault_in_one_answer(here: Instances, flags: tuple[str, ...]) -> N
     told = here.refused(answer, "CREATE", instance)
 
     assert told == {
-        "spec.license.accept": "is false: nothing is deployed until the licence is read and this is true",
-        "spec.license.use": told["spec.license.use"],
+        "spec.license.accept": NOT_ACCEPTED,
         "spec.manager.authConfig.oidcConfig": "must be set: authType is OIDC",
-        "spec.manager.endpoints[0].host": f'{host} must begin "eem.": gateways expect it of the server',
-        "spec.manager.endpoints[1].name": told["spec.manager.endpoints[1].name"],
+        "spec.manager.endpoints[0].host": f'must begin with "eem." for the endpoint server, not be {host}',
         "spec.manager.storage.size": told["spec.manager.storage.size"],
-        "spec.manager.tls.caSecretName": "still has <secret>: put the value in its place",
+        "spec.manager.tls.caSecretName": "must have a value in place of <secret>",
     }
-    assert '"Production" is not known' in told["spec.license.use"]
     assert '"10GiB"' in told["spec.manager.storage.size"]
-    assert '"web"' in told["spec.manager.endpoints[1].name"]
+    # Only the definitions tell the version here, and a later release may know these values.
+    doubtful = {line.partition(": ")[0] for line in warnings(answer)}
+    assert {"spec.license.use", "spec.manager.endpoints[1].name"} <= doubtful
     assert here.stored(instance) is None
 
 
-def test_one_fault(here: Instances) -> None:
-    """A single fault is printed as the API server prints its own: kind, name, field."""
+def test_a_single_fault_is_printed_like_a_fault_of_the_api_server(here: Instances) -> None:
+    """The message has the kind, the name and the field."""
     instance = event_gateway(here.name, "single", license=LICENSE | {"accept": False})
 
     answer = here.apply(instance)
     here.refused(answer, "CREATE", instance)
 
     assert answer.stderr.splitlines()[-1] == (
-        'The EventGateway "single" is invalid: spec.license.accept: '
-        "is false: nothing is deployed until the licence is read and this is true"
+        f'The EventGateway "single" is invalid: spec.license.accept: {NOT_ACCEPTED}'
     )
 
 
-def test_generated_name(here: Instances) -> None:
-    """An instance whose name the API server makes up is judged like any other."""
+def test_an_instance_with_a_generated_name_is_judged(here: Instances) -> None:
+    """An instance whose name the API server generates is denied like any other."""
     instance = event_gateway(here.name, "", license=LICENSE | {"accept": False})
     instance["metadata"] = {"namespace": here.name, "generateName": "gateway-"}
 
@@ -83,8 +84,8 @@ def test_generated_name(here: Instances) -> None:
     assert set(told) == {"spec.license.accept"}
 
 
-def test_good_and_bad_in_one_file(here: Instances) -> None:
-    """Of two instances in one file, the one that can work is stored."""
+def test_of_two_instances_in_one_file_only_the_valid_one_is_stored(here: Instances) -> None:
+    """The verdict on one instance does not affect the other."""
     good = management(here.name, "good")
     bad = management(here.name, "bad", {"authConfig": {"authType": "OIDC"}})
 
@@ -96,8 +97,8 @@ def test_good_and_bad_in_one_file(here: Instances) -> None:
     assert here.stored(bad) is None
 
 
-def test_warnings(here: Instances) -> None:
-    """What is doubtful is stored, and kubectl prints why it is doubtful."""
+def test_a_questionable_setting_is_stored_with_a_warning(here: Instances) -> None:
+    """The warning names the field and the reason."""
     production = LICENSE | {"use": "EventAutomationProduction"}
     instance = management(here.name, "doubtful", license=production)
     old = event_gateway(
@@ -108,13 +109,13 @@ def test_warnings(here: Instances) -> None:
     deprecated = here.passed(here.apply(old), "CREATE", old, "warned")
 
     assert len(told) == 1
-    assert told[0].startswith("spec.manager.storage.type: is ephemeral, with the licence for EventAutomationProduction")
-    assert "spec.managerEndpoint: Deprecated since 11.8.0: spec.manager.endpoint takes its place." in deprecated
+    assert told[0].startswith("spec.manager.storage.type: should be persistent-claim with the licence for Event")
+    assert "spec.managerEndpoint: Deprecated since 11.8.0: use spec.manager.endpoint instead" in deprecated
     assert here.stored(instance) is not None
 
 
-def test_nothing_to_say(here: Instances) -> None:
-    """An instance that is fine is made without a word."""
+def test_a_valid_instance_is_created_without_warnings(here: Instances) -> None:
+    """The output says only that the instances were created."""
     instances = [management(here.name, "fine"), event_gateway(here.name, "fine", listeners=listener(here.name, "fine"))]
 
     answer = here.apply(*instances)
@@ -132,8 +133,8 @@ def test_nothing_to_say(here: Instances) -> None:
         pytest.param("json", [{"op": "replace", "path": "/spec/license/accept", "value": False}], id="JSON patch"),
     ],
 )
-def test_patches(here: Instances, kind: str, change: object) -> None:
-    """However an instance is patched, what counts is what comes of it."""
+def test_a_patch_of_an_instance_is_judged_by_its_result(here: Instances, kind: str, change: object) -> None:
+    """Each kind of patch that withdraws the acceptance of the licence is denied."""
     instance = management(here.name, f"patched-{kind}")
     here.passed(here.apply(instance), "CREATE", instance)
 
@@ -144,8 +145,8 @@ def test_patches(here: Instances, kind: str, change: object) -> None:
 
 
 @pytest.mark.parametrize("flags", [("apply",), ("apply", "--server-side"), ("replace",)], ids=" ".join)
-def test_changes(here: Instances, flags: tuple[str, ...]) -> None:
-    """Apply, server-side apply and replace of what is there are judged like a patch."""
+def test_apply_and_replace_of_an_instance_are_judged(here: Instances, flags: tuple[str, ...]) -> None:
+    """Apply, server-side apply and replace of an existing instance are denied like a patch."""
     name = "changed" + "".join(flags).replace("apply", "-a")
     instance = management(here.name, name)
     here.passed(here.kubectl("apply", *flags[1:], "-f", "-", stdin=listed(instance)), "CREATE", instance)
@@ -156,8 +157,8 @@ def test_changes(here: Instances, flags: tuple[str, ...]) -> None:
     assert set(told) == {"spec.manager.authConfig.oidcConfig"}
 
 
-def test_only_new_faults_refuse_an_update(alone: Instances) -> None:
-    """Faults that an instance had are warnings, wherever their entries stand now; a new one refuses, and only it."""
+def test_only_new_faults_deny_an_update(alone: Instances) -> None:
+    """Faults that the instance had before are warnings, also at a new index. Only a new fault is in the denial."""
     instance = faulty(alone.name, "inherited")
     alone.store_anyway(instance)
     ends = instance["spec"]["manager"]["endpoints"]
@@ -175,8 +176,8 @@ def test_only_new_faults_refuse_an_update(alone: Instances) -> None:
     assert not any(line.startswith("spec.license") for line in left)
 
 
-def test_modes(alone: Instances) -> None:
-    """In a namespace in mode warn, a refusal is a warning for each fault; in mode audit it is silence."""
+def test_mode_warn_gives_warnings_and_mode_audit_gives_none(alone: Instances) -> None:
+    """In mode warn each fault is a warning. In mode audit kubectl prints nothing."""
     warned, audited = (
         faulty(alone.name, "warned"),
         event_gateway(alone.name, "audited", license={**LICENSE, "use": "x"}),
@@ -187,17 +188,17 @@ def test_modes(alone: Instances) -> None:
     alone.set_mode("audit")
     silent = alone.passed(alone.apply(audited), "CREATE", audited, "audited")
 
-    assert sum(line.startswith("would be refused: ") for line in told) == 7
+    assert sum(line.startswith("would be refused: ") for line in told) == 5
     assert silent == []
 
 
 def storage(name: str, **settings: str) -> Json:
-    """Give the part of a manager that has a claim."""
+    """Return the part of a manager with a persistent volume claim."""
     return {"storage": {"type": "persistent-claim", "storageClassName": name, "size": "1Gi", **settings}}
 
 
 def storage_class(name: str, *, default: bool = False) -> Json:
-    """Give a StorageClass."""
+    """Return a StorageClass."""
     annotations = {"storageclass.kubernetes.io/is-default-class": "true"} if default else {}
     return {
         "apiVersion": "storage.k8s.io/v1",
@@ -207,8 +208,8 @@ def storage_class(name: str, *, default: bool = False) -> Json:
     }
 
 
-def test_what_a_claim_cannot_become(here: Instances) -> None:
-    """Class, selectors and a smaller size of a claim that exists are refused; what only loses data is a warning."""
+def test_impossible_changes_of_a_claim_are_denied(here: Instances) -> None:
+    """A new class, a selector or a smaller size is denied. A change that only loses data causes a warning."""
     here.place.machine.must("apply", "-f", "-", stdin=listed(storage_class("fast"), storage_class("slow")))
     here.guard.until_seen(["storageclasses"])
     instance = management(here.name, "claimed", storage("fast"))
@@ -220,16 +221,16 @@ def test_what_a_claim_cannot_become(here: Instances) -> None:
     lost = here.passed(here.apply(management(here.name, "claimed")), "UPDATE", instance, "warned")
 
     assert told == {
-        "spec.manager.storage.selectors": "cannot change: the claim that exists keeps what it was made with",
-        "spec.manager.storage.size": "cannot shrink from 1Gi to 500Mi: a claim never gives space back",
-        "spec.manager.storage.storageClassName": "cannot change: the claim that exists keeps what it was made with",
+        "spec.manager.storage.selectors": FIXED,
+        "spec.manager.storage.size": "cannot shrink from 1Gi to 500Mi: a persistent claim can only grow",
+        "spec.manager.storage.storageClassName": FIXED,
     }
     assert grown == []
-    assert lost == ["spec.manager.storage.type: changes: what is stored does not move with it and is lost"]
+    assert lost == ["spec.manager.storage.type: changes: the stored data is not copied to the new storage and is lost"]
 
 
-def test_default_storage_class(here: Instances) -> None:
-    """A claim without a class is refused while the cluster has no default one, and passes when it has."""
+def test_a_claim_without_class_needs_a_default_storage_class(here: Instances) -> None:
+    """A claim without a class is denied while the cluster has no default class."""
     instance = management(here.name, "classless", {"storage": {"type": "persistent-claim"}})
 
     told = here.refused(here.apply(instance), "CREATE", instance)
@@ -243,8 +244,8 @@ def test_default_storage_class(here: Instances) -> None:
     assert found == []
 
 
-def test_same_gateway_twice(here: Instances, machine: Machine) -> None:
-    """The id of a gateway of one group at one manager cannot be taken again, from whichever namespace."""
+def test_a_duplicate_gateway_id_is_denied(here: Instances, machine: Machine) -> None:
+    """A gateway ID cannot be used twice in one group of one manager, also from another namespace."""
     first = event_gateway(here.name, "first", gatewayID="one")
     here.passed(here.apply(first), "CREATE", first, "warned")
     here.until_seen()
@@ -254,4 +255,4 @@ def test_same_gateway_twice(here: Instances, machine: Machine) -> None:
     answer = machine.kubectl("apply", "-f", "-", stdin=listed(second))
     here.guard.verdicts.heard("elsewhere", "CREATE", "second", "denied")
 
-    assert f'"one" is the id of EventGateway {here.name}/first already, in the group group' in answer.stderr
+    assert f'in the group group: "one" is already the id of EventGateway {here.name}/first' in answer.stderr

@@ -1,4 +1,4 @@
-"""What is filled in when an instance is made, and that nothing comes and goes afterwards."""
+"""The defaults that are added when an instance is created, and that they cause no drift later."""
 
 import pytest
 from harness.instances import Instances
@@ -12,15 +12,15 @@ WAYS = {
 
 
 def both(namespace: str, name: str, **spec: object) -> list[Json]:
-    """Give one instance of each kind, with nothing doubtful about them."""
+    """Return one valid instance of each kind."""
     return [
         management(namespace, name, **spec),
         event_gateway(namespace, name, listeners=listener(namespace, name), **spec),
     ]
 
 
-def test_defaults_are_written_down_before_the_verdict(here: Instances) -> None:
-    """An instance that leaves deployNetworkPolicies out is stored with true, filled in before it is judged."""
+def test_defaults_are_added_before_the_instance_is_judged(here: Instances) -> None:
+    """An instance without deployNetworkPolicies is stored with true. The default is added before the validation."""
     instances = both(here.name, "plain")
 
     answer = here.apply(*instances)
@@ -35,8 +35,8 @@ def test_defaults_are_written_down_before_the_verdict(here: Instances) -> None:
     assert all(by_kind[0][kind] <= by_kind[1][kind] for kind in by_kind[0])
 
 
-def test_dry_run_shows_what_would_be_filled_in(here: Instances) -> None:
-    """A dry run prints the instance with the defaults, and stores nothing."""
+def test_a_dry_run_prints_the_defaults(here: Instances) -> None:
+    """A dry run prints the instance with its defaults, and stores nothing."""
     manager, _ = both(here.name, "tried")
 
     answer = here.apply(manager, flags=("--dry-run=server", "--output=json"))
@@ -46,8 +46,8 @@ def test_dry_run_shows_what_would_be_filled_in(here: Instances) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_what_is_set_stays(here: Instances, way: tuple[str, ...]) -> None:
-    """False stays false, and a number that is set stays as it is."""
+def test_defaults_do_not_replace_values_that_are_set(here: Instances, way: tuple[str, ...]) -> None:
+    """deployNetworkPolicies: false and a number of replicas stay as they are."""
     name = f"off-{len(way)}"
     manager, gateway = both(here.name, name, deployNetworkPolicies=False)
     gateway["spec"]["replicas"] = 3
@@ -61,8 +61,8 @@ def test_what_is_set_stays(here: Instances, way: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_no_drift(here: Instances, way: tuple[str, ...]) -> None:
-    """Ten times the same manifest change nothing, and kubectl sees no difference at any time."""
+def test_applying_the_same_manifest_again_changes_nothing(here: Instances, way: tuple[str, ...]) -> None:
+    """After ten applies nothing has changed, and `kubectl diff` shows no difference."""
     instances = both(here.name, f"steady-{len(way)}")
     here.apply(*instances, flags=way)
     before = [here.stored(instance) for instance in instances]

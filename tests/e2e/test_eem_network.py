@@ -1,4 +1,4 @@
-"""Instances and NetworkPolicies, each judged by what is known of the other."""
+"""Instances and NetworkPolicies, each judged by the current state of the other."""
 
 from collections.abc import Callable
 
@@ -10,17 +10,17 @@ from harness.place import Place
 
 @pytest.fixture
 def alone(take_place: Callable[[], Place]) -> Instances:
-    """Give one guarded namespace to each case."""
+    """Return one guarded namespace for each test."""
     return Instances(take_place())
 
 
 def about_ports(warnings: list[str]) -> list[str]:
-    """Give the warnings that are about ports."""
+    """Return the warnings about ports."""
     return [line for line in warnings if line.startswith("TCP/")]
 
 
-def test_made_where_pods_are_isolated(alone: Instances) -> None:
-    """Whoever makes an instance under a default-deny is told which ports will be closed, and by which policy."""
+def test_an_instance_under_default_deny_is_created_with_warnings(alone: Instances) -> None:
+    """Each warning names a port that will be closed, and the policy that closes it."""
     alone.place.set_up(deny_all(alone.name))
     management, _ = manager(alone.name)
     instance = event_gateway(alone.name, listeners=listener(alone.name, port=9443))
@@ -35,8 +35,8 @@ def test_made_where_pods_are_isolated(alone: Instances) -> None:
     assert served == ["TCP/9443 of its pods will not be open: isolated by default-deny-ingress"]
 
 
-def test_made_where_its_port_is_allowed(alone: Instances) -> None:
-    """With the allow there first, there is nothing to say; from then on the policy is guarded."""
+def test_an_instance_whose_port_is_allowed_is_created_without_warnings(alone: Instances) -> None:
+    """From then on, the allow is required and cannot be deleted."""
     alone.place.set_up(deny_all(alone.name), allow(alone.name, "allow-kafka", "gw", [8092]))
     instance = event_gateway(alone.name, listeners=listener(alone.name))
 
@@ -48,8 +48,8 @@ def test_made_where_its_port_is_allowed(alone: Instances) -> None:
     assert "gateway TCP/8092" in text
 
 
-def test_switched_off(alone: Instances) -> None:
-    """Whoever turns deployNetworkPolicies off is told which port closes once the operator's own policy is gone."""
+def test_switching_deploy_network_policies_off_warns_about_ports(alone: Instances) -> None:
+    """The warning names the port that will be closed when the operator deletes its policy."""
     own = allow(alone.name, "gw-ibm-egw-gateway", "gw", [8092])
     alone.place.set_up(*gateway(alone.name, listeners=listener(alone.name)), own, deny_all(alone.name))
     instance = event_gateway(alone.name, listeners=listener(alone.name))
@@ -68,8 +68,8 @@ def test_switched_off(alone: Instances) -> None:
     assert any(line.startswith("spec.deployNetworkPolicies: is false") for line in told)
 
 
-def test_port_changed(alone: Instances) -> None:
-    """Whoever moves the listener to a port that the policies do not admit is told."""
+def test_moving_a_listener_to_a_closed_port_warns(alone: Instances) -> None:
+    """The warning names the port and the policies that isolate the pods."""
     allowed = allow(alone.name, "allow-kafka", "gw", [8092])
     alone.place.set_up(*gateway(alone.name, listeners=listener(alone.name)), allowed, deny_all(alone.name))
     instance = event_gateway(alone.name, listeners=listener(alone.name, port=9443))

@@ -1,4 +1,4 @@
-"""What passes at an instance, whatever it says: whose writes, and which."""
+"""Changes of instances that are allowed without judgement: by the operator, or of anything but the spec."""
 
 from collections.abc import Callable, Iterator
 
@@ -14,7 +14,7 @@ UNACCEPTED: Json = {"spec": {"license": {"accept": False}}}
 
 @pytest.fixture(scope="module")
 def installed(here: Instances, machine: Machine) -> Iterator[None]:
-    """Install the operator, with a namesake of its account elsewhere, and let both edit instances."""
+    """Install the operator and an account of the same name elsewhere, and let both edit instances."""
     accounts = [(here.name, OPERATOR), ("pretender", OPERATOR)]
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit-instances"}
     rights = {
@@ -41,8 +41,8 @@ def installed(here: Instances, machine: Machine) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("installed")
-def test_operator_is_never_refused(here: Instances) -> None:
-    """The account that the operator's Deployment names may write what others may not."""
+def test_a_change_by_the_operator_is_exempt(here: Instances) -> None:
+    """The service account of the operator's Deployment may make a change that is denied to other users."""
     instance = management(here.name, "operated")
     here.passed(here.apply(instance), "CREATE", instance)
     user = f"system:serviceaccount:{here.name}:{OPERATOR}"
@@ -55,8 +55,8 @@ def test_operator_is_never_refused(here: Instances) -> None:
 
 
 @pytest.mark.usefixtures("installed")
-def test_look_alike_of_the_operator_is_judged(here: Instances) -> None:
-    """An account of the same name in another namespace is judged like anybody."""
+def test_an_account_of_the_same_name_in_another_namespace_is_judged(here: Instances) -> None:
+    """The name of the service account alone does not exempt a user."""
     instance = management(here.name, "pretended")
     here.passed(here.apply(instance), "CREATE", instance)
     user = f"system:serviceaccount:pretender:{OPERATOR}"
@@ -66,8 +66,8 @@ def test_look_alike_of_the_operator_is_judged(here: Instances) -> None:
     assert set(told) == {"spec.license.accept"}
 
 
-def test_nothing_but_the_spec_is_asked_about(take_place: Callable[[], Place]) -> None:
-    """Status, labels and finalizers of an instance that has faults are written without a question."""
+def test_changes_of_status_and_metadata_are_not_sent_to_the_service(take_place: Callable[[], Place]) -> None:
+    """Status, labels and finalizers of an invalid instance can be changed, and so can an instance being deleted."""
     place = take_place()
     place.set_up()
     alone = Instances(place)
@@ -88,8 +88,8 @@ def test_nothing_but_the_spec_is_asked_about(take_place: Callable[[], Place]) ->
     assert alone.stored(instance) is None
 
 
-def test_another_kind_of_the_group(here: Instances, machine: Machine) -> None:
-    """Event Processing, which shares the group, is none of the service's business."""
+def test_other_kinds_of_the_api_group_are_not_sent_to_the_service(here: Instances, machine: Machine) -> None:
+    """EventProcessing, a kind of the same API group, is not judged."""
     kind = {"kind": "EventProcessing", "plural": "eventprocessings", "singular": "eventprocessing"}
     anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     version = {"name": "v1beta1", "served": True, "storage": True, "schema": {"openAPIV3Schema": anything}}
@@ -118,8 +118,8 @@ def test_another_kind_of_the_group(here: Instances, machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("there", ["kube-system", "eem-guardrail"])
-def test_namespaces_that_are_left_out(here: Instances, machine: Machine, there: str) -> None:
-    """The service is never asked about its own namespace or about kube-system."""
+def test_instances_in_excluded_namespaces_are_not_judged(here: Instances, machine: Machine, there: str) -> None:
+    """The API server does not call the webhooks for kube-system and the namespace of the service."""
     unaccepted = event_gateway(there, "astray", license=LICENSE | {"accept": False})
 
     answer = machine.kubectl("create", "--dry-run=server", "--output=json", "-f", "-", stdin=listed(unaccepted))

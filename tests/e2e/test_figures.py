@@ -1,4 +1,4 @@
-"""What benchmarks measure against a real API server can be measured; how much it is, is not looked at."""
+"""The benchmarks on a real API server run. Their figures are not checked."""
 
 from pathlib import Path
 
@@ -10,11 +10,11 @@ from benchmarks.figures import REAL_MEMORY, REAL_SYNCED, Figures
 from benchmarks.plan import Plan
 from benchmarks.service import make_pair
 
-pytestmark = pytest.mark.clusters("plane")  # a control plane of its own
+pytestmark = [pytest.mark.clusters("plane"), pytest.mark.usefixtures("control_plane")]  # the benchmark starts its own
 
 
-def test_the_service_is_fed_by_a_real_api_server(tmp_path: Path) -> None:
-    """A control plane is filled with a small cluster, and the service becomes ready on it."""
+def test_the_benchmark_on_a_real_api_server_gives_its_figures(tmp_path: Path) -> None:
+    """A control plane is filled with a small cluster, and the service becomes ready."""
     figures, size = Figures(), Size(policies=5, pods=10)
     real.measure(make_pair(tmp_path / "tls"), tmp_path, Plan(largest=size, runs=1), figures)
 

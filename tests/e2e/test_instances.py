@@ -1,4 +1,4 @@
-"""What the instances demand, as they change under the service."""
+"""The requirements of instances, while the instances change."""
 
 import time
 
@@ -9,7 +9,7 @@ from harness.place import Place
 
 
 def switch(place: Place, *, deploys: bool) -> None:
-    """Set spec.deployNetworkPolicies of the gateway, and wait until every replica knows."""
+    """Set spec.deployNetworkPolicies of the gateway, and wait until every replica has seen it."""
     since = time.time()
     patch = f'{{"spec": {{"deployNetworkPolicies": {str(deploys).lower()}}}}}'
     answer = place.kubectl("patch", "eventgateway", "gw", "--type=merge", f"--patch={patch}")
@@ -18,8 +18,8 @@ def switch(place: Place, *, deploys: bool) -> None:
     place.guard.until_told("eventgateways", since)
 
 
-def test_kinds_that_come_after_the_service(machine: Machine, guard: Guard, place: Place) -> None:
-    """Replicas that started before the kinds existed judge by their objects, without having been restarted."""
+def test_kinds_that_are_installed_after_the_service_are_judged(machine: Machine, guard: Guard, place: Place) -> None:
+    """Replicas that started before the kinds existed judge by their objects without a restart."""
     made = machine.must("get", "-f", str(guard.kinds), "--output=json").json["items"]
     pods = machine.must("get", "pods", f"--namespace={NAMESPACE}", "--output=json").json["items"]
     place.set_up(*gateway(place.name))
@@ -30,8 +30,8 @@ def test_kinds_that_come_after_the_service(machine: Machine, guard: Guard, place
     assert max(one["status"]["startTime"] for one in pods) <= min(one["metadata"]["creationTimestamp"] for one in made)
 
 
-def test_switch_off_and_on(place: Place) -> None:
-    """An instance with deployNetworkPolicies off demands nothing; switched on again, it does."""
+def test_deploy_network_policies_false_waives_the_requirements(place: Place) -> None:
+    """With deployNetworkPolicies: false the default deny is exempt, and with true it is denied again."""
     place.set_up(*gateway(place.name))
     place.denied(place.apply(deny_all(place.name)), "CREATE", "default-deny-ingress")
 
@@ -45,8 +45,8 @@ def test_switch_off_and_on(place: Place) -> None:
     assert place.policies() == set()
 
 
-def test_port_of_the_listener(place: Place) -> None:
-    """A gateway with a listener needs that port, and not 8092 any more."""
+def test_a_gateway_requires_the_port_of_its_listener(place: Place) -> None:
+    """A gateway with a listener requires that port instead of 8092."""
     listeners = [{"name": "external", "port": 9443}]
     place.set_up(*gateway(place.name, port=9443, listeners=listeners))
 
@@ -58,8 +58,8 @@ def test_port_of_the_listener(place: Place) -> None:
     assert "TCP/8092" not in text
 
 
-def test_instance_without_pods(place: Place) -> None:
-    """An instance whose pods are still to come is guarded by the labels that they will have."""
+def test_an_instance_without_pods_is_guarded_by_its_labels(place: Place) -> None:
+    """The message names the labels that the pods will have."""
     place.set_up(event_gateway(place.name))
 
     text = place.denied(place.apply(deny_all(place.name)), "CREATE", "default-deny-ingress")
@@ -67,8 +67,8 @@ def test_instance_without_pods(place: Place) -> None:
     assert "app.kubernetes.io/instance=gw" in text
 
 
-def test_each_instance_has_its_own_switch(place: Place) -> None:
-    """A manager that manages its own policies does not speak for the gateway beside it."""
+def test_deploy_network_policies_counts_for_its_own_instance_only(place: Place) -> None:
+    """A manager that waives its requirements does not waive those of a gateway in the same namespace."""
     place.set_up(*manager(place.name, deployNetworkPolicies=False), *gateway(place.name))
 
     text = place.denied(place.apply(deny_all(place.name)), "CREATE", "default-deny-ingress")
@@ -77,8 +77,8 @@ def test_each_instance_has_its_own_switch(place: Place) -> None:
     assert "TCP/3000" not in text
 
 
-def test_operator_is_reached_from_somewhere(place: Place) -> None:
-    """The operator's own port may be narrowed, as IBM's documentation advises, but not closed."""
+def test_the_port_of_the_operator_may_be_narrowed_but_not_closed(place: Place) -> None:
+    """The webhook port may be limited to some sources, as the documentation of IBM advises."""
     place.set_up(service_account(place.name, "ibm-eem-operator"), operator(place.name))
     place.kubectl("rollout", "status", "deployment", "ibm-eem-operator", "--timeout=30s")
     place.guard.until_seen()

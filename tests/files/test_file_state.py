@@ -11,8 +11,8 @@ import pytest
 
 from webhook.cluster.store import Store
 from webhook.cluster.timing import Clock
+from webhook.files.file_objects import FilesError
 from webhook.files.file_state import FileState
-from webhook.files.reader import FilesError
 
 
 def namespaces(*names: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from webhook.files.reader import read_files
+from webhook.files.object_reader import read_files
 from webhook.files.yaml_scalars import trap
 
 
@@ -42,5 +42,5 @@ def test_traps_of_objects_that_matter_are_told_with_file_document_and_line(tmp_p
 
     found = read_files([str(file)], BytesIO())
 
-    assert [f"{file}, document 2 (line 12)"] == [str(note.source) for note in found.notes]
+    assert [f"{file}, document 2 (line 12)"] == [str(note.place) for note in found.notes]
     assert "base-60" in found.notes[0].message

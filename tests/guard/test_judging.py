@@ -27,8 +27,7 @@ from webhook.admission.inflight import MOST_PENDING, PENDING_SECONDS, SETTLE_SEC
 from webhook.eem import EemSnapshot
 from webhook.guard.judging import LIVE_SECONDS, InstanceJudge, PolicyJudge
 from webhook.guard.outcomes import ListError, NotReady, Overloaded
-from webhook.server.limits import ANSWER_MARGIN_SECONDS
-from webhook.server.timeouts import MIN_TIMEOUT_SECONDS
+from webhook.server.limits import ANSWER_MARGIN_SECONDS, MIN_TIMEOUT_SECONDS
 
 WORLD = (
     namespace("eem"),

@@ -23,7 +23,7 @@ from webhook.guard.outcomes import ListError, NotReady, Stale
 ATTEMPTS = 11
 """How often the API server asks: once, and then it repeats ten times."""
 SILENT = Silence(resource="pods", seconds=312.4)
-NOTE = "judged on a view that is 312 s old: the API server has said nothing of pods since"
+NOTE = "judged on a view that is 312 s old: the API server has sent nothing about pods since"
 
 
 def asked(uid: str = "one") -> AdmissionRequest:
@@ -64,7 +64,7 @@ async def test_an_old_view_sends_away_twice_and_then_answers() -> None:
     """The third time that the same review comes, nobody else had an answer."""
     old = replica(old=True)
     for _ in range(2):
-        with pytest.raises(Stale, match="nothing of pods for 312 s"):
+        with pytest.raises(Stale, match="nothing about pods for 312 s"):
             await old(asked())
     response = await old(asked())
     again = await old(asked())

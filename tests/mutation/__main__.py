@@ -31,7 +31,19 @@ import pytest
 from mutation.mutants import Mutant, mutants_of, mutated
 
 ROOT = Path(__file__).parents[2]
-DECISION = ("decide", "evidence", "impact", "inflight", "judge", "passes", "refusal", "remedy", "response", "scope")
+DECISION = (
+    "exemptions",
+    "explanation",
+    "impact",
+    "inflight",
+    "judge",
+    "networkpolicy",
+    "options",
+    "refusal",
+    "remedy",
+    "response",
+    "review",
+)
 MODULES = (
     *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "webhook/netpol").rglob("*.py")),
     *(f"webhook/admission/{name}.py" for name in DECISION),
@@ -51,7 +63,7 @@ Line = tuple[str, int]
 
 
 def function_of(mutant: Mutant) -> FunctionType:
-    """Give the live function that holds the change."""
+    """Return the live function that contains the change."""
     found: Any = importlib.import_module(mutant.module)
     for part in mutant.function.split("."):
         found = found.__dict__[part]
@@ -179,7 +191,7 @@ def _try(mutant: Mutant, code: CodeType, items: list[pytest.Item], session: pyte
 
 
 def interval(noticed: int, tried: int) -> tuple[float, float]:
-    """Give the 95 % confidence interval of a share, by Wilson's score."""
+    """Return the 95 % confidence interval of a share, by Wilson's score."""
     z = 1.96
     share = noticed / tried
     middle = (share + z * z / (2 * tried)) / (1 + z * z / tried)

@@ -59,12 +59,12 @@ class Mutant:
 
     @property
     def module(self) -> str:
-        """Give the module's dotted name."""
+        """Return the module's dotted name."""
         return self.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 def mutants_of(root: Path, path: str) -> list[Mutant]:
-    """Give every change of one module."""
+    """Return every change of one module."""
     tree = ast.parse((root / path).read_text(encoding="utf-8"))
     found = []
     spans = _spans(tree)
@@ -75,7 +75,7 @@ def mutants_of(root: Path, path: str) -> list[Mutant]:
 
 
 def mutated(root: Path, mutant: Mutant) -> ast.Module:
-    """Give the module's tree with the change."""
+    """Return the module's tree with the change."""
     tree = ast.parse((root / mutant.path).read_text(encoding="utf-8"))
     for number, (_, node, what) in enumerate(_changes(tree)):
         if number == mutant.number:
@@ -115,7 +115,7 @@ def _inside(function: ast.FunctionDef, name: str) -> Iterator[tuple[str, ast.AST
 
 
 def _walk(node: ast.AST) -> Iterator[ast.AST]:
-    """Give the node and what is in it, but for annotations and formatted strings' own text."""
+    """Yield the node and its children, without annotations and the text of formatted strings."""
     yield node
     for field, value in ast.iter_fields(node):
         if field in {"annotation", "returns", "format_spec"}:

@@ -239,12 +239,15 @@ def test_the_template_of_each_kind(kind: str) -> None:
 
 
 def test_what_else_is_kept_of_a_workload() -> None:
-    """A workload keeps its service account, its owners, and the literal environment of its containers."""
+    """A workload keeps its service account, its owners, and the operator's variables; of several, the last wins."""
     containers = [
-        b.container(env={"A": "1", "B": "1"}),
+        b.container(env={"DEPLOY_OPERATOR_NETWORK_POLICY": "true", "QUARKUS_PROFILE": "nowebhook"}),
         {
             "name": "other",
-            "env": [{"name": "B", "value": "2"}, {"name": "C", "valueFrom": {}}, {"name": "D", "value": ""}],
+            "env": [
+                {"name": "DEPLOY_OPERATOR_NETWORK_POLICY", "value": "false"},
+                {"name": "QUARKUS_PROFILE", "valueFrom": {}},
+            ],
         },
     ]
     owner = b.owner("EventGateway", "edge", "events.ibm.com/v1beta1")
@@ -254,9 +257,18 @@ def test_what_else_is_kept_of_a_workload() -> None:
         Faults(),
     )
 
-    assert workload.environment == {"A": "1", "B": "2", "D": ""}
+    assert workload.environment == {"DEPLOY_OPERATOR_NETWORK_POLICY": "false", "QUARKUS_PROFILE": "nowebhook"}
     assert (workload.service_account, workload.owners[0].group) == ("runner", "events.ibm.com")
     assert workload.terminating
+
+
+def test_no_other_variable_and_no_long_value_is_kept() -> None:
+    """Other variables may hold passwords, and long values would fill the memory."""
+    containers = [b.container(env={"PASSWORD": "s3cret", "DEPLOY_OPERATOR_NETWORK_POLICY": "x" * 1_000_000})]
+    workload = read_workload(b.workload(containers=containers), "Deployment", Faults())
+
+    assert workload.environment == {"DEPLOY_OPERATOR_NETWORK_POLICY": "x" * 256}
+    assert "s3cret" not in repr(workload)
 
 
 @pytest.mark.parametrize("api_object", [b.pod(namespace=None), b.workload(namespace=None)], ids=["pod", "workload"])

@@ -24,7 +24,7 @@ REPORTED = 20_000
 
 
 def agreement(seeds: Iterable[int]) -> tuple[list[int], Counter[str]]:
-    """Give the seeds on which the two differ about a pair, and how often each verdict and kind of loss came."""
+    """Return the seeds of pairs on which the two differ, and the number of pairs with each verdict and kind of loss."""
     differing: list[int] = []
     met = Counter[str]()
     for seed in seeds:
@@ -40,7 +40,7 @@ def agreement(seeds: Iterable[int]) -> tuple[list[int], Counter[str]]:
 
 
 def differing_connections(seeds: Iterable[int]) -> list[int]:
-    """Give the seeds of connections about which the two differ."""
+    """Return the seeds of connections on which the two differ."""
     differing = []
     for seed in seeds:
         asked = generate_connection(seed)
@@ -51,7 +51,7 @@ def differing_connections(seeds: Iterable[int]) -> list[int]:
 
 
 def shares(met: Counter[str]) -> dict[str, float]:
-    """Give the part of all pairs in which each was met."""
+    """Return the share of all pairs in which each occurred."""
     return {name: met[name] / met["pairs"] for name in (*KINDS, "allowed", "denied", "undecided")}
 
 

@@ -30,7 +30,7 @@ TRUTHS = {"yes": "True", "on": "True", "true": "True", "no": "False", "off": "Fa
 
 
 def own_node_never(*_: Any) -> bool:
-    """Never apply the own node's allowance, as an inverted error check does."""
+    """Never allow connections of the pod's own node, as an inverted error check would."""
     return False
 
 
@@ -41,13 +41,13 @@ def named_ports_of_any_protocol(name: str, _protocol: str, containers: Iterable[
 
 
 def resolves(entry: Object, containers: Sequence[Object]) -> bool:
-    """Say whether an entry is a number, or a name that the pod knows."""
+    """Whether an entry is a number, or a name that the pod has."""
     port = entry.get("port")
     return not isinstance(port, str) or bool(named_ports(port, entry.get("protocol") or "TCP", containers))
 
 
 def unknown_names_dropped(rule: Object, containers: Sequence[Object]) -> list[Object]:
-    """Drop entries whose name nobody has, until nothing is left and everything is open."""
+    """Drop entries whose name no container has; if none is left, every port is open."""
     return [entry for entry in rule.get("ports") or [] if resolves(entry, containers)]
 
 
@@ -69,12 +69,12 @@ def one_pod_per_owner(pods: Sequence[Object]) -> list[Object]:
 
 
 def one_address_per_block(first: int, _last: int) -> tuple[int, ...]:
-    """Take each mentioned range for indivisible, as if no two overlapped."""
+    """Treat each mentioned range as indivisible, as if no two overlapped."""
     return (first,)
 
 
 def two_ports_at_most(rule: Object, _containers: Sequence[Object]) -> Sequence[Object]:
-    """Give up on long port lists after the first two entries."""
+    """Ignore entries of a port list after the first two."""
     return (rule.get("ports") or [])[:2]
 
 
@@ -134,7 +134,7 @@ def and_in_own_namespace(peer: Object, namespace: str, source: Source, semantics
 
 
 def and_as_or(peer: Object, namespace: str, source: Source, semantics: Semantics) -> bool:
-    """Take both selectors of one peer for two peers."""
+    """Treat the two selectors of one peer as two peers."""
     halves = [{key: peer[key]} for key in ("podSelector", "namespaceSelector") if peer.get(key) is not None]
     return any(peer_selects_pod(half, namespace, source, semantics) for half in halves)
 
@@ -157,12 +157,12 @@ def first_container_with_the_name(name: str, protocol: str, containers: Iterable
 
 
 def host_pods_are_subjects(pod: Object) -> bool:
-    """Take host-network pods for subjects."""
+    """Treat host-network pods as subjects."""
     return may_be_subject({**pod, "spec": {**pod["spec"], "hostNetwork": False}})
 
 
 def finished_pods_are_subjects(pod: Object) -> bool:
-    """Take finished pods for subjects."""
+    """Treat finished pods as subjects."""
     return not pod["spec"].get("hostNetwork")
 
 
@@ -188,13 +188,13 @@ def sections_are_types(policy: Object) -> list[str]:
 
 
 def egress_key_is_a_type(policy: Object) -> Iterable[str]:
-    """Take an egress section that is present and empty for a type."""
+    """Treat a present and empty egress section as a policy type."""
     spec = policy["spec"]
     return spec.get("policyTypes") or ["Ingress", *(["Egress"] if "egress" in spec else [])]
 
 
 def empty_from_denies(rule: Object, key: str) -> Sequence[Object] | None:
-    """Read an empty list of peers as nobody."""
+    """Treat an empty list of peers as no peer."""
     peers: Sequence[Object] | None = rule.get(key)
     return peers
 
@@ -206,7 +206,7 @@ def end_port_ignored(*arguments: Any) -> bool:
 
 
 def any_protocol(*arguments: Any) -> bool:
-    """Take a missing protocol for all of them."""
+    """Treat a missing protocol as every protocol."""
     entry, protocol, *rest = arguments
     return port_covers({**entry, "protocol": entry.get("protocol") or protocol}, protocol, *rest)
 

@@ -108,7 +108,7 @@ class Maker:
 
 
 def owned_by(item: Node, kind: str, name: str, uid: str) -> Node:
-    """Give an object a controller."""
+    """Return an object with a controller."""
     group = "events.ibm.com/v1beta1" if kind in SPECS else "apps/v1"
     item["metadata"]["ownerReferences"] = [
         {"apiVersion": group, "kind": kind, "name": name, "uid": uid, "controller": True}
@@ -196,7 +196,7 @@ def live_pods(rng: Random, maker: Maker, like: tuple[str, Node, list[Node]], mor
 
 
 def own_pods(built: list[Node], owner: tuple[str, str], uid: str) -> None:
-    """Give the pods their controller: the workload where there is one, through a ReplicaSet, else the instance."""
+    """Set the controller of the pods: the workload, through a ReplicaSet, if there is one; otherwise the instance."""
     above: tuple[str, str, str] = (*owner, uid)
     first = built[0]
     if first["kind"] == "StatefulSet":
@@ -232,7 +232,7 @@ def operator(rng: Random, maker: Maker, namespace: str) -> list[Node]:
 
 
 def strangers(rng: Random, maker: Maker) -> list[Node]:
-    """Make pods that are nobody's: sources, and one that shares only the instance label."""
+    """Make pods of no instance: sources, and one with only the instance label."""
     built = []
     for namespace in ("shop", "eem"):
         if rng.random() < 0.5:

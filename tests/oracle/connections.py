@@ -36,21 +36,21 @@ class End:
 
     @property
     def on_pod_network(self) -> bool:
-        """Say whether selectors and isolation apply to it."""
+        """Whether selectors and isolation apply to it."""
         return self.pod is not None and not self.pod["spec"].get("hostNetwork")
 
     @property
     def labels(self) -> Any:
-        """Give the pod's labels."""
+        """Return the pod's labels."""
         return self.pod["metadata"].get("labels") or {}
 
     @property
     def namespace(self) -> str:
-        """Name the pod's namespace."""
+        """Return the name of the pod's namespace."""
         return self.pod["metadata"]["namespace"]
 
     def as_source(self) -> Source:
-        """Give the pod as what selectors look at."""
+        """Return the pod in the form that selectors match."""
         return Source(namespace=self.namespace, namespace_labels=self.namespace_labels, labels=self.labels)
 
 
@@ -76,7 +76,7 @@ def find_end(text: str, objects: Sequence[Object]) -> End:
 
 
 def peer_answer(peer: Object, policy_namespace: str, other: End, semantics: Semantics) -> str:
-    """Say whether a peer admits the other end; whether an ipBlock matches a pod's address is not decided."""
+    """Whether a peer admits the other end; undecided if it depends on an ipBlock that contains a pod."""
     block = peer.get("ipBlock")
     if not other.on_pod_network:
         inside = any(semantics.peer_selects_address(peer, read_address(text)) for text in other.addresses)
@@ -129,7 +129,7 @@ def connection_allowed(  # noqa: PLR0913, PLR0917
     objects: Sequence[Object],
     semantics: Semantics = SOUND,
 ) -> str:
-    """Say "allowed", "denied" or "undecided" for a connection as the objects stand."""
+    """Return "allowed", "denied" or "undecided" for a connection between the objects."""
     if source == destination:
         return "allowed"
     objects = semantics.load(objects)

@@ -36,12 +36,12 @@ class Question:
 
 
 def seeded(seed: int) -> Random:
-    """Give a generator of numbers that are the same for the same seed."""
+    """Return a generator that yields the same numbers for the same seed."""
     return Random(seed)  # repeatable on purpose, nothing secret
 
 
 def owners(rng: Random) -> list[Node]:
-    """Make owner references: to instances that may exist, and to nobody."""
+    """Make owner references: to instances that may exist, and to objects that do not."""
     kind, name = rng.choice(tuple(UIDS))
     uid = UIDS[kind, name] if rng.random() < 0.7 else "99999999-0000-4000-8000-000000000009"
     to_instance = {"apiVersion": "events.ibm.com/v1beta1", "kind": kind, "name": name, "uid": uid}
@@ -65,7 +65,7 @@ def settings_for(rng: Random, objects: list[Node]) -> Settings:
 
 
 def cached(rng: Random, old: Node | None, *, ipv6: bool) -> list[Node]:
-    """Give the cache's copy of the policy: the request's, seldom a stale one or none."""
+    """Return the policy in the cache: that of the request, or rarely a stale one or none."""
     roll = rng.random()
     if roll < 0.04:
         return [policy("subject", any_spec(rng, ipv6=ipv6))]

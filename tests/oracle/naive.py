@@ -87,7 +87,7 @@ class Judgement:
         self.pods.setdefault((requirement, outcome), set()).update(subject.pod_names)
 
     def denied(self, settings: Settings) -> bool:
-        """Say whether anything is lost, or undecided where that counts as much."""
+        """Whether something is lost, or undecided under --strict."""
         found = set(self.outcomes.values())
         return "lost" in found or (settings.strict and "undecided" in found)
 
@@ -112,7 +112,7 @@ def ranges_of(objects: Sequence[Object], settings: Settings) -> Ranges:
 def rules_for(
     policies: Sequence[Object], subject: Subject, requirement: Requirement, semantics: Semantics
 ) -> Rules | None:
-    """Give the peers that count for a subject and a port, or None where no policy isolates the subject."""
+    """Return the peers that count for a subject and a port; None if no policy isolates the subject."""
     isolating = [p for p in policies if selects(p, "Ingress", subject.labels, semantics)]
     if not isolating:
         return None
@@ -129,7 +129,7 @@ def rules_for(
 
 
 def live_instance(reference: Object, objects: Sequence[Object], namespace: str) -> bool:
-    """Say whether an owner reference names an instance that exists and stays."""
+    """Whether an owner reference names an instance that exists and is not being deleted."""
     return any(
         resource["metadata"]["name"] == reference["name"]
         and resource["metadata"].get("uid") == reference["uid"]
@@ -141,14 +141,14 @@ def live_instance(reference: Object, objects: Sequence[Object], namespace: str) 
 
 
 def hands_over(change: Change, objects: Sequence[Object]) -> bool:
-    """Say whether an UPDATE adds an owner that is no live instance: the garbage collector may delete the policy."""
+    """Whether an UPDATE adds an owner that is no live instance: the garbage collector may delete the policy."""
     had = change.old_object["metadata"].get("ownerReferences") or []
     added = [o for o in change.object["metadata"].get("ownerReferences") or [] if o not in had]
     return any(not live_instance(owner, objects, change.namespace) for owner in added)
 
 
 def exemption(change: Change, objects: Sequence[Object]) -> str | None:
-    """Name why nothing is judged, or None."""
+    """Return why nothing is judged; None if the change is judged."""
     space = next(n for n in of_kind(objects, "Namespace") if n["metadata"]["name"] == change.namespace)
     operators = {
         f"system:serviceaccount:{d['metadata']['namespace']}:{d['spec']['template']['spec']['serviceAccountName']}"
@@ -168,16 +168,16 @@ def exemption(change: Change, objects: Sequence[Object]) -> str | None:
 
 
 def staying(policy: Object) -> Object:
-    """Give the policy as if it were not terminating."""
+    """Return the policy as if it were not terminating."""
     metadata = {key: value for key, value in policy["metadata"].items() if key != "deletionTimestamp"}
     return {**policy, "metadata": metadata}
 
 
 def policies_around(change: Change, objects: Sequence[Object]) -> tuple[list[Object], list[Object], bool]:
     """
-    Give the namespace's policies before and after, and whether it is a deletion.
+    Return the namespace's policies before and after the change, and whether it is a deletion.
 
-    The request beats the cache, and the edit of a terminating policy's spec is judged like any edit.
+    The request wins over the cache, and an edit of the spec of a terminating policy is judged like any other edit.
     """
     old, new = change.old_object, change.object
     name = change.name or (old or new)["metadata"].get("name")
@@ -190,7 +190,7 @@ def policies_around(change: Change, objects: Sequence[Object]) -> tuple[list[Obj
 
 
 def sources_setting(holder: Holder, change: Change, objects: Sequence[Object], settings: Settings) -> str:
-    """Say whether a holder needs everybody or somebody: the operator somebody, the namespace beats the service."""
+    """Return the sources that a holder needs: the operator some; for others the namespace wins over the service."""
     if holder.component == "operator":
         return "some"
     space = next(n for n in of_kind(objects, "Namespace") if n["metadata"]["name"] == change.namespace)
@@ -198,7 +198,7 @@ def sources_setting(holder: Holder, change: Change, objects: Sequence[Object], s
 
 
 def worlds_of(before: list[Object], after: list[Object]) -> list[tuple[list[Object], list[Object]]]:
-    """Give the worlds to judge in: as it is, and with every terminating policy already gone."""
+    """Return the states to judge: the current one, and the one without the terminating policies."""
     if not any(is_terminating(p) for p in (*before, *after)):
         return [(before, after)]
     left = [[p for p in side if not is_terminating(p)] for side in (before, after)]
@@ -206,7 +206,7 @@ def worlds_of(before: list[Object], after: list[Object]) -> list[tuple[list[Obje
 
 
 def kinds_of(comparison: Comparison, after_any_port: Rules | None, reading: str, want: str) -> set[str]:
-    """Name the kinds of a loss that no deletion made: isolation, a port, pods or addresses as sources."""
+    """Return the kinds of a loss without a deletion: isolation, a port, pods or addresses as sources."""
     if comparison.before is None:
         return {"isolation"}
     if replace(comparison, after=after_any_port).outcome(want, reading) == "fine":
@@ -252,7 +252,7 @@ class Judge:
 
 
 def identity(rules: Rules | None) -> object:
-    """Give a key under which the same rules are met again within one judgement."""
+    """Return a key that is equal for equal rules within one judgement."""
     return None if rules is None else tuple((namespace, id(peer)) for namespace, peer in rules)
 
 

@@ -47,7 +47,7 @@ def with_selector(rng: Random, spec: Node) -> Node:
 
 
 def deny_spec(rng: Random) -> Node:
-    """Make a policy that isolates and admits nobody."""
+    """Make a policy that isolates pods and admits no source."""
     spec = with_types(rng, with_selector(rng, {}))
     if rng.random() < 0.4:
         spec["ingress"] = rng.choice(([], None))
@@ -96,7 +96,7 @@ def any_spec(rng: Random, *, ipv6: bool) -> Node:
 
 
 def rules_with(spec: Node, entries: list[Node]) -> Node:
-    """Give the spec with other rules."""
+    """Return the spec with other rules."""
     return {**spec, "ingress": entries}
 
 
@@ -174,7 +174,7 @@ def plan_anything(rng: Random, *, ipv6: bool) -> Plan:
 
 
 def plan_owner(rng: Random, *, ipv6: bool) -> Plan:
-    """Leave the spec alone; the owners are added by whoever makes the change of it."""
+    """Leave the spec unchanged; the caller adds the owners."""
     spec = open_spec(rng)
     others = [deny_spec(rng)] if rng.random() < 0.8 else []
     return "UPDATE", spec, spec, others + ([any_spec(rng, ipv6=ipv6)] if rng.random() < 0.2 else [])

@@ -50,7 +50,7 @@ def request_of(pair: Pair) -> AdmissionRequest:
 
 
 def product_verdict(pair: Pair) -> Verdict:
-    """Give the product's verdict on a change."""
+    """Return the product's verdict on a change."""
     settings = pair.settings
     families = settings.ip_families
     options = Options(
@@ -67,7 +67,7 @@ def product_verdict(pair: Pair) -> Verdict:
 
 
 def product_answer(pair: Pair) -> Answer:
-    """Give the product's answer: why nothing was judged, whether it allows, and what is lost or undecided."""
+    """Return the product's answer: why nothing was judged, whether it allows, and what is lost or undecided."""
     verdict = verdict_json(product_verdict(pair))
     found: Found = {}
     names: Names = {}
@@ -97,16 +97,16 @@ def answer_of(judgement: Judgement, settings: Settings) -> Answer:
 
 
 def shared(labels: set[LabelSet | None]) -> LabelSet | None:
-    """Give what label sets have in common, or None where they are assumed."""
+    """Return what label sets have in common; None if they are assumed."""
     seen = [one for one in labels if one is not None]
     return frozenset.intersection(*seen) if seen else None
 
 
 def difference(product: Answer, witness: Answer) -> str | None:
     """
-    Say in what the answers differ, or None.
+    Return how the answers differ; None if they do not.
 
-    The product prints the labels that those who fare alike share, and the names of all their pods.
+    The product prints the labels that pods with the same loss have in common, and the names of all these pods.
     """
     exempt = None if product.exempt == "deployNetworkPolicies" else product.exempt
     if exempt != witness.exempt:
@@ -121,12 +121,12 @@ def difference(product: Answer, witness: Answer) -> str | None:
 
 
 def witness_answer(pair: Pair) -> Answer:
-    """Give the witness's answer."""
+    """Return the witness's answer."""
     return answer_of(judge(pair.objects, pair.change, pair.settings), pair.settings)
 
 
 def compare(pair: Pair) -> str | None:
-    """Say in what the product and the witness differ on a pair, or None."""
+    """Return how the product and the witness differ on a pair; None if they do not."""
     return difference(product_answer(pair), witness_answer(pair))
 
 

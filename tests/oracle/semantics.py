@@ -53,14 +53,14 @@ def read_cidr(text: str) -> tuple[int, int, int]:
 
 
 def within(text: str, address: Address) -> bool:
-    """Say whether the address lies in the CIDR."""
+    """Whether the address is in the CIDR."""
     family, first, last = read_cidr(text)
     return family == address.family and first <= address.number <= last
 
 
 def expression_holds(expression: Object, labels: Labels) -> bool:
     """
-    Say whether one matchExpressions entry holds; NotIn holds where the key is missing.
+    Whether one matchExpressions entry matches; NotIn matches if the key is missing.
 
     Source: LabelSelectorRequirement (meta/v1).
     """
@@ -76,13 +76,13 @@ def expression_holds(expression: Object, labels: Labels) -> bool:
 
 
 def expressions_of(selector: Object, _place: str) -> Sequence[Object]:
-    """Give the matchExpressions; the place is "policy", "pod" or "namespace", and makes no difference."""
+    """Return the matchExpressions; the place is "policy", "pod" or "namespace", and makes no difference."""
     return selector.get("matchExpressions") or []
 
 
 def selector_matches(selector: Object, labels: Labels, place: str, semantics: "Semantics") -> bool:
     """
-    Say whether a selector that is present matches: all of matchLabels and all of matchExpressions.
+    Whether a present selector matches: all of matchLabels and all of matchExpressions.
 
     Source: LabelSelector (meta/v1); an empty one matches everything.
     """
@@ -93,35 +93,35 @@ def selector_matches(selector: Object, labels: Labels, place: str, semantics: "S
 
 
 def policy_selector(policy: Object) -> Object:
-    """Give the pods' selector; missing and null select every pod of the namespace."""
+    """Return the selector of the pods; a missing or null one selects every pod of the namespace."""
     return policy["spec"].get("podSelector") or {}
 
 
 def types_of(policy: Object) -> Iterable[str]:
     """
-    Give the directions a policy counts for.
+    Return the directions in which a policy isolates.
 
-    Source: NetworkPolicySpec.policyTypes and its defaulting: Ingress always, Egress where there is an egress rule.
+    Source: NetworkPolicySpec.policyTypes and its defaulting: Ingress always, Egress if there is an egress rule.
     """
     spec = policy["spec"]
     return spec.get("policyTypes") or (["Ingress", "Egress"] if spec.get("egress") else ["Ingress"])
 
 
 def selects(policy: Object, direction: str, labels: Labels, semantics: "Semantics") -> bool:
-    """Say whether a policy isolates pods with these labels, in its own namespace, for this direction."""
+    """Whether a policy isolates pods with these labels, in its own namespace, in this direction."""
     if direction not in semantics.types_of(policy):
         return False
     return semantics.selector_matches(semantics.policy_selector(policy), labels, "policy", semantics)
 
 
 def peers_of(rule: Object, key: str) -> Sequence[Object] | None:
-    """Give the peers of a rule, or None for everybody: missing, null and empty all mean that."""
+    """Return the peers of a rule; None for every source, which a missing, null or empty list means."""
     return rule.get(key) or None
 
 
 def peer_selects_pod(peer: Object, policy_namespace: str, source: Source, semantics: "Semantics") -> bool:
     """
-    Say whether a peer's selectors match a pod.
+    Whether the selectors of a peer match a pod.
 
     Source: NetworkPolicyPeer: without namespaceSelector the policy's own namespace, both selectors are an AND.
     """
@@ -138,7 +138,7 @@ def peer_selects_pod(peer: Object, policy_namespace: str, source: Source, semant
 
 def peer_selects_address(peer: Object, address: Address) -> bool:
     """
-    Say whether a peer matches an address: only an ipBlock can, outside its exceptions.
+    Whether a peer matches an address: only an ipBlock can, outside its exceptions.
 
     Source: IPBlock (networking.k8s.io/v1).
     """
@@ -149,13 +149,13 @@ def peer_selects_address(peer: Object, address: Address) -> bool:
 
 
 def containers_of(pod_spec: Object) -> list[Object]:
-    """Give the containers whose ports count: the ordinary ones and the sidecars among the init containers."""
+    """Return the containers whose ports count: the containers, and the init containers that are sidecars."""
     sidecars = [c for c in pod_spec.get("initContainers") or [] if c.get("restartPolicy") == "Always"]
     return [*(pod_spec.get("containers") or []), *sidecars]
 
 
 def named_ports(name: str, protocol: str, containers: Iterable[Object]) -> set[int]:
-    """Give the numbers a port name stands for on a pod: by name and protocol, over all containers."""
+    """Return the numbers of a port name on a pod: by name and protocol, over all containers."""
     return {
         entry["containerPort"]
         for container in containers
@@ -165,13 +165,13 @@ def named_ports(name: str, protocol: str, containers: Iterable[Object]) -> set[i
 
 
 def port_entries(rule: Object, _containers: Sequence[Object]) -> Sequence[Object]:
-    """Give the entries of a rule's ports; none of them means every port of every protocol."""
+    """Return the entries of a rule's ports; no entry means every port of every protocol."""
     return rule.get("ports") or []
 
 
 def port_covers(entry: Object, protocol: str, port: int, containers: Sequence[Object], semantics: "Semantics") -> bool:
     """
-    Say whether one ports entry covers the port.
+    Whether one ports entry covers the port.
 
     Source: NetworkPolicyPort: TCP by default, no port means all of that protocol, endPort is inclusive.
     """
@@ -189,24 +189,24 @@ def port_covers(entry: Object, protocol: str, port: int, containers: Sequence[Ob
 def rule_covers_port(
     rule: Object, protocol: str, port: int, containers: Sequence[Object], semantics: "Semantics"
 ) -> bool:
-    """Say whether a rule speaks about the port at all."""
+    """Whether a rule covers the port."""
     entries = semantics.port_entries(rule, containers)
     return not entries or any(semantics.port_covers(e, protocol, port, containers, semantics) for e in entries)
 
 
 def is_terminating(item: Object) -> bool:
-    """Say whether an object is being deleted."""
+    """Whether an object is being deleted."""
     return item["metadata"].get("deletionTimestamp") is not None
 
 
 def may_be_subject(pod: Object) -> bool:
-    """Say whether policies apply to a pod: it runs, and on the pod network."""
+    """Whether policies apply to a pod: it runs, and it is on the pod network."""
     finished = (pod.get("status") or {}).get("phase") in {"Succeeded", "Failed"}
     return not finished and not pod["spec"].get("hostNetwork")
 
 
 def is_own_node(other_pod: Object | None, other_addresses: Sequence[str], pod: Object) -> bool:
-    """Say whether the other end is the node that the pod runs on, which is always allowed, both ways."""
+    """Whether the other end is the node of the pod, with which connections are always allowed in both directions."""
     if other_pod is None:
         return (pod.get("status") or {}).get("hostIP") in other_addresses
     node = pod["spec"].get("nodeName")
@@ -214,12 +214,12 @@ def is_own_node(other_pod: Object | None, other_addresses: Sequence[str], pod: O
 
 
 def corners(first: int, last: int) -> tuple[int, ...]:
-    """Give the numbers where crossing a range's edge can change an answer."""
+    """Return the numbers at the edges of a range, where an answer can change."""
     return first - 1, first, last, last + 1
 
 
 def unchanged(value: Any) -> Any:
-    """Give the value as it is."""
+    """Return the value unchanged."""
     return value
 
 

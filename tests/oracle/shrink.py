@@ -12,7 +12,7 @@ KEPT = frozenset({"kind", "apiVersion", "metadata", "name", "namespace", "spec",
 
 
 def smaller_trees(tree: Any) -> Iterator[Any]:
-    """Give every tree with one entry less, the biggest entries first."""
+    """Yield every tree with one entry less, the largest entries first."""
     if isinstance(tree, dict):
         for key in tree:
             if key not in KEPT:
@@ -26,7 +26,7 @@ def smaller_trees(tree: Any) -> Iterator[Any]:
 
 
 def smaller_pairs(pair: Pair) -> Iterator[Pair]:
-    """Give every pair with one thing less: an object, an entry of one, an entry of the change."""
+    """Yield every pair with one thing less: an object, an entry of an object, or an entry of the change."""
     for objects in smaller_trees(pair.objects):
         yield replace(pair, objects=objects)
     if pair.settings != Settings():
@@ -37,7 +37,7 @@ def smaller_pairs(pair: Pair) -> Iterator[Pair]:
 
 
 def still(pair: Pair, wanted: Callable[[Pair], bool]) -> bool:
-    """Say whether the pair is still wanted; one that is no longer readable is not."""
+    """Whether the pair still has the property; a pair that can no longer be read has not."""
     try:
         return wanted(pair)
     except (ValueError, LookupError, StopIteration, TypeError, AttributeError):

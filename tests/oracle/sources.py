@@ -1,7 +1,7 @@
 """
 Every source that could make a difference between two sets of rules, tried one by one.
 
-A pod is tried for every assignment of {absent, each mentioned value, one nobody mentions} to the mentioned keys, an
+A pod is tried for every assignment of {absent, each mentioned value, an unmentioned one} to the mentioned keys, an
 address at both sides of every edge of every range. An answer depends on nothing else, so this is exact, and slow
 where many keys are mentioned.
 """
@@ -35,24 +35,24 @@ class Ranges:
 
 
 def is_unicast(address: Address) -> bool:
-    """Say whether the address is in the universe of sources."""
+    """Whether the address is in the universe of sources."""
     if address.family == 4:
         return 0 <= address.number < 2**32 and not any(within(text, address) for text in NOT_UNICAST)
     return any(within(text, address) for text in UNICAST_IPV6)
 
 
 def worst(outcomes: Iterator[str]) -> str:
-    """Give the worst of some outcomes."""
+    """Return the worst of some outcomes."""
     return max(outcomes, key=RANK.__getitem__, default="fine")
 
 
 def selectors_in(rules: Rules, key: str) -> Iterator[Object]:
-    """Give the selectors of one sort among the peers."""
+    """Yield the selectors of one sort among the peers."""
     return (peer[key] for _, peer in rules if peer.get(key) is not None)
 
 
 def assignments(selectors: Iterator[Object]) -> list[dict[str, str]]:
-    """Give every way to set the mentioned keys: absent, each mentioned value, one that nobody mentions."""
+    """Return every assignment of the mentioned keys: absent, each mentioned value, an unmentioned one."""
     values: dict[str, set[str]] = {}
     for selector in selectors:
         for key, value in (selector.get("matchLabels") or {}).items():
@@ -65,7 +65,7 @@ def assignments(selectors: Iterator[Object]) -> list[dict[str, str]]:
 
 
 def sources_for(rules: Rules, namespace: str) -> Iterator[Source]:
-    """Give a pod for every combination of namespace name, namespace labels and pod labels that matters."""
+    """Yield a pod for every relevant combination of namespace name, namespace labels and pod labels."""
     namespace_rows = assignments(selectors_in(rules, "namespaceSelector"))
     names = {namespace, FRESH} | {row[NAME_LABEL] for row in namespace_rows if NAME_LABEL in row}
     others = {tuple(sorted((k, v) for k, v in row.items() if k != NAME_LABEL)) for row in namespace_rows}
@@ -75,21 +75,21 @@ def sources_for(rules: Rules, namespace: str) -> Iterator[Source]:
 
 
 def admits_pod(rules: Rules | None, source: Source, semantics: Semantics) -> bool:
-    """Say whether a pod is admitted by who it is."""
+    """Whether a pod is admitted by its labels."""
     if rules is None:
         return True
     return any(p is EVERYBODY or semantics.peer_selects_pod(p, ns, source, semantics) for ns, p in rules)
 
 
 def admits_address(rules: Rules | None, address: Address, semantics: Semantics) -> bool:
-    """Say whether an address is admitted."""
+    """Whether an address is admitted."""
     if rules is None:
         return True
     return any(p is EVERYBODY or semantics.peer_selects_address(p, address) for _, p in rules)
 
 
 def addresses_for(rules: Rules, ranges: Ranges, family: int, semantics: Semantics) -> list[Address]:
-    """Give the unicast addresses at both sides of every edge, and those of the pods seen."""
+    """Return the unicast addresses on both sides of every edge, and those of known pods."""
     cidrs = [*ranges.pod_cidrs[family], *(NOT_UNICAST if family == 4 else UNICAST_IPV6)]
     for _, peer in rules:
         block = peer.get("ipBlock") or {}
@@ -105,12 +105,12 @@ def addresses_for(rules: Rules, ranges: Ranges, family: int, semantics: Semantic
 
 
 def in_ranges(address: Address, cidrs: Sequence[str]) -> bool:
-    """Say whether an address lies in one of the ranges."""
+    """Whether an address is in one of the ranges."""
     return any(within(text, address) for text in cidrs)
 
 
 def is_narrow(text: str) -> bool:
-    """Say whether a range is narrow enough to be the pods', or unique local, as theirs often are."""
+    """Whether a range is narrow enough to be a range of pods, or is unique local, as these often are."""
     family, first, last = read_cidr(text)
     unique_local = family == 6 and UNIQUE_LOCAL[1] <= first and last <= UNIQUE_LOCAL[2]
     return unique_local or int(text.rpartition("/")[2]) >= NARROW_PREFIX[family]
@@ -127,25 +127,25 @@ class Comparison:
     semantics: Semantics
 
     def mentioned(self) -> Rules:
-        """Give every rule, for what it mentions."""
+        """Return every rule, for the values that it mentions."""
         return [*(self.before or []), *(self.after or [])]
 
     def pod_classes(self) -> set[tuple[bool, bool]]:
-        """Say which combinations of (admitted before, admitted after) by selectors some pod has."""
+        """Return the combinations of (admitted before, admitted after) by selectors that some pod has."""
         return {
             (admits_pod(self.before, s, self.semantics), admits_pod(self.after, s, self.semantics))
             for s in sources_for(self.mentioned(), self.namespace)
         }
 
     def address_classes(self, family: int) -> list[tuple[Address, bool, bool]]:
-        """Say for each address tried whether it was and will be admitted."""
+        """Return for each address whether it is admitted before and after."""
         return [
             (a, admits_address(self.before, a, self.semantics), admits_address(self.after, a, self.semantics))
             for a in addresses_for(self.mentioned(), self.ranges, family, self.semantics)
         ]
 
     def is_doubtful(self, address: Address) -> bool:
-        """Say whether a lost address may be a pod's: in a narrow exception with pods seen inside."""
+        """Whether a lost address may belong to a pod: in a narrow exception that contains known pods."""
         return any(
             within(text, address) and is_narrow(text) and any(within(text, seen) for seen in self.ranges.seen)
             for _, peer in self.after or []
@@ -184,7 +184,7 @@ class Comparison:
         return "undecided" if any(lost for _, lost in rows) else "fine"
 
     def anybody(self, rules: Rules | None, reading: str) -> bool:
-        """Say whether the rules admit anybody at all."""
+        """Whether the rules admit any source."""
         if any(admits_pod(rules, s, self.semantics) for s in sources_for(self.mentioned(), self.namespace)):
             return True
         return any(
@@ -202,7 +202,7 @@ class Comparison:
         return outside if outside == "lost" else worst(iter((outside, self.lost_pods(reading))))
 
     def lost_some(self, reading: str) -> str:
-        """Judge a requirement from some source: a loss only where somebody was admitted and nobody is."""
+        """Judge a requirement from some source: a loss only if a source was admitted and none is any more."""
         gone = self.anybody(self.before, reading) and not self.anybody(self.after, reading)
         return "lost" if gone else "fine"
 

@@ -23,7 +23,7 @@ Sides = tuple[Rules | None, Rules | None]
 
 
 def sides(pair: Pair, lost: Lost) -> Iterator[Sides]:
-    """Give the rules before and after for each set of pods that a loss may be about, in each world."""
+    """Yield the rules before and after for each set of pods that a loss may be about, in each state."""
     requirement = Requirement(
         kind=lost.instance.kind,
         name=lost.instance.name,
@@ -41,7 +41,7 @@ def sides(pair: Pair, lost: Lost) -> Iterator[Sides]:
 
 
 def is_cut_off(pod: Source, rules: Sides, *, by_label: bool) -> bool:
-    """Say whether a pod is admitted no longer, that was by its labels or may have been by its address."""
+    """Whether a pod is no longer admitted that was admitted by its labels, or perhaps by its address."""
     had, has = rules
     by_address = any(peer.get("ipBlock") for _, peer in had or [])
     return (admits_pod(had, pod, SOUND) if by_label else by_address) and not admits_pod(has, pod, SOUND)
@@ -54,9 +54,9 @@ def fewer(labels: Mapping[str, str]) -> Iterator[dict[str, str]]:
 
 def is_smallest(pair: Pair, example: PodExample, rules: Sides) -> bool:
     """
-    Say whether a pod is cut off, and no pod with one label less, of its own or of its namespace.
+    Whether a pod is cut off, and no pod with one label less is, of its own or of its namespace.
 
-    The namespace is there, or may come; one that is there may come to have other labels.
+    The namespace exists or may be created; the labels of an existing one may change.
     """
     there = [n["metadata"] for n in of_kind(pair.objects, "Namespace") if n["metadata"]["name"] == example.namespace]
     labels_there = [] if example.namespace_labels else [known.get("labels") or {} for known in there]
@@ -81,7 +81,7 @@ def _is_smallest(example: PodExample, given: Mapping[str, str], rules: Sides) ->
 
 
 def is_lost(witness: AddressWitness, rules: Sides) -> bool:
-    """Say whether both ends of a range are sources that were admitted and are no longer, and the range is no wider."""
+    """Whether both ends of a range were admitted and no longer are, and the range is no wider."""
     family, first, last = read_cidr(witness.cidr)
     had, has = rules
     return all(

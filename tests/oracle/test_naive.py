@@ -110,6 +110,6 @@ def test_shrinking_leaves_what_matters() -> None:
 
 
 def loses(pair: Pair) -> bool:
-    """Say whether the witness finds a loss by a CREATE."""
+    """Whether the witness finds a loss by a CREATE."""
     judgement = judge(pair.objects, pair.change, pair.settings)
     return pair.change.operation == "CREATE" and "lost" in judgement.outcomes.values()

@@ -171,7 +171,7 @@ def rule(rng: Random, *, ipv6: bool, key: str = "from") -> Node:
 
 
 def subject_selector(rng: Random) -> Node | None:
-    """Make a policy's podSelector, of labels that are documented or that nobody could assume."""
+    """Make a policy's podSelector, of labels that are documented or that cannot be assumed."""
     shape = rng.random()
     if shape < 0.45:
         return rng.choice(({}, {}, None, {"matchLabels": {}}, {"matchExpressions": None}))

@@ -34,7 +34,7 @@ class Holder:
 
     @property
     def component(self) -> str:
-        """Name what the instance runs."""
+        """Return the component that the instance runs."""
         return COMPONENTS[self.kind]
 
 
@@ -49,12 +49,12 @@ class Subject:
 
 
 def of_kind(objects: Sequence[Object], kind: str, namespace: str | None = None) -> list[Object]:
-    """Give the objects of a kind, in one namespace or in all."""
+    """Return the objects of a kind, in one namespace or in all."""
     return [item for item in objects if item["kind"] == kind and namespace in (None, item["metadata"].get("namespace"))]
 
 
 def operator_is_exempt(deployment: Object) -> bool:
-    """Say whether the operator was told to make no policy for itself."""
+    """Whether the operator is configured to make no policy for itself."""
     return any(
         entry.get("name") == OPERATOR_SWITCH and entry.get("value") == "false"
         for container in deployment["spec"]["template"]["spec"]["containers"]
@@ -63,7 +63,7 @@ def operator_is_exempt(deployment: Object) -> bool:
 
 
 def holders_of(objects: Sequence[Object], namespace: str) -> list[Holder]:
-    """Give the instances of a namespace that need ingress: not switched off, not terminating."""
+    """Return the instances of a namespace that need ingress: not switched off, not terminating."""
     holders = []
     for kind in (MANAGER_KIND, GATEWAY_KIND):
         for resource in of_kind(objects, kind, namespace):
@@ -101,9 +101,9 @@ def root_owner(item: Object, objects: Sequence[Object]) -> tuple[str, str] | Non
 
 def belongs(item: Object, labels: Labels, holder: Holder, objects: Sequence[Object]) -> bool:
     """
-    Say whether a pod, or a workload with these labels in its template, is the instance's.
+    Whether a pod, or a workload with these labels in its template, belongs to the instance.
 
-    The instance label is needed and not enough: the owners, the documented name or the product's label must agree.
+    The instance label is necessary, not sufficient: the owners, the documented name or the product's label must agree.
     """
     if labels.get(INSTANCE_LABEL) != holder.name:
         return False
@@ -120,7 +120,7 @@ def belongs(item: Object, labels: Labels, holder: Holder, objects: Sequence[Obje
 
 
 def assumed_labels(holder: Holder) -> Labels:
-    """Give the documented labels of pods that nobody has seen yet, with those the instance's template adds."""
+    """Return the documented labels of pods that do not exist yet, with those that the instance's template adds."""
     spec = holder.resource.get("spec") or {}
     above = spec.get("manager") or {} if holder.kind == MANAGER_KIND else spec
     added = (above.get("template") or {}).get("labels") or {}
@@ -128,7 +128,7 @@ def assumed_labels(holder: Holder) -> Labels:
 
 
 def subjects_of(holder: Holder, namespace: str, objects: Sequence[Object], semantics: Semantics) -> list[Subject]:
-    """Give the label sets of an instance's pods: live pods and templates, else the documented labels."""
+    """Return the label sets of an instance's pods: of live pods and templates, or else the documented labels."""
     pods = [
         pod
         for pod in semantics.distinct_pods(of_kind(objects, "Pod", namespace))

@@ -12,22 +12,22 @@ from typing import Any
 
 from aiohttp import web
 
-from certs import KeyPair, issue_serving_pair, make_authority
+from certs.authority import KeyPair, issue_serving_pair, make_authority
 from webhook.admission import AdmissionRequest, AdmissionResponse
 from webhook.guard.outcomes import Judge
 from webhook.server import (
     VALIDATE_NETWORK_POLICY,
     CertificateSource,
     Check,
-    Endpoint,
     Limits,
     Metrics,
+    ServedPort,
     Servers,
     Serving,
     make_app,
     make_health_app,
 )
-from webhook.server.reading import Reader
+from webhook.server.decoding import LargeReviews
 
 PATH = VALIDATE_NETWORK_POLICY
 HOST = "127.0.0.1"
@@ -204,18 +204,18 @@ async def running(  # noqa: PLR0913  one argument for each part of a server
     checks: Mapping[str, Check] | None = None,
     notes: Mapping[str, Check] | None = None,
     source: CertificateSource | None = None,
-    reader: Reader | None = None,
+    large_reviews: LargeReviews | None = None,
 ) -> AsyncIterator[Running]:
     """Serve on free ports of the loopback until the block ends."""
     serving = Serving(metrics=Metrics(version="test"), limits=limits or Limits())
     if source is None:
         source = CertificateSource(metrics=serving.metrics)
         source.install(PAIR.certificate_pem(), PAIR.key_pem(), AUTHORITY.certificate_pem())
-    app = make_app(judges or {PATH: judge}, serving, reader=reader)
+    app = make_app(judges or {PATH: judge}, serving, large_reviews=large_reviews)
     servers = Servers(
         serving,
-        https=Endpoint(app=app, host=HOST, port=0, tls=source.context),
-        http=Endpoint(app=make_health_app(checks or {}, serving, notes or {}), host=HOST, port=0),
+        https=ServedPort(app=app, host=HOST, port=0, tls=source.context),
+        http=ServedPort(app=make_health_app(checks or {}, serving, notes or {}), host=HOST, port=0),
     )
     await servers.start()
     built = Running(servers=servers, app=app, serving=serving, source=source)

@@ -29,7 +29,7 @@ class World:
 
     async def review(self, number: int) -> None:
         """Wait for the turn, then compute."""
-        await self.gate.turn(PATIENCE)
+        await self.gate.admit(PATIENCE)
         self.now += COST
         self.judged.append(number)
 
@@ -77,7 +77,7 @@ async def test_a_burst_is_judged_in_order_and_leaves_the_others_their_turns() ->
 
 async def test_short_reviews_share_a_turn() -> None:
     """As many as fit into a turn are judged in it: a round of the event loop costs something, too."""
-    world = World(limits=Limits(turn_seconds=10 * COST))
+    world = World(limits=Limits(round_seconds=10 * COST))
     await world.burst(200)
 
     assert 10 <= world.most_in_a_round() <= 11

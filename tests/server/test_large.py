@@ -9,8 +9,8 @@ from typing import Any
 from server_builders import PATH, post, review, running, until
 
 from webhook.admission import AdmissionRequest, AdmissionResponse
+from webhook.server.decoding import LargeReviews
 from webhook.server.limits import Limits
-from webhook.server.reading import Reader
 
 BLOCKS = [
     {"ipBlock": {"cidr": f"10.{at // 256}.{at % 256}.0/24", "except": [f"10.{at // 256}.{at % 256}.7/32"]}}
@@ -57,7 +57,7 @@ def large(uid: str, seconds: int = 30) -> bytes:
 async def test_small_reviews_are_answered_while_a_large_one_is_read() -> None:
     """Ten thousand blocks are still unread when reviews that came later have their answers; then they are judged."""
     judge, thread = Asked(), Held()
-    async with running(judge, reader=Reader(Limits(), thread)) as server:
+    async with running(judge, large_reviews=LargeReviews(Limits(), thread)) as server:
         first = asyncio.create_task(server.ask(large("large")))
         await until(lambda: thread.begun == 1)
         small = [await server.ask(post(review(uid=f"small-{number}"))) for number in range(3)]
@@ -68,17 +68,16 @@ async def test_small_reviews_are_answered_while_a_large_one_is_read() -> None:
     assert [found.status for found in small] == [200] * 3
     assert (before, answer.status, answer.json()["response"]["uid"]) == (False, 200, "large")
     assert [asked.uid for asked in judge.requests] == ["small-0", "small-1", "small-2", "large"]
-    readings = judge.requests[-1].readings
-    assert readings is not None
-    assert readings.new is not None
-    assert len(readings.new[0].ingress[0].peers or ()) == len(BLOCKS)
-    assert [asked.readings for asked in judge.requests[:-1]] == [None] * 3
+    assert ["new_policy" in vars(asked) for asked in judge.requests] == [False, False, False, True]
+    parsed = judge.requests[-1].new_policy
+    assert parsed is not None
+    assert len(parsed[0].ingress[0].peers or ()) == len(BLOCKS)
 
 
 async def test_large_reviews_are_read_one_after_another() -> None:
     """The second begins when the first was read, and one whose caller has left is not read."""
     judge, thread = Asked(), Held()
-    async with running(judge, reader=Reader(Limits(), thread)) as server:
+    async with running(judge, large_reviews=LargeReviews(Limits(), thread)) as server:
         first = asyncio.create_task(server.ask(large("first")))
         await until(lambda: thread.begun == 1)
         left = await server.connect()
@@ -100,7 +99,7 @@ async def test_large_reviews_are_read_one_after_another() -> None:
 
 async def test_a_large_body_that_is_no_review_is_told_so() -> None:
     """What is wrong with it is found in the thread, and answered as for a small one."""
-    async with running(reader=Reader(Limits(large_body_bytes=10))) as server:
+    async with running(large_reviews=LargeReviews(Limits(large_body_bytes=10))) as server:
         answer = await server.ask(post(b'{"apiVersion": "v1", "kind": 5}'))
 
     assert (answer.status, b"kind" in answer.body) == (400, True)

@@ -15,9 +15,9 @@ from server_builders import HOST, PAIR, PATH, allow, post, review, running, unti
 from webhook.admission import AdmissionRequest, AdmissionResponse
 from webhook.server import (
     CertificateSource,
-    Endpoint,
     Limits,
     Metrics,
+    ServedPort,
     Servers,
     Serving,
     StopSignals,
@@ -155,8 +155,8 @@ async def test_an_address_that_is_taken_leaves_nothing_listening() -> None:
     with socket.create_server((HOST, 0)) as taken:
         servers = Servers(
             serving,
-            https=Endpoint(app=make_app({PATH: allow}, serving), host=HOST, port=0, tls=source.context),
-            http=Endpoint(app=make_health_app({}, serving), host=HOST, port=taken.getsockname()[1]),
+            https=ServedPort(app=make_app({PATH: allow}, serving), host=HOST, port=0, tls=source.context),
+            http=ServedPort(app=make_health_app({}, serving), host=HOST, port=taken.getsockname()[1]),
         )
         with pytest.raises(OSError, match="in use"):
             await servers.start()
@@ -172,9 +172,9 @@ async def test_a_local_port_is_served_between_the_others() -> None:
     source.install(PAIR.certificate_pem(), PAIR.key_pem())
     servers = Servers(
         serving,
-        https=Endpoint(app=make_app({PATH: allow}, serving), host=HOST, port=0, tls=source.context),
-        http=Endpoint(app=make_health_app({}, serving), host=HOST, port=0),
-        local=Endpoint(app=make_health_app({}, serving), host=HOST, port=0),
+        https=ServedPort(app=make_app({PATH: allow}, serving), host=HOST, port=0, tls=source.context),
+        http=ServedPort(app=make_health_app({}, serving), host=HOST, port=0),
+        local=ServedPort(app=make_health_app({}, serving), host=HOST, port=0),
     )
 
     assert (servers.https_port, servers.http_port) == (0, 0)

@@ -1,8 +1,8 @@
-"""How long the API server waits, as its URL says."""
+"""The API server's timeout is read from the URL."""
 
 import pytest
 
-from webhook.server.timeouts import timeout_of
+from webhook.server.app import timeout_of
 
 
 @pytest.mark.parametrize(
@@ -24,5 +24,5 @@ from webhook.server.timeouts import timeout_of
     ],
 )
 def test_the_timeout_is_read_and_bounded(raw_path: str, seconds: float) -> None:
-    """Go's duration is understood; anything else is the API's default; nothing leaves 1 to 30 s."""
+    """A Go duration is accepted, anything else is the API's default, and the result is within 1 to 30 s."""
     assert timeout_of(raw_path) == seconds

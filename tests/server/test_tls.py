@@ -23,7 +23,7 @@ from server_builders import (
 )
 from strange_certificates import of_version_4
 
-from certs import KeyPair, issue_serving_pair, make_authority
+from certs.authority import KeyPair, issue_serving_pair, make_authority
 from webhook.server import CertificateSource, Metrics, PairError
 from webhook.server.tls import MAX_FILE_BYTES, PairFiles
 

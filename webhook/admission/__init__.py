@@ -1,24 +1,16 @@
 """
 What an AdmissionReview means: decode it, decide it, encode the answer.
 
-Pure: the snapshot and the options are arguments, and a response carries its evidence.
+This package does no IO: the snapshot and the options are arguments, and a response has its evidence.
 """
 
-from webhook.admission.decide import decide
-from webhook.admission.mutate import mutate
+from webhook.admission.instance import default, validate
+from webhook.admission.networkpolicy import decide
 from webhook.admission.options import Options
-from webhook.admission.prepare import prepared
 from webhook.admission.response import AdmissionResponse, Cause
-from webhook.admission.review import (
-    AdmissionRequest,
-    GroupVersionKind,
-    GroupVersionResource,
-    ReviewError,
-    decode_review,
-    encode_review,
-)
-from webhook.admission.validate import validate
+from webhook.admission.review import AdmissionRequest, GroupVersionKind, GroupVersionResource, ReviewError
 from webhook.admission.verdict import Verdict, verdict_json
+from webhook.admission.wire import decode_review, encode_review
 
 __all__ = [
     "AdmissionRequest",
@@ -31,9 +23,8 @@ __all__ = [
     "Verdict",
     "decide",
     "decode_review",
+    "default",
     "encode_review",
-    "mutate",
-    "prepared",
     "validate",
     "verdict_json",
 ]

@@ -1,14 +1,14 @@
 """
-Say which requirements hold now, whatever change brought it about.
+Evaluate every requirement on the state of the cluster.
 
-Admission sees single changes, and not those of pods and namespaces; this looks at the whole.
+Admission sees single changes of policies and instances, and no changes of pods and namespaces; the audit sees the
+result of all of them.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from webhook.admission.options import Options
-from webhook.admission.scope import demand_of, universe_of
+from webhook.admission.options import Options, demand_of, universe_of
 from webhook.eem.eem_snapshot import EemSnapshot
 from webhook.eem.instances import Requirement, SourcesDemand
 from webhook.eem.view import EemNamespace
@@ -20,14 +20,14 @@ from webhook.netpol.sources.universe import Universe
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RequirementState:
-    """Whether one requirement holds for every subject; what is not decided counts as holding."""
+    """Whether one requirement holds for every subject; an undecided one counts as met."""
 
     requirement: Requirement
     met: bool
 
 
 def audit(snapshot: EemSnapshot, options: Options) -> Iterator[RequirementState]:
-    """Give the state of every requirement of every instance and operator that is not exempt."""
+    """Yield the state of every requirement of every instance and operator that is not exempt."""
     universe = universe_of(snapshot, options)
     for namespace in sorted(snapshot.eem):
         view = snapshot.eem[namespace]

@@ -1,18 +1,17 @@
 """
-Say what the network of a namespace means for an instance that is made or changed there.
+Warn about required ingress of a created or changed instance that the policies of its namespace do not allow.
 
-Nothing here refuses: the policies are somebody else's, and the operator's own may be about to come. But whoever makes
-an instance in a namespace that isolates its pods, or gives its network away, is told which pods, which port, and by
-which policies.
+Nothing here refuses: other users own the policies, and the operator may create its own ones next. A user who creates
+an instance in a namespace that isolates its pods, or who turns `deployNetworkPolicies` off, learns which port of which
+pods is closed and which policies isolate them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from webhook.admission.options import Options
+from webhook.admission.options import Options, demand_of, universe_of
 from webhook.admission.review import AdmissionRequest
-from webhook.admission.scope import demand_of, universe_of
 from webhook.eem.eem_snapshot import EemSnapshot
 from webhook.eem.instances import Instance, read_instance
 from webhook.eem.resources import EEM_GROUP
@@ -26,15 +25,15 @@ from webhook.netpol.sources.source_set import EVERYONE
 LONGEST_NAME = 24
 """Characters of one name within a warning of at most 120."""
 
-# What becomes of a port: 33 characters at most, so that the policy behind it is named within those 120, too.
+# The state of a port: 33 characters at most, so that the name of the policy fits into the warning as well.
 CLOSED = "will not be open"
 GIVEN_AWAY = "will need a policy of your own"
 TAKEN_BACK = "is closed until the operator acts"
-MOVED = "is closed unless policies follow"
+MOVED = "is closed unless policies change"
 
 
 def impact(request: AdmissionRequest, snapshot: EemSnapshot, options: Options) -> tuple[str, ...]:
-    """Give what the change of an instance means for its network, one sentence for each port of each set of pods."""
+    """Return one sentence for each port of each set of pods that will be closed."""
     new = _instance(request.object, request.namespace)
     old = _instance(request.old_object, request.namespace) if request.operation == "UPDATE" else None
     if new is None or new.terminating:
@@ -57,7 +56,7 @@ def _instance(api_object: Mapping[str, Any] | None, namespace: str) -> Instance 
 
 
 def _owned(instance: Instance, snapshot: EemSnapshot) -> frozenset[str]:
-    """Give the names of the policies that the operator made for an instance: they go with its switch."""
+    """Return the names of the policies that the operator made for an instance: it deletes them with its switch."""
     return frozenset(
         policy.name
         for policy in snapshot.cluster.state(instance.namespace).policies.values()
@@ -71,7 +70,7 @@ def _owned(instance: Instance, snapshot: EemSnapshot) -> frozenset[str]:
 def _unmet(
     instance: Instance, snapshot: EemSnapshot, options: Options, state: str, gone: frozenset[str]
 ) -> Iterator[str]:
-    """Give a sentence for each requirement that does not hold without the policies that are *gone*."""
+    """Yield a sentence for each requirement that does not hold without the policies in *gone*."""
     demanding = replace(instance, deploy_network_policies=True)
     view = snapshot.with_instance(demanding).eem[instance.namespace]
     policies = [policy for name, policy in view.policies.items() if name not in gone]

@@ -1,13 +1,13 @@
 """
-Changes that were admitted and that nobody has seen happen yet.
+Changes in flight: changes that were admitted and whose outcome has not been seen.
 
-Between the verdict and the watch event an admitted change may have happened, may happen, or may have failed elsewhere
-(another webhook, a quota, a conflict). So a later change must be acceptable either way: what was admitted to be taken
-away counts as gone at once, and what was admitted to be added counts only when it is seen.
+Between the verdict and the watch event an admitted change may have happened, may still happen, or may have failed
+elsewhere (another webhook, a quota, a conflict). So a later change must be acceptable in each case: a removal or an
+isolation counts at once, an allow counts only when it is seen.
 
-Every verdict is bound to the version of the policy that it was given about: should the policy have another version by
-the time that it is stored, the API server asks again. So a change is settled once a later version than its old one is
-known, and only then: a cache that lags may well know an earlier one.
+Every verdict is bound to the version of the policy for which it was given: if the policy has another version when the
+API server stores the change, the API server asks again. So a change is settled when a version later than its old one is
+seen, and not before, because a cache that lags may have an earlier version.
 
 Source: k8s.io/apiserver registry/generic/registry/store.go (Create, Update, Delete), storage/etcd3/store.go.
 """
@@ -17,29 +17,30 @@ from dataclasses import dataclass, replace
 from itertools import islice, product
 from math import prod
 
+from webhook.admission.review import Policies, PolicyReview, policy_named
+from webhook.eem.eem_snapshot import EemSnapshot
 from webhook.eem.view import EemNamespace
 from webhook.netpol.model import NetworkPolicy, PolicyRule, PolicyType
 from webhook.netpol.selectors import LabelSelector
 
 PENDING_SECONDS = 180.0
 """
-How long an admitted change may take to be seen: the API server gives a request 60 s, a watch that has silently died is
-given up after 85 s, and a new list takes the rest.
+How long an admitted change may take to be seen: the API server gives a request 60 s, the service gives up a silent
+watch after 85 s, and a new list takes the rest.
 """
 
 SETTLE_SECONDS = 2.0
 """
-How long after the verdict a change may still be on its way to the store: a list begun later that does not show it means
-that it failed. The API server stores within milliseconds; slow webhooks that are asked beside us are what takes longer.
+How long after the verdict the API server may still store a change: if a list that begins later does not show the
+change, it failed. The API server stores within milliseconds; other webhooks that it asks take longer.
 """
 
 MOST_WORLDS = 16
-"""States of one namespace that are judged one by one; where there are more, two that are worse than all of them."""
+"""States of one namespace that are judged one by one; if there are more, two extreme states stand for all of them."""
 
 MOST_PENDING = 128
-"""Changes of one namespace that are kept; each costs every later decision there some microseconds."""
+"""Changes of one namespace that are kept; each costs every later verdict there some microseconds."""
 
-Policies = Mapping[str, NetworkPolicy]
 States = tuple[NetworkPolicy | None, ...]
 Effect = tuple[LabelSelector, bool, tuple[PolicyRule, ...], bool]
 
@@ -50,10 +51,10 @@ class Pending:
     One admitted change.
 
     Args:
-        old: the policy before; None for CREATE.
-        new: the policy afterwards; None for DELETE.
-        known: the policy as the cache had it last, which may be an earlier version than *old*; None: not yet at all.
-        admitted_at: when, in seconds of a clock that never goes back.
+        old: the policy before the change; None for CREATE.
+        new: the policy after the change; None for DELETE.
+        known: the last version of the policy in the cache, which may be earlier than *old*; None if there was none.
+        admitted_at: the time of the verdict, in seconds of a monotonic clock.
     """
 
     name: str
@@ -63,45 +64,45 @@ class Pending:
     admitted_at: float
 
     def is_settled_by(self, current: NetworkPolicy | None) -> bool:
-        """Say whether *current*, which may be older than the verdict, shows what became of the change."""
+        """Whether *current*, a version that may be older than the verdict, shows the outcome of the change."""
         if current is None:
-            # Gone, if it was there: a cache that has not even seen it come knows as little.
+            # The policy is gone if the cache had it; a cache that never had it shows nothing.
             return self.old is not None and self.known is not None and self.known.uid == self.old.uid
         if self.old is None:
             return self._made(current)
         return is_later(current, self.old)
 
     def beside(self, current: NetworkPolicy | None) -> "Pending":
-        """Take note of what the cache has of the policy while nothing is settled."""
+        """Return the change with the version that the cache has now."""
         return self if current is None or current is self.known else replace(self, known=current)
 
     def is_shown_by(self, listed: NetworkPolicy | None) -> bool:
-        """Say whether *listed*, which is not older than the verdict, shows that the policy has changed."""
+        """Whether *listed*, a version that is not older than the verdict, shows that the policy has changed."""
         if self.old is None:
             return listed is not None and self._made(listed)
         return listed is None or (listed.uid, listed.resource_version) != (self.old.uid, self.old.resource_version)
 
     def _made(self, current: NetworkPolicy) -> bool:
-        """Say whether *current* is what a CREATE made: its uid is given before anybody is asked."""
+        """Whether *current* is what a CREATE made: the API server sets the uid before it calls webhooks."""
         return self.new is not None and current.uid == self.new.uid
 
     def is_over(self, now: float) -> bool:
-        """Say whether the change is too old to happen any more, and must have been seen if it has."""
+        """Whether the change is too old to happen; if it happened, it was seen."""
         return now - self.admitted_at > PENDING_SECONDS
 
     def has_failed_by(self, listed_at: float) -> bool:
-        """Say whether a list begun at *listed_at* would show the change, had it happened."""
+        """Whether a list that began at *listed_at* would show the change if it had happened."""
         return listed_at - self.admitted_at > SETTLE_SECONDS
 
     def repeats(self, other: "Pending") -> bool:
-        """Say whether both do the same to the same version."""
+        """Whether both do the same to the same version of the same policy."""
         same = _version(self.old) == _version(other.old) and effect_of(self.new) == effect_of(other.new)
         return same and self.name == other.name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InFlight:
-    """The admitted changes of one namespace of which nothing has been seen yet, the oldest first."""
+    """The changes in flight of one namespace, the oldest first."""
 
     pending: tuple[Pending, ...] = ()
 
@@ -109,51 +110,51 @@ class InFlight:
         """
         Add a change.
 
-        It settles an earlier one of the same policy if its old object is a later version than the earlier one's; about
-        the same version, either may be the one that happens.
+        It replaces an earlier change of the same policy if it repeats it, or if its old object is a later version than
+        the earlier change's. Of two changes of the same version either may be the one that happens.
         """
         return InFlight(pending=(*(known for known in self.pending if not _replaced(known, change)), change))
 
     def is_over(self, now: float) -> bool:
-        """Say whether everything is too old to happen any more."""
+        """Whether every change is too old to happen."""
         return all(known.is_over(now) for known in self.pending)
 
     def without_seen(self, policies: Policies, now: float) -> "InFlight":
         """
-        Drop what was seen to have happened or is too old to happen any more.
+        Drop the changes whose outcome the cache shows, and those that are too old to happen.
 
         Args:
-            policies: the namespace's policies by name, as the cache has them. Whoever shows each state of the cache, in
-                its order, misses nothing that comes and goes.
-            now: seconds of the same clock as `admitted_at`.
+            policies: the policies of the namespace by name, as the cache has them. The caller shows each state of the
+                cache in its order, so that a policy that comes and goes is not missed.
+            now: seconds of the clock of `admitted_at`.
         """
         if not self.pending:
             return self
         left = (
-            known.beside(policies.get(known.name))
+            known.beside(policy_named(known.name, policies))
             for known in self.pending
-            if not known.is_over(now) and not known.is_settled_by(policies.get(known.name))
+            if not known.is_over(now) and not known.is_settled_by(policy_named(known.name, policies))
         )
         return InFlight(pending=tuple(left))
 
     def without_shown(self, policies: Policies, listed_at: float) -> "InFlight":
         """
-        Drop what a live list settles, for judging what is on that list.
+        Drop the changes whose outcome a live list shows, in order to judge on that list.
 
         Args:
-            policies: the namespace's policies by name, as they were listed.
-            listed_at: when the list began.
+            policies: the policies of the namespace by name, as they were listed.
+            listed_at: the time at which the list began.
         """
 
         def is_settled(known: Pending) -> bool:
-            listed = policies.get(known.name)
+            listed = policy_named(known.name, policies)
             if listed_at < known.admitted_at:
                 return known.is_settled_by(listed)
             return known.is_shown_by(listed) or known.has_failed_by(listed_at)
 
         left = [known for known in self.pending if not is_settled(known)]
         going = {known.name for known in left if known.new is None}
-        # A name that is taken lets no CREATE happen, unless its owner is about to go.
+        # A CREATE fails if its name is taken, unless the policy of that name is being deleted.
         taken = {
             known.name
             for known in left
@@ -162,50 +163,45 @@ class InFlight:
         return InFlight(pending=tuple(known for known in left if known.old is not None or known.name not in taken))
 
     def without_failed(self, policies: Policies, listed_at: float) -> "InFlight":
-        """Drop what a list would have shown, had it happened; what it shows counts until the cache has it, too."""
+        """Drop the changes that a list would show and does not; keep those that it shows until the cache has them."""
         return InFlight(
             pending=tuple(
                 known
                 for known in self.pending
-                if not known.has_failed_by(listed_at) or known.is_shown_by(policies.get(known.name))
+                if not known.has_failed_by(listed_at) or known.is_shown_by(policy_named(known.name, policies))
             )
         )
 
-    def worlds(self, view: EemNamespace, name: str) -> Iterator[EemNamespace]:
+    def other_views(self, view: EemNamespace, name: str) -> Iterator[EemNamespace]:
         """
-        Give the namespace in every state that the pending changes may leave it in; as it is known comes first.
+        Yield the namespace in every other state in which the changes in flight may leave it.
 
-        Where there are too many, two states stand for all of them: in one, every policy in doubt isolates whom it may
-        isolate and admits nobody; in the other, those that may isolate nobody are not there. Whatever is lost in some
-        state is lost in one of these; the reverse may not hold, and then a change has to wait for the others.
+        If there are too many states, two extreme ones stand for all of them: in one, every policy in doubt isolates all
+        pods that it may isolate and admits nothing; in the other, the policies that may not isolate are absent. A loss
+        in some state is a loss in one of these. The reverse may not hold, and then a change has to wait for the others.
 
         Args:
             view: the namespace as it is known.
-            name: the policy that is asked about now: its own state is in the request.
+            name: the policy that is changed now: its own state is in the request.
         """
-        yield view
         states = self._states(view, name)
-        if states == {}:
-            return
         if prod(len(known) for known in states.values()) > MOST_WORLDS:
             yield _at_worst(view, states)
             yield _at_least(view, states)
             return
-        for chosen in islice(product(*states.values()), 1, None):
+        for chosen in islice(product(*states.values()), 1, None):  # the first one is the state that is known
             world = view
             for policy_name, policy in zip(states, chosen, strict=True):
-                if policy is not states[policy_name][0]:  # the first is as it is known
+                if policy is not states[policy_name][0]:
                     world = world.with_policy(policy_name, policy)
             yield world
 
     def _states(self, view: EemNamespace, name: str) -> dict[str, States]:
-        """Give what each policy in doubt may be, as it is known first; None is gone."""
+        """Return what each policy in doubt may be, the known state first; None means that it is deleted."""
         states: dict[str, States] = {}
         for known in self.pending:
             if known.name != name:
-                # Looked up, not asked for: a call that gives None when it should not would count as "gone".
-                as_known = view.policies[known.name] if known.name in view.policies else None  # noqa: SIM401
-                found = states[known.name] if known.name in states else (as_known,)  # noqa: SIM401
+                found = states.get(known.name, (policy_named(known.name, view.policies),))
                 for policy in (known.old, known.new):
                     if effect_of(policy) not in map(effect_of, found):
                         found = (*found, policy)
@@ -213,18 +209,45 @@ class InFlight:
         return {policy_name: found for policy_name, found in states.items() if len(found) > 1}
 
 
+NOTHING_IN_FLIGHT = InFlight()
+
+
+def pending_change(review: PolicyReview, snapshot: EemSnapshot, now: float) -> Pending | None:
+    """
+    Return the change that an admitted request leaves in flight.
+
+    None for a dry run, a status, an unchanged spec, a name that is yet to be generated, and a namespace without EEM.
+    """
+    request = review.request
+    if request.dry_run or request.sub_resource or request.namespace not in snapshot.eem:
+        return None
+    if not review.name or request.leaves_spec_unchanged:
+        return None
+    policies = snapshot.cluster.state(request.namespace).policies
+    return Pending(
+        name=review.name,
+        old=review.old_in(policies),
+        new=review.new,
+        known=policy_named(review.name, policies),
+        admitted_at=now,
+    )
+
+
 def is_later(policy: NetworkPolicy, than: NetworkPolicy) -> bool:
     """
-    Say whether one state of a policy, or of its successor by name, is surely later than another.
+    Whether one state of a policy, or of its successor by name, is certainly later than another.
 
-    Source: Kubernetes API concepts, "Resource versions": they are numbers that can be compared, within one kind.
+    Source: Kubernetes API concepts, "Resource versions": within one kind they are numbers that can be compared.
     """
     versions = (policy.resource_version, than.resource_version)
-    return all(text.isascii() and text.isdecimal() for text in versions) and int(versions[0]) > int(versions[1])
+    if not all(text.isascii() and text.isdecimal() for text in versions):
+        return False
+    later, earlier = (text.lstrip("0") for text in versions)  # a review may have more digits than `int` reads
+    return (len(later), later) > (len(earlier), earlier)
 
 
 def effect_of(policy: NetworkPolicy | None) -> Effect | None:
-    """Give what a policy does to those who want to reach pods: two states of a policy that do the same are one."""
+    """Return what a policy does to ingress: two states of a policy with the same effect count as one."""
     if policy is None:
         return None
     isolates = PolicyType.INGRESS in policy.policy_types
@@ -236,14 +259,14 @@ def _version(policy: NetworkPolicy | None) -> tuple[str, str] | None:
 
 
 def _replaced(known: Pending, change: Pending) -> bool:
-    """Say whether a newly admitted change makes an earlier one superfluous."""
+    """Whether a newly admitted change replaces an earlier one."""
     if known.name != change.name:
         return False
     return change.repeats(known) or (change.old is not None and known.is_settled_by(change.old))
 
 
 def _at_worst(view: EemNamespace, states: Mapping[str, States]) -> EemNamespace:
-    """Let every policy in doubt isolate whom it may isolate, and admit nobody."""
+    """Return the state in which every policy in doubt isolates all pods that it may isolate, and admits nothing."""
     for name, policies in states.items():
         view = view.with_policy(name, None)
         for number, policy in enumerate(policies):
@@ -253,7 +276,7 @@ def _at_worst(view: EemNamespace, states: Mapping[str, States]) -> EemNamespace:
 
 
 def _at_least(view: EemNamespace, states: Mapping[str, States]) -> EemNamespace:
-    """Leave out every policy in doubt that may isolate others than it does, or nobody."""
+    """Return the state without the policies in doubt that may isolate other pods than they do, or none."""
     for name, policies in states.items():
         isolated = {None if policy is None else (policy.pod_selector, policy.policy_types) for policy in policies}
         if len(isolated) > 1:

@@ -1,24 +1,28 @@
 """
-Judge one change of a NetworkPolicy: the union of all policies as it is, against the union as it would be.
+Judge one change of a NetworkPolicy: compare the union of all policies before the change with the union after it.
 
 For every requirement of every instance of the namespace that is not exempt, and for every subject that the changed
-policy selects before or afterwards:
-1. `before` = who is admitted with the request's old object in the place of the cached copy; `after` = the same with
-   the change applied.
-2. What a requirement can lose depends on whom it demands: from anywhere, each source that was admitted; from some, the
-   last one.
-3. A terminating policy isolates and admits nothing. It may also be gone the next moment, which nobody will be asked
-   about; so where there is one, both worlds are judged.
+policy selects before or after the change:
+1. `before` = the sources that are admitted with the request's old object in the place of the cached copy; `after` = the
+   same with the change applied.
+2. A requirement from anywhere loses each source that was admitted and is not any more; a requirement from some source
+   loses only the last one.
+3. A terminating policy isolates and admits nothing. It may be gone the next moment, without another review; so a change
+   beside a terminating policy is judged with it and without it.
+
+Judging gives findings only. Texts, examples and remedies are made for the one verdict that is sent (explanation.py).
 """
 
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
+from webhook.admission.exemptions import added_owners
+from webhook.admission.review import PolicyReview
+from webhook.eem.eem_snapshot import EemSnapshot
 from webhook.eem.instances import Component, Requirement, SourcesDemand
 from webhook.eem.standing import Standing
 from webhook.eem.subjects import Subject
-from webhook.eem.view import EemNamespace, Guarded
+from webhook.eem.view import EemNamespace
 from webhook.netpol.matching import selects
 from webhook.netpol.model import NetworkPolicy, Pod, PolicyType
 from webhook.netpol.sources.admitted import admitted
@@ -27,39 +31,45 @@ from webhook.netpol.sources.loss import Loss, lost_from_anywhere, lost_from_some
 from webhook.netpol.sources.source_set import EVERYONE, Sources, union_of
 from webhook.netpol.sources.universe import Universe
 
-Policies = tuple[NetworkPolicy, ...]
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class World:
+    """
+    The state in which a change is judged.
+
+    Args:
+        snapshot: the cluster.
+        view: the namespace of the change: as the snapshot has it, or as changes in flight may leave it.
+        demand: which sources the requirements of managers and gateways demand there.
+        universe: all sources that may want to connect.
+        effort: the steps that one verdict may take.
+    """
+
+    snapshot: EemSnapshot
+    view: EemNamespace
+    demand: SourcesDemand
+    universe: Universe
+    effort: StepBudget
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Change:
     """
     One change of one policy.
 
     Args:
-        view: the namespace as it is; what it says of the policy itself does not count.
         name: the policy's name.
-        old: the policy as it is; None for CREATE.
-        new: the policy as it will be; None for DELETE.
+        old: the policy before the change; None for CREATE.
+        new: the policy after the change; None for DELETE.
     """
 
-    view: EemNamespace
     name: str
     old: NetworkPolicy | None
     new: NetworkPolicy | None
 
     def touches(self, pod: Pod) -> bool:
-        """Say whether the changed policy selects the pod, before or afterwards: else nothing changes for it."""
-        return is_selected(self.old, pod) or is_selected(self.new, pod)
-
-    @cached_property
-    def touched(self) -> tuple[Guarded, ...]:
-        """Give the subjects that the change touches."""
-        return tuple(guarded for guarded in self.view.guarded if self.touches(guarded.subject.pod))
-
-
-def is_selected(policy: NetworkPolicy | None, pod: Pod) -> bool:
-    """Say whether a policy, if there is one, isolates the pod."""
-    return policy is not None and selects(policy, pod, PolicyType.INGRESS)
+        """Whether the changed policy selects the pod, before or after the change: otherwise nothing changes for it."""
+        return is_isolating(self.old, pod) or is_isolating(self.new, pod)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,10 +78,14 @@ class Finding:
     What a change means for one requirement and one subject.
 
     Args:
-        loss: what is or may be lost; None where nothing is.
-        broken: the requirement did not hold before, and does not hold afterwards.
-        only_pods: addresses could connect before, and only selected pods can afterwards.
-        isolating: the policies that isolate the subject afterwards.
+        loss: what is or may be lost; None for nothing.
+        broken: the requirement did not hold before the change and does not hold after it.
+        only_pods: addresses could connect before the change, and only selected pods can after it.
+        change: the change that has this effect.
+        world: the state in which it has this effect.
+        standing: how the subject stands in that state.
+        before: the sources that are admitted before the change.
+        after: the sources that are admitted after it.
     """
 
     requirement: Requirement
@@ -79,119 +93,154 @@ class Finding:
     loss: Loss | None
     broken: bool
     only_pods: bool
-    before: Sources
-    after: Sources
-    isolating: Policies
+    change: Change = field(compare=False)
+    world: World = field(compare=False)
+    standing: Standing = field(compare=False)
+    before: Sources = field(compare=False)
+    after: Sources = field(compare=False)
 
 
-def judge(change: Change, demand: SourcesDemand, universe: Universe, effort: StepBudget) -> tuple[Finding, ...]:
-    """Give a finding for every requirement of every subject that *change* touches and that does not simply hold."""
-    return tuple(
-        finding
-        for guarded in change.touched
-        for requirement in guarded.needs
-        for finding in _find(
-            change, guarded.subject, requirement, change.view.standings[guarded.key], demand, universe, effort
-        )
+def judge(review: PolicyReview, world: World) -> tuple[Finding, ...]:
+    """Return a finding for every requirement of every subject that the change touches, unless it simply holds."""
+    found: list[Finding] = []
+    for change in changes_of(review, world):
+        for guarded in world.view.guarded:
+            if guarded.needs and change.touches(guarded.subject.pod):
+                standing = world.view.standings[guarded.key]
+                for requirement in guarded.needs:
+                    finding = _find(change, world, guarded.subject, requirement, standing)
+                    if finding is not None:
+                        found.append(finding)
+    return tuple(found)
+
+
+def touches_only_exempt(review: PolicyReview, world: World) -> bool:
+    """Whether the change touches subjects of EEM, and the instances of all of them are exempt."""
+    exempt = [guarded.subject.pod for guarded in world.view.guarded if not guarded.needs]
+    if not exempt:
+        return False
+    others = [guarded.subject.pod for guarded in world.view.guarded if guarded.needs]
+    changes = changes_of(review, world)
+    return any(change.touches(pod) for change in changes for pod in exempt) and not any(
+        change.touches(pod) for change in changes for pod in others
     )
 
 
-def _find(  # noqa: PLR0913, PLR0917  the parts of one question
-    change: Change,
-    subject: Subject,
-    requirement: Requirement,
-    standing: Standing,
-    demand: SourcesDemand,
-    universe: Universe,
-    effort: StepBudget,
-) -> tuple[Finding, ...]:
-    """Give the worst finding of all worlds, or none. It is never None: a call that is cut short must not be a no."""
-    port = (requirement.protocol, requirement.port)
-    others = standing.ports[port].without(change.name)
+def changes_of(review: PolicyReview, world: World) -> tuple[Change, ...]:
+    """
+    Return what the request may lead to: one change, or two if it adds an owner that is not a live instance.
+
+    In that case the garbage collector may delete the policy, and that deletion is allowed without evaluation.
+    """
+    old, new = review.old_in(world.view.policies), review.new
+    if new is None:
+        return (Change(name=review.name, old=old, new=None),)
+    update = Change(name=review.name, old=None if old is None else _as_live(old), new=_as_live(new))
+    if review.request.operation == "CREATE" or not added_owners(review.request, world.snapshot):
+        return (update,)
+    deletion = replace(update, new=None)
+    return (deletion,) if review.request.leaves_spec_unchanged else (deletion, update)
+
+
+def _as_live(policy: NetworkPolicy) -> NetworkPolicy:
+    """Return a policy as if it were not terminating: an edit of its spec is judged like any other."""
+    return replace(policy, terminating=False) if policy.terminating else policy
+
+
+def is_isolating(policy: NetworkPolicy | None, pod: Pod) -> bool:
+    """Whether there is a policy and it isolates the pod."""
+    return policy is not None and selects(policy, pod, PolicyType.INGRESS)
+
+
+def _find(
+    change: Change, world: World, subject: Subject, requirement: Requirement, standing: Standing
+) -> Finding | None:
+    """Return the worst finding, with and without terminating policies; None if the requirement simply holds."""
+    admitted_by_others = standing.ports[requirement.protocol, requirement.port].without(change.name)
     own = standing.isolating.get(change.name)
     isolated = len(standing.isolating) > (own is not None)
-    if isolated and others.everyone:
-        return ()
-    worlds = [_World(subject=subject, requirement=requirement, others=others, isolated=isolated)]
-    if standing.terminating > (own is not None and own.terminating):
-        worlds.append(_without_terminating(change, subject, requirement, standing))
-    match demand:
+    if isolated and admitted_by_others.everyone:
+        return None
+    match world.demand:
         case "some":
             requirement = replace(requirement, sources="some")
         case "anywhere":
             pass
         case other:
             assert_never(other)
-    found = [finding for world in worlds for finding in _in_world(change, world, requirement, universe, effort)]
-    if found == []:
-        return ()
-    worst = min(found, key=lambda finding: _badness(finding.loss))
-    if worst.loss is None and not worst.broken and not worst.only_pods:
-        return ()
-    return (replace(worst, isolating=_isolating(change, subject, standing)),)
+    question = _Question(change=change, world=world, subject=subject, requirement=requirement, standing=standing)
+    answers = [question.finding(_Others(admitted=admitted_by_others, isolated=isolated))]
+    if standing.terminating > (own is not None and own.terminating):
+        answers.append(question.finding(question.lasting()))
+    findings = [finding for finding in answers if finding is not None]
+    if not findings:
+        return None
+    worst = min(findings, key=lambda finding: _badness(finding.loss))
+    return worst if worst.loss is not None or worst.broken or worst.only_pods else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _World:
-    """What all other policies amount to: whether they isolate the subject, and whom they admit to the port."""
+class _Others:
+    """What all policies but the changed one amount to: whether they isolate the subject, and what they admit."""
 
-    subject: Subject
-    requirement: Requirement
-    others: Sources
+    admitted: Sources
     isolated: bool
 
-    def with_policy(self, policy: NetworkPolicy | None) -> Sources:
-        """Give who is admitted with *policy* among the others."""
-        pod = self.subject.pod
-        if policy is None or not selects(policy, pod, PolicyType.INGRESS):
-            return self.others if self.isolated else EVERYONE
-        own = admitted((policy,), pod, self.requirement.protocol, self.requirement.port)
-        return union_of((self.others, own)) if self.isolated else own
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Question:
+    """What a change means for one requirement of one subject."""
 
-def _without_terminating(change: Change, subject: Subject, requirement: Requirement, standing: Standing) -> _World:
-    lasting = [policy for name, policy in standing.isolating.items() if name != change.name and not policy.terminating]
-    others = admitted(lasting, subject.pod, requirement.protocol, requirement.port)
-    return _World(subject=subject, requirement=requirement, others=others, isolated=bool(lasting))
+    change: Change
+    world: World
+    subject: Subject
+    requirement: Requirement
+    standing: Standing
 
-
-def _in_world(
-    change: Change, world: _World, requirement: Requirement, universe: Universe, effort: StepBudget
-) -> tuple[Finding, ...]:
-    has = world.with_policy(change.new)
-    if has.everyone:
-        return ()
-    had = world.with_policy(change.old)
-    lost = lost_from_anywhere if requirement.sources == "anywhere" else lost_from_some
-    loss = lost(had, has, universe, effort)
-    missing = lost(EVERYONE, has, universe, effort) if loss is None else None
-    return (
-        Finding(
-            requirement=requirement,
-            subject=world.subject,
+    def finding(self, others: _Others) -> Finding | None:
+        """Return the finding beside these other policies; None if everyone can connect after the change."""
+        after = self._admitted(self.change.new, others)
+        if after.everyone:
+            return None
+        before = self._admitted(self.change.old, others)
+        lost = lost_from_anywhere if self.requirement.sources == "anywhere" else lost_from_some
+        universe, effort = self.world.universe, self.world.effort
+        loss = lost(before, after, universe, effort)
+        missing = lost(EVERYONE, after, universe, effort) if loss is None else None
+        is_operator = self.requirement.component is Component.OPERATOR
+        return Finding(
+            requirement=self.requirement,
+            subject=self.subject,
             loss=loss,
             broken=missing is not None and missing.decided,
-            only_pods=requirement.component is Component.OPERATOR and loss is None and only_pods_left(had, has),
-            before=had,
-            after=has,
-            isolating=(),
-        ),
-    )
+            only_pods=is_operator and loss is None and only_pods_left(before, after),
+            change=self.change,
+            world=self.world,
+            standing=self.standing,
+            before=before,
+            after=after,
+        )
+
+    def _admitted(self, policy: NetworkPolicy | None, others: _Others) -> Sources:
+        """Return the sources that are admitted with *policy* beside the other policies."""
+        if policy is None or not is_isolating(policy, self.subject.pod):
+            return others.admitted if others.isolated else EVERYONE
+        own = admitted((policy,), self.subject.pod, self.requirement.protocol, self.requirement.port)
+        return union_of((others.admitted, own)) if others.isolated else own
+
+    def lasting(self) -> _Others:
+        """Return what the other policies amount to without those that are terminating."""
+        lasting = [
+            policy
+            for name, policy in self.standing.isolating.items()
+            if name != self.change.name and not policy.terminating
+        ]
+        sources = admitted(lasting, self.subject.pod, self.requirement.protocol, self.requirement.port)
+        return _Others(admitted=sources, isolated=bool(lasting))
 
 
 def _badness(loss: Loss | None) -> int:
+    """Return a number that is lower for a worse loss."""
     if loss is None:
         return 2
     return 0 if loss.decided else 1
-
-
-def _isolating(change: Change, subject: Subject, standing: Standing) -> Policies:
-    """Give the policies that isolate the subject afterwards: the changed one first, the others by name."""
-    others = (standing.isolating[name] for name in standing.names_in_order if name != change.name)
-    changed = (change.new,) if change.new is not None and is_selected(change.new, subject.pod) else ()
-    return (*changed, *others)
-
-
-def as_live(policy: NetworkPolicy) -> NetworkPolicy:
-    """Give a policy as if it were not terminating: an edit of its spec is judged like any other."""
-    return replace(policy, terminating=False) if policy.terminating else policy

@@ -1,42 +1,51 @@
-"""What can be set about decisions; the composition root makes it from flags and environment."""
+"""
+The settings of decisions, for the whole service and for one namespace.
+
+The composition root makes the options from flags and environment; a namespace may have annotations.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
+from webhook.eem.eem_snapshot import EemSnapshot
 from webhook.eem.instances import SourcesDemand
-from webhook.eem.rules import Platform, Setting, Version
+from webhook.eem.rules import Platform, ProductVersion, RuleSetting
 from webhook.netpol.intervals import Intervals
-from webhook.netpol.sources.universe import IPBlockMatchesPods, pod_ranges_of
+from webhook.netpol.sources.universe import IPBlockMatchesPods, Universe, pod_ranges_of
 
 Mode = Literal["enforce", "warn", "audit"]
-"""Refuse; allow and warn whoever asked; allow and only note it."""
+"""Refuse; allow and warn the user; allow and only annotate the audit log."""
 
 MODES: frozenset[str] = frozenset(get_args(Mode))
 DEMANDS: frozenset[str] = frozenset(get_args(SourcesDemand))
 
 
+MODE_ANNOTATION = "eem-guardrail.io/mode"
+SOURCES_ANNOTATION = "eem-guardrail.io/sources"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
     """
-    How decisions are made.
+    The settings of decisions.
 
     Args:
-        mode: for namespaces whose annotation says nothing else.
-        strict: what becomes undecided counts as lost.
-        sources: what manager and gateway requirements demand, where the namespace's annotation says nothing else.
-        ipblock_matches_pods: whether this cluster's plugin lets an ipBlock admit pods.
-        pod_cidrs: the cluster's pod ranges; empty where nobody told.
-        ip_families: 4 and 6 as far as in use; None: seen from the pods' addresses.
-        operator_service_account: `namespace/name`; None: the one that the operator's Deployment names.
-        installed_version: what the cluster's definitions of the EEM resources tell; None where nobody looked.
-        eem_version: the version that the rules follow where the cluster tells none.
-        platform: kubernetes or openshift; None where nobody knows.
-        severities: what configuration says of single rules, by rule id.
-        defaults: fill in documented defaults when an instance is made.
-        storage_classes_known: the snapshot has every StorageClass, so that none means that there is none.
-        offline: objects come from files: no API server has dropped unknown fields yet.
+        mode: for namespaces without an annotation of their own.
+        strict: an undecided loss counts as a loss.
+        sources: what manager and gateway requirements demand, for namespaces without an annotation of their own.
+        ipblock_matches_pods: whether an ipBlock admits pods on this cluster's network plugin.
+        pod_cidrs: the cluster's pod ranges; empty if they are not configured.
+        ip_families: the address families in use, 4 and 6; None to derive them from the pods' addresses.
+        operator_service_account: `namespace/name`; None for the one in the operator's Deployment.
+        installed_version: the version of the installed definitions of the EEM resources; None if it is not known.
+        eem_version: the version whose rules apply if the cluster does not show one.
+        platform: kubernetes or openshift; None if it is not known.
+        severities: the configured severities of single rules, by rule id.
+        defaults: fill in documented defaults when an instance is created.
+        storage_classes_known: the snapshot has every StorageClass of the cluster.
+        offline: objects come from files, so no API server has dropped unknown fields.
     """
 
     mode: Mode = "enforce"
@@ -46,16 +55,42 @@ class Options:
     pod_cidrs: tuple[str, ...] = ()
     ip_families: tuple[int, ...] | None = None
     operator_service_account: str | None = None
-    installed_version: Version | None = None
-    eem_version: Version | None = None
+    installed_version: ProductVersion | None = None
+    eem_version: ProductVersion | None = None
     platform: Platform | None = None
-    severities: Mapping[str, Setting] = field(default_factory=dict)
+    severities: Mapping[str, RuleSetting] = field(default_factory=dict)
     defaults: bool = True
     storage_classes_known: bool = False
     offline: bool = False
 
 
+def mode_of(namespace: str, snapshot: EemSnapshot, options: Options) -> Mode:
+    """Return the namespace's mode, else the service's; an annotation with an unknown value is ignored."""
+    written = snapshot.namespace(namespace).annotations.get(MODE_ANNOTATION)
+    return cast("Mode", written) if written in MODES else options.mode
+
+
+def demand_of(namespace: str, snapshot: EemSnapshot, options: Options) -> SourcesDemand:
+    """Return the sources that manager and gateway requirements demand: the namespace's setting, else the service's."""
+    written = snapshot.namespace(namespace).annotations.get(SOURCES_ANNOTATION)
+    return cast("SourcesDemand", written) if written in DEMANDS else options.sources
+
+
+def universe_of(snapshot: EemSnapshot, options: Options) -> Universe:
+    """Return all sources that "from anywhere" includes in this cluster."""
+    families = options.ip_families or snapshot.cluster.pod_addresses.families()
+    ranges = pod_ranges(options.pod_cidrs)
+    if ranges is not None and not any(ranges[family] for family in families):
+        ranges = None  # ranges of a family that is not in use do not contain the pods' addresses
+    return Universe(
+        families=families,
+        pod_ranges=ranges,
+        pod_addresses=snapshot.cluster.pod_addresses,
+        ipblock_matches_pods=options.ipblock_matches_pods,
+    )
+
+
 @lru_cache(maxsize=8)
 def pod_ranges(cidrs: tuple[str, ...]) -> Mapping[int, Intervals] | None:
-    """Read the pod ranges once for each setting."""
+    """Parse the pod ranges, once for each setting."""
     return pod_ranges_of(cidrs)

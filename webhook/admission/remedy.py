@@ -1,19 +1,20 @@
 """
-Find a policy that, applied as well, makes a refused change acceptable.
+Find a policy that makes a refused change acceptable when it is applied first.
 
-It is checked before it is offered: a policy that selects pods also isolates them, so a remedy for one port could take
-another one away.
+A policy that selects pods also isolates them, so a policy that opens one port could close another. A remedy opens every
+port that a pod which it selects needs, to everyone. Policies add up, so each of these pods keeps all its required
+ingress, whatever the change and the changes in flight do; and a remedy does nothing to other pods.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, count
 from typing import Any
 
 from webhook.admission.judge import Finding
-from webhook.eem.instances import COMPONENT_LABEL, INSTANCE_LABEL, NAME_LABEL, Component, Requirement
-from webhook.netpol.model import ContainerPort, Labels, NetworkPolicy
-from webhook.netpol.parse import read_policy
+from webhook.eem.instances import COMPONENT_LABEL, INSTANCE_LABEL, NAME_LABEL, Component, InstanceRef, Requirement
+from webhook.eem.view import EemNamespace, Guarded
+from webhook.netpol.model import Labels
+from webhook.netpol.names import is_label_key, is_label_value
 
 VOLATILE_LABELS = frozenset(
     {
@@ -24,108 +25,102 @@ VOLATILE_LABELS = frozenset(
         "apps.kubernetes.io/pod-index",
     }
 )
-"""Labels that controllers set on each pod anew: a policy must not select on them."""
+"""Labels to which controllers give another value on each pod or rollout: a policy must not select by them."""
 
 IDENTITY_LABELS = (NAME_LABEL, INSTANCE_LABEL, COMPONENT_LABEL)
 
 LONGEST_STEM = 58
-"""An object's name may be longer, but one of 63 is legal wherever names are used; a number may follow this one."""
-
-Judged = Callable[[NetworkPolicy], Iterable[Finding]]
-"""Judge the request with one more policy in place."""
-
-
-Judgement = tuple[Requirement, frozenset[tuple[str, str]], tuple[ContainerPort, ...]]
-"""What a finding is about: a requirement, and the labels and named ports that make a subject."""
-
-
-def judgement(finding: Finding) -> Judgement:
-    """Give what *finding* is about."""
-    pod = finding.subject.pod
-    return finding.requirement, frozenset(pod.labels.items()), pod.ports
+"""Characters of a remedy's name before its number. Longer names are valid, but 63 fit wherever names are used."""
 
 
 def common_labels(findings: Iterable[Finding]) -> dict[str, str]:
-    """Give the labels that all subjects have in common."""
-    label_sets = [finding.subject.pod.labels.items() for finding in findings]
-    return {key: value for key, value in label_sets[0] if all((key, value) in labels for labels in label_sets)}
+    """Return the labels that all subjects have in common."""
+    first, *others = [finding.subject.pod.labels.items() for finding in findings]
+    return {key: value for key, value in first if all((key, value) in labels for labels in others)}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Advice:
+class Remedies:
     """
-    The remedies of one verdict.
+    The remedies of one refusal.
 
     Args:
-        ports: gives every port that pods with some labels need: a remedy must not take away one to give another.
-        judged: judges what whoever follows the advice asks again.
-        is_taken: whether a policy has this name; a remedy of that name would replace it.
-        given: the remedies so far, by name.
+        view: the namespace.
+        changed: the name of the policy that is changed.
     """
 
-    ports: Callable[[Labels], Iterable[int]]
-    judged: Judged
-    is_taken: Callable[[str], bool]
-    given: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    def __init__(self, view: EemNamespace, changed: str) -> None:
+        self._policies = view.policies
+        self._taken = {changed}  # by the changed policy and by other remedies
+        self._known: dict[tuple[InstanceRef, Component, frozenset[tuple[str, str]]], Mapping[str, Any]] = {}
+        self._guarded: dict[str | None, list[Guarded]] = {}  # by instance label
+        for known in view.guarded:
+            self._guarded.setdefault(known.subject.pod.labels.get(INSTANCE_LABEL), []).append(known)
 
-    def remedy(self, findings: list[Finding], lost: frozenset[Judgement]) -> Mapping[str, Any] | None:
+    def remedy(self, findings: Sequence[Finding], common: Labels) -> Mapping[str, Any] | None:
         """
-        Give the first candidate under which *findings* are not lost any more.
-
-        It takes nothing away itself: it opens every port that is needed of any pod that it selects, to everyone.
+        Return a NetworkPolicy that selects every subject of the findings; None if there is no such policy.
 
         Args:
-            findings: the findings of one requirement, all of them losses.
-            lost: everything that the request takes away without a remedy; with it, nothing else may be lost.
+            findings: the losses of one requirement.
+            common: the labels that their subjects have in common.
         """
-        allowed = lost - {judgement(finding) for finding in findings}
-        for labels in _candidates(findings):
-            candidate = self._policy(findings[0].requirement, labels)
-            policy, faults = read_policy(candidate)
-            if faults:  # an instance's name may be longer than a label's value
-                continue
-            if _lost_in(self.judged(policy)) <= allowed:
-                self.given[candidate["metadata"]["name"]] = candidate
-                return candidate
-        return None
+        requirement = findings[0].requirement
+        labels = next(filter(_is_valid, _candidates(findings, common)), None)
+        if labels is None:
+            return None
+        question = requirement.instance, requirement.component, frozenset(labels.items())
+        if question not in self._known:
+            self._known[question] = self._policy(labels, requirement)
+        return self._known[question]
 
-    def _policy(self, requirement: Requirement, labels: Labels) -> dict[str, Any]:
-        spec = {
-            "podSelector": {"matchLabels": dict(labels)},
-            "policyTypes": ["Ingress"],
-            "ingress": [
-                {"ports": [{"protocol": requirement.protocol.value, "port": port} for port in self.ports(labels)]}
-            ],
-        }
+    def _policy(self, labels: Labels, requirement: Requirement) -> Mapping[str, Any]:
+        name, protocol = self._free_name(requirement), requirement.protocol.value
+        self._taken.add(name)
         return {
             "apiVersion": "networking.k8s.io/v1",
             "kind": "NetworkPolicy",
-            "metadata": {"name": self._free_name(requirement, spec), "namespace": requirement.instance.namespace},
-            "spec": spec,
+            "metadata": {"name": name, "namespace": requirement.instance.namespace},
+            "spec": {
+                "podSelector": {"matchLabels": dict(labels)},
+                "policyTypes": ["Ingress"],
+                "ingress": [{"ports": [{"protocol": protocol, "port": port} for port in self._ports(labels)]}],
+            },
         }
 
-    def _free_name(self, requirement: Requirement, spec: Mapping[str, Any]) -> str:
-        """Give a name that no policy has; a remedy that was given already keeps the name that it was given."""
+    def _ports(self, labels: Labels) -> tuple[int, ...]:
+        """Return every port that a pod with these labels needs, in order."""
+        if INSTANCE_LABEL in labels:
+            selectable = self._guarded[labels[INSTANCE_LABEL]]
+        else:
+            selectable = [known for guarded in self._guarded.values() for known in guarded]
+        needed = {
+            requirement.port
+            for known in selectable
+            if labels.items() <= known.subject.pod.labels.items()
+            for requirement in known.needs
+        }
+        return tuple(sorted(needed))
+
+    def _free_name(self, requirement: Requirement) -> str:
+        """Return a name that neither a policy nor another remedy has: a policy of that name would be replaced."""
         part = "" if requirement.component is Component.OPERATOR else f"-{requirement.component.value}"
         stem = f"allow-{requirement.instance.name}{part}"[:LONGEST_STEM].rstrip("-.")
         names = chain((stem,), (f"{stem}-{number}" for number in count(2)))
-        return next(
-            name
-            for name in names
-            if not self.is_taken(name) and (name not in self.given or self.given[name]["spec"] == spec)
-        )
+        return next(name for name in names if name not in self._taken and name not in self._policies)
 
 
-def _lost_in(findings: Iterable[Finding]) -> set[Judgement]:
-    return {judgement(finding) for finding in findings if finding.loss is not None}
+def _is_valid(labels: Labels) -> bool:
+    """Whether the API server accepts a selector of these labels: an instance's name may be longer than a label."""
+    return all(is_label_key(key) and is_label_value(value) for key, value in labels.items())
 
 
-def _candidates(findings: list[Finding]) -> Iterable[Labels]:
-    common = {key: value for key, value in common_labels(findings).items() if key not in VOLATILE_LABELS}
-    identity = {key: common[key] for key in IDENTITY_LABELS if key in common}
+def _candidates(findings: Sequence[Finding], common: Labels) -> Iterator[Labels]:
+    """Yield sets of labels that select every subject: labels that identify the instance come first."""
+    lasting = {key: value for key, value in common.items() if key not in VOLATILE_LABELS}
+    identity = {key: lasting[key] for key in IDENTITY_LABELS if key in lasting}
     if INSTANCE_LABEL in identity:
         yield identity
-    if common:
+    if lasting:
+        yield lasting
+    if any(finding.subject.pod.labels == common for finding in findings):
         yield common
-    for finding in findings:
-        yield finding.subject.pod.labels

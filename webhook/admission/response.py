@@ -1,25 +1,38 @@
 """
-The answers that a review can get. These functions are the only places that make an AdmissionResponse.
+The answers that a review can get, and the limits of their texts.
 
-A verdict is never an HTTP error: the API server takes an HTTP error for a failure of the webhook.
+The functions here are the only places that make an AdmissionResponse. A verdict is never an HTTP error, because the API
+server treats an HTTP error as a failure of the webhook. The API server drops a warning that has a control character and
+cuts a long one, so every text is one line of printable characters and within its limit.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
 from webhook.admission.options import Mode
-from webhook.admission.text import LONGEST_ANNOTATION, LONGEST_MESSAGE, one_line, warning
 from webhook.admission.verdict import Verdict
 from webhook.netpol.model import no_labels
 from webhook.netpol.reading import shorten
 
-MOST_CAUSES = 100
-"""Causes of one refusal: more than anybody mends at once, and an absurd object gets no absurd answer."""
-
 FORBIDDEN = 403
 INVALID = 422
+
+MOST_CAUSES = 100
+"""Causes of one refusal: an object with thousands of faults does not get an answer of thousands of causes."""
+
+LONGEST_MESSAGE = 1024
+"""Characters of a refusal, and of each cause: a paragraph on a terminal."""
+
+LONGEST_WARNING = 120
+"""Characters of a warning: the API server cuts each warning to 256 once all of them exceed 4,096."""
+
+LONGEST_ANNOTATION = 1024
+"""Characters of an audit annotation."""
+
+LONGEST_NAME = 63
+"""Characters of one name within a message; a longer name is cut in the middle."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,10 +52,10 @@ class AdmissionResponse:
     Args:
         code: `status.code`; only sent with a refusal.
         reason: `status.reason`, Forbidden or Invalid.
-        patch: RFC 6902 operations that a mutating webhook asks for; empty for none.
-        result: what the metrics count it as: allowed, denied, warned, audited, exempt, bypassed, heartbeat or
-        errored.
-        verdict: the evidence, for the log and for tests.
+        patch: RFC 6902 operations of a mutating webhook; empty for none.
+        result: the result that the metrics count: allowed, denied, warned, audited, exempt, bypassed, heartbeat or
+            errored.
+        verdict: the evidence, for the log, for `check` and for tests.
     """
 
     allowed: bool
@@ -58,7 +71,7 @@ class AdmissionResponse:
 
 
 def allowed(verdict: Verdict, result: str, audit_annotations: Mapping[str, str]) -> AdmissionResponse:
-    """Let the change through, with the verdict's warnings."""
+    """Allow the change, with the verdict's warnings."""
     return AdmissionResponse(
         allowed=True,
         message=verdict.message,
@@ -69,8 +82,13 @@ def allowed(verdict: Verdict, result: str, audit_annotations: Mapping[str, str])
     )
 
 
+def exempted(verdict: Verdict, reason: str) -> AdmissionResponse:
+    """Allow the change without evaluation, with the reason in the verdict and in the audit annotation."""
+    return allowed(replace(verdict, exempt=reason), "exempt", {"exempt": reason})
+
+
 def patched(verdict: Verdict, patch: Iterable[Mapping[str, Any]]) -> AdmissionResponse:
-    """Let the object through with what *patch* adds to it."""
+    """Allow the object with the operations of *patch*."""
     return AdmissionResponse(allowed=True, verdict=verdict, patch=tuple(patch))
 
 
@@ -82,7 +100,7 @@ def denied(
     *,
     result: str = "denied",
 ) -> AdmissionResponse:
-    """Refuse the change: 403 where it takes something away, 422 where the object itself is wrong."""
+    """Refuse the change: 403 if it cuts off required ingress, 422 if the object is not valid."""
     return AdmissionResponse(
         allowed=False,
         code=code,
@@ -96,12 +114,12 @@ def denied(
     )
 
 
-def by_mode(verdict: Verdict, mode: Mode, causes: tuple[Cause, ...], code: int) -> AdmissionResponse:
-    """Turn a refusal into what the mode makes of it: enforce refuses, warn warns whoever asked, audit only notes."""
+def by_mode(verdict: Verdict, mode: Mode, causes: Sequence[Cause], code: int) -> AdmissionResponse:
+    """Turn a refusal into what the mode makes of it: enforce refuses, warn warns the user, audit only annotates."""
     note = one_line(verdict.message, LONGEST_ANNOTATION)
     if mode == "warn":
-        told = [f"{cause.field}: {cause.message}" if code == INVALID else cause.message for cause in causes]
-        warned = tuple(warning(f"would be refused: {text}") for text in told)
+        texts = [f"{cause.field}: {cause.message}" if code == INVALID else cause.message for cause in causes]
+        warned = tuple(warning(f"would be refused: {text}") for text in texts)
         verdict = replace(verdict, allowed=True, warnings=(*warned, *verdict.warnings))
         return allowed(verdict, "warned", {"would-deny": note})
     if mode == "audit":
@@ -109,24 +127,56 @@ def by_mode(verdict: Verdict, mode: Mode, causes: tuple[Cause, ...], code: int) 
     return denied(verdict, code, causes, {"denied": note})
 
 
+def with_warnings(
+    verdict: Verdict, mode: Mode, warnings: Sequence[str], annotations: Mapping[str, str]
+) -> AdmissionResponse:
+    """Allow the change with *warnings*; in audit mode they are an annotation and the user does not see them."""
+    if not warnings:
+        return allowed(verdict, "allowed", annotations)
+    if mode == "audit":
+        noted = {"noted": one_line("; ".join(warnings), LONGEST_ANNOTATION), **annotations}
+        return allowed(replace(verdict, warnings=()), "audited", noted)
+    return allowed(replace(verdict, warnings=tuple(warnings)), "warned", annotations)
+
+
 def with_note(response: AdmissionResponse, note: str) -> AdmissionResponse:
-    """Say one more thing about a refusal, within the length that a message may have."""
+    """Add a note to a refusal; the message is cut so that both fit into its limit."""
     message = f"{shorten(response.message, LONGEST_MESSAGE - len(note) - 1)} {note}"
     verdict = None if response.verdict is None else replace(response.verdict, message=message)
     return replace(response, message=message, verdict=verdict)
 
 
-def on_old_knowledge(response: AdmissionResponse, resource: str, seconds: float) -> AdmissionResponse:
+def with_age(response: AdmissionResponse, resource: str, seconds: float) -> AdmissionResponse:
     """
-    Say on how old a view a verdict rests.
-
-    In the audit log always; to whoever asked too, unless the mode is to tell nobody.
+    Add the age of the view on which a verdict rests: an audit annotation, and a warning except in audit mode.
 
     Args:
-        resource: the plural of the kind of which nothing was heard for longest.
-        seconds: for how long.
+        resource: the plural of the kind about which the API server has been silent for the longest time.
+        seconds: the length of that silence.
     """
-    note = f"judged on a view that is {seconds:.0f} s old: the API server has said nothing of {resource} since"
+    note = f"judged on a view that is {seconds:.0f} s old: the API server has sent nothing about {resource} since"
     annotated = {**response.audit_annotations, "stale-view": one_line(note, LONGEST_ANNOTATION)}
     warnings = response.warnings if response.result == "audited" else (*response.warnings, warning(note))
     return replace(response, warnings=warnings, audit_annotations=annotated)
+
+
+def one_line(text: str, limit: int) -> str:
+    """Return *text* with a question mark for each control character, cut to *limit* characters at its end."""
+    clean = text if text.isprintable() else "".join(character if character.isprintable() else "?" for character in text)
+    return clean if len(clean) <= limit else clean[: limit - 1] + "…"
+
+
+def warning(text: str) -> str:
+    """Return *text* as a warning."""
+    return one_line(text, LONGEST_WARNING)
+
+
+def as_many_as_fit(sentences: Sequence[str], room: int) -> str:
+    """Join the sentences that fit into *room* characters, at least the first one, and count those that are left out."""
+    text = shorten(sentences[0], max(room - len("; and 999 more"), LONGEST_NAME))
+    for index, sentence in enumerate(sentences[1:], start=1):
+        more = f"; and {len(sentences) - index} more"
+        if len(text) + len("; ") + len(sentence) + len(more) > room:
+            return text + more
+        text = f"{text}; {sentence}"
+    return text

@@ -1,48 +1,39 @@
 """
-Decode what the API server asks and encode what it is told. The uid is echoed here and nowhere else.
+What a review asks: the request, and for a NetworkPolicy the policies before and after the change.
 
-Source: k8s.io/api/admission/v1 and the API server's webhook/request/admissionreview.go.
+A policy is parsed when it is first needed and kept with its request, so it is parsed once, however often the request is
+judged.
+
+Source: k8s.io/api/admission/v1.
 """
 
-import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-import msgspec
-from msgspec.structs import astuple, fields
-
-from webhook.admission.response import INVALID, AdmissionResponse
-from webhook.admission.wire import WirePolicy, WirePolicyMetadata, WireRequest, WireReview
 from webhook.eem.resources import NETWORK_POLICIES
 from webhook.netpol.faults import Fault
 from webhook.netpol.model import NetworkPolicy
-from webhook.netpol.reading import shorten
+from webhook.netpol.parse import read_policy
 
-API_VERSION = "admission.k8s.io/v1"
-KIND = "AdmissionReview"
-OPERATIONS = frozenset({"CREATE", "UPDATE", "DELETE", "CONNECT"})
 BAD_REQUEST = 400
 
-_decoder = msgspec.json.Decoder(WireReview[dict[str, Any]])
-_policy_decoder = msgspec.json.Decoder(WireReview[WirePolicy])
-_METADATA_FIELDS = tuple(known.encode_name for known in fields(WirePolicyMetadata))
-_POLICY_FIELDS = tuple(known.encode_name for known in fields(WirePolicy))
-_encoder = msgspec.json.Encoder()
+Policies = Mapping[str, NetworkPolicy]
+"""The policies of one namespace by name."""
 
-Reading = tuple[NetworkPolicy, tuple[Fault, ...]]
-"""What was read of one policy, and its faults."""
+ParsedPolicy = tuple[NetworkPolicy, tuple[Fault, ...]]
+"""A policy as far as it can be read, and what is wrong with the object."""
 
 
 class ReviewError(ValueError):
     """
-    Tell that a request cannot be read as a review, which is no verdict: the API server applies its failurePolicy.
+    Raised when a request cannot be read as a review. That is no verdict: the API server applies its failurePolicy.
 
     Args:
-        path: field of the review, `request.uid`.
+        path: field of the review, such as `request.uid`.
         problem: what is wrong there.
-        status: the HTTP status to answer with: 400, 413 or 415.
+        status: the HTTP status of the answer: 400, 413 or 415.
     """
 
     def __init__(self, path: str, problem: str, status: int = BAD_REQUEST) -> None:
@@ -54,7 +45,7 @@ class ReviewError(ValueError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GroupVersionKind:
-    """Which kind of object. Source: metav1.GroupVersionKind."""
+    """The kind of an object. Source: metav1.GroupVersionKind."""
 
     group: str
     version: str
@@ -63,32 +54,23 @@ class GroupVersionKind:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GroupVersionResource:
-    """Which collection. Source: metav1.GroupVersionResource."""
+    """The collection of an object. Source: metav1.GroupVersionResource."""
 
     group: str
     version: str
     resource: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Readings:
-    """What was read beforehand of the policies of a request; None where there is no such object."""
-
-    new: Reading | None
-    old: Reading | None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class AdmissionRequest:
     """
-    One change that somebody asks for.
+    One change that a user asks for.
 
     Args:
         name: empty for a CREATE with generateName; for a deletecollection it is taken from the old object.
-        object: the object as it will be; None for DELETE. Of a NetworkPolicy only what is looked at: `spec`, and of
-            `metadata` what WirePolicyMetadata has.
-        old_object: the object as it is; None for CREATE.
-        readings: both as policies, where that was found out beforehand; it changes no verdict, only who waits for it.
+        object: the object after the change; None for DELETE. A NetworkPolicy has only the fields that are evaluated:
+            `spec`, and the fields of `metadata` that WirePolicyMetadata lists.
+        old_object: the object before the change; None for CREATE.
     """
 
     uid: str
@@ -103,135 +85,160 @@ class AdmissionRequest:
     object: Mapping[str, Any] | None = None
     old_object: Mapping[str, Any] | None = None
     dry_run: bool = False
-    readings: Readings | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def is_policy(self) -> bool:
+        """Whether the request is about a NetworkPolicy."""
+        return (self.resource.group, self.resource.resource) == (NETWORK_POLICIES.group, NETWORK_POLICIES.plural)
+
+    @cached_property
+    def new_policy(self) -> ParsedPolicy | None:
+        """Parse `object` as a NetworkPolicy; None for DELETE."""
+        if self.object is None or self.operation == "DELETE":
+            return None
+        return read_policy(self.object, self.namespace)
+
+    @cached_property
+    def old_policy(self) -> ParsedPolicy | None:
+        """Parse `oldObject` as a NetworkPolicy; None for CREATE, and where the request does not have it."""
+        if self.old_object is None or self.operation == "CREATE":
+            return None
+        return read_policy(self.old_object, self.namespace)
+
+    def parse_policies(self) -> None:
+        """
+        Parse both policies now; do nothing for another kind.
+
+        A policy of a megabyte takes some 200 ms, so a large review is parsed in a thread. This function only reads the
+        request.
+        """
+        if self.is_policy:
+            _ = self.new_policy, self.old_policy
+
+    @cached_property
+    def leaves_spec_unchanged(self) -> bool:
+        """Whether an UPDATE leaves `spec` as it is; null and missing are the same."""
+        if self.operation != "UPDATE":
+            return False
+        old, new = self.old_object or {}, self.object or {}
+        try:
+            return (old.get("spec") or {}) == (new.get("spec") or {})
+        except RecursionError:  # the decoder can read a depth that cannot be compared at a greater depth of calls
+            return False
 
 
-def decode_review(body: bytes) -> AdmissionRequest:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PolicyReview:
     """
-    Read an AdmissionReview of version v1.
+    A review of a NetworkPolicy: the request and its policies.
 
-    Duplicate keys are last-wins, as in the API server.
+    Args:
+        name: the policy's name; empty where the API server has yet to generate it.
+        cached: the old policy as the cache has it, if that is the version in the request; None otherwise.
+    """
+
+    request: AdmissionRequest
+    name: str
+    cached: NetworkPolicy | None
+
+    @classmethod
+    def of(cls, request: AdmissionRequest, policies: Policies) -> "PolicyReview":
+        """
+        Return the review of a request.
+
+        Args:
+            request: about a NetworkPolicy.
+            policies: the policies of its namespace as they are known.
+
+        Raises:
+            ReviewError: the request is about something else, or does not have the object that its operation needs.
+        """
+        check_policy_request(request)
+        name = request.name or metadata_text(request.object or request.old_object, "name")
+        known, old = policy_named(name, policies), request.old_object
+        same = known is not None and old is not None and is_version_of(known, old)
+        return cls(request=request, name=name, cached=known if same else None)
+
+    @property
+    def new(self) -> NetworkPolicy | None:
+        """Return the policy after the change; None for DELETE."""
+        parsed = self.request.new_policy
+        return None if parsed is None else parsed[0]
+
+    def old_in(self, policies: Policies) -> NetworkPolicy | None:
+        """
+        Return the policy before the change: as the request has it, else as *policies* have it.
+
+        A DELETE comes without its old object from API servers before 1.15.
+        """
+        if self.request.operation == "CREATE":
+            return None
+        if self.cached is not None:
+            return self.cached
+        if self.request.old_policy is not None:
+            return self.request.old_policy[0]
+        return policy_named(self.name, policies)
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """Return what is wrong with the new object and was not wrong with the old one."""
+        new = self.request.new_policy
+        if new is None or not new[1]:
+            return ()
+        old = self.request.old_policy if self.cached is None else None
+        known = frozenset(() if old is None else old[1])
+        return tuple(fault for fault in new[1] if fault not in known)
+
+
+def policy_named(name: str, policies: Policies) -> NetworkPolicy | None:
+    """
+    Return the policy of that name; None if there is none.
+
+    The callers treat None as a deletion, so a look-up that returns None by mistake must not be possible.
+    """
+    return policies[name] if name in policies else None  # noqa: SIM401  see above
+
+
+def check_policy_request(request: AdmissionRequest) -> None:
+    """
+    Check that a request is about a NetworkPolicy and has what its operation needs.
 
     Raises:
-        ReviewError: it is not one; the message says where.
+        ReviewError: it is not, or does not.
     """
-    if not body.strip():
-        raise ReviewError("body", "is empty; an AdmissionReview was expected")
-    try:
-        review: WireReview[Any] = _policies(body) or _decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise ReviewError(*_place(str(error))) from error
-    except RecursionError as error:
-        raise ReviewError("body", "is nested too deeply") from error
-    except ValueError as error:
-        raise ReviewError("body", f"is not JSON in UTF-8: {shorten(str(error), 200)}") from error
-    if review.api_version != API_VERSION:
-        raise ReviewError("apiVersion", f"must be {API_VERSION}, not {shorten(repr(review.api_version))}")
-    if review.kind != KIND:
-        raise ReviewError("kind", f"must be {KIND}, not {shorten(repr(review.kind))}")
-    if review.request is None:
-        raise ReviewError("request", "must be set")
-    return _request(review.request)
+    if not request.is_policy:
+        raise ReviewError("request.resource", "must be networkpolicies of networking.k8s.io")
+    if request.operation == "CONNECT":
+        raise ReviewError("request.operation", "must be CREATE, UPDATE or DELETE")
+    if not request.namespace:
+        raise ReviewError("request.namespace", "must be set")
+    if request.operation != "CREATE" and not (request.name or metadata_text(request.old_object, "name")):
+        raise ReviewError("request.name", f"must be set for {request.operation}, unless the old object has a name")
+    check_objects(request)
 
 
-def _policies(body: bytes) -> WireReview[WirePolicy] | None:
-    """Read a review of a NetworkPolicy without what nobody looks at; None where it is no such review."""
-    try:
-        review = _policy_decoder.decode(body)
-    except msgspec.ValidationError:  # it may be one of another kind, or a policy that must be read field by field
-        return None
-    asked = review.request
-    if asked is None or (asked.kind.group, asked.kind.kind) != (NETWORK_POLICIES.group, NETWORK_POLICIES.kind):
-        return None
-    return review
+def check_objects(request: AdmissionRequest) -> None:
+    """
+    Check that a request has the objects that its operation needs.
+
+    Raises:
+        ReviewError: one is missing.
+    """
+    if request.operation in {"CREATE", "UPDATE"} and request.object is None:
+        raise ReviewError("request.object", f"must be set for {request.operation}")
+    if request.operation == "UPDATE" and request.old_object is None:
+        raise ReviewError("request.oldObject", "must be set for UPDATE")
 
 
-def _mapping(api_object: dict[str, Any] | WirePolicy | None) -> dict[str, Any] | None:
-    """Give an object as the mapping that it was on the wire, as far as it was read."""
-    if not isinstance(api_object, WirePolicy):
-        return api_object
-    found = _written(api_object, _POLICY_FIELDS)
-    if "metadata" in found:
-        found["metadata"] = {**_written(api_object.metadata, _METADATA_FIELDS)}
-    return found
-
-
-def _written(struct: Any, names: tuple[str, ...]) -> dict[str, Any]:
-    """Give the fields that were there: null is there, and missing is not."""
-    return {name: value for name, value in zip(names, astuple(struct), strict=True) if value is not msgspec.UNSET}
-
-
-def _place(message: str) -> tuple[str, str]:
-    """Turn msgspec's "what - at `$.a.b`" into the field's path and the problem."""
-    problem, _, place = message.partition(" - at `$")
-    return place.rstrip("`").lstrip(".") or "body", shorten(problem, 200)
-
-
-def _request(wire: WireRequest[Any]) -> AdmissionRequest:
-    if not wire.uid:
-        raise ReviewError("request.uid", "must be set")
-    if wire.operation not in OPERATIONS:
-        raise ReviewError("request.operation", f"{shorten(repr(wire.operation))} is not an operation")
-    user = wire.user_info
-    new, old = _mapping(wire.object), _mapping(wire.old_object)
-    return AdmissionRequest(
-        uid=wire.uid,
-        operation=wire.operation,
-        kind=_kind(wire.kind.group, wire.kind.version, wire.kind.kind),
-        resource=_resource(wire.resource.group, wire.resource.version, wire.resource.resource),
-        sub_resource=wire.sub_resource or "",
-        name=wire.name or metadata_text(new or old, "name"),
-        namespace=wire.namespace or "",
-        username=user.username if user is not None else "",
-        groups=tuple(user.groups or ()) if user is not None else (),
-        object=new,
-        old_object=old,
-        dry_run=bool(wire.dry_run),
-    )
-
-
-@lru_cache(maxsize=64)  # the API server asks about a handful of kinds; strangers cannot make it grow
-def _kind(group: str, version: str, kind: str) -> GroupVersionKind:
-    return GroupVersionKind(group=group, version=version, kind=kind)
-
-
-@lru_cache(maxsize=64)
-def _resource(group: str, version: str, resource: str) -> GroupVersionResource:
-    return GroupVersionResource(group=group, version=version, resource=resource)
+def is_version_of(policy: NetworkPolicy, api_object: Mapping[str, Any]) -> bool:
+    """Whether *policy* was parsed from this version of the object, so that it need not be parsed again."""
+    version = metadata_text(api_object, "resourceVersion")
+    same = version == policy.resource_version and metadata_text(api_object, "uid") == policy.uid
+    return same and bool(version) and not policy.faulty
 
 
 def metadata_text(api_object: Mapping[str, Any] | None, key: str) -> str:
-    """Give one text of an object's metadata; empty where there is none."""
+    """Return one text of an object's metadata; empty where there is none."""
     metadata = (api_object or {}).get("metadata")
     value = metadata.get(key) if isinstance(metadata, Mapping) else None
     return value if isinstance(value, str) else ""
-
-
-def encode_review(request: AdmissionRequest, response: AdmissionResponse) -> bytes:
-    """Write the answer to *request*, with its uid."""
-    answer: dict[str, Any] = {"uid": request.uid, "allowed": response.allowed}
-    if not response.allowed:
-        answer["status"] = {
-            "status": "Failure",
-            "code": response.code,
-            "reason": response.reason,
-            "message": response.message,
-            "details": {
-                "name": request.name,
-                "group": request.kind.group,
-                # kubectl prints it; errors.NewInvalid of k8s.io/apimachinery names the kind, NewForbidden the resource
-                "kind": request.kind.kind if response.code == INVALID else request.resource.resource,
-                "causes": [
-                    {"reason": cause.reason, "message": cause.message, "field": cause.field}
-                    for cause in response.causes
-                ],
-            },
-        }
-    if response.patch:
-        answer["patchType"] = "JSONPatch"
-        answer["patch"] = base64.b64encode(_encoder.encode(response.patch)).decode()
-    if response.warnings:
-        answer["warnings"] = list(response.warnings)
-    if response.audit_annotations:
-        answer["auditAnnotations"] = dict(response.audit_annotations)
-    return _encoder.encode({"apiVersion": API_VERSION, "kind": KIND, "response": answer})

@@ -1,4 +1,4 @@
-"""What a decision says, with its evidence, and the same as the JSON that pipelines read."""
+"""The verdict on one change with its evidence, and its JSON form for pipelines."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from webhook.netpol.sources.loss import AddressWitness
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PodsSeen:
     """
-    The pods that a requirement is about.
+    The pods of a requirement.
 
     Args:
         labels: the labels that they have in common.
-        names: the live ones.
-        assumed: neither a pod nor a template was seen.
+        names: the names of the live pods.
+        assumed: the labels are the documented ones, because neither a pod nor a template was seen.
     """
 
     labels: Mapping[str, str]
@@ -33,10 +33,10 @@ class Lost:
     One requirement that a change takes away.
 
     Args:
-        counterexample: who is cut off; None where no example could be had.
-        policies: `namespace/name` of the policies that isolate the pods afterwards, the changed one first.
-        decided: False where it only counts under --strict; `why_undecided` then says what is not known.
-        remedy: a NetworkPolicy that, applied as well, makes the change acceptable; None where none was found.
+        counterexample: a client that is cut off; None if no example was found.
+        policies: `namespace/name` of the policies that isolate the pods after the change, the changed one first.
+        decided: False if the loss counts only under --strict; `why_undecided` says what is not known.
+        remedy: a NetworkPolicy that makes the change acceptable when it is applied as well; None if none was found.
     """
 
     instance: InstanceRef
@@ -53,7 +53,7 @@ class Lost:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResourceName:
-    """The object that a change is about; a name may be missing for generateName."""
+    """The object of a change; the name is empty if the API server has yet to generate it."""
 
     kind: str
     namespace: str
@@ -63,13 +63,13 @@ class ResourceName:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
     """
-    What was decided about one change.
+    The verdict on one change.
 
     Args:
         lost: everything that is or may be lost, the worst first.
         faults: what is wrong with the object itself.
-        exempt: why nothing was judged, or None.
-        message: the sentence that kubectl prints; empty where the change is allowed.
+        exempt: why the change was not evaluated, or None.
+        message: the paragraph that kubectl prints; empty if the change is allowed.
     """
 
     allowed: bool
@@ -83,7 +83,7 @@ class Verdict:
 
 
 def verdict_json(verdict: Verdict) -> dict[str, Any]:
-    """Give a verdict as JSON values, in the documented form."""
+    """Return a verdict as JSON values, in the documented form."""
     resource = verdict.resource
     return {
         "allowed": verdict.allowed,

@@ -1,57 +1,88 @@
 """
-What people call: one module for each command, which parses its arguments, calls, and prints.
+The command line: one module for each command, with its arguments and its work.
 
-Results go to standard output, everything else to standard error. Exit status: 0 all allowed, 1 something denied,
-2 a usage that is none, input that cannot be read, or a cluster that cannot be reached.
+Results go to standard output, everything else to standard error. Exit status: 0 all changes are allowed, 1 a change is
+refused, 2 wrong usage, input that cannot be read, output that cannot be written, or a cluster that cannot be reached.
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from webhook.cli.output import BAD_USAGE, INTERRUPTED, OutputError, discard_output, flush_output, show
 from webhook.settings import SettingError
 from webhook.version import VERSION
 
 COMMANDS = {
-    "demo": "serve a built-in example cluster and show one refusal and one repair",
-    "serve": "serve the webhook: in a cluster, or on files",
-    "check": "judge changes in files, as the webhook would",
-    "explain": "say whether a connection is allowed, and why",
+    "demo": "serve a built-in example cluster, and show one refusal and one repair",
+    "serve": "serve the webhook, in a cluster or on files",
+    "check": "judge changes in files as the webhook would",
+    "explain": "show whether a connection is allowed, and why",
     "rules": "list the rules for EEM resources",
     "version": "print the version",
 }
-BAD_USAGE = 2
+EPILOG = """\
+`eem-guardrail COMMAND --help` shows the options of a command, examples and its exit status.
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and give its exit status."""
+    """Run one command and return its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        try:
+            status = _run(words)
+        except SystemExit as ended:  # argparse: after --help, --version, or wrong usage
+            status = int(ended.code or 0)
+        flush_output()
+    except BrokenPipeError:  # the reader of the output has closed it
+        discard_output()
+        return BAD_USAGE
+    except OutputError as error:
+        discard_output()
+        print(f"eem-guardrail: {error}", file=sys.stderr)
+        return BAD_USAGE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return status
+
+
+def _run(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="eem-guardrail",
-        description="Keeps NetworkPolicy edits from cutting off IBM Event Endpoint Management.",
+        description="Keep NetworkPolicy changes from cutting off IBM Event Endpoint Management (EEM).",
+        epilog=EPILOG,
     )
     parser.add_argument("--version", action="version", version=f"eem-guardrail {VERSION}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     wanted = next((word for word in words if not word.startswith("-")), "")
     for name, text in COMMANDS.items():
-        command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-        # Only the command that is called is imported: the others' libraries cost more than its work.
-        if name == wanted:
-            module = import_module(f"webhook.cli.{name}")
+        command = commands.add_parser(
+            name,
+            help=text,
+            description=f"{text[0].upper()}{text[1:]}.",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if name == "version":
+            command.epilog = "example:\n  eem-guardrail version\n\nexit status: 0"
+            command.set_defaults(run=_print_version)
+        elif name == wanted:  # the modules of the other commands take longer to load than this command to run
+            module = import_module(f"webhook.cli.{name}_command")
             module.add_arguments(command)
+            command.epilog = module.EPILOG
             command.set_defaults(run=module.run)
-    parsed = parser.parse_args(words)
     try:
-        status: int = parsed.run(parsed)
+        parsed = parser.parse_args(words)
+    except OSError as error:  # of the text of --help
+        raise OutputError(error) from error
+    try:
+        return int(parsed.run(parsed))
     except SettingError as error:
         print(f"eem-guardrail {parsed.command}: {error}", file=sys.stderr)
         return BAD_USAGE
-    except BrokenPipeError:
-        # Whoever read the output has seen enough; Python must not complain about it at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BAD_USAGE
-    except KeyboardInterrupt:
-        return 130
-    return status
+
+
+def _print_version(_arguments: argparse.Namespace) -> int:
+    show(f"eem-guardrail {VERSION}")
+    return 0

@@ -1,5 +1,5 @@
 """
-What the API server says exists: the client, list and watch, and the store that holds the snapshot.
+Read the cluster from the API server: the client, the reflectors that list and watch, and the store with the snapshot.
 
-What an object means is left to `webhook.eem`.
+This package does not know what an object means; `webhook.eem` does.
 """

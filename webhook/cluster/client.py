@@ -1,12 +1,13 @@
 """
-Talk to the API server over HTTP/1.1: requests and watch streams.
+Ask the API server over HTTP/1.1: single requests and watch streams.
 
-It knows credentials and timeouts; it does not know what an object means. The credentials go to the API server's
-address and nowhere else: paths only, no redirects, no proxy but the kubeconfig's own.
+The client knows credentials and timeouts, and not what an object means. Credentials are sent to the API server's
+address only: requests name paths, redirects are not followed, and only a kubeconfig can name a proxy.
 """
 
 import asyncio
 import logging
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -17,23 +18,35 @@ from typing import Any, Final, Self
 
 import aiohttp
 import msgspec
+from aiohappyeyeballs import AddrInfoType
 from yarl import URL
 
-from webhook.cluster.connections import open_session
 from webhook.cluster.credentials import Credentials, CredentialsError, CredentialSource, ssl_context
 from webhook.cluster.errors import AnswerTooLargeError, UnreachableError, api_error, one_line
 
 _log: Final = logging.getLogger(__name__)
 
-# Seconds for one ordinary request, from asking for a connection to the last byte. The API server itself gives up
-# after 60.
+# Seconds for one request, from asking for a connection to the last byte. The API server itself gives up after 60.
 REQUEST_TIMEOUT_SECONDS: Final = 30.0
-# Seconds to a usable connection: a TCP handshake that needs two retransmissions (1 s + 2 s), then TLS.
+# Seconds to a usable connection: a TCP handshake with two retransmissions (1 s + 2 s), then TLS.
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
-# 500 objects of 128 KiB. Who asks for lists asks for smaller pages when one is larger.
+# The largest object as JSON, with room to spare: see the pages of a list.
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
-# An error's body is a Status of a few hundred bytes; the rest of a longer one is not read.
+# The body of an error is a Status of a few hundred bytes; no more than this is read of it.
 _MAX_ERROR_BYTES: Final = 64 * 1024
+# 12 watches, as many lists at the start, and the requests of the controllers and of reviews that need a live list.
+_MAX_CONNECTIONS: Final = 64
+# Bytes read at a time; aiohttp's default of 64 KiB doubles the work for a large list.
+_READ_BUFFER_BYTES: Final = 256 * 1024
+
+# A peer that is gone is noticed within 30 s: the first keepalive probe after 15 s of silence, then one each 5 s, three
+# in all. Bytes that stay unacknowledged for 30 s count as lost, too. Linux alone would wait 15 minutes to two hours.
+_TCP_OPTIONS: Final = {
+    "TCP_KEEPIDLE": 15,  # seconds
+    "TCP_KEEPINTVL": 5,  # seconds
+    "TCP_KEEPCNT": 3,
+    "TCP_USER_TIMEOUT": 30_000,  # milliseconds
+}
 
 _UNAUTHORIZED: Final = 401
 _FIRST_FAILURE: Final = 300
@@ -41,7 +54,7 @@ _FIRST_FAILURE: Final = 300
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Call:
-    """One request before it has credentials."""
+    """One request without its credentials."""
 
     method: str
     path: str
@@ -59,8 +72,8 @@ class ApiClient:
     A client of one API server.
 
     Args:
-        source: where the API server is, and what proves who we are.
-        monotonic: seconds; decides when credentials are loaded again.
+        source: the API server's address and the credentials for it.
+        monotonic: a clock in seconds, for the age of the credentials.
         max_answer_bytes: the longest answer to a request.
     """
 
@@ -70,12 +83,10 @@ class ApiClient:
         *,
         monotonic: Callable[[], float] = time.monotonic,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
-        user_agent: str = "eem-guardrail",
     ) -> None:
         self._source = source
         self._monotonic = monotonic
         self._max_answer_bytes = max_answer_bytes
-        self._user_agent = user_agent
         self._credentials: Credentials | None = None
         self._loaded_at = float("-inf")
         self._ssl: ssl.SSLContext | None = None
@@ -83,7 +94,7 @@ class ApiClient:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        """Give the client itself; connections are made when they are needed."""
+        """Return the client; it connects with the first request."""
         return self
 
     async def __aexit__(
@@ -93,7 +104,7 @@ class ApiClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close every connection; a later request would open new ones."""
+        """Close every connection; a later request opens new ones."""
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -109,16 +120,16 @@ class ApiClient:
         timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
     ) -> Any:
         """
-        Ask once and give the decoded JSON answer, or None for an empty one.
+        Send one request and return the decoded JSON answer, or None for an empty one.
 
         Args:
-            body: anything that JSON can hold; None sends no body.
-            content_type: for PATCH, which kind of patch *body* is.
+            body: any JSON value; None sends no body.
+            content_type: for PATCH, the kind of patch that *body* is.
 
         Raises:
             ApiError: the answer is not a success.
-            UnreachableError: no whole answer came in time.
-            AnswerTooLargeError: the answer is longer than the client takes.
+            UnreachableError: no complete answer came in time.
+            AnswerTooLargeError: the answer is longer than the client reads.
         """
         call = _Call(
             method=method,
@@ -128,7 +139,7 @@ class ApiClient:
             headers={"Accept": "application/json"} | ({} if body is None else {"Content-Type": content_type}),
             data=None if body is None else msgspec.json.encode(body),
         )
-        raw = await self._whole(call)
+        raw = await self._answer_bytes(call, self._max_answer_bytes)
         try:
             return msgspec.json.decode(raw) if raw else None
         except msgspec.DecodeError as error:
@@ -138,23 +149,33 @@ class ApiClient:
         self,
         path: str,
         query: Mapping[str, str] | None = None,
+        *,
         timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
+        accept: str = "application/json",
+        max_bytes: int | None = None,
     ) -> bytes:
-        """Read *path* and give the answer undecoded; it fails as `request` does."""
+        """
+        Read *path* and return the answer without decoding it; the errors are those of `request`.
+
+        Args:
+            accept: the value of the Accept header.
+            max_bytes: the longest answer, if that is less than the client's limit.
+        """
         timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=CONNECT_TIMEOUT_SECONDS)
-        headers = {"Accept": "application/json"}
-        return await self._whole(_Call(method="GET", path=path, query=query or {}, timeout=timeout, headers=headers))
+        call = _Call(method="GET", path=path, query=query or {}, timeout=timeout, headers={"Accept": accept})
+        limit = self._max_answer_bytes if max_bytes is None else min(max_bytes, self._max_answer_bytes)
+        return await self._answer_bytes(call, limit)
 
     @asynccontextmanager
     async def stream(self, path: str, query: Mapping[str, str]) -> AsyncIterator[AsyncIterator[bytes]]:
         """
-        Open a GET that has no end, and give its chunks as they come.
+        Send a GET whose answer has no end, and return its chunks as they come.
 
-        Silence is not an error here: whoever reads decides how long is too long.
+        There is no read timeout: the caller decides how long a silence may be.
 
         Raises:
             ApiError: the answer is not a success.
-            UnreachableError: no connection, or it was cut.
+            UnreachableError: the connection cannot be made, or it was cut.
         """
         call = _Call(
             method="GET",
@@ -163,21 +184,21 @@ class ApiClient:
             timeout=aiohttp.ClientTimeout(
                 total=None, connect=CONNECT_TIMEOUT_SECONDS, sock_connect=CONNECT_TIMEOUT_SECONDS
             ),
-            # Not compressed: a compressed stream may be held back until a block is full.
+            # Without compression, which may hold back a part of the stream until a block is full.
             headers={"Accept": "application/json", "Accept-Encoding": "identity"},
         )
         async with self._answer(call) as response:
             yield response.content.iter_any()
 
-    async def _whole(self, call: _Call) -> bytes:
+    async def _answer_bytes(self, call: _Call, max_bytes: int) -> bytes:
         try:
-            # Over all of it: who writes counts on that, also where credentials are loaded again and it is asked twice.
+            # The timeout covers both attempts where credentials are loaded again: the Lease counts on that.
             async with asyncio.timeout(call.timeout.total), self._answer(call) as response:
-                body = await _read(response, self._max_answer_bytes)
+                body = await _read(response, max_bytes)
         except TimeoutError as error:
-            raise UnreachableError(f"{call}: {_said(error)}") from error
-        if len(body) > self._max_answer_bytes:
-            raise AnswerTooLargeError(f"{call}: the answer has more than {self._max_answer_bytes} bytes")
+            raise UnreachableError(f"{call}: {_describe(error)}") from error
+        if len(body) > max_bytes:
+            raise AnswerTooLargeError(f"{call}: the answer has more than {max_bytes} bytes")
         return body
 
     @asynccontextmanager
@@ -192,68 +213,68 @@ class ApiClient:
                     raise api_error(response.status, response.headers, body)
                 yield response
             finally:
-                # An answer that was read to its end has given its connection back already; any other cannot be used
-                # again.
+                # An answer that was read to its end has already released its connection; any other connection cannot
+                # be used again.
                 response.close()
         except CredentialsError as error:
             raise UnreachableError(str(error)) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise UnreachableError(f"{call}: {_said(error)}") from error
+            raise UnreachableError(f"{call}: {_describe(error)}") from error
 
     async def _send(self, call: _Call) -> aiohttp.ClientResponse:
-        """Send; and again where that met 401 or an authority not known, and there are other credentials by now."""
+        """Send *call*; after a 401 or an unknown authority load the credentials, and send it again if they are new."""
         credentials = await self._current()
         try:
-            response = await self._once(call, credentials)
+            response = await self._send_once(call, credentials)
         except aiohttp.ClientConnectorCertificateError:
             newer = await self._newer_than(credentials)
             if newer is None:
                 raise
-            return await self._once(call, newer)
+            return await self._send_once(call, newer)
         if response.status != _UNAUTHORIZED:
             return response
         newer = await self._newer_than(credentials)
         if newer is None:
             return response
         response.close()
-        return await self._once(call, newer)
+        return await self._send_once(call, newer)
 
-    async def _once(self, call: _Call, credentials: Credentials) -> aiohttp.ClientResponse:
+    async def _send_once(self, call: _Call, credentials: Credentials) -> aiohttp.ClientResponse:
         if self._session is None:
-            self._session = open_session(self._user_agent)
-        endpoint = self._source.endpoint
+            self._session = _open_session()
+        server = self._source.api_server
         headers = dict(call.headers)
         if credentials.authorization:
             headers["Authorization"] = credentials.authorization
         return await self._session.request(
             call.method,
-            URL(endpoint.base_url + call.path),
+            URL(server.base_url + call.path),
             params=call.query,
             data=call.data,
             headers=headers,
             timeout=call.timeout,
             ssl=self._ssl or True,
-            server_hostname=endpoint.server_name,
-            proxy=endpoint.proxy_url,
+            server_hostname=server.server_name,
+            proxy=server.proxy_url,
             allow_redirects=False,
         )
 
     async def _current(self) -> Credentials:
-        """Give the credentials, loaded again when they have reached their age."""
+        """Return the credentials, loaded again if they are too old."""
         async with self._loading:
-            # Who had to wait finds what the one before has loaded.
+            # Another task may have loaded them while this one waited for the lock.
             known = self._credentials
             is_young = self._monotonic() - self._loaded_at < self._source.max_age_seconds
             return known if known is not None and is_young else await self._load()
 
     async def _newer_than(self, refused: Credentials) -> Credentials | None:
-        """Load again after a refusal; None when what there is now is what was refused."""
+        """Load the credentials again after a refusal; None if they are still those that were refused."""
         async with self._loading:
             current = await self._load() if self._credentials == refused else self._credentials
             return None if current == refused else current
 
     async def _load(self) -> Credentials:
-        """Take what the source has; what cannot be read or used leaves the credentials that there are."""
+        """Load the credentials; if they cannot be read or used, keep those that are in use."""
         try:
             loaded = await asyncio.to_thread(self._source.load)
             if self._credentials is None or loaded.trust != self._credentials.trust:
@@ -261,25 +282,47 @@ class ApiClient:
         except CredentialsError as error:
             if self._credentials is None:
                 raise
-            _log.warning("the credentials stay as they are: %s", error)
+            _log.warning("the credentials cannot be read; the client keeps the old ones: %s", error)
             loaded = self._credentials
         self._credentials = loaded
         self._loaded_at = self._monotonic()
         return loaded
 
 
-def _said(error: Exception) -> str:
-    """Give what went wrong, and with whom, in the words of the system; aiohttp's own hold addresses of objects."""
-    whom = ""
+def _open_session() -> aiohttp.ClientSession:
+    """Return a session without cookies, without proxies from the environment, and with TCP keepalive."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=_MAX_CONNECTIONS, socket_factory=_make_socket),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        read_bufsize=_READ_BUFFER_BYTES,
+        headers={"User-Agent": "eem-guardrail"},
+        trust_env=False,
+    )
+
+
+def _make_socket(address: AddrInfoType) -> socket.socket:
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _TCP_OPTIONS.items():
+        # Some systems lack one of them (macOS has no TCP_USER_TIMEOUT).
+        if hasattr(socket, name):
+            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    return made
+
+
+def _describe(error: Exception) -> str:
+    """Return the system's text of the error and the peer; aiohttp's own text has memory addresses in it."""
+    peer = ""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        whom, error = f"{error.host}:{error.port}: ", error.certificate_error
+        peer, error = f"{error.host}:{error.port}: ", error.certificate_error
     elif isinstance(error, aiohttp.ClientConnectorError):
-        whom, error = f"{error.host}:{error.port}: ", error.os_error
-    return whom + (one_line(str(error)) or type(error).__name__)
+        peer, error = f"{error.host}:{error.port}: ", error.os_error
+    return peer + (one_line(str(error)) or type(error).__name__)
 
 
 async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
-    """Read an answer, and stop soon after *max_bytes*."""
+    """Read an answer; stop soon after *max_bytes*."""
     parts: list[bytes] = []
     size = 0
     async for part in response.content.iter_any():

@@ -1,25 +1,35 @@
-"""Find the API server and what proves who we are, inside a cluster."""
+"""
+Find the API server and the credentials for it: of the pod's service account, or of a kubeconfig.
+
+The `kubernetes` package (extra `kubeconfig`) reads kubeconfig files and runs their plugins. Nothing else of it is
+used, and it is imported only here and only when a kubeconfig is read: the import takes 0.2 s and 35 MiB.
+"""
 
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Final, Protocol
+
+import yaml
 
 SERVICE_ACCOUNT_DIRECTORY: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
-# Service account tokens are replaced by the kubelet at 80 % of their life (at least 8 min before the end); client-go
-# looks each minute.
+# The kubelet replaces service account tokens at 80 % of their lifetime (at least 8 min before they expire); client-go
+# reads the file each minute.
 SERVICE_ACCOUNT_MAX_AGE_SECONDS: Final = 60.0
+# A plugin is a process, so it does not run each minute. After a 401 the client loads the credentials at once.
+KUBECONFIG_MAX_AGE_SECONDS: Final = 600.0
 
 
 class CredentialsError(Exception):
-    """Tell that the API server or the proof of who we are cannot be found, and where it was looked for."""
+    """Raised when the API server's address or the credentials cannot be found; the message says where they belong."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClientCertificate:
-    """A client certificate: its files, which are all that Python's ssl loads, and their content, to see changes."""
+    """A client certificate: the paths, which Python's ssl needs, and the content, which shows when it has changed."""
 
     certificate_path: str
     key_path: str
@@ -29,11 +39,11 @@ class ClientCertificate:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trust:
     """
-    Whom the client believes, and the certificate that it shows.
+    The authorities that the client trusts, and the certificate that it presents.
 
     Args:
-        ca_pem: the authorities; None means the system's own.
-        verify: False only where a kubeconfig says insecure-skip-tls-verify.
+        ca_pem: the authorities; None means those of the system.
+        verify: False only where a kubeconfig sets insecure-skip-tls-verify.
     """
 
     ca_pem: str | None = field(repr=False)
@@ -44,10 +54,10 @@ class Trust:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Credentials:
     """
-    What one request needs: the value of its Authorization header (empty for none) and the trust.
+    The credentials of one request.
 
     Args:
-        authorization: never shown in logs or repr.
+        authorization: the value of the Authorization header, empty for none; never shown in logs or repr.
     """
 
     authorization: str = field(repr=False)
@@ -55,14 +65,14 @@ class Credentials:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Endpoint:
+class ApiServer:
     """
-    Where the API server is.
+    The address of the API server.
 
     Args:
-        base_url: `https://host:port`, perhaps with a path, without a slash at the end.
-        server_name: the name in its certificate, where that is not the host.
-        proxy_url: a proxy to go through; only a kubeconfig names one.
+        base_url: `https://host:port`, optionally with a path, without a slash at the end.
+        server_name: the name in its certificate, if that is not the host.
+        proxy_url: the proxy that the kubeconfig names, if any.
     """
 
     base_url: str
@@ -71,19 +81,19 @@ class Endpoint:
 
 
 class CredentialSource(Protocol):
-    """Where credentials come from. `load` may block (files, plugins): the client calls it in a thread."""
+    """A source of credentials. `load` may block (files, plugins), so the client calls it in a thread."""
 
     @property
-    def endpoint(self) -> Endpoint:
-        """Say where the API server is."""
+    def api_server(self) -> ApiServer:
+        """Return the address of the API server."""
 
     @property
     def max_age_seconds(self) -> float:
-        """Say after how many seconds credentials are to be loaded again."""
+        """Return after how many seconds the credentials must be loaded again."""
 
     def load(self) -> Credentials:
         """
-        Read the credentials as they are now.
+        Read the current credentials.
 
         Raises:
             CredentialsError: they cannot be read.
@@ -91,11 +101,11 @@ class CredentialSource(Protocol):
 
 
 class ServiceAccount:
-    """The credentials that Kubernetes mounts into a pod."""
+    """The credentials that the kubelet mounts into a pod."""
 
     def __init__(self, host: str, port: str, directory: Path = SERVICE_ACCOUNT_DIRECTORY) -> None:
         address = f"[{host}]" if ":" in host and not host.startswith("[") else host
-        self.endpoint = Endpoint(base_url=f"https://{address}:{port}")
+        self.api_server = ApiServer(base_url=f"https://{address}:{port}")
         self.max_age_seconds = SERVICE_ACCOUNT_MAX_AGE_SECONDS
         self._directory = directory
 
@@ -104,10 +114,10 @@ class ServiceAccount:
         cls, environment: Mapping[str, str], directory: Path = SERVICE_ACCOUNT_DIRECTORY
     ) -> "ServiceAccount":
         """
-        Find the API server as every in-cluster client does.
+        Find the API server by the variables that Kubernetes sets in each container.
 
         Raises:
-            CredentialsError: this is not a pod.
+            CredentialsError: the variables are not set, so this is not a pod.
 
         Source: client-go rest.InClusterConfig.
         """
@@ -123,7 +133,7 @@ class ServiceAccount:
         """Read the token and the authorities from the mounted files."""
         token = self._read("token").strip()
         if not (token.isascii() and token.isprintable()):
-            raise CredentialsError(f"{self._directory / 'token'} holds what cannot be in a header")
+            raise CredentialsError(f"{self._directory / 'token'} has characters that an HTTP header cannot have")
         return Credentials(authorization=f"Bearer {token}", trust=Trust(ca_pem=self._read("ca.crt")))
 
     def _read(self, name: str) -> str:
@@ -133,21 +143,94 @@ class ServiceAccount:
         except (OSError, UnicodeDecodeError) as error:
             raise CredentialsError(f"{path} cannot be read: {error}") from error
         if not text.strip():
-            # No authority at all would mean the system's own to ssl: the whole web could then be the API server.
+            # Python's ssl would take an empty file for the system's authorities, and trust every public website.
             raise CredentialsError(f"{path} is empty")
         return text
 
 
+class Kubeconfig:
+    """The credentials that kubectl would use."""
+
+    def __init__(self, path: str | None = None, context: str | None = None) -> None:
+        """
+        Read the file for the first time.
+
+        Args:
+            path: None means $KUBECONFIG or ~/.kube/config.
+            context: None means the current context of the file.
+
+        Raises:
+            CredentialsError: the extra is not installed, or the file cannot be used.
+        """
+        self._path = path
+        self._context = context
+        self._config = _kubernetes_config()
+        self.max_age_seconds = KUBECONFIG_MAX_AGE_SECONDS
+        configuration = self._configuration()
+        self.api_server = ApiServer(
+            base_url=configuration.host.rstrip("/"),
+            server_name=getattr(configuration, "tls_server_name", None),
+            proxy_url=getattr(configuration, "proxy", None),
+        )
+
+    def load(self) -> Credentials:
+        """Read the file, and run its plugin if it names one."""
+        configuration = self._configuration()
+        # As in kubectl, credentials are only sent over TLS.
+        encrypted = self.api_server.base_url.startswith("https://")
+        certificate_path = getattr(configuration, "cert_file", None)
+        key_path = getattr(configuration, "key_file", None)
+        try:
+            ca_path = getattr(configuration, "ssl_ca_cert", None)
+            ca_pem = Path(ca_path).read_text(encoding="utf-8") if ca_path else None
+            certificate = None
+            if certificate_path and key_path:
+                content = Path(certificate_path).read_bytes() + Path(key_path).read_bytes()
+                certificate = ClientCertificate(certificate_path=certificate_path, key_path=key_path, content=content)
+        except (OSError, UnicodeDecodeError) as error:
+            raise CredentialsError(f"a file that the kubeconfig names cannot be read: {error}") from error
+        return Credentials(
+            authorization=configuration.api_key.get("BearerToken", "") if encrypted else "",
+            trust=Trust(ca_pem=ca_pem, verify=getattr(configuration, "verify_ssl", True), certificate=certificate),
+        )
+
+    def _configuration(self) -> SimpleNamespace:
+        configuration = SimpleNamespace(api_key={}, host="")
+        try:
+            self._config.load_kube_config(
+                config_file=self._path,
+                context=self._context,
+                client_configuration=configuration,
+                persist_config=False,
+            )
+        except (self._config.ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, LookupError) as error:
+            where = self._path or "the default kubeconfig"
+            raise CredentialsError(f"{where} cannot be used: {error}") from error
+        if not configuration.host:
+            raise CredentialsError(f"{self._path or 'the default kubeconfig'} names no server")
+        return configuration
+
+
+def _kubernetes_config() -> ModuleType:
+    try:
+        from kubernetes import config  # noqa: PLC0415 - an optional extra, and slow to import
+    except ImportError as error:
+        raise CredentialsError(
+            "reading a kubeconfig needs the Python package kubernetes: pip install 'kubernetes>=34'"
+        ) from error
+    return config
+
+
 def ssl_context(trust: Trust) -> ssl.SSLContext:
     """
-    Make the TLS settings of a client: 1.2 or later, host name checked.
+    Return the TLS settings of a client: TLS 1.2 or later, with the host name checked.
 
     Raises:
         CredentialsError: an authority or the client certificate is not usable.
     """
     try:
         context = ssl.create_default_context(cadata=trust.ca_pem)
-        # Python 3.13 began to refuse authorities without key identifiers; cluster CAs of that sort are in use.
+        # Since Python 3.13 this flag refuses authorities without key identifiers, and some cluster CAs have none.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         context.set_alpn_protocols(["http/1.1"])
         if not trust.verify:

@@ -1,4 +1,4 @@
-"""Say how asking the API server went wrong."""
+"""The errors of a request to the API server, and how their text is made fit for a log line."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -7,31 +7,31 @@ import msgspec
 
 from webhook.eem import ResourceType
 
-# What the API server says goes into log lines and problem texts: long enough for its sentence, too short to flood.
+# The API server's text goes into log lines and problem texts: this is enough for a sentence and cannot flood a log.
 _MAX_MESSAGE_LENGTH: Final = 400
 
 
 class ClusterError(Exception):
-    """Tell that the API server did not do what was asked."""
+    """Raised when a request to the API server fails."""
 
 
 class UnreachableError(ClusterError):
-    """Tell that no whole answer came: no connection, no trust, no time, or cut off."""
+    """Raised when no complete answer came: no connection, an untrusted certificate, a timeout, or a cut connection."""
 
 
 class AnswerTooLargeError(ClusterError):
-    """Tell that an answer is larger than the client takes."""
+    """Raised when an answer has more bytes than the client reads."""
 
 
 class ApiError(ClusterError):
     """
-    Tell that the API server answered something else than success.
+    Raised when the API server answers with a status other than success.
 
     Args:
         status: the HTTP status, or the `code` of a Status object in a watch.
-        reason: the API's word, `Expired`, `Forbidden`; may be empty.
-        message: the API server's sentence, on one line.
-        retry_after_seconds: what the answer asked for; 0 when it did not.
+        reason: the reason of the Status, such as `Expired` or `Forbidden`; may be empty.
+        message: the message of the Status, on one line.
+        retry_after_seconds: the value of the Retry-After header; 0 without one.
     """
 
     def __init__(self, status: int, reason: str, message: str, retry_after_seconds: float = 0.0) -> None:
@@ -43,7 +43,7 @@ class ApiError(ClusterError):
 
 
 class ForbiddenError(ClusterError):
-    """Tell which right is missing, in the words of a Role."""
+    """Raised when the account lacks a right; the message names the rule that a ClusterRole must have."""
 
     def __init__(self, verb: str, resource: ResourceType, message: str) -> None:
         self.verb = verb
@@ -55,7 +55,7 @@ class ForbiddenError(ClusterError):
 
 
 class _Status(msgspec.Struct):
-    """A metav1.Status, as far as it is used."""
+    """The fields of a metav1.Status that are used."""
 
     code: int = 0
     reason: str = ""
@@ -63,18 +63,18 @@ class _Status(msgspec.Struct):
 
 
 def api_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
-    """Make the error out of an HTTP answer, whether or not its body is a Status."""
+    """Return the error for an HTTP answer, whether or not its body is a Status."""
     try:
-        said = msgspec.json.decode(body, type=_Status)
+        decoded = msgspec.json.decode(body, type=_Status)
     except (msgspec.DecodeError, msgspec.ValidationError):
-        said = _Status(message=body[:_MAX_MESSAGE_LENGTH].decode("utf-8", "replace"))
+        decoded = _Status(message=body[:_MAX_MESSAGE_LENGTH].decode("utf-8", "replace"))
     retry_after = headers.get("Retry-After", "")
     seconds = float(retry_after) if retry_after.isascii() and retry_after.isdecimal() else 0.0
-    return ApiError(status, one_line(said.reason), one_line(said.message), seconds)
+    return ApiError(status, one_line(decoded.reason), one_line(decoded.message), seconds)
 
 
 def status_error(mapping: Mapping[str, object]) -> ApiError:
-    """Make the error out of the Status object of an ERROR event."""
+    """Return the error for the Status object of a watch's ERROR event."""
     code = mapping.get("code")
     return ApiError(
         code if isinstance(code, int) else 0,
@@ -84,6 +84,6 @@ def status_error(mapping: Mapping[str, object]) -> ApiError:
 
 
 def one_line(text: str) -> str:
-    """Keep a foreign text to one short line without control characters."""
+    """Return the first 400 characters of *text* on one line, without control characters."""
     clean = "".join(character if character.isprintable() else " " for character in text[:_MAX_MESSAGE_LENGTH])
     return clean.strip()

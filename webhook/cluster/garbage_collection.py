@@ -1,9 +1,9 @@
 """
 Keep Python's garbage collector from holding the event loop.
 
-Nearly everything here is freed by its reference count the moment that nobody needs it; the collector only looks for
-cycles, and on its way through 20,000 pods it finds none and holds every review for 20 ms and more. So what a list has
-brought is set aside: the collector does not look at it any more, and it is freed by its count all the same.
+Reference counts free nearly every object here at once; the collector only looks for cycles. A walk over 20,000 pods
+finds none and delays every review by 20 ms and more. Therefore the objects that a list has created are frozen
+(`gc.freeze`): the collector skips them, and reference counts still free them.
 """
 
 import gc
@@ -11,40 +11,27 @@ from typing import Final
 
 from webhook.cluster.store import Store
 
-# Objects made and not freed before the collector looks at these, and how many such looks come before a longer one, of
-# which so many come before the longest. A look at 10,000 takes a millisecond; a review leaves none behind. Python's
-# own first figure, 700, is met by each review of a large object.
+# Allocations minus deallocations before the collector runs on the youngest generation, and how many runs come before
+# one on the next older generation. A run over 10,000 objects takes a millisecond, and a review leaves no cycle behind.
+# Python's own first threshold, 700, is reached in each review of a large object.
 THRESHOLDS: Final = (2_000, 5, 50)
 
 
 def collect_seldom() -> None:
-    """Let the collector wait for more than a review or two; to be called before anything is read."""
+    """Raise the collector's thresholds; call it before any object is read."""
     gc.set_threshold(*THRESHOLDS)
 
 
-class Lists:
-    """
-    Sets aside what lists have brought.
+async def freeze_lists(store: Store) -> None:
+    """Freeze the objects of each new list once *store* is synced, until cancelled."""
+    frozen = 0
 
-    Args:
-        store: says when there was a list.
-    """
+    def is_due() -> bool:
+        return store.has_synced and store.lists != frozen
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._seen = 0
-
-    async def keep_aside(self) -> None:
-        """Set aside after each list, once everything is known, until cancelled."""
-        while True:
-            await self._store.wait_until(self._is_news)
-            self._seen = self._count()
-            # The young ones first, which are few: what they drop need not be kept for ever.
-            gc.collect(1)
-            gc.freeze()
-
-    def _is_news(self) -> bool:
-        return self._store.has_synced and self._count() != self._seen
-
-    def _count(self) -> int:
-        return sum(status.lists for status in self._store.status.values())
+    while True:
+        await store.wait_until(is_due)
+        frozen = store.lists
+        # Collect the young generations first, which are small: what they free need not stay frozen.
+        gc.collect(1)
+        gc.freeze()

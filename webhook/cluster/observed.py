@@ -1,15 +1,15 @@
 """
-Hold one named object as it is in the cluster: the Secret, a webhook configuration.
+Hold one named object as it is in the cluster: the Secret, or a webhook configuration.
 
-A reflector keeps it, with a selection of the same name. Not there and not known yet are different: `synced` says which.
+A reflector with a selection of the same name fills it. "Not there" and "not known yet" differ: `synced` tells which.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
-from webhook.cluster.ordering import EventType, Ordering, name_of
-from webhook.cluster.reflector import Selection
-from webhook.cluster.store import KindStatus
+from webhook.cluster.ordering import EventType, Name, Ordering, Relist, name_of
+from webhook.cluster.sink import KindStatus, Selection
 from webhook.cluster.timing import Clock
 from webhook.eem.resources import ResourceType
 from webhook.netpol.parse_objects import Parsed
@@ -17,12 +17,12 @@ from webhook.netpol.parse_objects import Parsed
 
 class Observed:
     """
-    One object as it is known now; a sink for a reflector.
+    One object as it is known now; a reflector fills it.
 
-    Whatever else a list or a stream brings is not taken in. All of it belongs to one event loop.
+    It ignores all other objects of a list or a stream. It belongs to one event loop.
 
     Args:
-        namespace: None for what is in no namespace.
+        namespace: None for a cluster-scoped object.
     """
 
     def __init__(
@@ -40,21 +40,21 @@ class Observed:
 
     @property
     def current(self) -> Mapping[str, Any] | None:
-        """Give the object as it was last seen, or None where it is not there."""
+        """Return the object as it was last seen, or None if it does not exist."""
         return self._current
 
     @property
     def synced(self) -> bool:
-        """Say whether it is known: only then does None mean that the object is not there."""
+        """Whether the object is known: only then does a `current` of None mean that it does not exist."""
         return self._known.synced
 
     @property
     def path(self) -> str:
-        """Give the object's own path on the API server."""
+        """Return the path of the object on the API server."""
         return f"{self.resource.path(self.selection.namespace)}/{self.selection.name}"
 
     def subscribe(self, listener: Callable[[], None]) -> None:
-        """Call *listener* after all news of the object or of its status; it must be quick and must not raise."""
+        """Call *listener* after each change of the object or of its status; it must be quick and must not raise."""
         self._listeners.append(listener)
 
     def apply(
@@ -63,27 +63,28 @@ class Observed:
         event_type: EventType,
         mapping: Mapping[str, Any],
         *,
-        parsed: Parsed | None = None,  # noqa: ARG002  it is kept as it was written
+        parsed: Parsed | None = None,  # noqa: ARG002  the object is kept as it was written
     ) -> bool:
         """
-        Take in one event, or as "MODIFIED" the answer to a write; say whether it was news.
+        Take in one event, or with "MODIFIED" the answer to a write; return whether it was new.
 
-        What is older than what is known is none, so a write's answer and the watch may come in either order.
+        Older states are ignored, so the answer to a write and the event of the watch may come in either order.
         """
         if name_of(mapping) != self._key:
             return False
-        is_news = self._ordering.admit(event_type, mapping)
-        if is_news:
+        is_new = self._ordering.admit(event_type, mapping)
+        if is_new:
             self._current = None if event_type == "DELETED" else mapping
         self._heard(kind)
-        return is_news
+        return is_new
 
-    async def replace(self, kind: str, mappings: Iterable[Mapping[str, Any]], number: int = 0) -> None:
-        """Take in a list as all that there is at the resourceVersion *number*."""
-        relist = self._ordering.relist()
-        found = [mapping for mapping in mappings if name_of(mapping) == self._key and relist.take(mapping)]
-        if found:
-            self._current = found[0]
+    def begin_list(self, kind: str) -> "_ObservedIntake":
+        """Begin to take in a list; nothing changes before its end."""
+        return _ObservedIntake(self._key, self._ordering.relist(), partial(self._finish_list, kind))
+
+    def _finish_list(self, kind: str, relist: Relist, changed: Mapping[str, Any] | None, number: int) -> None:
+        if changed is not None:
+            self._current = changed
         elif relist.gone():
             self._current = None
         self._ordering.replace(relist, number)
@@ -93,17 +94,17 @@ class Observed:
         self._heard(kind)
 
     def all_heard_before(self, kind: str, number: int) -> None:
-        """Take note that all news up to *number* has come, and that the API server spoke."""
+        """Note that all changes up to *number* have come."""
         self._ordering.everything_before(number)
         self._heard(kind)
 
     def mark(self, kind: str, *, synced: bool) -> None:
-        """Say that the object cannot be kept up to date any more, or that it can again."""
+        """Note whether the object can be kept up to date."""
         self.status[kind].synced = synced
         self.announce()
 
     def announce(self) -> None:
-        """Let everybody who listens look again."""
+        """Call all listeners, so that they look again."""
         for listener in self._listeners:
             listener()
 
@@ -112,3 +113,25 @@ class Observed:
         status.objects = len(self._ordering)
         status.heard(self._clock)
         self.announce()
+
+
+class _ObservedIntake:
+    """A list while it is taken in; only the one object of it is kept."""
+
+    def __init__(
+        self, key: Name, relist: Relist, finish: Callable[[Relist, Mapping[str, Any] | None, int], None]
+    ) -> None:
+        self._key = key
+        self._relist = relist
+        self._finish = finish
+        self._changed: Mapping[str, Any] | None = None
+
+    async def add(self, mappings: Iterable[Mapping[str, Any]]) -> None:
+        """Take in the objects of one page."""
+        for mapping in mappings:
+            if name_of(mapping) == self._key and self._relist.take(mapping):
+                self._changed = mapping
+
+    async def finish(self, number: int = 0) -> None:
+        """Make the object, or its absence, the known state at the resourceVersion *number*."""
+        self._finish(self._relist, self._changed, number)

@@ -1,11 +1,13 @@
 """
-Keep one kind's objects from going back in time.
+Keep the objects of one kind from going back in time.
 
-After a list from another API server, or a replayed stream, old news may come after newer. Every change in a cluster
-has a number, the resourceVersion: news that is not newer than what is known of the same object is no news. What was
-deleted is remembered for as long as old news of it may still come, which is until a list, a bookmark or a new stream.
+After a list from another API server, or a replayed stream, an old event may come after a newer one. Every change in a
+cluster has a number, the resourceVersion: an event that is not newer than the known state of the same object is
+ignored. A deletion is remembered until older events of the object can no longer come, which a list, a bookmark or a
+new stream shows.
 
-resourceVersions are compared to refuse, and for nothing else; that two replicas know the same shows a sum of them.
+resourceVersions are compared only to ignore old events; the checksum of all of them shows whether two replicas know
+the same.
 
 Source: Kubernetes API concepts, "Resource versions"; k8s.io/apimachinery types of watch.Event.
 """
@@ -18,38 +20,38 @@ from zlib import crc32
 EventType = Literal["ADDED", "MODIFIED", "DELETED"]
 Name = tuple[str, str]
 
-# 64-bit numbers have at most this many digits; anything longer is not a number that is compared.
+# A 64-bit number has at most this many digits; a longer resourceVersion is not compared.
 _MAX_DIGITS: Final = 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Version:
-    """Which object this is, and its state's number; 0 when it has none that can be compared."""
+class ObjectVersion:
+    """The uid of an object and its resourceVersion as a number; 0 if it cannot be compared."""
 
     uid: str
     number: int
 
 
 def version_number(resource_version: object) -> int:
-    """Give a resourceVersion as a number, 0 when it is none."""
+    """Return a resourceVersion as a number; 0 if it is not a number."""
     text = resource_version if isinstance(resource_version, str) else ""
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS else 0
 
 
 def name_of(mapping: Mapping[str, Any]) -> Name:
-    """Give an object's (namespace, name)."""
+    """Return the namespace and the name of an object."""
     metadata = mapping.get("metadata") or {}
     return metadata.get("namespace", ""), metadata.get("name", "")
 
 
-def version_of(mapping: Mapping[str, Any]) -> Version:
-    """Give an object's version."""
+def version_of(mapping: Mapping[str, Any]) -> ObjectVersion:
+    """Return the version of an object."""
     metadata = mapping.get("metadata") or {}
-    return Version(uid=metadata.get("uid", ""), number=version_number(metadata.get("resourceVersion")))
+    return ObjectVersion(uid=metadata.get("uid", ""), number=version_number(metadata.get("resourceVersion")))
 
 
-class Versions(dict[Name, Version]):
-    """The version of each object that there is, and what they sum up to."""
+class KnownVersions(dict[Name, ObjectVersion]):
+    """The version of each object of one kind, with a checksum."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,8 +62,8 @@ class Versions(dict[Name, Version]):
         """The sum of the CRC-32 of `<namespace>/<name> <resourceVersion>` of all objects, modulo 2^32."""
         return self._sum & 0xFFFF_FFFF
 
-    def put(self, name: Name, version: Version) -> None:
-        """Take note of an object, in the place of an earlier state of it."""
+    def put(self, name: Name, version: ObjectVersion) -> None:
+        """Add an object, or replace its version."""
         before = self.get(name)
         if before is not None:
             self._sum -= _digest(name, before)
@@ -69,19 +71,19 @@ class Versions(dict[Name, Version]):
         self[name] = version
 
     def drop(self, name: Name) -> None:
-        """Take note that an object is gone."""
+        """Remove an object."""
         self._sum -= _digest(name, self.pop(name))
 
 
-def _digest(name: Name, version: Version) -> int:
+def _digest(name: Name, version: ObjectVersion) -> int:
     return crc32(f"{name[0]}/{name[1]} {version.number}".encode())
 
 
 class Ordering:
-    """What is known of one kind: the version of each object that there is, and of each that was."""
+    """The known objects of one kind and the deleted ones, each with its version."""
 
     def __init__(self) -> None:
-        self._known = Versions()
+        self._known = KnownVersions()
         self._deleted: dict[Name, int] = {}
         self._floor = 0
 
@@ -90,11 +92,11 @@ class Ordering:
 
     @property
     def checksum(self) -> int:
-        """The same for all who know the same objects in the same states (see `Versions`)."""
+        """The checksum of the known objects (see `KnownVersions`): equal on replicas that know the same."""
         return self._known.checksum
 
     def admit(self, event_type: EventType, mapping: Mapping[str, Any]) -> bool:
-        """Say whether an event is news, and remember it when it is."""
+        """Whether an event is newer than what is known; if it is, remember it."""
         name, version = name_of(mapping), version_of(mapping)
         known = self._known.get(name)
         if event_type == "DELETED":
@@ -105,43 +107,54 @@ class Ordering:
         self._deleted.pop(name, None)
         return True
 
+    def skip(self, mapping: Mapping[str, Any]) -> bool:
+        """Forget an object whose new state is not kept; return whether it was known in an older one."""
+        name, version = name_of(mapping), version_of(mapping)
+        known = self._known.get(name)
+        if version.number and version.number <= self._newest(name, known):
+            return False
+        self._deleted[name] = version.number
+        if known is not None:
+            self._known.drop(name)
+        return known is not None
+
     def forget(self, name: Name) -> None:
-        """Know nothing of an object, so that the next list brings it anew: its last news could not be taken in."""
+        """Forget an object whose last event could not be taken in, so that the next list brings it again."""
         if name in self._known:
             self._known.drop(name)
 
-    def _admit_deletion(self, name: Name, version: Version, known: Version | None) -> bool:
+    def _admit_deletion(self, name: Name, version: ObjectVersion, known: ObjectVersion | None) -> bool:
         if known is None:
-            # Perhaps the news of its creation comes later.
+            # The event of its creation may still come.
             self._deleted[name] = max(version.number, self._deleted.get(name, 0))
             return False
         is_same = bool(version.uid) and version.uid == known.uid
         if not is_same and version.number and version.number < max(known.number, self._floor):
-            # An earlier object of this name; a uid never comes back, so the end of the same one is always true.
+            # It is an earlier object of this name. The same uid never comes back, so its deletion is always valid.
             return False
         self._known.drop(name)
         self._deleted[name] = version.number
         return True
 
-    def _newest(self, name: Name, known: Version | None) -> int:
+    def _newest(self, name: Name, known: ObjectVersion | None) -> int:
         return max(self._floor, known.number if known else 0, self._deleted.get(name, 0))
 
     def everything_before(self, number: int) -> None:
-        """Take note that all news up to *number* has come: a bookmark says so, and a stream that begins there."""
+        """Note that all events up to *number* have come, as a bookmark shows, or a stream that begins there."""
         if number <= self._floor:
             return
         self._floor = number
         self._deleted = {name: deleted for name, deleted in self._deleted.items() if deleted > number}
 
     def relist(self) -> "Relist":
-        """Begin to compare a whole list with what is known."""
+        """Return an empty comparison of a list with what is known."""
         return Relist(self._known)
 
     def replace(self, relist: "Relist", number: int) -> None:
         """
-        Remember a list as all that there is at *number*.
+        Remember a list as the complete set of objects at *number*.
 
-        Even if that is earlier than what was known: who lists decides whether to believe it.
+        The number may be smaller than the one before: the caller decides whether to trust the list.
         """
         self._known = relist.listed
         self._deleted = {}
@@ -150,22 +163,22 @@ class Ordering:
 
 class Relist:
     """
-    A list while it is compared, object by object, with what was known before it.
+    The comparison of a list, object by object, with what was known before it.
 
     Args:
-        before: what was known; what is not in `listed` in the end is gone.
+        before: what was known; an object that is not in `listed` at the end was deleted.
     """
 
-    def __init__(self, before: Versions) -> None:
+    def __init__(self, before: KnownVersions) -> None:
         self.before = before
-        self.listed = Versions()
+        self.listed = KnownVersions()
 
     def take(self, mapping: Mapping[str, Any]) -> bool:
-        """Take one object of the list; say whether it differs from what was known."""
+        """Add one object of the list; return whether it differs from what was known."""
         name, version = name_of(mapping), version_of(mapping)
         self.listed.put(name, version)
         return not version.number or self.before.get(name) != version
 
     def gone(self) -> tuple[Name, ...]:
-        """Give the names that the list no longer has, once all of it was taken."""
+        """Return the names that the complete list no longer has."""
         return tuple(self.before.keys() - self.listed.keys())

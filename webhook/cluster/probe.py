@@ -1,9 +1,9 @@
 """
-Find out, for all reflectors together, when an API server that was gone is back.
+Find out, for all reflectors together, when an API server that does not answer is back.
 
-Left alone, each reflector would knock in its own growing intervals: eleven of them make many requests that nobody
-answers, and the unluckiest one learns half a minute late that somebody is there again. So one asks a cheap question
-every two seconds, and all the others wait for what it hears.
+With a backoff of its own each, a dozen reflectors would send many requests that fail, and the last of them would learn
+half a minute late that the API server is back. Instead one cheap request is sent every two seconds, and all reflectors
+wait for its result.
 """
 
 import asyncio
@@ -19,25 +19,25 @@ from webhook.cluster.timing import Clock
 
 _log: Final = logging.getLogger(__name__)
 
-# Every authenticated account may ask this, by the ClusterRole system:public-info-viewer.
+# The ClusterRole system:public-info-viewer lets every authenticated account read it.
 PROBE_PATH: Final = "/readyz"
-# An API server that starts answers so before it has read roles and resources. So does one whose administrator took
-# the right to ask away, for ever: therefore it is believed for so long only.
+# An API server that starts answers with these until it has read roles and resources. So does, for ever, one whose
+# administrator removed the right to read the path; therefore the wait for it is limited.
 _NOT_YET: Final = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS})
-# Lines in the log for one outage: refused, then no trust, then no answer in time.
+# Log lines for one outage: connection refused, then an untrusted certificate, then a timeout.
 _MOST_REASONS: Final = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Probing:
     """
-    How an API server that is gone is looked for; all in seconds.
+    How an API server that does not answer is probed; all in seconds.
 
     Args:
-        interval_seconds: between two questions, a quarter more or less.
+        interval_seconds: between two requests, 25 % more or less.
         timeout_seconds: for one answer.
-        starting_seconds: how long an API server that answers, but is not ready, is waited for.
-        spread_seconds: within which those who waited begin again: not all at the same moment.
+        starting_seconds: how long to wait for an API server that answers but is not ready.
+        spread_seconds: the time over which the waiting reflectors begin again.
     """
 
     interval_seconds: float = 2.0
@@ -48,12 +48,12 @@ class Probing:
 
 class Reachability:
     """
-    Whether the API server answers; one for all who use the same client.
+    Whether the API server answers; one for all users of the same client.
 
     Args:
-        client: asks.
-        clock: what time it is and how one waits.
-        rng: spreads the questions of many replicas.
+        client: sends the probes.
+        clock: the current time and the way to wait.
+        rng: spreads the probes of many replicas.
     """
 
     def __init__(
@@ -73,22 +73,22 @@ class Reachability:
         self._returned_at = float("-inf")
         self._gone_at: float | None = None
         self._reason = ""
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
         self._never_ready = False
 
     @property
     def problem(self) -> str:
-        """Say since when the API server does not answer, and how that shows; empty while it does."""
+        """Return for how long the API server has not answered, and the error; empty while it answers."""
         if self._gone_at is None:
             return ""
         return f"no answer for {self._clock.monotonic() - self._gone_at:.0f} s: {self._reason}"
 
     async def until_answered(self) -> bool:
         """
-        Wait, after a request that met nobody, until the API server answers; say whether that took a while.
+        Wait, after a request that got no answer, until the API server answers; return whether it was gone meanwhile.
 
-        Whoever is told that it did should begin again at once, for things have changed; whoever is told that it did
-        not must keep to a pace of its own, for the next request may fail like the last.
+        After True the caller should begin again at once. After False the API server answers other requests, so the
+        caller must keep its own backoff: its next request may fail like the last.
         """
         failed_at = self._clock.monotonic()
         async with self._asking:
@@ -117,7 +117,7 @@ class Reachability:
             await self._clock.sleep(self._probing.interval_seconds * self._rng.uniform(0.75, 1.25))
 
     async def _ask(self) -> bool:
-        """Ask once; say whether the API server is ready, as far as it tells."""
+        """Send one probe; return whether the API server is ready, as far as its answer tells."""
         try:
             await self._client.get_bytes(PROBE_PATH, timeout_seconds=self._probing.timeout_seconds)
         except ApiError as error:
@@ -132,9 +132,9 @@ class Reachability:
         self._reason = one_line(reason)
         if self._gone_at is None:
             self._gone_at = self._clock.monotonic()
-            self._told.clear()
-        if self._reason not in self._told and len(self._told) < _MOST_REASONS:
-            self._told.add(self._reason)
+            self._logged.clear()
+        if self._reason not in self._logged and len(self._logged) < _MOST_REASONS:
+            self._logged.add(self._reason)
             _log.warning("the API server does not answer: %s", self._reason)
 
     def _back(self, now: float) -> None:

@@ -1,69 +1,42 @@
 """
 Hold the cluster as it is known now.
 
-The snapshot is an immutable value; the store swaps it. Whoever reads it keeps a state that does not change under
-them. A list replaces all objects of its kind in one swap, however long the next snapshot took to build: what other
-kinds brought in the meantime is kept in a journal and applied to it first.
+The snapshot is an immutable value that the store replaces, so a reader keeps a state that does not change. A list
+replaces all objects of its kind in one step, however long the next snapshot took to build: the changes of other kinds
+that came meanwhile are kept in a journal and applied to it first.
 """
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
-from webhook.cluster.ordering import EventType, Ordering, name_of
-from webhook.cluster.timing import Clock, Turn
+from webhook.cluster.ordering import EventType, Name, Ordering, Relist, name_of
+from webhook.cluster.sink import KindStatus
+from webhook.cluster.timing import Clock, TimeSlice
 from webhook.eem import WATCHED, EemSnapshot, ResourceType
 from webhook.eem.resources import NETWORK_POLICIES
+from webhook.netpol.parse_meta import read_owners
 from webhook.netpol.parse_objects import Parsed, is_large, read_object
+from webhook.netpol.reading import Faults
+from webhook.netpol.reading import mapping as read_mapping
 
 STALE_SECONDS: Final = 300.0
 """
-After how long a silence a kind is no longer trusted.
+The silence after which a kind counts as stale.
 
-A bookmark comes each minute, and a stream without one is given up after 85 s and opened again: a silence that outlasts
-three such attempts is none of the API server's pauses.
+A bookmark comes each minute, and a stream without one is given up after 85 s and opened again. A silence that outlasts
+three such attempts is not a pause of the API server.
 """
 
 _Change = Callable[[EemSnapshot], EemSnapshot]
 
 
-@dataclass(kw_only=True, slots=True)
-class KindStatus:
-    """
-    How well one kind is known; written by its reflector, read by metrics and probes.
-
-    Args:
-        synced: a list was taken in, and nothing forbids to keep it up to date.
-        served: False while the API server does not know the kind at all.
-        objects: how many there are.
-        lists: how many lists were taken in.
-        last_event_timestamp_seconds: when the API server last said something of this kind (a list, an event, a
-            bookmark), as seconds since 1970; 0 before the first time.
-        heard_at_seconds: the same on the monotonic clock; minus infinity before the first time, infinity where it will
-            always be true.
-        problem: what is wrong now, in words; empty when nothing is.
-    """
-
-    resource: ResourceType
-    synced: bool = False
-    served: bool = True
-    objects: int = 0
-    lists: int = 0
-    last_event_timestamp_seconds: float = 0.0
-    heard_at_seconds: float = -math.inf
-    problem: str = ""
-
-    def heard(self, clock: Clock) -> None:
-        """Take note that the API server has just said something of this kind."""
-        self.last_event_timestamp_seconds = clock.wall()
-        self.heard_at_seconds = clock.monotonic()
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Silence:
-    """How long the API server has said nothing of one kind, named by its plural."""
+    """For how long nothing has come of one kind, named by its plural."""
 
     resource: str
     seconds: float
@@ -73,7 +46,7 @@ class Store:
     """
     The current snapshot, and how well it is known.
 
-    One writer for each kind: its reflector. All of it belongs to one event loop.
+    Each kind has one writer, its reflector. The store belongs to one event loop.
     """
 
     def __init__(self, resources: Iterable[ResourceType] = WATCHED, clock: Clock | None = None) -> None:
@@ -88,22 +61,29 @@ class Store:
 
     @property
     def snapshot(self) -> EemSnapshot:
-        """Give the cluster as it is known now."""
+        """Return the cluster as it is known now."""
         return self._snapshot
 
     @property
     def has_synced(self) -> bool:
-        """Say whether every kind is known."""
+        """Whether every kind is known."""
         return all(status.synced for status in self.status.values())
+
+    @property
+    def lists(self) -> int:
+        """Return the number of lists that were taken in, of all kinds together."""
+        return sum(status.lists for status in self.status.values())
 
     def apply(
         self, kind: str, event_type: EventType, mapping: Mapping[str, Any], *, parsed: Parsed | None = None
     ) -> bool:
-        """Take in one event; say whether it was news. *parsed* is the object as read beforehand, where it was."""
-        is_news = self._orderings[kind].admit(event_type, mapping)
-        if is_news:
+        """Take in one event; return whether it was new. *parsed* is the object if it was read beforehand."""
+        ordering = self._orderings[kind]
+        is_dropped = event_type != "DELETED" and is_idle(mapping)
+        is_new = ordering.skip(mapping) if is_dropped else ordering.admit(event_type, mapping)
+        if is_new:
             try:
-                if event_type == "DELETED":
+                if is_dropped or event_type == "DELETED":
                     namespace, name = name_of(mapping)
                     self._change(lambda snapshot: snapshot.without_object(kind, namespace, name))
                 elif parsed is not None:
@@ -111,91 +91,89 @@ class Store:
                 else:
                     self._change(lambda snapshot: snapshot.with_object(mapping))
             except Exception:
-                self._orderings[kind].forget(name_of(mapping))  # else the list that follows would pass over it
+                ordering.forget(name_of(mapping))  # otherwise the next list would skip the object
                 raise
-        self.heard(kind)
-        return is_news
+        self._heard(kind)
+        return is_new
 
-    async def replace(self, kind: str, mappings: Iterable[Mapping[str, Any]], number: int = 0) -> None:
+    def begin_list(self, kind: str) -> "_StoreIntake":
         """
-        Make *mappings* all that there is of one kind, in one swap, and the kind synced.
+        Begin to take in a list as the complete set of objects of one kind.
 
-        Only what differs from what is known costs anything. *mappings* is consumed bit by bit; when it raises,
-        nothing changes.
-
-        Args:
-            number: the list's resourceVersion as a number.
+        Nothing changes before its end; then it replaces the kind in one step, and the kind is synced. Only objects
+        that differ from what is known cost time and memory.
         """
-        turn = Turn(self._clock.monotonic)
+        finish = partial(self._finish_list, kind)
+        return _StoreIntake(kind, self._orderings[kind].relist(), TimeSlice(self._clock.monotonic), finish)
+
+    async def _finish_list(
+        self, kind: str, relist: Relist, changed: Mapping[Name, _Change], number: int, time_slice: TimeSlice
+    ) -> None:
         async with self._replacing:
-            ordering = self._orderings[kind]
-            relist = ordering.relist()
             before = building = self._snapshot
             leaving: list[object] = []
             self._journal = []
             try:
-                for mapping in mappings:
-                    if relist.take(mapping):
-                        leaving.append(before.cluster.find(kind, *name_of(mapping)))
-                        building = await _with_object(building, kind, mapping)
-                    await turn.share()
+                for name, change in changed.items():
+                    leaving.append(before.cluster.find(kind, *name))
+                    building = change(building)
+                    await time_slice.check()
                 for name in relist.before:
                     if name not in relist.listed:
                         leaving.append(before.cluster.find(kind, *name))
                         building = building.without_object(kind, *name)
-                    await turn.share()
+                    await time_slice.check()
                 if all(status.synced for known, status in self.status.items() if known != kind):
-                    await _prepare(building, turn)
+                    await _prepare(building, time_slice)
                 while self._journal:
                     changes, self._journal = self._journal, []
                     for change in changes:
                         building = change(building)
-                        await turn.share()
+                        await time_slice.check()
             finally:
                 self._journal = None
-            # Nothing awaits between the last look into the journal and here.
-            ordering.replace(relist, number)
+            # There is no await between the last look into the journal and the end of this block.
+            self._orderings[kind].replace(relist, number)
             self._snapshot = building
             status = self.status[kind]
             status.synced = True
             status.lists += 1
-            self.heard(kind)
-        # To free 20,000 pods at once would hold the event loop for 50 ms: what is old goes piece after piece.
+            self._heard(kind)
+        # To free 20,000 pods at once would hold the event loop for 50 ms, so the old objects are freed one at a time.
         leaving.extend(before.cluster.parts())
         del before, building
         while leaving:
             leaving.pop()
-            await turn.share()
+            await time_slice.check()
         while relist.before:
             relist.before.popitem()
-            await turn.share()
+            await time_slice.check()
 
     def all_heard_before(self, kind: str, number: int) -> None:
-        """Take note that all news of a kind up to *number* has come, and that the API server spoke."""
+        """Note that all changes of a kind up to *number* have come, and that the API server has just answered."""
         self._orderings[kind].everything_before(number)
-        self.heard(kind)
+        self._heard(kind)
 
-    def heard(self, kind: str) -> None:
-        """Take note that the API server has just said something of this kind."""
+    def _heard(self, kind: str) -> None:
         status = self.status[kind]
         status.objects = len(self._orderings[kind])
         status.heard(self._clock)
         self.announce()
 
     def checksum(self, kind: str) -> int:
-        """Give a number that is the same for all who know the same objects of a kind; 0 where the cluster is files."""
+        """Return a number that is equal on all replicas that know the same objects of a kind; 0 for files."""
         return self._orderings[kind].checksum
 
     def staleness_seconds(self, kind: str) -> float:
         """
-        Say for how long the API server has said nothing of a kind: so old may be what is known of it.
+        Return how many seconds ago the last list, event or bookmark of a kind came.
 
-        Infinity where it never said anything; 0 where the cluster is files.
+        Infinity if none ever came; 0 if the cluster is files.
         """
         return max(self._clock.monotonic() - self.status[kind].heard_at_seconds, 0.0)
 
     def silence(self, longer_than_seconds: float = STALE_SECONDS) -> Silence | None:
-        """Give the longest silence, where it is longer than that; None where all that is known is fresh."""
+        """Return the longest silence if it is longer than the limit; None while every kind is fresh."""
         longest = min(self.status.values(), key=lambda status: status.heard_at_seconds)
         seconds = self.staleness_seconds(longest.resource.kind)
         if seconds <= longer_than_seconds:
@@ -203,22 +181,22 @@ class Store:
         return Silence(resource=longest.resource.plural, seconds=seconds)
 
     def not_ready(self, kind: str, stale_seconds: float = STALE_SECONDS) -> str | None:
-        """Say why no verdict should rest on what is known of a kind; None where it may."""
-        status, silent = self.status[kind], self.staleness_seconds(kind)
+        """Return why no verdict should depend on what is known of a kind; None if it may."""
+        status, silent_seconds = self.status[kind], self.staleness_seconds(kind)
         if not status.synced:
             return status.problem or "not listed yet"
-        if silent <= stale_seconds:
+        if silent_seconds <= stale_seconds:
             return None
         reason = f": {status.problem}" if status.problem else ""
-        return f"the API server has said nothing of it for {silent:.0f} s{reason}"
+        return f"no event or bookmark from the API server for {silent_seconds:.0f} s{reason}"
 
     def mark(self, kind: str, *, synced: bool) -> None:
-        """Say that a kind cannot be kept up to date any more, or that it can again from what is known of it."""
+        """Note that a kind can no longer be kept up to date, or that it can again, beginning with what is known."""
         self.status[kind].synced = synced
         self.announce()
 
     def reset(self, snapshot: EemSnapshot) -> None:
-        """Take a whole snapshot that does not come from an API server, every kind of it known."""
+        """Replace the snapshot by one that does not come from an API server, with every kind of it known."""
         self._snapshot = snapshot
         for kind, status in self.status.items():
             status.synced = True
@@ -229,7 +207,7 @@ class Store:
         self.announce()
 
     async def wait_until(self, condition: Callable[[], bool]) -> None:
-        """Wait until *condition* holds; it is asked again after every change of the snapshot or of a status."""
+        """Wait until *condition* holds; it is checked after each change of the snapshot or of a status."""
         while not condition():
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters.add(waiter)
@@ -239,11 +217,11 @@ class Store:
                 self._waiters.discard(waiter)
 
     def subscribe(self, listener: Callable[[], None]) -> None:
-        """Call *listener* after every change of the snapshot or of a status; it must be quick and must not raise."""
+        """Call *listener* after each change of the snapshot or of a status; it must be quick and must not raise."""
         self._listeners.append(listener)
 
     def announce(self) -> None:
-        """Let everybody who waits look again."""
+        """Call all listeners and wake all waiting tasks, so that they look again."""
         for listener in self._listeners:
             listener()
         for waiter in self._waiters:
@@ -256,21 +234,69 @@ class Store:
             self._journal.append(change)
 
 
-async def _with_object(snapshot: EemSnapshot, kind: str, mapping: Mapping[str, Any]) -> EemSnapshot:
-    """Add or replace one object; a large policy is read in a thread."""
-    if kind == NETWORK_POLICIES.kind and is_large(mapping):
-        parsed = await asyncio.to_thread(read_ahead, mapping)
-        return snapshot if parsed is None else snapshot.with_parsed(parsed)
-    return snapshot.with_object(mapping)
+class _StoreIntake:
+    """A list of one kind while it is taken in; of each object that changed only what a snapshot keeps is held."""
+
+    def __init__(
+        self,
+        kind: str,
+        relist: Relist,
+        time_slice: TimeSlice,
+        finish: Callable[[Relist, Mapping[Name, _Change], int, TimeSlice], Awaitable[None]],
+    ) -> None:
+        self._kind = kind
+        self._relist = relist
+        self._time_slice = time_slice
+        self._finish = finish
+        self._changed: dict[Name, _Change] = {}
+
+    async def add(self, mappings: Iterable[Mapping[str, Any]]) -> None:
+        """Take in the objects of one page; *mappings* is consumed bit by bit."""
+        for mapping in mappings:
+            if not is_idle(mapping) and self._relist.take(mapping):
+                self._changed[name_of(mapping)] = await self._change_to(mapping)
+            await self._time_slice.check()
+
+    async def finish(self, number: int = 0) -> None:
+        """Make the added objects the complete set of objects, at the resourceVersion *number*."""
+        await self._finish(self._relist, self._changed, number, self._time_slice)
+
+    async def _change_to(self, mapping: Mapping[str, Any]) -> _Change:
+        """Return the change that adds or replaces one object; a large policy is read in a thread."""
+        is_slow = self._kind == NETWORK_POLICIES.kind and is_large(mapping)
+        parsed = await asyncio.to_thread(read_ahead, mapping) if is_slow else read_ahead(mapping)
+        if parsed is None:
+            return lambda snapshot: snapshot.with_object(mapping)
+        return lambda snapshot: snapshot.with_parsed(parsed)
+
+
+def is_idle(api_object: Mapping[str, Any]) -> bool:
+    """
+    Whether an object is a ReplicaSet of a Deployment, without a replica.
+
+    It has no pods, and only the template of the Deployment counts. A cluster keeps ten for each Deployment, so the
+    store keeps none of them.
+
+    Source: apps/v1 DeploymentSpec.revisionHistoryLimit, ReplicaSetSpec.replicas, ReplicaSetStatus.replicas.
+    """
+    if api_object.get("kind") != "ReplicaSet":
+        return False
+    faults = Faults()
+    spec = read_mapping(api_object.get("spec"), "spec", faults)
+    status = read_mapping(api_object.get("status"), "status", faults)
+    if spec.get("replicas") != 0 or status.get("replicas"):
+        return False
+    metadata = read_mapping(api_object.get("metadata"), "metadata", faults)
+    return any(owner.kind == "Deployment" for owner in read_owners(metadata, faults))
 
 
 def read_ahead(mapping: Mapping[str, Any]) -> Parsed | None:
-    """Return an object as the snapshot would read it; None where its kind is not read."""
+    """Return what a snapshot would read of an object, with all that takes long; None if it reads nothing of it."""
     return read_object(mapping)[0]
 
 
-async def _prepare(snapshot: EemSnapshot, turn: Turn) -> None:
-    """Find out before it is in use what the first review would have to wait for."""
+async def _prepare(snapshot: EemSnapshot, time_slice: TimeSlice) -> None:
+    """Work out, before the snapshot is in use, what the first review would have to wait for."""
     for known in snapshot.eem.values():
         known.precompute()
-        await turn.share()
+        await time_slice.check()

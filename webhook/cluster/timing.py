@@ -1,4 +1,4 @@
-"""Keep to the pace that the API server and the event loop can bear."""
+"""Clocks, retry delays, and time slices that keep long work from holding the event loop."""
 
 import asyncio
 import random
@@ -7,18 +7,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-# 1 ms of work at a time: an admission review takes a handful of turns of the event loop, and all of them together
-# then wait less than 10 ms.
-TURN_SECONDS: Final = 0.001
-
-# An event of more bytes is read in a thread: the costliest of this size, a list of nothing but empty entries, holds the
-# event loop for 40 ms. Few are as large; a pod with its managedFields has 5 to 10 KiB.
-LARGE_LINE_BYTES: Final = 32 * 1024
+# Long work runs 1 ms at a time. An admission review needs a few iterations of the event loop, so it waits less than
+# 10 ms in all.
+SLICE_SECONDS: Final = 0.001
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Clock:
-    """What time it is and how one waits; an argument everywhere, so that tests need not wait."""
+    """The current time and the way to wait. It is always an argument, so that tests need not wait."""
 
     monotonic: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
@@ -27,7 +23,14 @@ class Clock:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delays:
-    """How long to wait at most: *first* seconds, doubled up to *longest*; forgotten after *reset* without failure."""
+    """
+    The delays of a backoff.
+
+    Args:
+        first_seconds: the upper limit of the first delay; it is doubled after each failure.
+        longest_seconds: the highest limit.
+        reset_seconds: after this time without a failure the limit is *first_seconds* again.
+    """
 
     first_seconds: float
     longest_seconds: float
@@ -35,21 +38,21 @@ class Delays:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Timing:
+class ReflectorTiming:
     """
-    How patient a reflector is; all in seconds.
+    The delays and time limits of a reflector; all in seconds.
 
     Args:
         retry: after failures (client-go's figures).
-        missing: between looks at a kind that is not installed.
-        list_interval_seconds: between the beginnings of two lists, whatever happens.
-        stall_seconds: without a whole line before a stream counts as dead: the API server sends a bookmark each 60, and
-            within 90 it is told that the API server does not answer.
-        watch_min_seconds: how long the server is asked to keep a stream, at least;
-        watch_max_seconds: and at most. The spread keeps replicas from coming back together.
-        short_watch_seconds: a stream that ended sooner counts as a failure, lest it be opened in a loop.
-        forbidden_seconds: how long a kind that is known may be forbidden before it counts as unknown: an API server
-            that starts forbids everything until it has read the roles.
+        missing: between lists of a kind that is not installed.
+        list_interval_seconds: between the beginnings of two lists, in every case.
+        stall_seconds: without a whole line, after which a stream counts as dead: the API server sends a bookmark each
+            60 s, and within 90 s the problem must show that the API server does not answer.
+        watch_min_seconds, watch_max_seconds: how long the API server is asked to keep a stream; drawn between the two,
+            so that the replicas do not reconnect together.
+        short_watch_seconds: a stream that ends sooner counts as a failure, so that it is not reopened in a loop.
+        forbidden_seconds: how long a known kind may be forbidden before it counts as not known: an API server that
+            starts forbids everything until it has read the roles.
     """
 
     retry: Delays = field(default_factory=lambda: Delays(first_seconds=0.8, longest_seconds=30.0))
@@ -64,9 +67,9 @@ class Timing:
 
 class Backoff:
     """
-    Says how long to wait before the next attempt.
+    Exponential backoff with full jitter: each delay is drawn between 0 and the current limit.
 
-    Full jitter, any moment up to the current limit, spreads the replicas that a returning API server has to bear.
+    Full jitter spreads the requests of many replicas when an API server returns.
 
     Source: client-go tools/cache/reflector.go (0.8 s, 30 s, factor 2, jitter, reset after 2 min).
     """
@@ -79,7 +82,7 @@ class Backoff:
         self._last = float("-inf")
 
     def next_seconds(self) -> float:
-        """Give the seconds to wait after a failure that has just happened."""
+        """Return how many seconds to wait after a failure that happened just now."""
         now = self._clock.monotonic()
         if now - self._last > self._delays.reset_seconds:
             self._limit = self._delays.first_seconds
@@ -89,15 +92,15 @@ class Backoff:
         return delay
 
 
-class Turn:
-    """Gives the event loop to the others whenever this task has held it long enough."""
+class TimeSlice:
+    """The time for which one task may hold the event loop before other tasks run."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._began = monotonic()
 
-    async def share(self) -> None:
-        """Let the others run if this task's time is up."""
-        if self._monotonic() - self._began >= TURN_SECONDS:
+    async def check(self) -> None:
+        """Let other tasks run if the slice is used up, and begin the next one."""
+        if self._monotonic() - self._began >= SLICE_SECONDS:
             await asyncio.sleep(0)
             self._began = self._monotonic()

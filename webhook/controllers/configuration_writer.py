@@ -1,7 +1,7 @@
 """
-Keep what is the service's own in one webhook configuration, by server-side apply.
+Keep the service's own part of one webhook configuration, by server-side apply.
 
-It writes only what is not there, never makes a configuration, and touches nothing that is another's.
+It writes only what is missing, never creates a configuration, and leaves the fields of other owners alone.
 
 Source: Kubernetes documentation, "Server-Side Apply": fieldManager, force, resourceVersion and uid as preconditions.
 """
@@ -17,7 +17,7 @@ from webhook.cluster.client import ApiClient
 from webhook.cluster.errors import ApiError, ClusterError
 from webhook.cluster.observed import Observed
 from webhook.cluster.timing import Backoff, Clock, Delays
-from webhook.controllers.contention import Pace
+from webhook.controllers.contention import RewriteBackoff
 from webhook.controllers.entries import NAME, apply_body, is_written, strays
 
 _log: Final = logging.getLogger(__name__)
@@ -25,23 +25,24 @@ _log: Final = logging.getLogger(__name__)
 APPLY_PATCH: Final = "application/apply-patch+yaml"  # JSON is YAML
 JSON_PATCH: Final = "application/json-patch+json"
 _APPLY_QUERY: Final = {"fieldManager": NAME, "force": "true"}
-# Who writes must have stopped before another may lead: see the election.
+# A write must have ended before another replica may lead; see Election.
 _REQUEST_SECONDS: Final = 4.0
-# All that the API server says where the test of a JSON patch fails; of an object that is invalid it says what is.
+# The API server's message if the `test` of a JSON patch fails; for an invalid object it names the field instead.
 OUTRUN: Final = "rejected our request due to an error in our request"
 _RETRY: Final = Delays(first_seconds=0.5, longest_seconds=30.0)
-# After a conflict the news comes through the watch; where it does not, it is tried again after this.
+# After a conflict the watch shows the new state. If it does not, the write is tried again after this time.
 _CONFLICT_SECONDS: Final = 1.0
-# Whatever failed, news says that the API server writes again; but news may come many times a second.
-_NEWS_SECONDS: Final = 1.0
+# After another failure, a change of the configuration shows that the API server takes writes again; such changes may
+# come many times a second, so the write is tried once in this time.
+_CHANGE_SECONDS: Final = 1.0
 
 
-class Upkeep:
+class ConfigurationWriter:
     """
     Writes to one configuration.
 
     Args:
-        observed: the configuration as it is seen; the answer to a write is put into it.
+        observed: the configuration as it is known; it takes in the answer to each write.
     """
 
     def __init__(self, client: ApiClient, observed: Observed, *, clock: Clock, rng: random.Random) -> None:
@@ -51,22 +52,22 @@ class Upkeep:
         self._client = client
         self._clock = clock
         self._backoff = Backoff(_RETRY, clock, rng)
-        self._pace = Pace()
-        # Of the last write, where it failed: when it is tried again, and when where there is news of the configuration.
-        self._retry_at = self._news_at = float("-inf")
+        self._rewrites = RewriteBackoff()
+        # After a failed write: when it is tried again, and when if the configuration has changed since.
+        self._retry_at = self._changed_retry_at = float("-inf")
         self._failed_version: str | None = None
 
     @property
     def fighting(self) -> bool:
-        """Say whether somebody undoes what is written again and again."""
-        return self._pace.fighting
+        """Whether another client undoes the writes again and again."""
+        return self._rewrites.fighting
 
     async def keep(self, entries: Sequence[Mapping[str, Any]], leads: Callable[[], bool]) -> None:
         """
-        Write *entries*, which are all that is the service's own, where they are not there and it is time to.
+        Write *entries*, the complete set of the service's own, if they are missing and a write is due.
 
         Args:
-            leads: asked again between two writes, which may take longer than the Lease lasts.
+            leads: checked again between two writes, which together may take longer than the Lease lasts.
         """
         configuration = self.observed.current
         if configuration is None or not entries:
@@ -74,16 +75,16 @@ class Upkeep:
             return
         now = self._clock.monotonic()
         if is_written(configuration, entries):
-            self._pace.kept(now)
+            self._rewrites.kept(now)
             self.problem = None
             return
         content = json.dumps(entries, sort_keys=True)
-        waits = self._pace.due_seconds(content, now)
-        if waits > 0:
-            self.problem = f"somebody undoes what is written, again and again; written again in {waits:.0f} s"
+        wait_seconds = self._rewrites.due_seconds(content, now)
+        if wait_seconds > 0:
+            self.problem = f"another client undoes each write; the next write is in {wait_seconds:.0f} s"
             return
         version = configuration["metadata"]["resourceVersion"]
-        if now < (self._retry_at if version == self._failed_version else self._news_at):
+        if now < (self._retry_at if version == self._failed_version else self._changed_retry_at):
             return
         try:
             others = strays(configuration, entries)
@@ -94,8 +95,8 @@ class Upkeep:
         except ClusterError as error:
             self._failed(error, version)
             return
-        self._pace.wrote(content, self._clock.monotonic())
-        self._retry_at = self._news_at = float("-inf")
+        self._rewrites.wrote(content, self._clock.monotonic())
+        self._retry_at = self._changed_retry_at = float("-inf")
         self._failed_version = self.problem = None
 
     async def _patch(self, body: object, content_type: str, query: Mapping[str, str]) -> Mapping[str, Any]:
@@ -116,21 +117,21 @@ class Upkeep:
     def _failed(self, error: ClusterError, version: str) -> None:
         now = self._clock.monotonic()
         if _is_outrun(error):
-            # Somebody was quicker, or deleted it: what came of that is about to be seen.
-            if self._failed_version == version:  # but it was not, in all that time
+            # Another client changed or deleted it first; the watch is about to show the new state.
+            if self._failed_version == version:  # but it did not, in all that time
                 self.problem = str(error)
-            self._failed_version, self._news_at, self._retry_at = version, now, now + _CONFLICT_SECONDS
+            self._failed_version, self._changed_retry_at, self._retry_at = version, now, now + _CONFLICT_SECONDS
             _log.debug("%s: %s", self.observed.resource.plural, error)
             return
         self._failed_version = version
-        self._news_at, self._retry_at = now + _NEWS_SECONDS, now + self._backoff.next_seconds()
+        self._changed_retry_at, self._retry_at = now + _CHANGE_SECONDS, now + self._backoff.next_seconds()
         level = logging.DEBUG if self.problem == str(error) else logging.WARNING
         self.problem = str(error)
         _log.log(level, "%s cannot be written: %s", self.observed.resource.plural, error)
 
 
 def _is_outrun(error: ClusterError) -> bool:
-    """Say whether somebody was quicker, or deleted it: then the precondition of the write did not hold."""
+    """Whether another client changed or deleted the object first, so that the precondition of the write failed."""
     if not isinstance(error, ApiError):
         return False
     is_test = error.status == HTTPStatus.UNPROCESSABLE_ENTITY and OUTRUN in error.message

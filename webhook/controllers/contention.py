@@ -1,23 +1,24 @@
 """
-Say when what was written, and is undone, is written again.
+Decide when an entry is written again after another client has removed or changed it.
 
-Who undoes it now and then, a deployment tool each five seconds, is answered at once. Who undoes it as soon as it is
-written fights: the answers come later and later, and somebody is told.
+If that happens now and then, such as by a deployment tool each five seconds, the entry is written again at once. If
+another client changes it as soon as it is written, the two fight: the writes come later and later, and the fight is
+reported.
 """
 
 from dataclasses import dataclass
 from typing import Final
 
-# Undone sooner than this after it was written, it is a fight: a wipe each five seconds is not.
+# A change sooner than this after the write counts for a fight; a wipe each five seconds does not.
 QUICK_SECONDS: Final = 4.0
-# Quick undoings in a row that are answered at once.
+# Quick changes in a row after which the entry is still written at once.
 FREE: Final = 3
 LONGEST_SECONDS: Final = 30.0
 
 
 @dataclass(kw_only=True, slots=True)
-class Pace:
-    """What became of one thing that is written again and again; times are a monotonic clock's seconds."""
+class RewriteBackoff:
+    """The backoff for one thing that is written again and again; times are in seconds of a monotonic clock."""
 
     _content: str | None = None
     _written_at: float = float("-inf")
@@ -26,11 +27,11 @@ class Pace:
 
     @property
     def fighting(self) -> bool:
-        """Say whether it is undone again and again."""
+        """Whether another client undoes the writes again and again."""
         return self._quick > FREE
 
     def due_seconds(self, content: str, now: float) -> float:
-        """Give how long to wait before *content*, which is not there, is written."""
+        """Return how long to wait before *content*, which is not there now, is written."""
         if content != self._content:
             return 0.0
         if self._undone_at is None:
@@ -40,12 +41,12 @@ class Pace:
         return max(0.0, self._undone_at + delay - now)
 
     def wrote(self, content: str, now: float) -> None:
-        """Take note that *content* was written."""
+        """Note that *content* was written."""
         if content != self._content:
             self._quick = 0
         self._content, self._written_at, self._undone_at = content, now, None
 
     def kept(self, now: float) -> None:
-        """Take note that it is there: after a while in which nobody undid it, a fight is over."""
+        """Note that the content is there; after a while without a change the fight is over."""
         if self._undone_at is None and now - self._written_at >= QUICK_SECONDS:
             self._quick = 0

@@ -1,4 +1,4 @@
-"""Say what of the webhook configurations is not as the manifests ship it."""
+"""Compare the webhook configurations with what the manifests ship."""
 
 import json
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any, Final
 from webhook.controllers.entries import SHIPPED, Json, client_config, find_entry
 from webhook.eem.resources import ResourceType
 
-_NOTHING: Final = "nothing"
+_ABSENT: Final = "nothing"
 _FURTHER_FIELDS: Final = frozenset({"matchConditions"})
 _LONGEST_SHOWN: Final = 120
 
@@ -18,10 +18,10 @@ class Drift:
     One difference between what the manifests ship and what the API server has.
 
     Args:
-        field: `validatingwebhookconfigurations.webhooks[eem.eem-guardrail.io].failurePolicy`; one of few, for a
-            metric's label.
-        found: as JSON, shortened; `nothing` where there is nothing.
-        expected: the same, of the manifests.
+        field: such as `validatingwebhookconfigurations.webhooks[eem.eem-guardrail.io].failurePolicy`; there are few
+            values, so a metric can have it as a label.
+        found: the value as JSON, shortened; `nothing` if the field is absent.
+        expected: the value in the manifests, in the same form.
     """
 
     field: str
@@ -29,39 +29,41 @@ class Drift:
     expected: str
 
     def __str__(self) -> str:
-        """Give one sentence."""
+        """Return one sentence."""
         return f"{self.field} is {self.found}, not {self.expected}"
 
 
 def drift(observed: Json | None, resource: ResourceType) -> tuple[Drift, ...]:
     """
-    Compare a configuration with what the manifests ship of it; the caBundle, and what others added, count for nothing.
+    Return how a configuration differs from what the manifests ship of it.
+
+    The caBundle and the entries of other owners are not compared.
 
     Args:
-        observed: None where it is not there.
+        observed: None if the configuration does not exist.
     """
     if observed is None:
-        return (Drift(field=resource.plural, found=_NOTHING, expected="there"),)
+        return (Drift(field=resource.plural, found=_ABSENT, expected="there"),)
     found: list[Drift] = []
     for expected in SHIPPED[resource.kind]:
         path = f"{resource.plural}.webhooks[{expected['name']}]"
         entry = find_entry(observed, expected["name"])
         if entry is None:
-            found.append(Drift(field=path, found=_NOTHING, expected="there"))
+            found.append(Drift(field=path, found=_ABSENT, expected="there"))
             continue
-        has, ought = _without_trust(entry), _without_trust(expected)
-        # Only fields that the API knows: what a later version of it adds, with whatever default, is not drift.
+        actual, wanted = _without_trust(entry), _without_trust(expected)
+        # Only the fields of today's API: a field that a later version adds, with any default, is not drift.
         found.extend(
-            Drift(field=f"{path}.{field}", found=_shown(has.get(field)), expected=_shown(ought.get(field)))
-            for field in sorted(ought.keys() | (has.keys() & _FURTHER_FIELDS))
-            if has.get(field) != ought.get(field)
+            Drift(field=f"{path}.{field}", found=_shown(actual.get(field)), expected=_shown(wanted.get(field)))
+            for field in sorted(wanted.keys() | (actual.keys() & _FURTHER_FIELDS))
+            if actual.get(field) != wanted.get(field)
         )
     return tuple(found)
 
 
 def _shown(value: object) -> str:
     if value is None:
-        return _NOTHING
+        return _ABSENT
     text = json.dumps(value, sort_keys=True)
     return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 3]}..."
 

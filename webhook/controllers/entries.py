@@ -1,9 +1,9 @@
 """
-Say what the webhook configurations should hold.
+Compute what the webhook configurations should hold.
 
-The manifests ship, and own, the entries for EEM resources; the caBundle in them may be the service's. The entry for
-NetworkPolicies is the service's as a whole. Every field is written out, those with a default too: so what the API
-server shows can be compared as it is, and each field has an owner.
+The manifests ship, and own, the entries for EEM resources; the service may own the caBundle in them. The service owns
+the whole entry for NetworkPolicies. Every field is written out, even one with a default: then the answer of the API
+server can be compared field by field, and each field has an owner.
 
 Source: admissionregistration.k8s.io/v1 ValidatingWebhook, MutatingWebhook; Server-Side Apply, "Merge strategy": the
 list `webhooks` has the key `name`, `matchConditions` too; a LabelSelector and the list `rules` are one value each.
@@ -15,15 +15,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
-from webhook.admission.heartbeat import CANARY_NAMESPACE
-from webhook.admission.passes import GARBAGE_COLLECTOR, NAMESPACE_CONTROLLER
+from webhook.admission.exemptions import CANARY_NAMESPACE, GARBAGE_COLLECTOR, NAMESPACE_CONTROLLER
 from webhook.eem.resources import EEM_GROUP, EEM_VERSION, GATEWAYS, MANAGERS, NETWORK_POLICIES, ResourceType
 
 Json = Mapping[str, Any]
 FailurePolicy = Literal["Fail", "Ignore"]
 
 NAME: Final = "eem-guardrail"
-"""Of both configurations, of the Service, and of the field manager."""
+"""The name of both configurations, of the Service, and of the field manager."""
 NAMESPACE: Final = "eem-guardrail"
 _GROUP: Final = "admissionregistration.k8s.io"
 VALIDATING: Final = ResourceType(
@@ -44,10 +43,10 @@ MUTATING: Final = ResourceType(
 POLICIES: Final = "networkpolicies.eem-guardrail.io"
 INSTANCES: Final = "eem.eem-guardrail.io"
 DEFAULTS: Final = "defaults.eem-guardrail.io"
-# A guard that is asked about these could keep itself, or the cluster, from coming back.
+# With a webhook for these namespaces, a guard that is down could keep itself, or the cluster, from starting.
 NEVER_MATCHED: Final = frozenset({NAMESPACE, "kube-system"})
 _NAMESPACE_LABEL: Final = "kubernetes.io/metadata.name"
-_TIMEOUT_SECONDS: Final = 5  # a verdict takes milliseconds; a caller's own budget is 30 s and more
+_TIMEOUT_SECONDS: Final = 5  # a verdict takes milliseconds; the client of the API server waits 30 s and more
 
 
 def _entry(name: str, path: str, rule: Json, selector: Json, **fields: Any) -> Json:
@@ -79,8 +78,8 @@ def _eem_rule(*operations: str) -> Json:
 
 _ANYWHERE_ELSE: Final = {"operator": "NotIn", "values": sorted(NEVER_MATCHED)}
 
-# Decided in the API server, and so also while no pod of the service runs: a namespace can end, owners can be
-# collected, and finalizers, labels and annotations can be edited.
+# The API server evaluates these, so they hold while no pod of the service runs: a namespace can be deleted, dependents
+# can be garbage-collected, and finalizers, labels and annotations can be edited.
 _POLICY_CONDITIONS: Final = (
     {"name": "not-the-garbage-collector", "expression": f'request.userInfo.username != "{GARBAGE_COLLECTOR}"'},
     {"name": "not-the-namespace-controller", "expression": f'request.userInfo.username != "{NAMESPACE_CONTROLLER}"'},
@@ -120,13 +119,13 @@ SHIPPED: Final[Mapping[str, tuple[Json, ...]]] = MappingProxyType(
         ),
     }
 )
-"""What the manifests ship, by the configuration's kind, without a caBundle."""
+"""The entries that the manifests ship, by the kind of the configuration, without a caBundle."""
 
 _OWN_NAMES: Final = frozenset({POLICIES, INSTANCES, DEFAULTS})
 
 
 def policy_entry(namespaces: Iterable[str], ca_bundle: bytes, failure_policy: FailurePolicy) -> dict[str, Any]:
-    """Give the whole entry for NetworkPolicies of *namespaces*, and of the canary's."""
+    """Return the whole entry for NetworkPolicies in *namespaces* and in the canary namespace."""
     rule = {
         "apiGroups": [NETWORK_POLICIES.group],
         "apiVersions": [NETWORK_POLICIES.version],
@@ -145,7 +144,7 @@ def policy_entry(namespaces: Iterable[str], ca_bundle: bytes, failure_policy: Fa
 
 
 def bundle_entries(configuration: Json, ca_bundle: bytes) -> list[dict[str, Any]]:
-    """Give what the service owns of the shipped entries that are there: their caBundle."""
+    """Return the service's own part of the shipped entries that exist: their caBundle."""
     shipped = [entry["name"] for entry in SHIPPED[configuration["kind"]]]
     return [
         {"name": name, "clientConfig": _trust(ca_bundle)}
@@ -156,10 +155,11 @@ def bundle_entries(configuration: Json, ca_bundle: bytes) -> list[dict[str, Any]
 
 def apply_body(configuration: Json, entries: Sequence[Json]) -> dict[str, Any]:
     """
-    Give the body of a server-side apply: all that the service owns in a configuration that is there.
+    Return the body of a server-side apply: all that the service owns in an existing configuration.
 
-    With its uid, so that a deleted one stays deleted, and its resourceVersion, so that nothing is undone that was not
-    seen. What is left out is given up: always say everything.
+    The uid is in it, so that a deleted configuration stays deleted, and the resourceVersion, so that no change is
+    overwritten that was not seen. The service gives up the ownership of what is left out, so *entries* must be
+    complete.
     """
     metadata = configuration["metadata"]
     identity = {"name": metadata["name"], "uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}
@@ -173,24 +173,24 @@ def apply_body(configuration: Json, entries: Sequence[Json]) -> dict[str, Any]:
 
 def is_written(configuration: Json, entries: Iterable[Json]) -> bool:
     """
-    Say whether the configuration holds *entries*, each as far as it goes.
+    Whether the configuration holds *entries*, with every field that they have.
 
-    Fields that are not in them are not looked at: *entries* have every field of today's API, and a later one may add
-    some with a default.
+    Other fields are not compared: *entries* have every field of today's API, and a later API may add some with a
+    default.
     """
     return all(_holds(find_entry(configuration, entry["name"]), entry) for entry in entries)
 
 
 def strays(configuration: Json, entries: Iterable[Json]) -> list[dict[str, Any]]:
     """
-    Give the JSON patch that takes what others added out of the entry for NetworkPolicies; empty without any.
+    Return the JSON patch that removes the additions of other clients from the entry for NetworkPolicies, or nothing.
 
-    An apply leaves what another owns, though it may own the element, too. A condition can turn the entry off. A URL can
-    lead reviews elsewhere, and no apply is valid beside it: of service and URL an entry has one. The resourceVersion is
-    tested, so that nothing else is taken out.
+    A server-side apply leaves the fields of other owners. A condition of theirs can turn the entry off. A URL of theirs
+    sends the reviews elsewhere, and makes each apply invalid, since an entry has either a service or a URL. The patch
+    tests the resourceVersion, so that it removes nothing else.
 
     Args:
-        entries: what is to be written.
+        entries: the entries to be written.
     """
     wanted = next((one for one in entries if one["name"] == POLICIES), None)
     operations: list[dict[str, Any]] = []
@@ -210,13 +210,13 @@ def strays(configuration: Json, entries: Iterable[Json]) -> list[dict[str, Any]]
 
 
 def find_entry(configuration: Json | None, name: str) -> Json | None:
-    """Give one entry of a configuration, or None where either is not there."""
+    """Return one entry of a configuration; None if either does not exist."""
     entries = (configuration or {}).get("webhooks") or ()
     return next((entry for entry in entries if entry.get("name") == name), None)
 
 
 def registered_namespaces(configuration: Json | None) -> frozenset[str] | None:
-    """Give the namespaces whose NetworkPolicies are asked about; None where there is no such entry."""
+    """Return the namespaces in the entry for NetworkPolicies; None if there is no such entry."""
     entry = find_entry(configuration, POLICIES)
     if entry is None:
         return None
@@ -230,7 +230,7 @@ def registered_namespaces(configuration: Json | None) -> frozenset[str] | None:
 
 
 def covered_namespaces(configuration: Json | None, names: frozenset[str]) -> frozenset[str]:
-    """Give those of *names* that the entry for NetworkPolicies asks about, whoever wrote its selector."""
+    """Return those of *names* that the selector of the entry for NetworkPolicies matches, in whatever form."""
     entry = find_entry(configuration, POLICIES)
     selector = {} if entry is None else entry.get("namespaceSelector") or {}
     wanted = [
@@ -241,7 +241,7 @@ def covered_namespaces(configuration: Json | None, names: frozenset[str]) -> fro
 
 
 def _fulfils(requirements: Iterable[Json], name: str) -> bool:
-    """Say whether a namespace fulfils all, as far as its name tells."""
+    """Whether a namespace meets all requirements, judged by its name alone."""
     return all(
         one.get("key") == _NAMESPACE_LABEL
         and {
@@ -257,15 +257,15 @@ def wanted_namespaces(
     registered: frozenset[str] | None, eem: frozenset[str] | None, *, proven: bool
 ) -> frozenset[str] | None:
     """
-    Give the namespaces to register; None: none yet, not even the canary's.
+    Return the namespaces to register; None if the entry must not be created yet, not even for the canary namespace.
 
-    What is registered is not given up for want of a proof, and nothing is added without one: a chain that does not
-    work must not be put in front of anybody.
+    Without a proof that reviews arrive, registered namespaces stay, and none is added: a webhook that does not answer
+    must not block a namespace.
 
     Args:
-        registered: as the configuration has it; None where the entry is not there.
-        eem: where EEM runs; None while that is not known.
-        proven: the last heartbeat was refused.
+        registered: the namespaces in the configuration; None if the entry does not exist.
+        eem: the namespaces where EEM runs; None while they are not known.
+        proven: whether the last heartbeat was refused.
     """
     if eem is None:
         return registered
@@ -275,7 +275,7 @@ def wanted_namespaces(
 
 
 def bundle_of(configuration: Json | None, name: str) -> bytes:
-    """Give the caBundle of one entry; empty where it has none, or none that is base64."""
+    """Return the caBundle of one entry; empty if it has none, or one that is not base64."""
     entry = find_entry(configuration, name)
     try:
         return base64.b64decode(client_config(entry or {}).get("caBundle") or "", validate=True)
@@ -284,13 +284,13 @@ def bundle_of(configuration: Json | None, name: str) -> bytes:
 
 
 def bundles(configuration: Json) -> tuple[bytes, ...]:
-    """Give the caBundle of each entry that is ours by name."""
+    """Return the caBundle of each entry with one of the service's names."""
     found = (entry.get("name") for entry in configuration.get("webhooks") or ())
     return tuple(bundle_of(configuration, name) for name in found if name in _OWN_NAMES)
 
 
 def client_config(entry: Json) -> Json:
-    """Give where an entry's calls go; empty where it says nothing that can be read."""
+    """Return the clientConfig of an entry; empty if it is not a mapping."""
     config = entry.get("clientConfig")
     return config if isinstance(config, Mapping) else {}
 
@@ -317,6 +317,6 @@ def _compared(wanted: Json) -> dict[str, Any]:
 
 
 def _by_name(conditions: object) -> dict[str, object]:
-    """Give conditions by name: all must hold, in whatever order they stand."""
+    """Return conditions by name, since their order has no meaning."""
     known = conditions if isinstance(conditions, list) else []
     return {str(one.get("name")): one.get("expression") for one in known}

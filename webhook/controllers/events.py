@@ -1,10 +1,10 @@
 """
-Tell people through Events, sparingly.
+Write Events, at a limited rate.
 
-The same news of the same object is one Event that is counted up: its name is made from both. Whoever records never
-waits and never fails; what cannot be written is logged.
+A repeated message about the same object is one Event with a count: its name is a digest of both. `record` never waits
+and never fails; an Event that cannot be written is logged.
 
-Source: core/v1 Event. An Event about what is in no namespace lives in `default`: the API server wants it there.
+Source: core/v1 Event. The API server requires that the Event of a cluster-scoped object is in `default`.
 """
 
 import asyncio
@@ -30,18 +30,18 @@ NAMESPACE_OF_NONE: Final = "default"
 MERGE_PATCH: Final = "application/merge-patch+json"
 EventLevel = Literal["Normal", "Warning"]
 
-# The same again within a minute is counted and not written.
+# The same Event within a minute is counted and not written.
 REPEAT_SECONDS: Final = 60.0
-# client-go's figure is 25 for each source and object; here for all that one replica says and has not written yet.
+# client-go allows 25 for each source and object; here this is the limit for all Events that wait to be written.
 _MOST_WAITING: Final = 25
-# Told apart at most; the oldest are forgotten and begin anew.
+# Distinct Events that are remembered; the count of the oldest begins anew.
 _MOST_KNOWN: Final = 256
 _REQUEST_SECONDS: Final = 10.0
 
 
 @dataclass(kw_only=True, slots=True)
 class _Known:
-    """One Event: how often it happened, and when it was last written."""
+    """One Event, its count, and when it was last written."""
 
     body: Mapping[str, Any]
     count: int = 0
@@ -54,7 +54,7 @@ class Recorder:
     Writes Events.
 
     Args:
-        instance: which replica says so.
+        instance: the name of this replica.
     """
 
     def __init__(self, client: ApiClient, *, instance: str, clock: Clock | None = None) -> None:
@@ -66,11 +66,11 @@ class Recorder:
 
     def record(self, regarding: Mapping[str, Any], reason: str, message: str, *, level: EventLevel = "Warning") -> None:
         """
-        Say that something happened to *regarding*, an API object or at least its kind, name and uid.
+        Record that something happened to *regarding*, an API object or at least its kind, name and uid.
 
         Args:
-            reason: one word in UpperCamelCase, always the same for the same.
-            message: what a person needs to know; the same text is the same Event.
+            reason: one word in UpperCamelCase, always the same for the same case.
+            message: the text for the reader; a repeated text is the same Event.
         """
         body = self._body(regarding, reason, one_line(message), level)
         name = body["metadata"]["name"]
@@ -88,7 +88,7 @@ class Recorder:
             _log.warning("too many Events at once; not written: %s %s", reason, body["message"])
 
     async def run(self) -> None:
-        """Write what was recorded, until cancelled."""
+        """Write the recorded Events, until cancelled."""
         while True:
             known = await self._waiting.get()
             known.waiting = False
@@ -122,7 +122,7 @@ class Recorder:
         except ApiError as error:
             if error.status != HTTPStatus.CONFLICT:
                 raise
-            # Another replica, or this one before a restart, has said so: it is seen again now.
+            # Another replica, or this one before a restart, has created the Event: count it up.
             await self._patch(f"{collection}/{name}", counted)
 
     async def _patch(self, path: str, counted: Mapping[str, Any]) -> None:
@@ -138,8 +138,8 @@ class Recorder:
             "name": metadata.get("name", ""),
             **{key: metadata[key] for key in ("namespace", "uid") if metadata.get(key)},
         }
-        said = "\0".join([*map(str, reference.values()), reason, message])
-        digest = hashlib.sha256(said.encode()).hexdigest()[:16]
+        identity = "\0".join([*map(str, reference.values()), reason, message])
+        digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
         namespace = metadata.get("namespace") or NAMESPACE_OF_NONE
         return {
             "apiVersion": EVENTS.api_version,

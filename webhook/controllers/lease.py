@@ -1,14 +1,14 @@
 """
-Elect the one replica that writes, by a Lease.
+Elect the replica that writes, by a Lease.
 
-Times in the Lease are for people to read: clocks differ. A holder counts as alive for as long as its record was seen to
-change on *our* clock. Whoever leads stops to believe so well before others may take over, so a write that was begun in
-time has ended by then. Serving never asks who leads.
+Clocks differ, so the times in the Lease are for people to read only. A holder counts as alive while this replica sees
+its record change, measured on this replica's clock. A leader stops to write well before others may take over, so a
+write that began in time has ended by then. Serving does not depend on the leader.
 
-A process that starts in the pod of the holder, whose process has ended therefore, follows it at once.
+A process that starts in the pod of the holder takes the Lease at once, since the holder's process must have ended.
 
-One gap is left, as in client-go: who deletes the Lease by hand lets a replica that has just started lead at once,
-while the one before it learns of that at its next renewal, two seconds later.
+One gap remains, as in client-go: if a user deletes the Lease, a replica that has just started leads at once, and the
+former leader learns of that at its next renewal, two seconds later.
 
 Source: client-go tools/leaderelection (15 s, 10 s, 2 s, factor 1.2, release on cancel), coordination.k8s.io/v1 Lease.
 """
@@ -29,16 +29,16 @@ _log: Final = logging.getLogger(__name__)
 
 LEASES: Final = ResourceType(group="coordination.k8s.io", version="v1", plural="leases", kind="Lease")
 _JITTER_FACTOR: Final = 1.2
-# A record that claims more is not believed: it would keep everybody out for as long as it says.
+# A longer duration in the record is not honoured, since it would keep every replica from leading.
 _LONGEST_LEASE_SECONDS: Final = 60.0
 _NEVER: Final = float("-inf")
 
 
 class Requests(Protocol):
-    """Asks the API server; an ApiClient is one."""
+    """The part of an ApiClient that the election uses."""
 
     async def request(self, method: str, path: str, *, body: object = None, timeout_seconds: float = ...) -> Any:
-        """Ask once, and fail as an ApiClient does."""
+        """Send one request; see ApiClient."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,10 +47,10 @@ class LeaseTiming:
     The rules of an election, in seconds.
 
     Args:
-        lease_seconds: of silence until others may take over.
-        renew_seconds: since the last renewal began, for which who leads believes so.
+        lease_seconds: without a renewal, after which another replica may take over.
+        renew_seconds: how long a leader may write after its last renewal began.
         retry_seconds: between attempts.
-        request_seconds: for one request; less than lease_seconds - renew_seconds, as every write of who leads.
+        request_seconds: for one request; like each write of a leader, less than lease_seconds - renew_seconds.
     """
 
     lease_seconds: float = 15.0
@@ -64,8 +64,8 @@ class Election:
     Takes part in the election for one Lease.
 
     Args:
-        identity: who we are; no other process, before or after, may have the same.
-        past: how the identities of those begin that have all ended; empty where none is known to have.
+        identity: the name of this process; no other process may ever have the same.
+        past: the prefix of the identities of processes that have all ended; empty for none.
     """
 
     def __init__(  # noqa: PLR0913 - where, who, and what tests replace
@@ -89,37 +89,41 @@ class Election:
         self._clock = clock or Clock()
         self._rng = rng or random.Random()  # noqa: S311 - spreads load, keeps no secret
         self._timing = timing or LeaseTiming()
-        self._lease: Mapping[str, Any] | None = None  # as we wrote it last, and nobody after us
+        self._lease: Mapping[str, Any] | None = None  # as this replica wrote it last, if no other has written since
         self._record: Mapping[str, Any] = {}
         self._seen_at = _NEVER
         self._leads_until = _NEVER
-        self._told = False
+        self._announced = False
         self._listeners: list[Callable[[], None]] = []
 
     @property
     def leads(self) -> bool:
-        """Say whether this replica may write, at this moment."""
+        """Whether this replica may write at this moment."""
         return self._clock.monotonic() < self._leads_until
 
     @property
     def holder(self) -> str:
-        """Give who holds the Lease, as last seen; empty for nobody."""
+        """Return the identity of the holder, as last seen; empty if the Lease is free."""
         return str(self._record.get("holderIdentity") or "")
 
     def subscribe(self, listener: Callable[[], None]) -> None:
-        """Call *listener* whenever an attempt finds that `leads` has changed."""
+        """Call *listener* when an attempt finds that `leads` has changed."""
         self._listeners.append(listener)
 
     async def run(self) -> None:
-        """Take the Lease when it is free and renew it, until cancelled; then give it back."""
+        """Take the Lease when it is free and renew it, until cancelled; then release it."""
         try:
             while True:
                 try:
                     await self.attempt()
                 except ClusterError as error:
-                    _log.log(logging.WARNING if self.leads else logging.DEBUG, "the Lease: %s", error)
+                    _log.log(
+                        logging.WARNING if self.leads else logging.DEBUG,
+                        "the Lease could not be renewed or taken: %s",
+                        error,
+                    )
                 except Exception:  # noqa: BLE001 - a bug must not end the service, whose verdicts need no Lease
-                    _log.exception("the Lease: unexpected")
+                    _log.exception("unexpected error in the election")
                 self._announce()
                 retry = self._timing.retry_seconds
                 await self._clock.sleep(retry if self.leads else retry * (1 + _JITTER_FACTOR * self._rng.random()))
@@ -128,10 +132,10 @@ class Election:
 
     async def attempt(self) -> None:
         """
-        Renew or take the Lease once, where that is possible.
+        Renew or take the Lease once, if that is possible.
 
         Raises:
-            ClusterError: the API server did not do what was asked; what held before still holds for its time.
+            ClusterError: the request failed; a leader still leads until its time is over.
         """
         if self.leads and self._lease is not None:
             try:
@@ -143,13 +147,13 @@ class Election:
             else:
                 return
         lease = await self._read()
-        if self._is_anothers():
+        if self._is_held_by_another():
             self._leads_until = _NEVER
         else:
             await self._write(lease)
 
     async def release(self) -> None:
-        """Give the Lease back, where it is ours, so that others need not wait for its end."""
+        """Release the Lease if this replica holds it, so that others need not wait until it expires."""
         lease, self._lease = self._lease, None
         was_leading, self._leads_until = self.leads, _NEVER
         if not was_leading:
@@ -157,15 +161,15 @@ class Election:
         try:
             if lease is not None and await self._free(lease):
                 return
-            # A renewal failed or was cut off half-way, and may have taken place all the same.
+            # A renewal that failed or was cancelled may have been stored nevertheless.
             current = await self._read()
             if current is not None and self.holder == self._identity:
                 await self._free(current)
         except ClusterError as error:
-            _log.info("the Lease could not be given back: %s", error)
+            _log.info("the Lease could not be released: %s", error)
 
     async def _free(self, lease: Mapping[str, Any]) -> bool:
-        """Write that nobody holds the Lease; say whether *lease* was still what the API server had."""
+        """Write an empty holder into the Lease; return whether *lease* was still the stored state."""
         try:
             await self._put(lease, {**self._spec(), "holderIdentity": "", "leaseDurationSeconds": 1})
         except ApiError as error:
@@ -175,7 +179,7 @@ class Election:
         return True
 
     async def _read(self) -> Mapping[str, Any] | None:
-        """Give the Lease as it is now; None where there is none."""
+        """Return the Lease as it is now; None if it does not exist."""
         try:
             lease = await self._client.request("GET", self._path, timeout_seconds=self._timing.request_seconds)
         except ApiError as error:
@@ -191,8 +195,8 @@ class Election:
             self._record = record
             self._seen_at = self._clock.monotonic()
 
-    def _is_anothers(self) -> bool:
-        """Say whether somebody else holds the Lease and may still believe so, even if it has been deleted since."""
+    def _is_held_by_another(self) -> bool:
+        """Whether another process holds the Lease and may still write, even if the Lease was deleted since."""
         if self._past and self.holder.startswith(self._past):
             return False
         claimed = self._record.get("leaseDurationSeconds")
@@ -201,7 +205,7 @@ class Election:
         return self.holder not in {"", self._identity} and self._clock.monotonic() < ends
 
     async def _write(self, lease: Mapping[str, Any] | None) -> None:
-        """Write ourselves down as the holder, where *lease* is still what the API server has."""
+        """Write this process into the Lease as the holder, if *lease* is still the stored state."""
         began = self._clock.monotonic()
         if lease is None:
             body = {"apiVersion": LEASES.api_version, "kind": LEASES.kind}
@@ -223,7 +227,7 @@ class Election:
         )
 
     def _spec(self) -> dict[str, Any]:
-        """Give the record that says that we hold the Lease now."""
+        """Return the spec with this process as the holder."""
         now = datetime.fromtimestamp(self._clock.wall(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         is_ours = self.holder == self._identity
         transitions = self._record.get("leaseTransitions")
@@ -237,9 +241,9 @@ class Election:
         }
 
     def _announce(self) -> None:
-        if self.leads == self._told:
+        if self.leads == self._announced:
             return
-        self._told = self.leads
-        _log.info("this replica %s", "writes from now on" if self._told else "does not write any more")
+        self._announced = self.leads
+        _log.info("this replica %s", "is the leader: it writes" if self._announced else "no longer leads")
         for listener in self._listeners:
             listener()

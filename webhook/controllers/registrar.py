@@ -1,16 +1,16 @@
 """
-Keep the service registered, for as long as its configurations exist.
+Keep the service registered while its configurations exist.
 
-At first nothing is put in anybody's way that is not proven to work:
-1. the own HTTPS port answers who trusts the bundle that is to be published;
-2. the caBundle of the shipped entries is published (where the bundle is the service's own);
-3. the entry for NetworkPolicies is made, for the canary's namespace alone;
+The first registration has an order, so that no request depends on a webhook that is not proven to work:
+1. this replica's HTTPS port answers a client that trusts the bundle to be published;
+2. the caBundle of the shipped entries is written (if the service makes its own certificates);
+3. the entry for NetworkPolicies is created, for the canary namespace only;
 4. a heartbeat is refused through the API server;
 5. the namespaces where EEM runs are added.
-A registration that is there is kept, and repaired at once, whatever of this fails later.
+An existing registration is kept, and repaired at once, even if one of these checks fails later.
 
-Every replica looks; the one that leads writes. It looks when one of the configurations changes, for until a caBundle is
-back edits fail; and four times a second for all else, of which the cluster may have news a thousand times a second.
+Every replica compares; the leader writes. It compares when one of the configurations changes, since edits fail until a
+removed caBundle is back; and four times a second for everything else, which may change a thousand times a second.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from typing import Any, Final
 from webhook.cluster.client import ApiClient
 from webhook.cluster.observed import Observed
 from webhook.cluster.timing import Clock
-from webhook.controllers.configuration_writer import Upkeep
+from webhook.controllers.configuration_writer import ConfigurationWriter
 from webhook.controllers.drift import Drift, drift
 from webhook.controllers.entries import (
     INSTANCES,
@@ -39,7 +39,7 @@ from webhook.controllers.entries import (
     wanted_namespaces,
 )
 from webhook.controllers.events import Recorder
-from webhook.controllers.heartbeat import Heartbeat
+from webhook.controllers.self_check import Heartbeat
 
 _log: Final = logging.getLogger(__name__)
 
@@ -49,25 +49,25 @@ _UNDONE: Final = "RegistrationUndone"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sources:
+class Inputs:
     """
-    What a registration is made of; each is asked whenever it is needed.
+    What the registration is computed from; each is called when it is needed.
 
     Args:
-        leads: whether this replica writes.
-        bundle: PEM of the authorities to trust, empty while there are none; None where somebody else injects it.
-        namespaces: where EEM runs; None while not every kind is known.
-        answers: asks the own HTTPS port with a bundle, and gives what is wrong.
+        leads: whether this replica is the leader.
+        bundle: the authorities to trust as PEM, empty while there are none; None if another controller injects it.
+        namespaces: where EEM runs; None while that is not known.
+        port_problem: why this replica's HTTPS port does not answer a client that trusts a bundle.
     """
 
     leads: Callable[[], bool]
     bundle: Callable[[], bytes] | None
     namespaces: Callable[[], frozenset[str] | None]
-    answers: Callable[[bytes], Awaitable[str | None]]
+    port_problem: Callable[[bytes], Awaitable[str | None]]
 
 
 def published(configurations: Iterable[Observed]) -> Sequence[bytes] | None:
-    """Give the caBundle of every entry of ours, as the API server shows them; None while that is not known."""
+    """Return the caBundle of each of the service's entries as the API server has it; None while that is not known."""
     observed = tuple(configurations)
     if not all(one.synced for one in observed):
         return None
@@ -79,8 +79,8 @@ class Registrar:
     Keeps both configurations.
 
     Args:
-        validating: the ValidatingWebhookConfiguration, kept up to date by a reflector;
-        mutating: and the MutatingWebhookConfiguration.
+        validating: the ValidatingWebhookConfiguration, kept up to date by a reflector.
+        mutating: the MutatingWebhookConfiguration, in the same way.
         failure_policy: of the entry for NetworkPolicies.
     """
 
@@ -90,7 +90,7 @@ class Registrar:
         *,
         validating: Observed,
         mutating: Observed,
-        sources: Sources,
+        inputs: Inputs,
         heartbeat: Heartbeat,
         recorder: Recorder,
         failure_policy: FailurePolicy = "Fail",
@@ -98,23 +98,23 @@ class Registrar:
         rng: random.Random | None = None,
     ) -> None:
         self._clock = clock or Clock()
-        dice = rng or random.Random()  # noqa: S311 - spreads load, keeps no secret
-        self._validating = Upkeep(client, validating, clock=self._clock, rng=dice)
-        self._mutating = Upkeep(client, mutating, clock=self._clock, rng=dice)
-        self._sources = sources
+        generator = rng or random.Random()  # noqa: S311 - spreads load, keeps no secret
+        self._validating = ConfigurationWriter(client, validating, clock=self._clock, rng=generator)
+        self._mutating = ConfigurationWriter(client, mutating, clock=self._clock, rng=generator)
+        self._inputs = inputs
         self._heartbeat = heartbeat
         self._recorder = recorder
         self._failure_policy = failure_policy
         self._answered: bytes | None = None
         self._waits_for: str | None = None
-        self._told: tuple[Drift, ...] = ()
-        self._news = asyncio.Event()
+        self._reported: tuple[Drift, ...] = ()
+        self._changed = asyncio.Event()
         for observed in (validating, mutating):
-            observed.subscribe(self._news.set)
+            observed.subscribe(self._changed.set)
 
     @property
     def drift(self) -> tuple[Drift, ...]:
-        """Give what differs from the manifests in what they own; empty while the configurations are not known."""
+        """Return how the configurations differ from the manifests; empty while they are not known."""
         return tuple(
             one
             for observed in self._observed()
@@ -124,87 +124,87 @@ class Registrar:
 
     @property
     def writes(self) -> int:
-        """Give how many times this replica has written."""
+        """Return how many times this replica has written."""
         return self._validating.writes + self._mutating.writes
 
     @property
     def registered(self) -> frozenset[str]:
-        """Give the namespaces whose NetworkPolicies are asked about, as the API server has them."""
+        """Return the namespaces in the entry for NetworkPolicies, as the API server has it."""
         return registered_namespaces(self._validating.observed.current) or frozenset()
 
     def problem(self) -> str | None:
-        """Say what keeps the registration from being as it should, for people; None where nothing does."""
-        unseen = [
-            f"{one.resource.plural}: {one.status[one.resource.kind].problem or 'not seen yet'}"
+        """Return, for the reader, what is wrong with the registration; None if nothing is."""
+        unknown = [
+            f"{one.resource.plural}: {one.status[one.resource.kind].problem or 'not listed yet'}"
             for one in self._observed()
             if not one.synced
         ]
-        doing = [
+        writing = [
             f"{one.observed.resource.plural}: {one.problem}"
             for one in (self._validating, self._mutating)
             if one.problem is not None
         ]
-        beat = [f"heartbeat: {self._heartbeat.problem}"] if self._heartbeat.problem else []
-        waits = [self._waits_for] if self._waits_for else []
-        found = [*unseen, *waits, *doing, *beat, *map(str, self.drift)]
+        heartbeat = [f"heartbeat: {self._heartbeat.problem}"] if self._heartbeat.problem else []
+        waiting = [self._waits_for] if self._waits_for else []
+        found = [*unknown, *waiting, *writing, *heartbeat, *map(str, self.drift)]
         return "; ".join(found) or None
 
     async def run(self) -> None:
-        """Keep the registration until cancelled; nothing that the API server does ends it."""
+        """Keep the registration until cancelled; no answer of the API server ends it."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._again_and_again(self.look, self._until_news))
-            group.create_task(self._again_and_again(self.beat, self._until_next_look))
+            group.create_task(self._repeat(self.look, self._until_change))
+            group.create_task(self._repeat(self.send_heartbeat, self._until_next_look))
 
-    async def _again_and_again(self, step: Callable[[], Awaitable[None]], pause: Callable[[], Awaitable[None]]) -> None:
+    async def _repeat(self, step: Callable[[], Awaitable[None]], pause: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
                 await step()
-            except Exception:  # noqa: BLE001 - a bug must not end the service, whose verdicts are as good as before
-                _log.exception("the registration: unexpected")
+            except Exception:  # noqa: BLE001 - a bug must not end the service, whose verdicts do not depend on it
+                _log.exception("unexpected error in the registration")
             await pause()
 
     async def _until_next_look(self) -> None:
         await self._clock.sleep(LOOK_SECONDS)
 
-    async def _until_news(self) -> None:
-        """Wait until there is news, but no longer than until it is time to look again."""
-        waits = [asyncio.ensure_future(self._until_next_look()), asyncio.ensure_future(self._news.wait())]
+    async def _until_change(self) -> None:
+        """Wait until a configuration changes or the next look is due."""
+        waits = [asyncio.ensure_future(self._until_next_look()), asyncio.ensure_future(self._changed.wait())]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for one in waits:
                 one.cancel()
-        self._news.clear()  # not before a look: what comes while it looks may have come too late for it
+        self._changed.clear()  # not after the look: a change during the look may have come too late for it
 
-    async def beat(self) -> None:
-        """Send a heartbeat, where this replica leads, there is an entry to prove, and it is time to."""
-        if not self._sources.leads() or self._validating.observed.current is None:
+    async def send_heartbeat(self) -> None:
+        """Send a heartbeat if this replica leads, the entry exists, and a heartbeat is due."""
+        if not self._inputs.leads() or self._validating.observed.current is None:
             self._heartbeat.forget()
         elif registered_namespaces(self._validating.observed.current) is not None and self._heartbeat.due:
-            await self._heartbeat.beat()
+            await self._heartbeat.send()
 
     async def look(self) -> None:
-        """Compare what is there with what should be, and write what is missing, where this replica leads."""
-        if not self._sources.leads() or not all(observed.synced for observed in self._observed()):
+        """Compare the configurations with what they should hold; the leader writes what is missing."""
+        if not self._inputs.leads() or not all(observed.synced for observed in self._observed()):
             self._waits_for = None
-            for upkeep in (self._validating, self._mutating):
-                upkeep.problem = None  # whoever leads has it now
+            for writer in (self._validating, self._mutating):
+                writer.problem = None  # the leader reports it
             return
-        self._tell_drift()
+        self._report_drift()
         bundle = self._bundle()
         if bundle and await self._may_publish(bundle):
             self._waits_for = None
-            for upkeep in (self._validating, self._mutating):
-                # What was waited for may have outlasted the Lease, and the bundle may be another.
+            for writer in (self._validating, self._mutating):
+                # The requests may have taken longer than the Lease lasts, and the bundle may have changed.
                 bundle = self._bundle()
-                if bundle and self._sources.leads():
-                    await self._keep(upkeep, bundle)
+                if bundle and self._inputs.leads():
+                    await self._keep(writer, bundle)
 
     def _bundle(self) -> bytes:
-        """Give the bundle to trust: the own one, or what somebody injected into the shipped entry."""
+        """Return the bundle to trust: the service's own, or the one that was injected into the shipped entry."""
         configuration = self._validating.observed.current
-        if self._sources.bundle is not None:
-            bundle = self._sources.bundle()
+        if self._inputs.bundle is not None:
+            bundle = self._inputs.bundle()
             self._waits_for = None if bundle else "there is no certificate authority yet"
             return bundle
         bundle = bundle_of(configuration, INSTANCES) or bundle_of(configuration, POLICIES)
@@ -213,52 +213,52 @@ class Registrar:
         return bundle
 
     async def _may_publish(self, bundle: bytes) -> bool:
-        """Say whether something is registered already, or else the own port answers who trusts *bundle*."""
+        """Whether an entry is registered already, or this replica's port answers a client that trusts *bundle*."""
         registered = any(
             bundle_of(observed.current, str(entry["name"]))
             for observed in self._observed()
             for entry in (*SHIPPED[observed.resource.kind], {"name": POLICIES})
-            if self._sources.bundle is not None or entry["name"] == POLICIES
+            if self._inputs.bundle is not None or entry["name"] == POLICIES
         )
         if registered or self._answered == bundle:
             return True
-        self._waits_for = await self._sources.answers(bundle)
+        self._waits_for = await self._inputs.port_problem(bundle)
         if self._waits_for is None:
             self._answered = bundle
         return self._waits_for is None
 
-    async def _keep(self, upkeep: Upkeep, bundle: bytes) -> None:
-        configuration = upkeep.observed.current
+    async def _keep(self, writer: ConfigurationWriter, bundle: bytes) -> None:
+        configuration = writer.observed.current
         if configuration is None:
             return
         entries: list[Mapping[str, Any]] = []
-        if upkeep is self._validating:
-            registered, eem = registered_namespaces(configuration), self._sources.namespaces()
+        if writer is self._validating:
+            registered, eem = registered_namespaces(configuration), self._inputs.namespaces()
             if registered is not None and eem is not None:
                 registered = covered_namespaces(configuration, eem)
             elif registered == frozenset():
-                return  # a selector that is not ours: what it asks about is not narrowed before the cluster is known
+                return  # a selector in another form must not be narrowed before the cluster is known
             namespaces = wanted_namespaces(registered, eem, proven=self._heartbeat.proven)
             if namespaces is not None:
                 entries.append(policy_entry(namespaces, bundle, self._failure_policy))
-        if self._sources.bundle is not None:
+        if self._inputs.bundle is not None:
             entries.extend(bundle_entries(configuration, bundle))
-        fought = upkeep.fighting
-        await upkeep.keep(entries, self._sources.leads)
-        if upkeep.fighting and not fought:
-            message = "what eem-guardrail keeps of this configuration is undone again and again; see its managedFields"
+        fought = writer.fighting
+        await writer.keep(entries, self._inputs.leads)
+        if writer.fighting and not fought:
+            message = "another client undoes each write of eem-guardrail to this configuration; see its managedFields"
             self._recorder.record(configuration, _UNDONE, message)
-            _log.warning("%s: %s", upkeep.observed.resource.plural, message)
+            _log.warning("%s: %s", writer.observed.resource.plural, message)
 
-    def _tell_drift(self) -> None:
+    def _report_drift(self) -> None:
         found = self.drift
-        if found == self._told:
+        if found == self._reported:
             return
-        self._told = found
+        self._reported = found
         for observed in self._observed():
             differs = [str(one) for one in found if one.field.startswith(observed.resource.plural)]
             if differs:
-                _log.warning("differs from the manifests: %s", "; ".join(differs))
+                _log.warning("the configurations differ from the manifests: %s", "; ".join(differs))
             if differs and observed.current is not None:
                 self._recorder.record(observed.current, _DRIFTED, "; ".join(differs))
 

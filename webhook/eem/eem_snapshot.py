@@ -10,23 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rpds import HashTrieMap
 
 from webhook.eem.claims import NOTHING_CLAIMED, ClaimIndex
 from webhook.eem.instances import EemOperator, Instance, read_instance, read_operator
 from webhook.eem.resources import INSTANCE_KINDS, STORAGE_CLASSES, WATCHED
+from webhook.eem.rules import Neighbourhood
+from webhook.eem.rules.neighbours import Owner
 from webhook.eem.view import EemNamespace, survey
 from webhook.netpol.faults import Fault, SpecError
 from webhook.netpol.model import Namespace, NetworkPolicy, Pod, Workload
 from webhook.netpol.parse_objects import WORKLOAD_KINDS, ApiObject, Parsed, read_object
 from webhook.netpol.reading import Faults, mapping, strings
 from webhook.netpol.snapshot import ClusterSnapshot
-
-if TYPE_CHECKING:
-    from webhook.eem.rules import Neighbourhood
 
 CLUSTER_SCOPED = frozenset(resource.kind for resource in WATCHED if not resource.namespaced)
 
@@ -46,35 +44,6 @@ def read(api_object: ApiObject) -> tuple[Parsed | Instance | None, tuple[Fault, 
     return instance, tuple(replace(fault, kind=instance.kind, name=owner) for fault in faults.found)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Fleet:
-    """
-    Every instance of the cluster, for the rules that compare instances.
-
-    Args:
-        instances: the objects by kind, namespace and name.
-    """
-
-    instances: HashTrieMap[tuple[str, str, str], ApiObject] = HashTrieMap()
-
-    @cached_property
-    def neighbourhood(self) -> Neighbourhood:
-        """Return the index of what the instances use; it is made when it is first asked for."""
-        # The rules take as long to import as everything else here, and only reviews of instances need them.
-        from webhook.eem.rules import Neighbourhood  # noqa: PLC0415
-
-        return Neighbourhood.from_objects(self.instances.values())
-
-    def with_instance(self, instance: Instance) -> Fleet:
-        """Return the fleet with an instance added or replaced."""
-        key = (instance.kind, instance.namespace, instance.name)
-        return Fleet(instances=self.instances.insert(key, instance.source))
-
-    def without(self, kind: str, namespace: str, name: str) -> Fleet:
-        """Return the fleet without an instance."""
-        return Fleet(instances=self.instances.discard((kind, namespace, name)))
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EemSnapshot:
     """
@@ -83,7 +52,7 @@ class EemSnapshot:
     Args:
         cluster: everything that NetworkPolicies are about.
         eem: what EEM has, by namespace; only EEM namespaces have an entry.
-        fleet: every instance of the cluster.
+        neighbours: what the instances of the cluster use, for the rules.
         operators: the operators of the cluster, by namespace and name of their Deployments.
         storage_classes: by name.
         claim_index: every pod and workload by what may make it EEM's.
@@ -91,7 +60,7 @@ class EemSnapshot:
 
     cluster: ClusterSnapshot = field(default_factory=ClusterSnapshot)
     eem: HashTrieMap[str, EemNamespace] = HashTrieMap()
-    fleet: Fleet = field(default_factory=Fleet)
+    neighbours: Neighbourhood = field(default_factory=Neighbourhood)
     operators: HashTrieMap[tuple[str, str], EemOperator] = HashTrieMap()
     storage_classes: HashTrieMap[str, ApiObject] = HashTrieMap()
     claim_index: ClaimIndex = NOTHING_CLAIMED
@@ -162,8 +131,8 @@ class EemSnapshot:
         if kind in INSTANCE_KINDS:
             if known is None or (kind, name) not in known.inventory.instances:
                 return self
-            fleet = self.fleet.without(kind, namespace, name)
-            return self._with_instances(namespace, known.inventory.instances.remove((kind, name)), fleet)
+            neighbours = self.neighbours.without(Owner(kind=kind, namespace=namespace, name=name))
+            return self._with_instances(namespace, known.inventory.instances.remove((kind, name)), neighbours)
         if kind == STORAGE_CLASSES.kind:
             return replace(self, storage_classes=self.storage_classes.discard(name))
         cluster, eem = self.cluster.without(kind, namespace, name), self.eem
@@ -206,12 +175,12 @@ class EemSnapshot:
         known = self.eem.get(instance.namespace)
         instances = known.inventory.instances if known is not None else HashTrieMap()
         grown = instances.insert((instance.kind, instance.name), instance)
-        return self._with_instances(instance.namespace, grown, self.fleet.with_instance(instance))
+        return self._with_instances(instance.namespace, grown, self.neighbours.with_instance(instance.source))
 
     def _with_instances(
-        self, namespace: str, instances: HashTrieMap[tuple[str, str], Instance], fleet: Fleet
+        self, namespace: str, instances: HashTrieMap[tuple[str, str], Instance], neighbours: Neighbourhood
     ) -> EemSnapshot:
-        return _surveyed(replace(self, fleet=fleet), namespace, instances)
+        return _surveyed(replace(self, neighbours=neighbours), namespace, instances)
 
     def _after_pod(self, cluster: ClusterSnapshot, namespace: str, name: str) -> EemSnapshot:
         before = self.cluster.state(namespace).pods.get(name)

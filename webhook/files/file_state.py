@@ -1,4 +1,4 @@
-"""Keep a store as a set of files is, reading them again when they change."""
+"""Keep a store equal to a set of files, which are read again when they change."""
 
 import asyncio
 import logging
@@ -10,11 +10,12 @@ from typing import BinaryIO, Final
 from webhook.cluster.store import Store
 from webhook.cluster.timing import Clock
 from webhook.eem import EemSnapshot
-from webhook.files.reader import STDIN, FileObjects, FilesError, find_files, read_files
+from webhook.files.file_objects import READ_STATE, STDIN, FileObjects, FilesError, find_files
+from webhook.files.object_reader import read_files
 
 _log: Final = logging.getLogger(__name__)
 
-# Seconds between two looks: soon enough for who edits by hand, and some hundred stat calls cost nothing.
+# Seconds between two checks: soon enough for edits by hand, and some hundred stat calls cost little.
 POLL_INTERVAL_SECONDS: Final = 1.0
 
 _Fingerprint = tuple[tuple[str, int, int, int], ...]
@@ -22,12 +23,12 @@ _Fingerprint = tuple[tuple[str, int, int, int], ...]
 
 class FileState:
     """
-    Files as the state of a cluster.
+    Files that stand for the state of a cluster.
 
-    Files that cannot be understood leave the last good state in force, which is then not fresh.
+    If the files cannot be understood, the last good state stays in force and is not fresh.
 
     Args:
-        stdin: what `-` means; it is read once.
+        stdin: the content of `-`; it is read once.
     """
 
     def __init__(
@@ -54,9 +55,9 @@ class FileState:
         Read the files into the store.
 
         Raises:
-            FilesError: with every fault; the store stays as it was.
+            FilesError: with every fault; the store is not changed.
         """
-        # Before reading: an edit that comes in the middle is then seen at the next look.
+        # Taken before reading, so that the next check finds an edit that comes in the middle.
         fingerprint = await asyncio.to_thread(self._look)
         try:
             found, snapshot = await asyncio.to_thread(self._read)
@@ -73,7 +74,7 @@ class FileState:
         return found
 
     async def run(self) -> None:
-        """Load again whenever the files change, until cancelled."""
+        """Load the files again when they change, until cancelled."""
         while True:
             await self._clock.sleep(self._interval_seconds)
             if await asyncio.to_thread(self._look) == self._fingerprint:
@@ -81,12 +82,12 @@ class FileState:
             try:
                 found = await self.load()
             except FilesError as error:
-                _log.error("the last good state stays in force: %s", error)
+                _log.error("the files cannot be read; the last good state stays in force: %s", error)
             else:
                 _log.info("read again: %d objects", len(found.objects))
 
     def _look(self) -> _Fingerprint:
-        """Give what changes when a file does: names, modification times, sizes, inodes."""
+        """Return what changes with a file: names, modification times, sizes, inodes."""
         found: list[tuple[str, int, int, int]] = []
         for path in self._paths:
             if path == STDIN:
@@ -96,12 +97,12 @@ class FileState:
                     status = Path(file).stat()
                     found.append((file, status.st_mtime_ns, status.st_size, status.st_ino))
             except OSError:
-                # Whoever reads it says what is wrong; here it is one more state that files can be in.
+                # Reading reports the error; here it is one more state of the files.
                 found.append((path, 0, 0, 0))
         return tuple(found)
 
     def _read(self) -> tuple[FileObjects, EemSnapshot]:
         if self._piped is None and STDIN in self._paths:
             self._piped = self._stdin.read()
-        found = read_files(self._paths, BytesIO(self._piped or b""))
+        found = read_files(self._paths, BytesIO(self._piped or b""), READ_STATE)
         return found, EemSnapshot.from_read(found.read)

@@ -1,5 +1,5 @@
 """
 Decide while the cluster changes: the cache, the changes in flight, and the live list of policies.
 
-This package has no HTTP in it: where there is no verdict it raises an outcome, and the server maps that to a status.
+This package knows no HTTP: where there is no verdict it raises an outcome, and the server maps that to a status.
 """

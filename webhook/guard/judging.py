@@ -1,9 +1,9 @@
 """
-Judge NetworkPolicies while the cluster changes underneath.
+Judge NetworkPolicies while the cluster changes.
 
-A verdict rests on the cache, and the cache is always a little behind. So whatever was admitted and not seen yet is
-judged as both done and not done; and before a refusal the API server is asked, live, whether it must be: somebody may
-have repaired things on another replica a moment ago.
+A verdict rests on the cache, and the cache is always a little behind. So a change is judged for each outcome that the
+changes in flight may have; and before a refusal the policies are listed live, because another replica may have admitted
+a repair that the cache does not have yet.
 """
 
 import asyncio
@@ -15,10 +15,11 @@ from functools import partial
 from typing import Any, Protocol
 
 from webhook.admission import AdmissionRequest, AdmissionResponse, Options, decide
-from webhook.admission.decide import NOTHING_IN_FLIGHT, is_version_of, pending_change
-from webhook.admission.inflight import MOST_PENDING, InFlight
+from webhook.admission.inflight import MOST_PENDING, NOTHING_IN_FLIGHT, InFlight, pending_change
+from webhook.admission.networkpolicy import Assessment, answer, assess, review_of, settle
+from webhook.admission.options import mode_of
 from webhook.admission.response import with_note
-from webhook.admission.review import metadata_text
+from webhook.admission.review import Policies, PolicyReview, is_version_of, metadata_text, policy_named
 from webhook.eem import EemSnapshot
 from webhook.eem.resources import NETWORK_POLICIES
 from webhook.guard.outcomes import ListError, NotReady, Overloaded
@@ -28,35 +29,38 @@ from webhook.netpol.parse_objects import is_large
 
 LIVE_SECONDS = 0.4
 """
-How long a refusal may take to be confirmed. The shortest timeout that a webhook can have is 1 s, of which the server
-keeps back half for its answer to arrive.
+How long the confirmation of a refusal may take. The shortest timeout of a webhook is 1 s, and the server keeps half of
+it for the answer to arrive.
 """
 
-LONGEST_REASON = 200  # characters: the path that was asked for has up to 122
-IN_DOUBT = "(A change of another policy was admitted a moment ago and may still be on its way; try again.)"
+LONGEST_REASON = 200  # characters of an error message; the path in it has up to 122
+IN_DOUBT = "(Another change of a NetworkPolicy was admitted a moment ago and its outcome is not known yet; try again.)"
 
 ListPolicies = Callable[[str], Awaitable[Iterable[Mapping[str, Any]]]]
-"""Read every NetworkPolicy of one namespace from the API server, as it is now; raises ListError."""
+"""Return every NetworkPolicy of one namespace as the API server has it now; raises ListError."""
+
+Basis = tuple[EemSnapshot, InFlight]
+"""The cluster and the changes in flight on which a change is judged."""
 
 log = logging.getLogger(__name__)
 
 
-class Known(Protocol):
-    """What is known of the cluster: a store, seen from here."""
+class ClusterCache(Protocol):
+    """The cache of the cluster."""
 
     @property
     def snapshot(self) -> EemSnapshot:
-        """Give the cluster as it is known now."""
+        """Return the cluster as it is known now."""
 
     @property
     def has_synced(self) -> bool:
-        """Say whether every kind is known."""
+        """Whether every kind is known."""
 
     def subscribe(self, listener: Callable[[], None]) -> None:
         """Call *listener* after every change."""
 
     async def wait_until(self, condition: Callable[[], bool]) -> None:
-        """Wait until *condition* holds; it is asked again after every change."""
+        """Wait until *condition* holds; it is checked after every change."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,13 +70,13 @@ class Listed:
 
     Args:
         policies: by name.
-        began: when it was asked, in seconds of the judge's clock: they are as they were then, or later.
-        cached: what the cache had of them from then on, until they were listed.
+        began: the time of the request, in seconds of the judge's clock: the policies are as they were then, or later.
+        cached: the policies in the cache, from that time until they were listed.
     """
 
-    policies: Mapping[str, NetworkPolicy]
+    policies: Policies
     began: float
-    cached: Mapping[str, NetworkPolicy]
+    cached: Policies
 
 
 class PolicyJudge:
@@ -80,121 +84,132 @@ class PolicyJudge:
     The judge of NetworkPolicies.
 
     Args:
-        known: what is known of the cluster.
-        options: how decisions are made.
-        live: asks the API server; None where the cluster is files.
-        monotonic: seconds, never going back.
+        cache: the cluster as it is known.
+        options: the settings of decisions.
+        live: lists policies from the API server; None if the cluster is read from files.
+        monotonic: returns seconds that never go back.
+        live_seconds: how long the confirmation of a refusal may take.
     """
 
     def __init__(
         self,
-        known: Known,
+        cache: ClusterCache,
         options: Options,
         live: ListPolicies | None = None,
         *,
         monotonic: Callable[[], float] = time.monotonic,
         live_seconds: float = LIVE_SECONDS,
     ) -> None:
-        self._known = known
+        self._cache = cache
         self._options = options
         self._live = live
         self._monotonic = monotonic
         self._live_seconds = live_seconds
         self._in_flight: dict[str, InFlight] = {}  # by namespace
-        known.subscribe(self._look)
+        cache.subscribe(self._look)
 
     @property
     def in_flight(self) -> int:
-        """Count the changes that were admitted and that nobody has seen yet."""
+        """Count the changes in flight."""
         return sum(len(known.pending) for known in self._in_flight.values())
 
     async def __call__(self, request: AdmissionRequest) -> AdmissionResponse:
-        """Judge one review."""
-        if not self._known.has_synced:
+        """
+        Judge one review.
+
+        Raises:
+            NoVerdict: no verdict is possible now.
+            ReviewError: the request is not about a NetworkPolicy, or does not have its object.
+        """
+        if not self._cache.has_synced:
             raise NotReady("the cluster is not known yet")
-        if self._live is None:
-            # Files do not change by what is asked: nothing is ever in flight.
-            return decide(request, self._known.snapshot, self._options)
+        if self._live is None:  # files do not change because of a verdict, so nothing is ever in flight
+            return decide(request, self._cache.snapshot, self._options)
         await self._make_room(request.namespace, self._live)
-        response = self._decide(request)
-        if response.verdict is None or not response.verdict.lost:
-            return self._admit(request, response)
-        return self._admit(request, await self._confirm(request, response, self._live))
-
-    async def _confirm(
-        self, request: AdmissionRequest, response: AdmissionResponse, live: ListPolicies
-    ) -> AdmissionResponse:
-        """
-        Ask the API server whether something is lost; where that hangs on a change in flight, wait what becomes of it.
-
-        It takes at most the time for one live list, whatever happens.
-        """
-        was_listed = False
-        try:
-            async with asyncio.timeout(self._live_seconds):
-                while True:
-                    listed = await self._list(request.namespace, live)
-                    was_listed, response = True, self._decide(request, listed)
-                    if not self._is_in_doubt(request, response, listed):
-                        return response
-                    await self._known.wait_until(partial(self._has_moved, request.namespace, listed.cached))
-        except (ListError, TimeoutError) as error:
-            if not was_listed:
-                return self._unconfirmed(response, error)
-        # What was listed is old by now and must not be judged again: the refusal stands.
-        return with_note(response, IN_DOUBT)
-
-    def _is_in_doubt(self, request: AdmissionRequest, response: AdmissionResponse, listed: Listed) -> bool:
-        """Say whether the request is refused only for what may come of changes that were admitted and not seen yet."""
-        if response.allowed:
-            return False
-        return decide(request, self._as_listed(request.namespace, listed), self._options).allowed
-
-    def _has_moved(self, namespace: str, cached: Mapping[str, NetworkPolicy]) -> bool:
-        return self._cached(namespace) is not cached
-
-    async def _list(self, namespace: str, live: ListPolicies) -> Listed:
-        """
-        Ask the API server, and again if the watch has brought something meanwhile.
-
-        Else what is listed could be older than what is known: what has gone since would count as there.
-        """
-        while True:
-            began, before = self._monotonic(), self._cached(namespace)
-            found = await live(namespace)
-            listed = await _read_beside(namespace, found, before)
-            if not self._has_moved(namespace, before):
-                return Listed(policies=listed, began=began, cached=before)
-
-    def _decide(self, request: AdmissionRequest, listed: Listed | None = None) -> AdmissionResponse:
-        """Decide on what is cached, or what was listed."""
-        now, namespace = self._monotonic(), request.namespace
-        in_flight = self._unseen(namespace, now)
-        if listed is None:
-            return decide(request, self._known.snapshot, self._options, in_flight)
-        # What the list shows to have happened still counts where the cache, which has not seen it, is asked.
-        self._keep(namespace, in_flight.without_failed(listed.policies, listed.began))
-        in_doubt = in_flight.without_shown(listed.policies, listed.began)
-        return decide(request, self._as_listed(namespace, listed), self._options, in_doubt)
-
-    def _as_listed(self, namespace: str, listed: Listed) -> EemSnapshot:
-        return with_policies(self._known.snapshot, namespace, listed.policies)
-
-    def _admit(self, request: AdmissionRequest, response: AdmissionResponse) -> AdmissionResponse:
-        """Remember what was admitted: nothing else runs between the decision and here."""
-        pending = pending_change(request, self._known.snapshot, self._monotonic()) if response.allowed else None
+        review = review_of(request, self._cache.snapshot)
+        response = settle(review, self._cache.snapshot, self._options)
+        if response is None:
+            response = await self._judged(review, self._live)
+        # No other review is judged between the verdict and here.
+        pending = pending_change(review, self._cache.snapshot, self._monotonic()) if response.allowed else None
         if pending is not None:
             self._forget_old(pending.admitted_at)
             known = self._in_flight.get(request.namespace, NOTHING_IN_FLIGHT)
             self._keep(request.namespace, known.with_admitted(pending))
         return response
 
+    async def _judged(self, review: PolicyReview, live: ListPolicies) -> AdmissionResponse:
+        """Judge on the cache, confirm a loss with a live list, and explain the result."""
+        basis = self._basis(review)
+        assessment, note = assess(review, *basis, self._options), ""
+        if assessment.losses:
+            assessment, note = await self._confirmed(review, basis, assessment, live)
+        response = answer(review, assessment, self._cache.snapshot, self._options)
+        return with_note(response, note) if note and not response.allowed else response
+
+    async def _confirmed(
+        self, review: PolicyReview, basis: Basis, assessment: Assessment, live: ListPolicies
+    ) -> tuple[Assessment, str]:
+        """
+        Judge on a live list; if a refusal depends on a change in flight, wait until the watch shows the outcome.
+
+        Return the last assessment, with a note for a refusal that rests on incomplete knowledge. This takes at most the
+        time for one confirmation. If the list shows what the cache has, the change is not judged again.
+        """
+        namespace, was_listed = review.request.namespace, False
+        try:
+            async with asyncio.timeout(self._live_seconds):
+                while True:
+                    listed = await self._list(namespace, live)
+                    was_listed, confirmed = True, self._basis(review, listed)
+                    if not _is_same(confirmed, basis):
+                        basis, assessment = confirmed, assess(review, *confirmed, self._options)
+                    if not self._is_enforced(namespace) or not assessment.is_in_doubt(self._options):
+                        return assessment, ""
+                    await self._cache.wait_until(partial(self._has_moved, namespace, listed.cached))
+        except (ListError, TimeoutError) as error:
+            if not was_listed:
+                return assessment, _unconfirmed(error)
+        # The list is old by now, so the change is not judged again: the refusal stands.
+        return assessment, IN_DOUBT
+
+    def _basis(self, review: PolicyReview, listed: Listed | None = None) -> Basis:
+        """Return the cluster and the changes in flight on which to judge: as cached, or as listed."""
+        namespace = review.request.namespace
+        in_flight = self._unseen(namespace, self._monotonic())
+        if listed is None:
+            return self._cache.snapshot, in_flight
+        # A change that the list shows still counts for verdicts on the cache, which has not seen it.
+        self._keep(namespace, in_flight.without_failed(listed.policies, listed.began))
+        snapshot = with_policies(self._cache.snapshot, namespace, listed.policies)
+        return snapshot, in_flight.without_shown(listed.policies, listed.began)
+
+    def _is_enforced(self, namespace: str) -> bool:
+        return mode_of(namespace, self._cache.snapshot, self._options) == "enforce"
+
+    async def _list(self, namespace: str, live: ListPolicies) -> Listed:
+        """
+        List the policies, and again if the watch brings a change meanwhile.
+
+        Otherwise the list could be older than the cache, and a policy that was deleted since would count.
+        """
+        while True:
+            began, before = self._monotonic(), self._cached(namespace)
+            found = await live(namespace)
+            policies = await _parsed(namespace, found, before)
+            if not self._has_moved(namespace, before):
+                return Listed(policies=policies, began=began, cached=before)
+
+    def _has_moved(self, namespace: str, cached: Policies) -> bool:
+        """Whether the watch has changed the policies in the cache."""
+        return self._cached(namespace) is not cached
+
     async def _make_room(self, namespace: str, live: ListPolicies) -> None:
         """
-        Make sure that so much is in flight in one namespace only that deciding there keeps nobody else waiting.
+        Ensure that few enough changes are in flight in one namespace to judge each review quickly.
 
         Raises:
-            Overloaded: it is too much, and nobody can say yet what has failed of it.
+            Overloaded: there are too many, and a live list does not show that some have failed.
         """
         if len(self._in_flight.get(namespace, NOTHING_IN_FLIGHT).pending) < MOST_PENDING:
             return
@@ -202,16 +217,14 @@ class PolicyJudge:
             async with asyncio.timeout(self._live_seconds):
                 listed = await self._list(namespace, live)
         except (ListError, TimeoutError) as error:
-            raise Overloaded("too much is in flight in one namespace, and what of it cannot be asked") from error
+            raise Overloaded("too many changes are in flight in one namespace, and the live list failed") from error
         unseen = self._unseen(namespace, self._monotonic())
         if len(self._keep(namespace, unseen.without_failed(listed.policies, listed.began)).pending) >= MOST_PENDING:
-            raise Overloaded("too much is in flight in one namespace")
+            raise Overloaded("too many changes are in flight in one namespace")
 
     def _unseen(self, namespace: str, now: float) -> InFlight:
-        """Give what is in flight in a namespace, without what the cache has seen."""
-        in_flight = self._in_flight.get(namespace)
-        if in_flight is None:
-            return NOTHING_IN_FLIGHT
+        """Return the changes in flight in a namespace, without those whose outcome the cache shows."""
+        in_flight = self._in_flight.get(namespace, NOTHING_IN_FLIGHT)
         return self._keep(namespace, in_flight.without_seen(self._cached(namespace), now))
 
     def _keep(self, namespace: str, in_flight: InFlight) -> InFlight:
@@ -222,61 +235,54 @@ class PolicyJudge:
         return in_flight
 
     def _forget_old(self, now: float) -> None:
-        """Forget what is too old to happen, in namespaces, too, about which nobody asks any more."""
+        """Forget changes that are too old to happen, also in namespaces for which no review comes any more."""
         for namespace in [name for name, known in self._in_flight.items() if known.is_over(now)]:
             del self._in_flight[namespace]
 
-    def _cached(self, namespace: str) -> Mapping[str, NetworkPolicy]:
-        """Give the policies as the watch has brought them; while it brings nothing, this is one and the same object."""
-        return self._known.snapshot.cluster.state(namespace).policies
+    def _cached(self, namespace: str) -> Policies:
+        """Return the policies in the cache: the same object until the watch brings a change of one of them."""
+        return self._cache.snapshot.cluster.state(namespace).policies
 
     def _look(self) -> None:
-        """Look at each state of the cache, lest something comes and goes unseen."""
+        """Look at each state of the cache, so that no outcome is missed."""
         for namespace in tuple(self._in_flight):
             self._unseen(namespace, self._monotonic())
 
-    def _unconfirmed(self, response: AdmissionResponse, error: Exception) -> AdmissionResponse:
-        reason = "it did not answer in time" if isinstance(error, TimeoutError) else str(error)
-        log.warning("a verdict could not be confirmed", extra={"fields": {"reason": reason}})
-        if response.allowed:
-            return response
-        return with_note(
-            response, f"(The API server could not be asked whether this still is so: {reason[:LONGEST_REASON]})"
-        )
+
+def _is_same(basis: Basis, other: Basis) -> bool:
+    return basis[0] is other[0] and basis[1] == other[1]
 
 
-def read_listed(
-    namespace: str, listed: Iterable[Mapping[str, Any]], cached: Mapping[str, NetworkPolicy]
-) -> Mapping[str, NetworkPolicy]:
-    """Read what was listed; what is cached in the same version need not be read again."""
+def _unconfirmed(error: Exception) -> str:
+    """Log that a verdict was not confirmed, and return the note for a refusal."""
+    reason = "it did not answer in time" if isinstance(error, TimeoutError) else str(error)
+    log.warning("a verdict could not be confirmed", extra={"fields": {"reason": reason}})
+    return f"(The API server could not be asked to confirm this: {reason[:LONGEST_REASON]})"
+
+
+async def _parsed(namespace: str, listed: Iterable[Mapping[str, Any]], cached: Policies) -> Policies:
+    """Parse the policies of a list, except those that the cache has in the same version; many in a thread."""
     found: dict[str, NetworkPolicy] = {}
+    unknown: list[Mapping[str, Any]] = []
     for mapping in listed:
-        name = metadata_text(mapping, "name")
-        found[name] = cached[name] if is_cached(mapping, cached) else read_policy(mapping, namespace)[0]
-    return found
+        known = policy_named(metadata_text(mapping, "name"), cached)
+        if known is not None and is_version_of(known, mapping):
+            found[known.name] = known
+        else:
+            unknown.append(mapping)
+    parse = partial(_parse_policies, namespace, unknown)
+    return found | (await asyncio.to_thread(parse) if is_large(unknown) else parse())
 
 
-async def _read_beside(
-    namespace: str, listed: Iterable[Mapping[str, Any]], cached: Mapping[str, NetworkPolicy]
-) -> Mapping[str, NetworkPolicy]:
-    """Read what was listed; where much of it is not cached, in a thread."""
-    mappings = tuple(listed)
-    if is_large([mapping for mapping in mappings if not is_cached(mapping, cached)]):
-        return await asyncio.to_thread(read_listed, namespace, mappings, cached)
-    return read_listed(namespace, mappings, cached)
+def _parse_policies(namespace: str, listed: Iterable[Mapping[str, Any]]) -> dict[str, NetworkPolicy]:
+    return {policy.name: policy for policy in (read_policy(mapping, namespace)[0] for mapping in listed)}
 
 
-def is_cached(mapping: Mapping[str, Any], cached: Mapping[str, NetworkPolicy]) -> bool:
-    """Say whether this very version of a policy is known."""
-    known = cached.get(metadata_text(mapping, "name"))
-    return known is not None and is_version_of(known, mapping)
-
-
-def with_policies(snapshot: EemSnapshot, namespace: str, listed: Mapping[str, NetworkPolicy]) -> EemSnapshot:
-    """Give the snapshot with the policies of one namespace replaced by those of a list."""
+def with_policies(snapshot: EemSnapshot, namespace: str, listed: Policies) -> EemSnapshot:
+    """Return the snapshot with the policies of one namespace replaced by those of a list."""
     cached = snapshot.cluster.state(namespace).policies
     for name, policy in listed.items():
-        if cached.get(name) is not policy:
+        if policy_named(name, cached) is not policy:
             snapshot = snapshot.with_parsed(policy)
     for name in cached.keys() - listed.keys():
         snapshot = snapshot.without_object(NETWORK_POLICIES.kind, namespace, name)
@@ -285,26 +291,32 @@ def with_policies(snapshot: EemSnapshot, namespace: str, listed: Mapping[str, Ne
 
 class InstanceJudge:
     """
-    The judge of EEM resources: one question, one answer, on the snapshot of the moment.
+    The judge of EEM resources: it decides on the snapshot of the moment.
 
     Args:
-        known: what is known of the cluster.
-        options: how decisions are made, at the moment: the platform may be found out later than the service starts.
-        judge: what is asked: validate or mutate.
+        cache: the cluster as it is known.
+        options: returns the current settings: the platform may be detected after the service has started.
+        decide: validate or default.
     """
 
     def __init__(
         self,
-        known: Known,
+        cache: ClusterCache,
         options: Callable[[], Options],
-        judge: Callable[[AdmissionRequest, EemSnapshot, Options], AdmissionResponse],
+        decide: Callable[[AdmissionRequest, EemSnapshot, Options], AdmissionResponse],
     ) -> None:
-        self._known = known
+        self._cache = cache
         self._options = options
-        self._judge = judge
+        self._decide = decide
 
     async def __call__(self, request: AdmissionRequest) -> AdmissionResponse:
-        """Judge one review."""
-        if not self._known.has_synced:
+        """
+        Judge one review.
+
+        Raises:
+            NotReady: the cluster is not known yet.
+            ReviewError: the request is about another group or version, or does not have its object.
+        """
+        if not self._cache.has_synced:
             raise NotReady("the cluster is not known yet")
-        return self._judge(request, self._known.snapshot, self._options())
+        return self._decide(request, self._cache.snapshot, self._options())

@@ -1,16 +1,15 @@
 """
-Leave reviews to replicas that know better, and give the verdict where there are none.
+Leave reviews to replicas with a newer view of the cluster, and give the verdict if there are none.
 
-A replica that has heard nothing for minutes may be cut off alone, or the API server may be gone for all of them. It
-cannot tell which; but the API server sends a review that was answered with 503 and `Retry-After` again, the same bytes
-with the same uid, up to ten times. So a replica with an old view sends a review away twice. When it comes for the
-third time, nobody better has answered, and a verdict on an old view is worth more than none: what was known when the
-API server went silent is still nearly all of the truth, and a refusal asks for the policies live in any case.
+A replica that has received nothing for minutes may have lost its connection alone, or the API server may be silent for
+all replicas; it cannot know which. But if a review is answered with 503 and `Retry-After`, the API server repeats it,
+the same bytes with the same uid, up to ten times. So a replica with an old view rejects a review twice. At the third
+attempt it gives the verdict: most of an old view is still true, and a refusal needs a live list in any case.
 
-With up to five replicas that all have old views, one of them is asked for the third time within the eleven attempts
-(2 x 5 + 1). Where one of three has a fresh view and the attempts fall on them at random, an old one answers before the
-fresh one is asked in 48 of 243 cases if two are old; if one is, in 1 of 27. That is while Kubernetes has not yet heard
-that they are not ready; afterwards they are not asked at all.
+Five replicas that all have old views need at most eleven attempts (2 x 5 + 1) until one of them sees the review for the
+third time. If two of three replicas have old views and the attempts reach them at random, an old one answers before the
+fresh one in 48 of 243 cases; if one of three does, in 1 of 27. This holds until Kubernetes stops sending reviews to the
+replicas that are not ready.
 
 Source: client-go rest/request.go (the body is kept and sent again) and rest/with_retry.go (ten times at most).
 """
@@ -20,37 +19,37 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from webhook.admission import AdmissionRequest, AdmissionResponse
-from webhook.admission.response import on_old_knowledge
+from webhook.admission.response import with_age
 from webhook.guard.outcomes import Judge, Stale
 
 ENOUGH_SIGHTINGS: Final = 3
-"""The sighting of a review at which a replica with an old view gives the verdict."""
+"""The attempt at which a replica with an old view gives the verdict."""
 
 MOST_REVIEWS: Final = 4096
-"""Reviews that are counted at a time; more than an API server has under way, with the repetitions of ten seconds."""
+"""Reviews whose attempts are counted: more than an API server has in progress, with repetitions, within ten seconds."""
 
 
-class Silence(Protocol):
-    """For how long nothing was heard of a kind."""
+class Staleness(Protocol):
+    """How long the API server has sent nothing about a kind."""
 
     @property
     def resource(self) -> str:
-        """Give the plural of the kind."""
+        """Return the plural of the kind."""
 
     @property
     def seconds(self) -> float:
-        """Say for how long."""
+        """Return the length of the silence."""
 
 
 class Sightings:
-    """How often each of the latest reviews was seen; the one that was seen longest ago is forgotten first."""
+    """The attempts of the latest reviews; the review that was seen longest ago is forgotten first."""
 
     def __init__(self, most: int = MOST_REVIEWS) -> None:
         self._most = most
         self._seen: OrderedDict[str, int] = OrderedDict()
 
     def count(self, uid: str) -> int:
-        """Count one more sighting and say which it is, the first being 1."""
+        """Count one more attempt and return its number; the first is 1."""
         seen = self._seen[uid] = self._seen.pop(uid, 0) + 1
         if len(self._seen) > self._most:
             self._seen.popitem(last=False)
@@ -59,23 +58,28 @@ class Sightings:
 
 class LastResort:
     """
-    A judge that gives its verdict on an old view only when nobody has a better one.
+    A judge that gives its verdict on an old view only if no replica with a newer one answers.
 
     Args:
-        judge: gives the verdict; it raises NotReady where there never was a view.
-        silence: gives the longest silence where it is too long, None while the view is fresh.
+        judge: gives the verdict; it raises NotReady if there never was a view.
+        staleness: returns the longest silence if the view is too old, None otherwise.
     """
 
-    def __init__(self, judge: Judge, silence: Callable[[], Silence | None]) -> None:
+    def __init__(self, judge: Judge, staleness: Callable[[], Staleness | None]) -> None:
         self._judge = judge
-        self._silence = silence
+        self._staleness = staleness
         self._sightings = Sightings()
 
     async def __call__(self, request: AdmissionRequest) -> AdmissionResponse:
-        """Judge one review, or leave it to another replica."""
-        found = self._silence()
+        """
+        Judge one review, or leave it to another replica.
+
+        Raises:
+            Stale: the view is old, and another replica may have a newer one.
+        """
+        found = self._staleness()
         if found is None:
             return await self._judge(request)
         if self._sightings.count(request.uid) < ENOUGH_SIGHTINGS:
-            raise Stale(f"the API server has said nothing of {found.resource} for {found.seconds:.0f} s")
-        return on_old_knowledge(await self._judge(request), found.resource, found.seconds)
+            raise Stale(f"the API server has sent nothing about {found.resource} for {found.seconds:.0f} s")
+        return with_age(await self._judge(request), found.resource, found.seconds)

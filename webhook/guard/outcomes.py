@@ -1,7 +1,8 @@
 """
 The outcomes of a review without a verdict. The server answers each with HTTP 503, and the API server asks again.
 
-Source: client-go rest/with_retry.go: a 503 with `Retry-After` is repeated at most ten times.
+Source: client-go rest/with_retry.go: a request that was answered with 503 and `Retry-After` is repeated, at most ten
+times.
 """
 
 from collections.abc import Awaitable, Callable
@@ -9,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from webhook.admission import AdmissionRequest, AdmissionResponse
 
 Judge = Callable[[AdmissionRequest], Awaitable[AdmissionResponse]]
-"""Give the verdict on one review; raises NoVerdict."""
+"""Return the verdict on one review; raises NoVerdict."""
 
 
 class NoVerdict(Exception):  # noqa: N818  an outcome, and not every one is an error
@@ -17,11 +18,11 @@ class NoVerdict(Exception):  # noqa: N818  an outcome, and not every one is an e
 
 
 class NotReady(NoVerdict):
-    """Raised when no truthful verdict is possible yet, because the cluster is not known."""
+    """Raised when no verdict is possible yet, because the cluster is not known."""
 
 
 class Stale(NoVerdict):
-    """Raised when what this replica knows of the cluster is too old; another replica may know better."""
+    """Raised when the view of the cluster is too old; another replica may have a newer one."""
 
 
 class Overloaded(NoVerdict):
@@ -29,8 +30,8 @@ class Overloaded(NoVerdict):
     Raised when this replica has too much to do.
 
     Args:
-        flooded: many reviews are sent away at the moment. Another attempt at once, over a new connection, costs a
-            handshake, which is as dear as a verdict; so the caller is asked to wait and to keep its connection.
+        flooded: many reviews are rejected at the moment. A repetition over a new connection costs a handshake, which
+            costs as much as a verdict; so the API server is asked to wait and to keep its connection.
     """
 
     def __init__(self, problem: str, *, flooded: bool = False) -> None:
@@ -39,4 +40,4 @@ class Overloaded(NoVerdict):
 
 
 class ListError(Exception):
-    """Raised by a live list that cannot be had: the API server is away, refuses, or answers nonsense."""
+    """Raised when a live list fails: the API server cannot be reached, refuses, or sends an invalid answer."""

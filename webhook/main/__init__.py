@@ -1,7 +1,7 @@
 """
-Put the service together: settings, then what the cluster says, then who judges, then the ports.
+Construct the service: settings, the state of the cluster, the judges, and the ports.
 
-This is the only place that constructs; whatever it makes is handed what it needs.
+Only this package constructs; every part is handed what it needs.
 """
 
 from webhook.main.from_cluster import from_cluster, is_inside

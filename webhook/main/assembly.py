@@ -1,24 +1,30 @@
-"""Assemble what every service has, wherever its cluster comes from: judges, checks, metrics, ports."""
+"""Construct the parts that every service has, whatever its state comes from: judges, checks, metrics and ports."""
 
 import ssl
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Final
 
-from webhook.admission import Options, mutate, validate
+from certs.authority import issue_serving_pair, make_authority
+from webhook.admission import Options, default, validate
 from webhook.admission.audit import audit
-from webhook.cluster.store import KindStatus, Store
+from webhook.cluster.client import ApiClient
+from webhook.cluster.sink import KindStatus
+from webhook.cluster.store import Store
 from webhook.guard.judging import InstanceJudge, PolicyJudge
 from webhook.guard.outcomes import Judge
-from webhook.main.service import Service
+from webhook.main.service import Service, Work
 from webhook.server import (
     MUTATE_EEM,
     VALIDATE_EEM,
     VALIDATE_NETWORK_POLICY,
     CertificateSource,
     Check,
-    Endpoint,
     Limits,
     Metrics,
+    ServedPort,
     Servers,
     Serving,
     make_app,
@@ -28,59 +34,102 @@ from webhook.server.collectors import RequirementCollector
 from webhook.settings import Settings
 from webhook.version import VERSION
 
+_LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "::1")
+_NO_CHECKS: Final[Mapping[str, Check]] = MappingProxyType({})
+
 
 def judges_of(store: Store, policies: PolicyJudge, options: Callable[[], Options]) -> Mapping[str, Judge]:
-    """Give who judges each path."""
+    """Return the judge of each path."""
     return {
         VALIDATE_NETWORK_POLICY: policies,
         VALIDATE_EEM: InstanceJudge(store, options, validate),
-        MUTATE_EEM: InstanceJudge(store, options, mutate),
+        MUTATE_EEM: InstanceJudge(store, options, default),
     }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Looks:
-    """
-    What /readyz looks at besides the certificate and the caches, by name; both may still grow.
+class Foundation:
+    """The parts that the rest of a service is built on."""
 
-    Args:
-        checks: must be well for this replica to be ready.
-        notes: what people should know, and what makes nobody less ready.
-    """
-
-    checks: dict[str, Check] = field(default_factory=dict)
-    notes: dict[str, Check] = field(default_factory=dict)
+    settings: Settings
+    store: Store
+    metrics: Metrics
+    certificate: CertificateSource
 
 
-def assemble(settings: Settings, store: Store, judges: Mapping[str, Judge], looks: Looks) -> Service:
-    """Make the service around a store and its judges."""
+def make_foundation(settings: Settings, store: Store) -> Foundation:
+    """Return the metrics and the certificate source of a service."""
     metrics = Metrics(version=VERSION)
-    serving = Serving(metrics=metrics, limits=Limits(drain_seconds=settings.drain_seconds))
     certificate = CertificateSource(
         metrics=metrics,
         directory=settings.tls_dir,
         minimum_version=ssl.TLSVersion.TLSv1_2 if settings.tls_min_version == "1.2" else ssl.TLSVersion.TLSv1_3,
     )
+    return Foundation(settings=settings, store=store, metrics=metrics, certificate=certificate)
+
+
+async def load_certificate(foundation: Foundation) -> tuple[Work, ...]:
+    """Load the pair from its folder, or make one in memory; return the work that keeps it up to date."""
+    certificate = foundation.certificate
+    if foundation.settings.tls_dir is None:
+        install_pair_in_memory(certificate)
+        return ()
+    await certificate.reload()
+    return (certificate.watch,)
+
+
+def install_pair_in_memory(certificate: CertificateSource) -> None:
+    """Make a serving pair for the loopback names that never leaves this process."""
+    now = datetime.now(UTC)
+    authority = make_authority(now=now)
+    pair = issue_serving_pair(authority, names=_LOOPBACK_NAMES, now=now)
+    certificate.install(pair.certificate_pem(), pair.key_pem(), authority.certificate_pem())
+
+
+def make_service(  # noqa: PLR0913 - the parts that differ from one kind of service to another
+    foundation: Foundation,
+    judges: Mapping[str, Judge],
+    *,
+    background: Sequence[Work] = (),
+    checks: Mapping[str, Check] = _NO_CHECKS,
+    notes: Mapping[str, Check] = _NO_CHECKS,
+    client: ApiClient | None = None,
+) -> Service:
+    """
+    Return the service around a store and its judges.
+
+    Args:
+        checks: what must be well for this replica to be ready, besides the certificate and the caches.
+        notes: what `/readyz?verbose` shows and readiness does not depend on.
+        client: is closed when the service ends.
+    """
+    settings, store, metrics = foundation.settings, foundation.store, foundation.metrics
+    certificate = foundation.certificate
+    serving = Serving(metrics=metrics, limits=Limits(drain_seconds=settings.drain_seconds))
     _show_cache(store, metrics)
     metrics.registry.register(RequirementCollector(audit=lambda: audit(store.snapshot, settings.options())))
-    looks.checks.update(certificate=certificate.problem, **_cache_checks(store, settings.stale_seconds))
+    every_check = {**checks, "certificate": certificate.problem, **_cache_checks(store, settings.stale_seconds)}
     servers = Servers(
         serving,
-        https=Endpoint(
+        https=ServedPort(
             app=make_app(judges, serving),
             host=settings.bind,
             port=settings.https_port,
             tls=certificate.context,
+            flag="--https-port",
         ),
-        http=Endpoint(
-            app=make_health_app(looks.checks, serving, looks.notes), host=settings.bind, port=settings.http_port
+        http=ServedPort(
+            app=make_health_app(every_check, serving, notes),
+            host=settings.bind,
+            port=settings.http_port,
+            flag="--http-port",
         ),
     )
-    return Service(store=store, certificate=certificate, servers=servers, metrics=metrics)
+    return Service(store=store, certificate=certificate, servers=servers, background=tuple(background), client=client)
 
 
 def _cache_checks(store: Store, stale_seconds: float) -> dict[str, Check]:
-    """Give one check for each kind: ready means that everything is known that a verdict rests on, and not long ago."""
+    """Return one check for each kind: a verdict needs all of them, and none may be stale."""
 
     def check(kind: str) -> Check:
         return lambda: store.not_ready(kind, stale_seconds)

@@ -1,18 +1,18 @@
-"""Make the service that watches an API server."""
+"""Construct the service that watches an API server."""
 
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from webhook.admission import Options
 from webhook.cluster.client import ApiClient
-from webhook.cluster.credentials import CredentialSource, ServiceAccount
+from webhook.cluster.credentials import CredentialSource, Kubeconfig, ServiceAccount
+from webhook.cluster.discovery import Discovery
 from webhook.cluster.errors import ClusterError
-from webhook.cluster.facts import Surroundings, Survey
-from webhook.cluster.garbage_collection import Lists
-from webhook.cluster.kubeconfig import Kubeconfig
-from webhook.cluster.listing import read_all
+from webhook.cluster.garbage_collection import freeze_lists
+from webhook.cluster.list_watch import read_all
 from webhook.cluster.probe import Reachability
 from webhook.cluster.reflector import Reflector
 from webhook.cluster.store import Store
@@ -21,64 +21,65 @@ from webhook.eem.resources import NETWORK_POLICIES
 from webhook.guard.judging import PolicyJudge
 from webhook.guard.last_resort import LastResort
 from webhook.guard.outcomes import ListError
-from webhook.main.assembly import Looks, assemble, judges_of
-from webhook.main.own_pair import load_certificate
-from webhook.main.service import Service
-from webhook.main.upkeep import keep_up
+from webhook.main.assembly import judges_of, load_certificate, make_foundation, make_service
+from webhook.main.service import Service, Work
+from webhook.main.writers import NO_WRITERS, make_writers
 from webhook.settings import Settings
 
 
 async def from_cluster(settings: Settings) -> Service:
     """
-    Make the service that watches an API server.
+    Return the service that watches an API server.
 
     Raises:
-        CredentialsError: there is no API server to ask, or nothing to ask it with.
+        CredentialsError: the API server's address or the credentials cannot be found.
     """
     client = ApiClient(credentials(settings))
     store = Store()
 
-    async def live(namespace: str) -> Iterable[Mapping[str, Any]]:
+    async def list_policies(namespace: str) -> Iterable[Mapping[str, Any]]:
         try:
             return await read_all(client, NETWORK_POLICIES, namespace=namespace)
         except ClusterError as error:
             raise ListError(str(error)) from error
 
     options = replace(settings.options(), storage_classes_known=True)
-    found = Surroundings(platform=options.platform)
+    discovery = Discovery(client, platform=options.platform)
 
-    def now() -> Options:
-        return replace(options, platform=found.platform, installed_version=found.version)
+    def current_options() -> Options:
+        return replace(options, platform=discovery.facts.platform, installed_version=discovery.facts.version)
 
     judges = {
         path: LastResort(judge, lambda: store.silence(settings.stale_seconds))
-        for path, judge in judges_of(store, PolicyJudge(store, options, live), now).items()
+        for path, judge in judges_of(store, PolicyJudge(store, options, list_policies), current_options).items()
     }
     reach = Reachability(client)
-    looks = Looks(notes={"api-server": lambda: reach.problem or None})
-    service = assemble(settings, store, judges, looks)
-    service.client = client
-    service.background.append(Lists(store).keep_aside)
-    service.background.append(Survey(client, found).run)
-    service.background.extend(Reflector(resource, client, store, reach=reach).run for resource in WATCHED)
+    foundation = make_foundation(settings, store)
+    background: list[Work] = [partial(freeze_lists, store), discovery.run]
+    background.extend(Reflector(resource, client, store, reach=reach).run for resource in WATCHED)
     if settings.tls_dir is not None:
-        await load_certificate(service, settings)
-    if is_inside(settings):
-        looks.notes.update(keep_up(service, settings, reach))
-    return service
+        background.extend(await load_certificate(foundation))
+    writers = make_writers(foundation, client, reach) if is_inside(settings) else NO_WRITERS
+    return make_service(
+        foundation,
+        judges,
+        background=(*background, *writers.background),
+        notes={"api-server": lambda: reach.problem or None, **writers.notes},
+        client=client,
+    )
 
 
 def is_inside(settings: Settings) -> bool:
-    """Say whether the service runs in the cluster that it guards: only then can the API server call it as a Service."""
+    """Whether the service runs in the cluster that it guards: only then can the API server reach it as a Service."""
     return settings.kubeconfig is None and settings.context is None
 
 
 def credentials(settings: Settings) -> CredentialSource:
     """
-    Give what proves who we are: a kubeconfig where one is named, else the pod's service account.
+    Return the credentials of the kubeconfig if one is named, else those of the pod's service account.
 
     Raises:
-        CredentialsError: neither is there.
+        CredentialsError: they cannot be found.
     """
     if is_inside(settings):
         return ServiceAccount.from_environment(os.environ, settings.service_account_dir)

@@ -1,26 +1,26 @@
-"""Make the service that takes files, or objects at hand, for the cluster."""
+"""Construct the service whose state comes from files, or from objects in memory."""
 
 import logging
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
-from webhook.cluster.garbage_collection import Lists
+from webhook.cluster.garbage_collection import freeze_lists
 from webhook.cluster.store import Store
 from webhook.eem import EemSnapshot
 from webhook.files.file_state import FileState
 from webhook.guard.judging import PolicyJudge
-from webhook.main.assembly import Looks, assemble, judges_of
-from webhook.main.own_pair import install_own_pair, load_certificate
+from webhook.main.assembly import install_pair_in_memory, judges_of, load_certificate, make_foundation, make_service
 from webhook.main.service import Service
 from webhook.settings import Settings
 
-log = logging.getLogger(__name__)
+_log: Final = logging.getLogger(__name__)
 
 
 async def from_files(settings: Settings, paths: Sequence[str]) -> Service:
     """
-    Make the service that takes files for the cluster.
+    Return the service that reads the state of the cluster from files, again when they change.
 
     Raises:
         FilesError: the files cannot be understood.
@@ -28,19 +28,20 @@ async def from_files(settings: Settings, paths: Sequence[str]) -> Service:
     store = Store()
     state = FileState(paths, store, sys.stdin.buffer)
     found = await state.load()
-    log.info("state read", extra={"fields": {"objects": len(found.objects), "skipped": sum(found.skipped.values())}})
+    _log.info("state read", extra={"fields": {"objects": len(found.objects), "skipped": sum(found.skipped.values())}})
     options = settings.options()
-    judges = judges_of(store, PolicyJudge(store, options), lambda: options)
-    service = assemble(settings, store, judges, Looks(checks={"files": lambda: state.problem or None}))
-    service.background.append(state.run)
-    service.background.append(Lists(store).keep_aside)
-    await load_certificate(service, settings)
-    return service
+    foundation = make_foundation(settings, store)
+    return make_service(
+        foundation,
+        judges_of(store, PolicyJudge(store, options), lambda: options),
+        background=(state.run, partial(freeze_lists, store), *(await load_certificate(foundation))),
+        checks={"files": lambda: state.problem or None},
+    )
 
 
 def from_objects(settings: Settings, objects: Iterable[Mapping[str, Any]]) -> Service:
     """
-    Make the service that takes objects at hand for the cluster, with a pair of its own.
+    Return the service whose state is *objects*, with a serving pair in memory.
 
     Raises:
         SpecError: the objects cannot be understood.
@@ -48,6 +49,6 @@ def from_objects(settings: Settings, objects: Iterable[Mapping[str, Any]]) -> Se
     store = Store()
     store.reset(EemSnapshot.from_objects(objects))
     options = settings.options()
-    service = assemble(settings, store, judges_of(store, PolicyJudge(store, options), lambda: options), Looks())
-    install_own_pair(service)
-    return service
+    foundation = make_foundation(settings, store)
+    install_pair_in_memory(foundation.certificate)
+    return make_service(foundation, judges_of(store, PolicyJudge(store, options), lambda: options))

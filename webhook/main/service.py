@@ -1,54 +1,55 @@
-"""Run what was put together: the ports, and the work behind them that must never end."""
+"""Run what was constructed: the ports, and the background work, which must never end."""
 
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 from webhook.cluster.client import ApiClient
 from webhook.cluster.store import Store
-from webhook.server import CertificateSource, Metrics, Servers, StopSignals, stop_signals
+from webhook.server import CertificateSource, Servers, StopSignals, stop_signals
 
-FAILED = 1
+_log: Final = logging.getLogger(__name__)
 
-log = logging.getLogger(__name__)
+_FAILED: Final = 1
+
+Work = Callable[[], Coroutine[Any, Any, None]]
+"""Work in the background; it runs until it is cancelled."""
 
 
-@dataclass(kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Service:
     """
-    The service before it runs.
+    The service, ready to run.
 
     Args:
-        store: what is known of the cluster.
-        certificate: the serving pair.
+        store: the state of the cluster.
+        certificate: the serving certificate.
         servers: the ports.
-        metrics: what all parts count.
-        background: what keeps the store and the pair up to date; none of it ever ends by itself.
-        client: the connection to the API server, where there is one.
+        background: what keeps the store, the certificate and the registration up to date.
+        client: the client of the API server, if there is one; it is closed at the end.
     """
 
     store: Store
     certificate: CertificateSource
     servers: Servers
-    metrics: Metrics
-    background: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)
+    background: tuple[Work, ...]
     client: ApiClient | None = None
 
     async def run(self) -> int:
         """
-        Serve until a signal ends it, and give the exit status; 1 where something that must not end did.
+        Serve until a signal comes, and return the exit status: 1 if background work has ended.
 
         Raises:
-            OSError: an address cannot be had.
+            OSError: a port cannot be opened.
         """
         with stop_signals() as told:
             await self.servers.start()
             return await self.run_until(told)
 
     async def run_until(self, told: StopSignals) -> int:
-        """Serve, with the ports open already, until *told*."""
+        """Serve until a signal comes; the ports are open already."""
         serving = asyncio.create_task(self.servers.serve_until_told(told))
         tasks = [asyncio.create_task(work()) for work in self.background]
         try:
@@ -56,8 +57,8 @@ class Service:
             if serving.done():
                 return serving.result()
             for ended in (task for task in tasks if task.done()):
-                log.critical("a part of the service ended, so the service does", exc_info=ended.exception())
-            return FAILED
+                _log.critical("background work ended, so the service ends", exc_info=ended.exception())
+            return _FAILED
         finally:
             for task in (serving, *tasks):
                 task.cancel()

@@ -236,7 +236,8 @@ class Workload:
     A Deployment, StatefulSet, DaemonSet, ReplicaSet, Job or CronJob, with the pod that its template makes.
 
     Args:
-        environment: literal values in the containers' `env`, by name; the last container that sets a name wins.
+        environment: literal values of a few variables in the containers' `env`, by name (see parse_objects); the last
+            container that sets a name wins.
     """
 
     kind: str

@@ -113,6 +113,17 @@ def read_object(api_object: ApiObject) -> tuple[Parsed | None, tuple[Fault, ...]
     return parsed if name else None, tuple(replace(fault, kind=kind, name=owner) for fault in distinct)
 
 
+KEPT_VARIABLES = frozenset({"DEPLOY_OPERATOR_NETWORK_POLICY", "QUARKUS_PROFILE"})
+"""
+The variables of a container's `env` that a workload keeps: they tell how the EEM operator was installed.
+
+Others may hold passwords, and any user's workloads could fill the memory with them.
+"""
+
+LONGEST_VALUE = 256
+"""Characters that are kept of the value of such a variable."""
+
+
 def read_namespace(api_object: Mapping[str, Any], faults: Faults) -> Namespace:
     """Return a Namespace; it is terminating by its deletionTimestamp or by its phase."""
     metadata = mapping(api_object.get("metadata"), "metadata", faults)
@@ -219,8 +230,9 @@ def _environment(spec: Mapping[str, Any], path: str, faults: Faults) -> Mapping[
         for item_path, item in items(container.get("env"), f"{container_path}.env", faults):
             entry = mapping(item, item_path, faults)
             name = string(entry.get("name"), f"{item_path}.name", faults)
-            if entry.get("value") is not None:
-                found[name] = string(entry.get("value"), f"{item_path}.value", faults)
+            value = string(entry.get("value"), f"{item_path}.value", faults)
+            if name in KEPT_VARIABLES and entry.get("value") is not None:
+                found[name] = value[:LONGEST_VALUE]
     return found
 
 

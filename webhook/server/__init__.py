@@ -1,13 +1,13 @@
 """
-Serve verdicts over HTTPS, and tell how the service is over HTTP.
+Serve verdicts over HTTPS, and the probes and metrics of the service over HTTP.
 
-This package knows HTTP, TLS, time and signals; it is handed judges and checks and decides nothing itself. Only here
-does an outcome become an HTTP status.
+This package knows HTTP, TLS, time and signals. It is handed judges and checks and decides nothing itself. Only this
+package maps an outcome of a judge to an HTTP status.
 """
 
 from webhook.server.app import MUTATE_EEM, VALIDATE_EEM, VALIDATE_NETWORK_POLICY, WEBHOOKS, make_app
 from webhook.server.health import Check, make_health_app
-from webhook.server.lifecycle import Endpoint, Servers, StopSignals, stop_signals
+from webhook.server.lifecycle import ServedPort, Servers, StopSignals, stop_signals
 from webhook.server.limits import Limits
 from webhook.server.metrics import Metrics
 from webhook.server.serving import Drain, Serving
@@ -21,10 +21,10 @@ __all__ = [
     "CertificateSource",
     "Check",
     "Drain",
-    "Endpoint",
     "Limits",
     "Metrics",
     "PairError",
+    "ServedPort",
     "Servers",
     "Serving",
     "StopSignals",

@@ -1,8 +1,8 @@
 """
-Turn whatever happens to a request into an answer: the one place that catches every exception.
+Turn the end of every request into an HTTP answer. This is the only place that catches every exception.
 
-A bug in the judge is a 500, for which the API server applies the failurePolicy of the webhook's configuration: whether
-the guard fails open or closed is written there and nowhere else.
+An unexpected exception of a judge becomes 500. The API server then applies the `failurePolicy` of the webhook
+configuration: that field alone decides whether the guard fails open or closed.
 """
 
 import asyncio
@@ -13,35 +13,44 @@ from types import MappingProxyType
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from webhook.admission import ReviewError
+from webhook.admission import AdmissionRequest, ReviewError
 from webhook.guard.outcomes import NotReady, NoVerdict, Overloaded, Stale
-from webhook.server.connection import Connection
-from webhook.server.handlers import ASKED, RECEIVED
+from webhook.server.connection import HttpConnection
+from webhook.server.logs import LimitedLog
 from webhook.server.metrics import ERRORED, UNKNOWN, Metrics
 from webhook.server.refusals import TRY_ELSEWHERE, TRY_LATER, Refusal, plain
 from webhook.server.serving import Serving
 
 INTERNAL_ERROR = 500
 SERVICE_UNAVAILABLE = 503
+ASKED = web.RequestKey("asked", AdmissionRequest)
+"""The decoded request, for the log line of a review that fails later."""
+
+RECEIVED = web.RequestKey("received", float)
+"""Loop time of the request's first byte."""
+
 SHED: Mapping[type[Exception], str] = MappingProxyType(
     {NotReady: "not_ready", Stale: "stale", Overloaded: "overloaded"}
-)  # what the metrics call the reason for which a review is left to another replica
+)
+"""The metrics' label for the reason why a review was answered with 503."""
+
 log = logging.getLogger(__name__)
 
 
 def answer_everything(serving: Serving, webhooks: Mapping[str, str]) -> Middleware:
     """
-    Make the middleware of one application.
+    Return the middleware of one application.
 
     Args:
-        serving: counts what goes wrong, and knows whether every answer must close its connection.
-        webhooks: the webhook's name for each path that takes reviews.
+        serving: its metrics count failures; while it drains, every answer closes its connection.
+        webhooks: the webhook's name by path, for the paths that accept reviews.
     """
+    failures = _Failures(serving.metrics)
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         connection = request.protocol
-        guarded = connection if isinstance(connection, Connection) else None
+        guarded = connection if isinstance(connection, HttpConnection) else None
         loop = asyncio.get_running_loop()
         received = request[RECEIVED] = guarded.request_began() if guarded is not None else loop.time()
         try:
@@ -51,13 +60,13 @@ def answer_everything(serving: Serving, webhooks: Mapping[str, str]) -> Middlewa
         except Exception as error:  # the one place
             response = _answer_to(error)
             if request.path in webhooks:
-                _record(request, error, serving.metrics, webhooks[request.path], loop.time() - received)
+                failures.record(request, error, webhooks[request.path], loop.time() - received)
             else:
-                log.exception("a page could not be made")
+                log.exception("a probe or metrics request failed")
         finally:
             if guarded is not None:
                 guarded.request_ended()
-        # What follows an unread body cannot be told from a request.
+        # The bytes after an unread body cannot be told from the next request.
         if serving.drain.started or not request.content.is_eof():
             response.force_close()
         return response
@@ -66,7 +75,7 @@ def answer_everything(serving: Serving, webhooks: Mapping[str, str]) -> Middlewa
 
 
 def _no_such_request(error: web.HTTPException) -> web.StreamResponse:
-    """Answer 404 and 405 (with the methods that there are); never a redirect, whatever the router would like."""
+    """Return 404, or 405 with the allowed methods; never the router's redirect."""
     headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
     return plain(error.status, error.reason, headers)
 
@@ -77,7 +86,7 @@ def _answer_to(error: Exception) -> web.StreamResponse:
     if isinstance(error, NoVerdict):
         return _try_again(error)
     if not isinstance(error, Refusal):
-        return plain(INTERNAL_ERROR, "there was no verdict because of an error in the guard; its log has the details")
+        return plain(INTERNAL_ERROR, "there is no verdict because of an error in the guard; see the guard's log")
     response = plain(error.status, str(error), error.headers)
     if error.closes:
         response.force_close()
@@ -86,10 +95,10 @@ def _answer_to(error: Exception) -> web.StreamResponse:
 
 def _try_again(outcome: NoVerdict) -> web.StreamResponse:
     """
-    Answer 503: the API server repeats the review, on another replica if the connection is closed.
+    Return 503, so that the API server sends the review again.
 
-    In a flood the connection stays open and the API server waits a second, because a new handshake costs what a
-    verdict costs.
+    A closed connection makes the API server connect again, as a rule to another replica. While the guard is flooded
+    the connection stays open and the API server waits one second, because a new handshake costs as much as a verdict.
     """
     flooded = isinstance(outcome, Overloaded) and outcome.flooded
     response = plain(SERVICE_UNAVAILABLE, str(outcome), TRY_LATER if flooded else TRY_ELSEWHERE)
@@ -98,24 +107,31 @@ def _try_again(outcome: NoVerdict) -> web.StreamResponse:
     return response
 
 
-def _record(request: web.Request, error: Exception, metrics: Metrics, webhook: str, seconds: float) -> None:
-    """Count and log a review that has no verdict; only a bug, which nobody expects, comes with its traceback."""
-    if type(error) in SHED:
-        metrics.shed(SHED[type(error)])
-        log.info("a review was left to another replica", extra={"fields": {"reason": str(error)}})
-        return
-    asked = request.get(ASKED)
-    operation = asked.operation if asked is not None else UNKNOWN
-    metrics.review(webhook=webhook, operation=operation, result=ERRORED, seconds=seconds)
-    fields = {
-        "webhook": webhook,
-        "result": ERRORED,
-        "uid": asked.uid if asked is not None else "",
-        "operation": operation,
-        "peer": request.remote or "",
-        "milliseconds": round(seconds * 1000, 3),
-    }
-    if isinstance(error, ReviewError | Refusal):
-        log.warning("a review has no verdict", extra={"fields": fields | {"reason": str(error)}})
-    else:
-        log.error("a review has no verdict because of a bug", exc_info=error, extra={"fields": fields})
+class _Failures:
+    """Counts and logs the reviews without a verdict."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._lines = LimitedLog(log)
+
+    def record(self, request: web.Request, error: Exception, webhook: str, seconds: float) -> None:
+        """Record one review; only an unexpected exception is logged with its traceback."""
+        if type(error) in SHED:
+            self._metrics.shed(SHED[type(error)])
+            self._lines.write(logging.INFO, "a review was answered with 503", {"reason": str(error)})
+            return
+        asked = request.get(ASKED)
+        operation = asked.operation if asked is not None else UNKNOWN
+        self._metrics.review(webhook=webhook, operation=operation, result=ERRORED, seconds=seconds)
+        fields = {
+            "webhook": webhook,
+            "result": ERRORED,
+            "uid": asked.uid if asked is not None else "",
+            "operation": operation,
+            "peer": request.remote or "",
+            "milliseconds": round(seconds * 1000, 3),
+        }
+        if isinstance(error, ReviewError | Refusal):
+            self._lines.write(logging.WARNING, "a review has no verdict", fields | {"reason": str(error)})
+        else:
+            self._lines.write(logging.ERROR, "a review has no verdict because of a bug", fields, error)

@@ -1,8 +1,8 @@
 """
-Read the body of a review: whole, in time, and not one byte more than allowed.
+Read the body of a review completely, in time, and within its limit.
 
-What is held is counted as it arrives, not as it is announced, so that a caller who only claims to send much takes
-nothing from the others.
+The budget counts the bytes that have arrived, not the bytes that Content-Length announces, so a client that only
+announces a large body takes nothing from the others.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ JSON = "application/json"
 
 
 class BodyBudget:
-    """How many bytes of bodies are held at the moment, of how many."""
+    """The bytes that all reviews in progress may hold, and those that they hold now."""
 
     __slots__ = ("_held", "_most")
 
@@ -28,7 +28,7 @@ class BodyBudget:
 
     @property
     def held(self) -> int:
-        """Bytes held now."""
+        """Return the bytes that are held now."""
         return self._held
 
     def take(self, size: int) -> None:
@@ -36,19 +36,19 @@ class BodyBudget:
         Hold *size* more bytes.
 
         Raises:
-            Overloaded: that would be too many.
+            Overloaded: they would exceed the budget.
         """
         if self._held + size > self._most:
-            raise Overloaded(f"reviews of {self._held} bytes are being worked on, at most {self._most} are taken")
+            raise Overloaded(f"reviews of {self._held} bytes are in progress; the limit is {self._most}")
         self._held += size
 
     def give_back(self, size: int) -> None:
-        """Hold *size* bytes less."""
+        """Release *size* bytes."""
         self._held -= size
 
 
 class Body:
-    """The bytes of one body as they come in, and their share of the budget, which it gives back when its block ends."""
+    """The received bytes of one body and their share of the budget, which the end of its `with` block releases."""
 
     __slots__ = ("_budget", "_chunks", "size")
 
@@ -58,32 +58,48 @@ class Body:
         self.size = 0
 
     def add(self, chunk: bytes) -> None:
-        """Keep another chunk."""
-        self._budget.take(len(chunk))
-        self.size += len(chunk)
+        """
+        Add a chunk.
+
+        Raises:
+            Overloaded: the budget is used up.
+        """
+        self.reserve(len(chunk))
         self._chunks.append(chunk)
 
+    def reserve(self, size: int) -> None:
+        """
+        Hold *size* bytes more, for what will be built of the body.
+
+        Raises:
+            Overloaded: the budget is used up.
+        """
+        self._budget.take(size)
+        self.size += size
+
     def joined(self) -> bytes:
-        """Give the whole body; most come in one chunk and are not copied."""
-        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        """Return the whole body and drop its chunks; a body of one chunk, the common case, is not copied."""
+        content = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._chunks.clear()
+        return content
 
     def __enter__(self) -> Self:
-        """Hold nothing yet."""
+        """Return the body itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give the share back."""
+        """Release the body's share of the budget."""
         self._budget.give_back(self.size)
 
 
 def require_plain_json(request: web.Request) -> None:
     """
-    Refuse what is announced as anything but uncompressed JSON.
+    Check that the headers announce uncompressed JSON.
 
-    A charset parameter is let through: JSON is UTF-8 whatever it says, and the decoder insists on it.
+    A charset parameter is accepted and ignored: JSON is UTF-8, and the decoder checks that.
 
     Raises:
-        UnsupportedBody: another type, or any Content-Encoding.
+        UnsupportedBody: the type is another one, or there is a Content-Encoding.
     """
     if request.content_type != JSON:
         raise UnsupportedBody(f"Content-Type must be {JSON}")
@@ -96,20 +112,20 @@ async def read_body(request: web.Request, body: Body, limits: Limits, seconds: f
     Read a request's body into *body*.
 
     Args:
-        request: whose body it is.
-        body: where its bytes are counted.
-        limits: how large it may be.
-        seconds: how long it may take.
+        request: the request.
+        body: counts the bytes.
+        limits: has the largest size.
+        seconds: the longest time until the end of the body.
 
     Raises:
-        BodyTooLarge, BodyTooSlow, BodyBroken, Overloaded: it cannot be had.
+        BodyTooLarge, BodyTooSlow, BodyBroken, Overloaded: the body cannot be read.
     """
     announced = request.content_length
     if announced is not None and announced > limits.max_body_bytes:
-        raise BodyTooLarge(f"the body has {announced} bytes, at most {limits.max_body_bytes} are read")
+        raise BodyTooLarge(f"the body has {announced} bytes, the limit is {limits.max_body_bytes}")
     content = request.content
     try:
-        if content.is_eof():  # all here already, as a rule: no timer needed
+        if content.is_eof():  # the common case: the whole body is here, so no timer is needed
             body.add(content.read_nowait())
         else:
             content.set_read_chunk_size(limits.max_body_bytes)

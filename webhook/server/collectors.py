@@ -1,4 +1,4 @@
-"""Prometheus collectors that read a state at the moment of the scrape: requirements, and what the controllers do."""
+"""Prometheus collectors that read a state when it is scraped: the requirements, and the state of the controllers."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -12,57 +12,57 @@ from webhook.server.metrics import PREFIX
 
 
 class DriftedField(Protocol):
-    """One field of a webhook configuration that is not as the manifests have it."""
+    """One field of a webhook configuration that differs from the manifests."""
 
     @property
     def field(self) -> str:
-        """Return the field, one of few: it is a metric's label."""
+        """Return the field's name, a metric label with few values."""
 
 
 class RegistrationState(Protocol):
-    """What the registration shows of itself."""
+    """The visible state of the registration."""
 
     @property
     def drift(self) -> Iterable[DriftedField]:
-        """Return the fields that are not as the manifests have them."""
+        """Return the fields that differ from the manifests."""
 
     @property
     def registered(self) -> frozenset[str]:
-        """Return the namespaces whose NetworkPolicies the API server asks about."""
+        """Return the namespaces whose NetworkPolicies the API server sends for review."""
 
     @property
     def writes(self) -> int:
-        """Return how many writes there were."""
+        """Return the number of writes."""
 
 
 class HeartbeatState(Protocol):
-    """What the heartbeat shows of itself."""
+    """The visible state of the heartbeat."""
 
     @property
     def last_success_timestamp_seconds(self) -> float:
-        """Return when a review was last seen to go all the way through the API server."""
+        """Return when a heartbeat review last came back through the API server."""
 
     @property
     def failures(self) -> int:
-        """Return how many heartbeats were not refused."""
+        """Return the number of heartbeats that the guard did not refuse."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RequirementCollector(Collector):
     """
-    Collect `requirement_met`: one series for each requirement of each instance.
+    Collects `requirement_met`: one series per requirement of each instance.
 
     Args:
-        audit: gives the state of every requirement.
+        audit: returns the state of every requirement.
     """
 
     audit: Callable[[], Iterable[RequirementState]]
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Give the one metric."""
+        """Return the metric."""
         family = GaugeMetricFamily(
             f"{PREFIX}_requirement_met",
-            "Whether a required ingress holds for every pod it is about (1) or not (0).",
+            "Whether required ingress holds for every pod of the component (1) or not (0).",
             labels=("namespace", "kind", "instance", "component", "port"),
         )
         for state in self.audit():
@@ -75,11 +75,11 @@ class RequirementCollector(Collector):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ControllerState:
     """
-    What is looked at.
+    The state of the controllers.
 
     Args:
-        leads: whether this replica writes.
-        registrar, heartbeat: None where the registration is somebody else's.
+        leads: whether this replica is the leader.
+        registrar, heartbeat: None if the guard does not manage the registration.
     """
 
     leads: Callable[[], bool]
@@ -89,18 +89,20 @@ class ControllerState:
 
 class ControllerCollector(Collector):
     """
-    Collect it at the moment of the scrape.
+    Collects the state of the controllers.
 
-    A replica that does not lead sends no heartbeat and shows none: alert on the largest value of all replicas.
+    Only the leader sends heartbeats and shows their metrics: alert on the largest value of all replicas.
     """
 
     def __init__(self, state: ControllerState) -> None:
         self._state = state
 
     def collect(self) -> Iterator[Metric]:
-        """Give every metric of it."""
+        """Return every metric of the controllers."""
         yield GaugeMetricFamily(
-            f"{PREFIX}_leader", "Whether this replica writes (1) or not (0).", float(self._state.leads())
+            f"{PREFIX}_leader",
+            "Whether this replica is the leader, which writes to the cluster (1), or not (0).",
+            float(self._state.leads()),
         )
         if self._state.registrar is not None:
             yield from _registration(self._state.registrar)
@@ -111,7 +113,7 @@ class ControllerCollector(Collector):
 def _registration(registrar: RegistrationState) -> Iterator[Metric]:
     drift = GaugeMetricFamily(
         f"{PREFIX}_configuration_drift",
-        "1 for each field of the webhook configurations that is not as the manifests have it.",
+        "1 for each field of the webhook configurations that differs from the manifests.",
         labels=("field",),
     )
     for one in registrar.drift:
@@ -119,7 +121,7 @@ def _registration(registrar: RegistrationState) -> Iterator[Metric]:
     yield drift
     yield GaugeMetricFamily(
         f"{PREFIX}_registered_namespaces",
-        "Namespaces whose NetworkPolicies the API server asks about.",
+        "Namespaces whose NetworkPolicies the API server sends for review.",
         float(len(registrar.registered)),
     )
     yield CounterMetricFamily(
@@ -130,9 +132,9 @@ def _registration(registrar: RegistrationState) -> Iterator[Metric]:
 def _heartbeat(heartbeat: HeartbeatState) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         f"{PREFIX}_heartbeat_last_success_timestamp_seconds",
-        "When a review was last seen to go all the way through the API server.",
+        "Time of the last heartbeat review that came back through the API server.",
         heartbeat.last_success_timestamp_seconds,
     )
     yield CounterMetricFamily(
-        f"{PREFIX}_heartbeat_failures", "Heartbeats that were not refused.", float(heartbeat.failures)
+        f"{PREFIX}_heartbeat_failures", "Heartbeat reviews that the guard did not refuse.", float(heartbeat.failures)
     )

@@ -1,9 +1,9 @@
 """
-Close connections that keep a place without using it.
+Close connections that occupy a place without use.
 
-aiohttp limits the size of a header but not the time it takes, nor the number of connections. Each connection here
-has a deadline by which its first header must be complete, the same from the first byte of every later one, and a
-deadline for taking an answer; one look at all of them each second costs less than a timer for each request.
+aiohttp limits the size of a header, but neither its duration nor the number of connections. Here each connection has a
+deadline for its first header, a deadline for every later header that starts with the header's first byte, and a
+deadline for reading an answer. One check of all connections per second costs less than a timer per request.
 """
 
 import asyncio
@@ -22,8 +22,8 @@ SLOW_HEADER, SLOW_READER, CROWDED = "slow_header", "slow_reader", "crowded"
 _INTERNAL_ERROR = 500
 
 
-class Connection(web.RequestHandler):
-    """One connection from its first byte to its last."""
+class HttpConnection(web.RequestHandler):
+    """One connection of a client, from its first byte to its last."""
 
     __slots__ = (
         "_busy",
@@ -44,7 +44,7 @@ class Connection(web.RequestHandler):
         self.idle_since = self._received_at = self._loop.time()
         self._header_due: float | None = self.idle_since + connections.limits.header_seconds
         self._write_due: float | None = None
-        self.wire: asyncio.Transport | None = None  # aiohttp forgets its own before the close is complete
+        self.wire: asyncio.Transport | None = None  # aiohttp drops its own reference before the close is complete
 
     @property
     def busy(self) -> bool:
@@ -53,16 +53,16 @@ class Connection(web.RequestHandler):
 
     @property
     def idle(self) -> bool:
-        """Whether nothing has come since the last answer: nobody waits for anything."""
+        """Whether nothing was received since the last answer, so no client waits for an answer."""
         return not self._busy and not self._receiving
 
     @property
     def quiet_since(self) -> float:
-        """Since when nothing has come, in the loop's time; a request that has just come may not have begun yet."""
+        """Loop time of the last received byte, or of the last answer."""
         return self._received_at if self._receiving else self.idle_since
 
     def request_began(self) -> float:
-        """Note that a header is complete, and give the loop's time at which its first byte was there."""
+        """Record that a header is complete, and return the loop time of its first byte."""
         received = self._received_at if self._receiving else self._loop.time()
         self._busy = True
         self._receiving = False
@@ -70,12 +70,12 @@ class Connection(web.RequestHandler):
         return received
 
     def request_ended(self) -> None:
-        """Note that an answer is ready."""
+        """Record that an answer is ready."""
         self._busy = False
         self.idle_since = self._loop.time()
 
     def overdue(self, now: float) -> str | None:
-        """Say why this connection must go, if it must."""
+        """Return why the connection must be closed now; None if it need not be."""
         if self._header_due is not None and now >= self._header_due:
             return SLOW_HEADER
         if self._write_due is not None and now >= self._write_due:
@@ -83,25 +83,25 @@ class Connection(web.RequestHandler):
         return None
 
     def cut(self) -> None:
-        """Close at once, without waiting for the peer."""
+        """Close the connection at once, without waiting for the client."""
         if self.wire is not None:
             self.wire.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Join the other connections."""
-        self.wire = transport  # type: ignore[assignment]  # a stream's transport, which reads and writes
+        """Register with the other connections of the port."""
+        self.wire = transport  # type: ignore[assignment]  # a stream transport, which reads and writes
         self._connections.open.add(self)
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Leave the other connections."""
+        """Remove the connection from the others of the port."""
         self.wire = None
         super().connection_lost(exc)
         self._connections.left(self)
 
     def data_received(self, data: bytes) -> None:
-        """Start the clock for a header where none runs, then read on."""
-        if data and not self._busy:  # aiohttp calls this without data to go on parsing
+        """Start the header's deadline if none runs, then read."""
+        if data and not self._busy:  # aiohttp calls this without data to continue parsing
             if not self._receiving:
                 self._received_at = self._loop.time()
             self._receiving = True
@@ -110,12 +110,12 @@ class Connection(web.RequestHandler):
         super().data_received(data)
 
     def pause_writing(self) -> None:
-        """Start the clock for a peer that does not read."""
+        """Start the deadline for a client that does not read its answer."""
         self._write_due = self._loop.time() + self._connections.limits.write_seconds
         super().pause_writing()
 
     def resume_writing(self) -> None:
-        """Stop that clock."""
+        """Stop the deadline for a client that does not read its answer."""
         self._write_due = None
         super().resume_writing()
 
@@ -124,13 +124,13 @@ class Connection(web.RequestHandler):
         request: BaseRequest,
         status: int = _INTERNAL_ERROR,
         exc: BaseException | None = None,
-        message: str | None = None,  # noqa: ARG002  aiohttp's text repeats what was sent
+        message: str | None = None,  # noqa: ARG002  aiohttp's text repeats the client's bytes
     ) -> web.StreamResponse:
-        """Answer what is not HTTP, without repeating it and without a traceback for every stranger."""
+        """Answer bytes that are not HTTP, without repeating them and without a traceback for a client's mistake."""
         level = logging.ERROR if status >= _INTERNAL_ERROR else logging.DEBUG
         log.log(level, "a request could not be read", exc_info=exc, extra={"fields": {"status": status}})
         if request.writer.output_size > 0:
-            raise ConnectionError("part of an answer was sent already")
+            raise ConnectionError("part of an answer was already sent")
         response = plain(status, "the request could not be read")
         response.force_close()
         return response
@@ -142,7 +142,7 @@ class Connections:
     def __init__(self, server: web.Server, serving: Serving) -> None:
         self.limits = limits = serving.limits
         self.metrics = serving.metrics
-        self.open: set[Connection] = set()
+        self.open: set[HttpConnection] = set()
         self._server = server
         self._settings = {
             "loop": asyncio.get_running_loop(),
@@ -151,24 +151,24 @@ class Connections:
             "max_headers": limits.max_headers,
             "max_line_size": limits.max_header_bytes,
             "max_field_size": limits.max_header_bytes,
-            "auto_decompress": False,  # a Content-Encoding is refused, never unpacked
-            "access_log": None,  # one line for each decision instead
+            "auto_decompress": False,  # a Content-Encoding is refused, never decompressed
+            "access_log": None,  # the decision log has one line per review
             "logger": log,
         }
         self._emptied: asyncio.Future[None] | None = None
 
-    def new(self) -> Connection:
-        """Make the protocol for a connection that was accepted."""
-        return Connection(self, self._server, **self._settings)
+    def new(self) -> HttpConnection:
+        """Return the protocol for an accepted connection."""
+        return HttpConnection(self, self._server, **self._settings)
 
-    def left(self, connection: Connection) -> None:
-        """Forget a connection that is closed."""
+    def left(self, connection: HttpConnection) -> None:
+        """Remove a closed connection."""
         self.open.discard(connection)
         if not self.open and self._emptied is not None and not self._emptied.done():
             self._emptied.set_result(None)
 
     async def keep_swept(self) -> None:
-        """Look for connections that are overdue, again and again."""
+        """Close overdue connections, once per sweep interval, until cancelled."""
         while True:
             await asyncio.sleep(self.limits.sweep_seconds)
             self._sweep()
@@ -182,7 +182,7 @@ class Connections:
                 connection.cut()
 
     def make_room(self) -> bool:
-        """Close the connection that was idle longest; say whether there was one."""
+        """Close the connection that was idle longest, and return whether there was one."""
         idle = (connection for connection in self.open if not connection.busy and connection.wire is not None)
         longest = min(idle, key=lambda connection: connection.quiet_since, default=None)
         if longest is None:
@@ -193,7 +193,7 @@ class Connections:
         return True
 
     async def close_all(self, in_flight_seconds: float) -> None:
-        """Close what is idle, wait so long for the answers that others wait for, then cut what is left."""
+        """Close idle connections, wait up to *in_flight_seconds* for answers in progress, then close the rest."""
         for connection in tuple(self.open):
             if connection.idle:
                 connection.force_close()

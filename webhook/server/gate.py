@@ -1,11 +1,10 @@
 """
-Take no more reviews than can be answered in time, and let everything else on the event loop have its turn.
+Admit no more reviews than can be answered in time, and leave time for everything else on the event loop.
 
-A judge computes, so reviews do not overlap: under load they wait for the processor, not for each other. Left to the
-event loop they would wait where nobody counts them: a burst of 600 reviews of 10 ms holds up the probes for six
-seconds, and by then most callers are gone, for whom the rest is judged all the same. So reviews wait in a line of
-their own, from which the event loop takes a few milliseconds' worth at a time, and whoever would wait too long is sent
-to another replica at once.
+A judge computes, so reviews do not overlap: under load they wait for the processor. In the event loop's own queue they
+cannot be counted: a burst of 600 reviews of 10 ms delays the probes for six seconds, and most clients have left before
+their review is judged. So reviews wait in a queue of their own. In each iteration, the event loop admits as many as it
+can judge in a few milliseconds, and a review that would wait too long is answered with 503 at once.
 """
 
 import asyncio
@@ -20,75 +19,76 @@ from webhook.guard.outcomes import Overloaded
 from webhook.server.bodies import BodyBudget
 from webhook.server.limits import Limits
 
-# How much the newest look counts towards what a review costs: some 20 looks, a tenth of a second under load.
+# Weight of the newest measurement in the average cost of a review: an average over some 20 iterations, a tenth of a
+# second under load.
 _NEWEST: Final = 0.1
-# No single turn is longer, whatever else went on: a probe must have its answer within a second.
-_LONGEST_TURN_SECONDS: Final = 0.25
+# The longest time for reviews in one iteration: a probe must be answered within a second.
+_LONGEST_ROUND_SECONDS: Final = 0.25
 
 
 class Gate:
     """
-    How many reviews wait and are being judged, of how many, and how many bytes their bodies have.
+    The queue of reviews, the number of reviews in progress, and the budget of their bodies.
 
-    One gate serves all paths: they share one processor core.
+    All paths share one gate, because they share one processor core.
 
     Args:
-        limits: how many are judged at once, and how long a turn is.
-        monotonic: seconds, never going back.
+        limits: how many reviews may be in progress, and the time for reviews in one iteration of the event loop.
+        monotonic: returns seconds that never go back.
     """
 
     def __init__(self, limits: Limits, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._limits = limits
         self._monotonic = monotonic
-        self.bodies = BodyBudget(limits.max_held_body_bytes)
+        self.bodies = BodyBudget(limits.max_held_bytes)
         self._inside = 0
-        self._line: deque[asyncio.Future[None]] = deque()
-        self._cost = _Average()  # seconds of judging for each review
-        self._pace = _Average()  # seconds that pass for each review while there is a line
-        self._turn: _Turn | None = None  # None while nobody is there
+        self._queue: deque[asyncio.Future[None]] = deque()
+        self._cost = _Average()  # seconds of judging per review
+        self._pace = _Average()  # seconds that pass per review while reviews wait
+        self._round: _Round | None = None  # None while there are no reviews
         self._counted_from, self._sent_away = float("-inf"), 0
 
     @property
     def waiting(self) -> int:
-        """How many reviews wait for their turn."""
-        return len(self._line)
+        """Return the number of waiting reviews."""
+        return len(self._queue)
 
-    async def turn(self, patience_seconds: float) -> None:
+    async def admit(self, patience_seconds: float) -> None:
         """
-        Wait until the processor is this review's.
+        Wait until the review may be judged.
 
         Args:
-            patience_seconds: how long the review can wait.
+            patience_seconds: the longest time that the review can wait.
 
         Raises:
-            Overloaded: it would have to wait longer.
+            Overloaded: the review would wait longer.
         """
         loop = asyncio.get_running_loop()
         now = self._monotonic()
-        if self._turn is None:
-            self._turn = _Turn(began=now, ends=now + self._limits.turn_seconds)
-            loop.call_soon(self._look)
-        if not self._line and now < self._turn.ends:
+        if self._round is None:
+            self._round = _Round(began=now, ends=now + self._limits.round_seconds)
+            loop.call_soon(self._next_round)
+        if not self._queue and now < self._round.ends:
             return
-        expected = (len(self._line) + 1) * self._pace.value
+        expected = (len(self._queue) + 1) * self._pace.value
         if expected > patience_seconds:
-            raise self._overloaded(f"{len(self._line)} reviews wait, for {expected:.1f} s, no more are taken", now)
+            raise self._overloaded(f"{len(self._queue)} reviews already wait, about {expected:.1f} s", now)
         place: asyncio.Future[None] = loop.create_future()
-        self._line.append(place)
+        self._queue.append(place)
         await place
-        if self._turn is not None:
-            self._turn.enter(self._monotonic())
+        if self._round is not None:
+            self._round.enter(self._monotonic())
 
     @contextmanager
     def entered(self) -> Iterator[None]:
         """
-        Take a place for as long as a review is judged.
+        Occupy a place while a review is judged.
 
         Raises:
-            Overloaded: there is none.
+            Overloaded: there is no free place.
         """
         if self._inside >= self._limits.max_concurrent_reviews:
-            problem = f"{self._inside} reviews are being judged, no more are taken"
+            problem = f"{self._inside} reviews are in progress, which is the limit"
             raise self._overloaded(problem, self._monotonic())
         self._inside += 1
         try:
@@ -96,32 +96,32 @@ class Gate:
         finally:
             self._inside -= 1
 
-    def _look(self) -> None:
-        """Let in as many as there is time for, once in each round of the event loop for as long as somebody waits."""
-        turn, now = self._turn, self._monotonic()
-        if turn is None or not self._line:
-            self._turn = None
+    def _next_round(self) -> None:
+        """Admit as many waiting reviews as there is time for; once per event loop iteration while reviews wait."""
+        ended, now = self._round, self._monotonic()
+        if ended is None or not self._queue:
+            self._round = None
             return
-        # Half of the time is for judging, however much else there is to do: handshakes of callers that were sent away
-        # would otherwise leave nothing for those that wait.
+        # At least half of the time is for judging: the handshakes of clients that were answered with 503 would
+        # otherwise leave no time for the reviews that wait.
         elsewhere = 0.0
-        if turn.entered_at is not None:
-            judging = now - turn.entered_at
-            elsewhere = turn.entered_at - turn.began
-            self._cost.add(judging / turn.entered)
-            self._pace.add((judging + min(elsewhere, judging)) / turn.entered)
-        seconds = max(self._limits.turn_seconds, min(elsewhere, _LONGEST_TURN_SECONDS))
-        self._turn = _Turn(began=now, ends=now)
+        if ended.entered_at is not None:
+            judging = now - ended.entered_at
+            elsewhere = ended.entered_at - ended.began
+            self._cost.add(judging / ended.entered)
+            self._pace.add((judging + min(elsewhere, judging)) / ended.entered)
+        seconds = max(self._limits.round_seconds, min(elsewhere, _LONGEST_ROUND_SECONDS))
+        self._round = _Round(began=now, ends=now)
         room = max(round(seconds / self._cost.value), 1) if self._cost.value else 1
-        while self._line and room:
-            place = self._line.popleft()
-            if not place.done():  # a caller that left has been cancelled
+        while self._queue and room:
+            place = self._queue.popleft()
+            if not place.done():  # it is cancelled if the client has left
                 place.set_result(None)
                 room -= 1
-        asyncio.get_running_loop().call_soon(self._look)
+        asyncio.get_running_loop().call_soon(self._next_round)
 
     def _overloaded(self, problem: str, now: float) -> Overloaded:
-        """Send away: to another replica at once, and after a second where many are sent away."""
+        """Return the outcome: retry elsewhere at once, or after a second if many reviews were refused just now."""
         if now - self._counted_from >= 1.0:
             self._counted_from, self._sent_away = now, 0
         self._sent_away += 1
@@ -129,8 +129,8 @@ class Gate:
 
 
 @dataclass(kw_only=True, slots=True)
-class _Turn:
-    """One round of the event loop; in seconds of its clock."""
+class _Round:
+    """One iteration of the event loop; in seconds of the gate's clock."""
 
     began: float
     ends: float
@@ -138,18 +138,18 @@ class _Turn:
     entered_at: float | None = None
 
     def enter(self, now: float) -> None:
-        """Count a review that has waited and begins to be judged."""
+        """Count a review that has waited and is judged now."""
         self.entered += 1
         if self.entered_at is None:
             self.entered_at = now
 
 
 class _Average:
-    """A figure that moves with what was measured last; 0 before there is any."""
+    """An exponentially weighted average; 0 before the first measurement."""
 
     def __init__(self) -> None:
         self.value = 0.0
 
     def add(self, measured: float) -> None:
-        """Take one measurement in."""
+        """Add one measurement."""
         self.value += _NEWEST * (measured - self.value) if self.value else measured

@@ -1,8 +1,8 @@
 """
-Tell probes and Prometheus how the service is: /livez, /readyz, /metrics.
+Build the application for probes and Prometheus: /livez, /readyz, /metrics.
 
-Alive means that the event loop turns, and depends on nothing outside: a restart repairs no API server. Ready means
-that a truthful verdict is possible and that this replica is not on its way out.
+Alive means that the event loop runs; it depends on nothing outside, because a restart does not repair an API server.
+Ready means that a correct verdict is possible and that the replica does not drain.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,7 +14,9 @@ from webhook.server.answering import answer_everything
 from webhook.server.refusals import SERVER_NAME, plain
 from webhook.server.serving import Serving
 
-Check = Callable[[], str | None]  # None when all is well, else what is not, in a few words
+Check = Callable[[], str | None]
+"""Return None if all is well, else the problem in a few words."""
+
 READY, NOT_READY = 200, 503
 _DRAIN_CHECK = "serving"
 
@@ -23,12 +25,12 @@ def make_health_app(
     checks: Mapping[str, Check], serving: Serving, notes: Mapping[str, Check] = MappingProxyType({})
 ) -> web.Application:
     """
-    Make the application for probes and Prometheus.
+    Return the application for probes and Prometheus.
 
     Args:
-        checks: what must be well for this replica to be ready, by name; draining is checked in any case.
+        checks: the conditions of readiness, by name; draining is always checked.
         serving: the metrics to show, and whether this replica drains.
-        notes: what people should know and what makes nobody less ready, by name; only `?verbose` shows it.
+        notes: conditions that operators should know but that do not affect readiness, by name; shown with `?verbose`.
     """
 
     async def livez(_request: web.Request) -> web.Response:

@@ -1,9 +1,9 @@
 """
-Start the ports and stop them so that no request is lost.
+Start the ports, and stop them without losing a request.
 
-A replica that is told to go is still called for a while: over connections that are open, and by whoever has not heard
-yet. So it says at once that it is not ready, goes on answering with `Connection: close`, and only after the drain
-delay stops listening, finishes what it has begun, and closes what is left.
+After SIGTERM, API servers still send reviews for a while: over open connections, and because the endpoint change takes
+time to reach them. So the replica reports not ready at once, goes on answering with `Connection: close`, and after the
+drain delay stops listening, finishes the reviews in progress, and closes the remaining connections.
 """
 
 import asyncio
@@ -21,66 +21,75 @@ from webhook.server.connection import Connections
 from webhook.server.listener import Listener
 from webhook.server.serving import Serving
 
-STOPPED, INTERRUPTED = 0, 130  # exit statuses; 130 is what a shell gives a program ended by SIGINT
-CLOSE_SECONDS = 1.0  # for handlers that are cancelled at the very end to notice it
+STOPPED, INTERRUPTED = 0, 130  # exit statuses; a shell reports 130 for a program that SIGINT ended
+CLOSE_SECONDS = 1.0  # for handlers to end after they were cancelled
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Endpoint:
+class ServedPort:
     """
-    An application and where it is served.
+    An application, and the address and port where it is served.
 
     Args:
-        host: an address or name; empty for all of the machine's addresses.
-        port: 0 for any that is free.
+        host: an address or name; empty for all addresses of the machine.
+        port: 0 for any free port.
         tls: the listening context; None for plain HTTP.
+        flag: the command line's flag for the port, for the message when the port cannot be used.
     """
 
     app: web.Application
     host: str
     port: int
     tls: ssl.SSLContext | None = None
+    flag: str = ""
+
+
+class PortError(OSError):
+    """Raised when a port cannot be listened on; the message names the flag that sets it."""
 
 
 class Server:
     """
-    One endpoint being served.
+    The server of one port.
 
     Args:
-        name: what the metrics call its port.
+        name: the metrics' label for the port.
     """
 
-    def __init__(self, name: str, endpoint: Endpoint, serving: Serving) -> None:
+    def __init__(self, name: str, served: ServedPort, serving: Serving) -> None:
         self._name = name
-        self._endpoint = endpoint
+        self._served = served
         self._serving = serving
-        self._runner = web.AppRunner(endpoint.app, shutdown_timeout=CLOSE_SECONDS)
+        self._runner = web.AppRunner(served.app, shutdown_timeout=CLOSE_SECONDS)
         self._started: _Started | None = None
 
     @property
     def port(self) -> int:
-        """The port listened on; the one asked for before the start."""
-        return self._endpoint.port if self._started is None else self._started.listener.port
+        """Return the port that is listened on; before the start, the configured port."""
+        return self._served.port if self._started is None else self._started.listener.port
 
     async def start(self) -> None:
         """
         Listen.
 
         Raises:
-            OSError: the address cannot be had.
+            PortError: the address or port cannot be used.
         """
         await self._runner.setup()
         connections = Connections(cast("web.Server", self._runner.server), self._serving)
         self._serving.metrics.connections.labels(self._name).set_function(lambda: len(connections.open))
-        listener = Listener(connections, tls=self._endpoint.tls)
-        listener.start(self._endpoint.host, self._endpoint.port)
+        listener = Listener(connections, tls=self._served.tls)
+        try:
+            listener.start(self._served.host, self._served.port)
+        except OSError as error:
+            raise PortError(_cannot_listen(self._served, error)) from error
         sweeper = asyncio.create_task(connections.keep_swept())
         self._started = _Started(connections=connections, listener=listener, sweeper=sweeper)
 
     async def stop(self, *, in_flight_seconds: float) -> None:
-        """Stop listening, close idle connections, and give the others so long to be answered."""
+        """Stop listening, close idle connections, and wait up to *in_flight_seconds* for answers in progress."""
         if self._started is not None:
             await self._started.listener.stop()
             await self._started.connections.close_all(in_flight_seconds)
@@ -90,7 +99,7 @@ class Server:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Started:
-    """What a server has once it listens."""
+    """The parts of a server that listens."""
 
     connections: Connections
     listener: Listener
@@ -103,12 +112,14 @@ class Servers:
 
     Args:
         serving: what the applications share.
-        https: what the API server calls.
-        http: probes and metrics; stops last, so that the end can be watched.
-        local: what only this pod's own loopback may see; None where nothing is.
+        https: the port that the API server calls.
+        http: probes and metrics; it stops last, so that they show the shutdown.
+        local: a port on the pod's loopback; None for no such port.
     """
 
-    def __init__(self, serving: Serving, *, https: Endpoint, http: Endpoint, local: Endpoint | None = None) -> None:
+    def __init__(
+        self, serving: Serving, *, https: ServedPort, http: ServedPort, local: ServedPort | None = None
+    ) -> None:
         self._limits = serving.limits
         self._drain = serving.drain
         self._https = Server("https", https, serving)
@@ -117,20 +128,20 @@ class Servers:
 
     @property
     def https_port(self) -> int:
-        """The port of the webhook."""
+        """Return the port of the webhook."""
         return self._https.port
 
     @property
     def http_port(self) -> int:
-        """The port of the probes."""
+        """Return the port of the probes."""
         return self._http.port
 
     async def start(self) -> None:
         """
-        Listen on every port; the webhook's first, so that nobody is told "ready" before it answers.
+        Listen on every port, the webhook's first, so that the probes report ready only when it answers.
 
         Raises:
-            OSError: an address cannot be had; nothing is left listening.
+            PortError: an address or port cannot be used; then no port is left open.
         """
         try:
             for server in self._in_order():
@@ -141,12 +152,12 @@ class Servers:
         log.info("listening", extra={"fields": {"https": self.https_port, "http": self.http_port}})
 
     async def stop(self, *, in_flight_seconds: float = 0.0) -> None:
-        """Close every port; requests under way get so long to be answered."""
+        """Close every port after waiting up to *in_flight_seconds* for answers in progress."""
         for server in self._in_order():
             await server.stop(in_flight_seconds=in_flight_seconds)
 
     async def drain(self) -> None:
-        """Go without losing a request: not ready at once, answers for the drain delay, then stop."""
+        """Report not ready, go on answering for the drain delay, then stop."""
         log.info("draining", extra={"fields": {"seconds": self._limits.drain_seconds}})
         self._drain.start()
         await asyncio.sleep(self._limits.drain_seconds)
@@ -154,12 +165,12 @@ class Servers:
 
     async def serve_until_told(self, told: "StopSignals | None" = None) -> int:
         """
-        Serve until a signal says otherwise and give the exit status: SIGTERM drains, SIGINT ends at once.
+        Serve until a signal and return the exit status: SIGTERM drains first, SIGINT ends at once.
 
-        The ports must have been started; they are closed when this returns.
+        The ports must have been started; they are closed when this method returns.
 
         Args:
-            told: the signals, where they are caught since before the start; None to catch them from now on.
+            told: the signals, if they are already caught; None to catch them from now on.
         """
         if told is None:
             with stop_signals() as told_from_now:
@@ -169,7 +180,7 @@ class Servers:
             draining = asyncio.create_task(self.drain())
             await asyncio.wait((draining, told.interrupted), return_when=asyncio.FIRST_COMPLETED)
             if draining.done():
-                draining.result()  # a failure to stop is not hidden
+                draining.result()  # raises the exception of a stop that failed
                 return STOPPED
             draining.cancel()
             await asyncio.wait((draining,))
@@ -185,7 +196,7 @@ class Servers:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StopSignals:
-    """What the process has been told: each future is done once its signal has come."""
+    """The signals that the process has received: each future is done when its signal arrives."""
 
     terminated: asyncio.Future[None]
     interrupted: asyncio.Future[None]
@@ -193,7 +204,7 @@ class StopSignals:
 
 @contextmanager
 def stop_signals() -> Iterator[StopSignals]:
-    """Catch SIGTERM and SIGINT from now on: enter this before anything is started, so that none is missed."""
+    """Catch SIGTERM and SIGINT inside the block. Enter it before anything is started, so that no signal is missed."""
     loop = asyncio.get_running_loop()
     told = StopSignals(terminated=loop.create_future(), interrupted=loop.create_future())
     futures = {signal.SIGTERM: told.terminated, signal.SIGINT: told.interrupted}
@@ -204,6 +215,12 @@ def stop_signals() -> Iterator[StopSignals]:
     finally:
         for number in futures:
             loop.remove_signal_handler(number)
+
+
+def _cannot_listen(served: ServedPort, error: OSError) -> str:
+    reason = (error.strerror or str(error)).lower()
+    what = f"cannot listen on {served.host or 'any address'} port {served.port}: {reason}"
+    return f"{served.flag}: {what}" if served.flag else what
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

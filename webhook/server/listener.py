@@ -1,8 +1,8 @@
 """
-Accept connections on one port, no more than there is room for, and finish their handshakes in time.
+Accept connections on one port, within the limit, and bound the time of their TLS handshakes.
 
-aiohttp's own site bounds neither the number of connections nor the handshake, and asyncio's server does not tell how
-many handshakes are under way: so the accepting is done here.
+aiohttp's site bounds neither the number of connections nor the handshake, and asyncio's server does not tell how many
+handshakes are in progress, so this module accepts connections itself.
 """
 
 import asyncio
@@ -13,20 +13,20 @@ from collections import deque
 from contextlib import suppress
 from functools import partial
 
-from webhook.server.connection import CROWDED, Connection, Connections
+from webhook.server.connection import CROWDED, Connections, HttpConnection
 
-RETRY_SECONDS = 1.0  # after the system is out of file descriptors or memory; asyncio's own figure
-BATCH = 64  # connections accepted before others have their turn; some milliseconds of work
+RETRY_SECONDS = 1.0  # after file descriptors or memory ran out; asyncio uses the same value
+BATCH = 64  # connections accepted per event loop iteration; some milliseconds of work
 
 log = logging.getLogger(__name__)
 
 
 class Listener:
     """
-    The listening sockets of one port and the connections that are not made yet.
+    The listening sockets of one port and the handshakes in progress.
 
     Args:
-        connections: where accepted connections go.
+        connections: receives accepted connections.
         tls: the listening context; None for plain HTTP.
     """
 
@@ -37,19 +37,19 @@ class Listener:
         self._metrics = connections.metrics
         self._sockets: tuple[socket.socket, ...] = ()
         self._retries: deque[asyncio.TimerHandle] = deque(maxlen=8)  # more listening sockets than a port has
-        self.port = 0  # the one listened on, once it is known
-        self._handshakes: dict[asyncio.Task[None], Connection] = {}  # the oldest first
+        self.port = 0  # the port that is listened on, after `start`
+        self._handshakes: dict[asyncio.Task[None], HttpConnection] = {}  # the oldest first
 
     def start(self, host: str, port: int) -> None:
         """
         Listen.
 
         Args:
-            host: an address or name, every address of which is listened on; empty for all of the machine's.
-            port: 0 for any that is free.
+            host: an address or name; every address of the name is used. Empty for all addresses of the machine.
+            port: 0 for any free port.
 
         Raises:
-            OSError: the address cannot be had.
+            OSError: the address cannot be used.
         """
         self._sockets = open_sockets(host, port, self._limits.backlog)
         self.port = self._sockets[0].getsockname()[1]
@@ -57,15 +57,14 @@ class Listener:
             self._listen(listening)
 
     async def stop(self) -> None:
-        """Stop listening; connections that are made stay. Once more does no harm."""
+        """Stop listening; established connections stay open. A second call has no effect."""
         loop = asyncio.get_running_loop()
         for retry in self._retries:
             retry.cancel()
-        listened, self._sockets = self._sockets, ()  # stopping twice is no error
+        listened, self._sockets = self._sockets, ()
         for listening in listened:
             loop.remove_reader(listening)
             listening.close()
-        self._sockets = ()
         handshakes = tuple(self._handshakes)
         for task in handshakes:
             task.cancel()
@@ -75,7 +74,7 @@ class Listener:
         asyncio.get_running_loop().add_reader(listening, self._accept, listening)
 
     def _accept(self, listening: socket.socket) -> None:
-        """Accept what waits, but no more than a batch: others have their turn, then this is called again."""
+        """Accept waiting connections, at most a batch; the event loop calls again for the rest."""
         loop = asyncio.get_running_loop()
         for _ in range(BATCH):
             try:
@@ -97,11 +96,15 @@ class Listener:
                 connected.close()
 
     def _has_room(self) -> bool:
-        """Make room where there is none: by the oldest handshake where they are many, by an idle connection else."""
+        """
+        Whether there is room for one more connection.
+
+        At the limit, close an idle connection; if handshakes are more than half of the limit, the oldest handshake.
+        """
         most = self._limits.max_connections
         if len(self._handshakes) + len(self._connections.open) < most:
             return True
-        # A handshake that is complete is among the open connections already, though its task may not have ended.
+        # A completed handshake is already an open connection, although its task may not have ended.
         unfinished = [task for task, connection in self._handshakes.items() if connection.wire is None]
         if len(unfinished) + len(self._connections.open) < most:
             return True
@@ -114,7 +117,7 @@ class Listener:
         unfinished[0].cancel()
         return True
 
-    async def _shake_hands(self, connected: socket.socket, connection: Connection) -> None:
+    async def _shake_hands(self, connected: socket.socket, connection: HttpConnection) -> None:
         loop = asyncio.get_running_loop()
         timeouts = (
             {}
@@ -124,34 +127,34 @@ class Listener:
                 "ssl_shutdown_timeout": self._limits.tls_close_seconds,
             }
         )
-        with suppress(OSError):  # SSLError and timeouts too: a peer that fails its handshake is its own concern
+        with suppress(OSError):  # includes SSLError and timeouts: a failed handshake concerns its client only
             await loop.connect_accepted_socket(lambda: connection, connected, ssl=self._tls, **timeouts)
 
     def _handshake_ended(self, connected: socket.socket, task: asyncio.Task[None]) -> None:
         self._handshakes.pop(task, None)
         if task.cancelled():
-            connected.close()  # a task that was cancelled before it began has told nobody about its socket
+            connected.close()  # a task cancelled before it began has not taken over its socket
 
 
 def accept(listening: socket.socket) -> socket.socket:
     """
-    Take the next connection.
+    Accept and return the next connection.
 
     Raises:
-        BlockingIOError: none waits.
-        OSError: there is no file descriptor or memory for it.
+        BlockingIOError: no connection waits.
+        OSError: there is no free file descriptor or memory.
     """
     connected, _ = listening.accept()
-    connected.setblocking(False)  # noqa: FBT003  the standard library's own signature
+    connected.setblocking(False)  # noqa: FBT003  the standard library's signature
     return connected
 
 
 def open_sockets(host: str, port: int, backlog: int) -> tuple[socket.socket, ...]:
     """
-    Open the listening sockets for a host: one for each of its addresses, one for both families where it is empty.
+    Open the listening sockets of a host: one per address, or one for both families if *host* is empty.
 
     Raises:
-        OSError: an address cannot be had.
+        OSError: an address cannot be used.
     """
     if not host:
         both = socket.has_dualstack_ipv6()
@@ -170,5 +173,5 @@ def open_sockets(host: str, port: int, backlog: int) -> tuple[socket.socket, ...
                 opened.close()
             raise
     for opened in sockets:
-        opened.setblocking(False)  # noqa: FBT003  the standard library's own signature
+        opened.setblocking(False)  # noqa: FBT003  the standard library's signature
     return tuple(sockets)

@@ -1,4 +1,4 @@
-"""Hold what every application of one process shares: its metrics, its limits, and whether it is on its way out."""
+"""What all applications and ports of one process share: metrics, limits, and whether the replica drains."""
 
 from dataclasses import dataclass, field
 
@@ -7,7 +7,7 @@ from webhook.server.metrics import Metrics
 
 
 class Drain:
-    """A flag that is raised once, on SIGTERM: not ready any more, and every answer closes its connection."""
+    """Whether this replica drains: after SIGTERM it is not ready, and every answer closes its connection."""
 
     __slots__ = ("_started",)
 
@@ -20,7 +20,7 @@ class Drain:
         return self._started
 
     def start(self) -> None:
-        """Begin to drain."""
+        """Start to drain."""
         self._started = True
 
 
@@ -30,9 +30,9 @@ class Serving:
     What the applications and the ports of one process share.
 
     Args:
-        metrics: counts what happens.
-        limits: what a caller may take; the defaults are for production.
-        drain: while it has started, nothing is ready and every answer closes its connection.
+        metrics: the metrics of the process.
+        limits: the limits of the server.
+        drain: after it has started, the replica is not ready and every answer closes its connection.
     """
 
     metrics: Metrics

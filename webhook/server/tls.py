@@ -1,10 +1,10 @@
 """
-Serve with the newest good certificate, without a restart and without one failed handshake.
+Serve with the newest valid certificate, without a restart and without a failed handshake.
 
-The pair in use is never touched. A new one is read as bytes, loaded into a fresh SSLContext, and only if that works
-does the listening context hand new handshakes to it (`sni_callback`, which OpenSSL calls with and without a server
-name); connections that exist keep what they have. OpenSSL would replace the certificate of a live context before it
-finds that the key is another's, and refuse every handshake after that.
+The pair in use is never modified. A new pair is read as bytes and loaded into a fresh SSLContext. Only if that succeeds
+does the listening context pass new handshakes to it (`sni_callback`, which OpenSSL calls with and without a server
+name); existing connections keep their certificate. In a live context, OpenSSL would replace the certificate before it
+detects that the key does not match, and would refuse every handshake after that.
 """
 
 import asyncio
@@ -22,17 +22,17 @@ from cryptography import x509
 
 from webhook.server.metrics import Metrics
 
-POLL_SECONDS = 10.0  # controller-runtime's figure; watching a symlink that is swapped has failed in many projects
-MAX_FILE_BYTES = 64 * 1024  # a chain of dozens; parsing hostile PEM can be slow
+POLL_SECONDS = 10.0  # controller-runtime's value; watching a symlink that is swapped has failed in many projects
+MAX_FILE_BYTES = 64 * 1024  # a chain of dozens of certificates; parsing hostile PEM can be slow
 CERTIFICATE, KEY, CA = "tls.crt", "tls.key", "ca.crt"
-_MOUNT = "..data"  # the symlink by which the kubelet swaps all files of a mounted Secret at once
-_TLS12_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # forward secret and authenticated; TLS 1.3 has no others
+_MOUNT = "..data"  # the symlink with which the kubelet swaps all files of a mounted Secret at once
+_TLS12_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # forward secrecy and authentication; TLS 1.3 has no other ciphers
 
 log = logging.getLogger(__name__)
 
 
 class PairError(ValueError):
-    """Tell why a certificate and key cannot be served with."""
+    """Raised when a certificate and key cannot be used for serving."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,22 +41,22 @@ class PairFiles:
     The content of a serving pair's files.
 
     Args:
-        ca: certificates that sign it; empty where the Secret does not say (a public or an injected CA).
+        ca: the certificates of its authority; empty if the Secret has none (a public or an injected CA).
     """
 
     certificate: bytes
-    key: bytes = field(repr=False)  # no log line or traceback may show it
+    key: bytes = field(repr=False)  # no log line or traceback may contain it
     ca: bytes = b""
 
 
 class CertificateSource:
     """
-    The serving pair, from a directory laid out like a mounted Secret, or handed over by `install`.
+    The serving pair, from a directory laid out like a mounted Secret, or passed to `install`.
 
     Args:
-        metrics: told when the pair expires and how many attempts to replace it failed.
-        directory: holds tls.crt, tls.key and perhaps ca.crt; None where pairs are handed over.
-        minimum_version: TLS 1.3, or 1.2 for a proxy that cannot do better.
+        metrics: get the expiry of the pair and the number of failed replacements.
+        directory: contains tls.crt, tls.key and perhaps ca.crt; None if pairs are passed to `install`.
+        minimum_version: TLS 1.3, or 1.2 for a proxy without TLS 1.3.
     """
 
     def __init__(
@@ -78,16 +78,16 @@ class CertificateSource:
 
     @property
     def not_after(self) -> datetime | None:
-        """When the pair in use expires; None before there is one."""
+        """Return when the pair in use expires; None before the first pair is installed."""
         return self._not_after
 
     @property
     def ca_bundle(self) -> bytes:
-        """The content of ca.crt; empty where there is none."""
+        """Return the content of ca.crt; empty if there is none."""
         return self._files.ca if self._files is not None else b""
 
     def problem(self) -> str | None:
-        """Say why nobody can trust this server at the moment; None when all is well. A check for /readyz."""
+        """Return why clients cannot trust this server now; None if they can. A check for /readyz."""
         if self._not_after is None:
             return "no certificate is loaded"
         if self._not_after <= datetime.now(UTC):
@@ -96,10 +96,10 @@ class CertificateSource:
 
     def install(self, certificate: bytes, key: bytes, ca: bytes = b"") -> None:
         """
-        Serve with this pair from now on.
+        Serve new connections with this pair.
 
         Raises:
-            PairError: it cannot be used; the one in use stays.
+            PairError: the pair cannot be used; the pair in use stays.
         """
         files = PairFiles(certificate=certificate, key=key, ca=ca)
         context, not_after = _load(files, self._minimum_version)
@@ -109,10 +109,10 @@ class CertificateSource:
 
     def take(self, certificate: bytes, key: bytes, ca: bytes = b"") -> None:
         """
-        Serve with a pair that somebody else watches, as `install`; a fault is counted, and told once.
+        Install a pair from a source that another part watches; a fault is counted, and logged once.
 
         Raises:
-            PairError: it cannot be used; the one in use stays.
+            PairError: the pair cannot be used; the pair in use stays.
         """
         try:
             self.install(certificate, key, ca)
@@ -122,22 +122,22 @@ class CertificateSource:
         self._complaint = ""
 
     def count_fault(self) -> None:
-        """Count a pair that was found to be unusable before it came here."""
+        """Count a pair that its source found unusable."""
         self._metrics.certificate_reload_errors.inc()
 
     async def load(self) -> None:
         """
-        Read the directory once, at start.
+        Read the directory and install its pair if it is new.
 
         Raises:
-            PairError: there is no pair that can be used.
+            PairError: the directory has no usable pair.
         """
         files = await asyncio.to_thread(self._read)  # a directory that hangs must not hang the service
         if files != self._files:
             self.install(files.certificate, files.key, files.ca)
 
     async def reload(self) -> bool:
-        """Take what the directory holds now, if it is new and good; say whether the pair in use is what it holds."""
+        """Install the pair of the directory if it is new and valid; return whether the pair in use is that pair."""
         try:
             await self.load()
         except PairError as error:
@@ -147,14 +147,14 @@ class CertificateSource:
         return True
 
     async def watch(self, *, poll_seconds: float = POLL_SECONDS) -> None:
-        """Look at the directory again and again, by content and not by time stamps."""
+        """Reload the directory periodically, until cancelled. Contents are compared, not time stamps."""
         while True:
             await asyncio.sleep(poll_seconds)
             await self.reload()
 
     def _complain(self, error: PairError) -> None:
         self.count_fault()
-        if str(error) != self._complaint:  # the same fault is told once, not every ten seconds
+        if str(error) != self._complaint:  # the same fault is logged once, not every ten seconds
             log.error("the serving certificate was not replaced", extra={"fields": {"reason": str(error)}})
         self._complaint = str(error)
 
@@ -162,7 +162,7 @@ class CertificateSource:
         if self._directory is None:
             raise PairError("no directory was given")
         mount = self._directory / _MOUNT
-        # All files from one version of the Secret: the swap may happen between two reads.
+        # Read all files from one version of the Secret: the kubelet may swap it between two reads.
         base = mount.resolve() if mount.is_symlink() else self._directory
         return PairFiles(
             certificate=_read_file(base / CERTIFICATE),
@@ -181,7 +181,7 @@ def _new_context(minimum_version: ssl.TLSVersion) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = minimum_version
     context.set_ciphers(_TLS12_CIPHERS)
-    # No resumption: the API server does not use it, and a resumed session would outlive its certificate.
+    # No session resumption: the API server does not use it, and a resumed session would outlive its certificate.
     context.num_tickets = 0
     context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     context.set_alpn_protocols(["http/1.1"])
@@ -196,14 +196,14 @@ def _load(files: PairFiles, minimum_version: ssl.TLSVersion) -> tuple[ssl.SSLCon
         leaf = x509.load_pem_x509_certificates(files.certificate)[0]
         if files.ca:
             x509.load_pem_x509_certificates(files.ca)
-    except (ValueError, x509.InvalidVersion) as error:  # the second is none of the first
+    except (ValueError, x509.InvalidVersion) as error:  # InvalidVersion is not a ValueError
         raise PairError(f"{CERTIFICATE} or {CA} cannot be read: {error}") from error
     if leaf.not_valid_after_utc <= datetime.now(UTC):
         raise PairError(f"{CERTIFICATE} expired at {leaf.not_valid_after_utc.isoformat()}")
     context = _new_context(minimum_version)
     try:
         with _as_file(files.certificate.rstrip() + b"\n" + files.key) as path:
-            context.load_cert_chain(path, password="")  # an encrypted key must fail, not ask a terminal
+            context.load_cert_chain(path, password="")  # an encrypted key must fail and not prompt on a terminal
     except ssl.SSLError as error:
         raise PairError(f"{KEY} does not fit {CERTIFICATE}: {error.reason or error}") from error
     return context, leaf.not_valid_after_utc
@@ -211,7 +211,7 @@ def _load(files: PairFiles, minimum_version: ssl.TLSVersion) -> tuple[ssl.SSLCon
 
 @contextmanager
 def _as_file(content: bytes) -> Iterator[str]:
-    """Lend content to OpenSSL as a file, for it loads keys from paths alone; in memory where the system can."""
+    """Pass content to OpenSSL as a file, because it loads keys from paths only; in memory if the system supports it."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("pair")
         try:
@@ -220,7 +220,7 @@ def _as_file(content: bytes) -> Iterator[str]:
         finally:
             os.close(descriptor)
     else:
-        with tempfile.NamedTemporaryFile() as file:  # mode 0600, removed at once
+        with tempfile.NamedTemporaryFile() as file:  # mode 0600, removed when the block ends
             file.write(content)
             file.flush()
             yield file.name
@@ -229,6 +229,6 @@ def _as_file(content: bytes) -> Iterator[str]:
 def _read_file(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(MAX_FILE_BYTES + 1)  # one more, to tell that it is too large
+            return file.read(MAX_FILE_BYTES + 1)  # one byte more, to detect a file that is too large
     except OSError as error:
         raise PairError(f"{path.name}: {error.strerror}") from error

@@ -1,23 +1,12 @@
 """
 Every setting of the service and of the command line.
 
-A setting is a flag; the service also reads it from the environment as EEM_GUARDRAIL_<FLAG>. A flag beats the
-environment, the environment beats the default. Whoever adds a field to `Settings` gets the flag, the variable and the
-documentation of both.
+A setting is a flag. The service also reads it from the environment variable EEM_GUARDRAIL_<FLAG>. The flag wins over
+the variable, and the variable over the default.
 """
 
-from webhook.settings.definitions import Settings
-from webhook.settings.flags import (
-    CONNECTION,
-    DECISION,
-    LOGGING,
-    SERVING,
-    SettingError,
-    add_flags,
-    flag_of,
-    settings_from,
-    variable_of,
-)
+from webhook.settings.definitions import CONNECTION, DECISION, LOGGING, SERVING, Settings
+from webhook.settings.flags import SettingError, add_flags, flag_of, settings_from, variable_of
 
 __all__ = [
     "CONNECTION",

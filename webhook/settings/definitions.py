@@ -1,11 +1,16 @@
-"""Every setting of the service and of the command line: name, default, unit, meaning."""
+"""
+Every setting of the service and of the command line: name, group, default, unit and meaning.
+
+To add a setting, add a field to `Settings`. The field makes the flag, the environment variable and the row in
+docs/settings.md.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from webhook.netpol.sources.universe import IPBlockMatchesPods
 from webhook.settings.values import (
@@ -23,148 +28,204 @@ from webhook.settings.values import (
     version,
 )
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a command that decides nothing starts without these modules, 75 ms sooner
     from webhook.admission.options import Mode, Options
     from webhook.eem.instances import SourcesDemand
-    from webhook.eem.rules import Platform, Setting, Version
+    from webhook.eem.rules import Platform, ProductVersion, RuleSetting
 
-LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+
+_Group = Literal["decision", "serving", "logging", "connection"]
 
 
-def _setting(read: Callable[[str], Any], default: Any, text: str, *, shown: str = "", metavar: str = "") -> Any:
-    metadata = {"read": read, "help": text, "shown": shown, "metavar": metavar}
+def _setting(  # noqa: PLR0913 - one argument for each part of a setting
+    group: _Group, read: Callable[[str], Any], default: Any, text: str, *, shown: str = "", metavar: str = ""
+) -> Any:
+    """
+    Return the field of one setting.
+
+    Args:
+        group: the commands that have the setting; see the groups below.
+        read: reads the value from text; raises ValueError for one that the setting cannot have.
+        text: the meaning, for `--help` and docs/settings.md.
+        shown: what both show as the default, if that is not the value.
+        metavar: the values, or the name of their form.
+    """
+    metadata = {"group": group, "read": read, "help": text, "shown": shown, "metavar": metavar}
     return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """All settings; `Settings()` is what holds where nobody says anything."""
+    """All settings; `Settings()` has the defaults."""
 
     mode: Mode = _setting(
+        "decision",
         one_of("enforce", "warn", "audit"),
         "enforce",
-        "what a refusal becomes where the namespace's annotation says nothing: refuse, warn, or only note it",
+        "whether a refusal is enforced, becomes a warning, or is only recorded; an annotation of the namespace wins",
         metavar="enforce|warn|audit",
     )
-    strict: bool = _setting(switch, False, "count what becomes undecided as lost")  # noqa: FBT003  a default, not a call
+    strict: bool = _setting(
+        "decision",
+        switch,
+        False,  # noqa: FBT003  a default, not a call
+        "refuse a change also if it only may take required access away",
+    )
     sources: SourcesDemand = _setting(
+        "decision",
         one_of("anywhere", "some"),
         "anywhere",
-        "who must be able to connect to manager and gateway; `some` lets an edit narrow who may",
+        "the sources that must be able to connect to manager and gateway; with `some` an edit may narrow them",
         metavar="anywhere|some",
     )
     ipblock_matches_pods: IPBlockMatchesPods = _setting(
+        "decision",
         one_of("yes", "no", "unknown"),
         "unknown",
-        "whether this cluster's network plugin lets an ipBlock admit pods (Calico: yes; Cilium: no)",
+        "whether an ipBlock matches pods with the network plugin of the cluster (Calico: yes; Cilium: no)",
         metavar="yes|no|unknown",
     )
     pod_cidr: tuple[str, ...] = _setting(
-        cidrs, (), "the cluster's pod ranges, several with commas between", shown="not known", metavar="CIDR"
+        "decision",
+        cidrs,
+        (),
+        "the pods' address ranges, separated by commas",
+        shown="not known",
+        metavar="CIDR",
     )
     ip_families: tuple[int, ...] | None = _setting(
-        families, None, "address families in use", shown="as the pods' addresses show", metavar="IPv4,IPv6"
+        "decision",
+        families,
+        None,
+        "address families of the cluster, separated by commas",
+        shown="those of the pods' addresses",
+        metavar="IPv4,IPv6",
     )
     operator_service_account: str | None = _setting(
+        "decision",
         account,
         None,
-        "the EEM operator's service account, whose changes pass",
+        "service account of the EEM operator, whose changes are allowed without evaluation",
         shown="the one that the operator's Deployment names",
         metavar="NAMESPACE/NAME",
     )
-    eem_version: Version | None = _setting(
+    eem_version: ProductVersion | None = _setting(
+        "decision",
         version,
         None,
-        "EEM version that the rules follow where the cluster tells none",
+        "EEM version for the rules, if the cluster does not tell it",
         shown="the newest known",
         metavar="X.Y.Z",
     )
     platform: Platform | None = _setting(
+        "decision",
         one_of("kubernetes", "openshift"),
         None,
-        "platform that the rules follow",
-        shown="found out from the cluster; from files: not known",
+        "platform for the rules",
+        shown="read from the cluster; for files: not known",
         metavar="kubernetes|openshift",
     )
-    rule: Mapping[str, Setting] | None = _setting(
+    rule: Mapping[str, RuleSetting] | None = _setting(
+        "decision",
         severities,
         None,
-        "severity of single rules, several with commas between",
-        shown="as the table has it",
+        "severity of single rules, separated by commas",
+        shown="as in the table of rules",
         metavar="ID=deny|warn|off",
     )
     defaults: bool = _setting(
+        "serving",
         switch,
         True,  # noqa: FBT003  a default, not a call
-        "fill in documented defaults when an EEM resource is made",
+        "whether to fill in documented defaults when an EEM resource is created",
         metavar="on|off",
     )
-    bind: str = _setting(address, "0.0.0.0", "address to listen on, for both ports", metavar="ADDRESS")  # noqa: S104
-    https_port: int = _setting(port, 8443, "port for the API server", metavar="PORT")
-    http_port: int = _setting(port, 8080, "port for probes and metrics", metavar="PORT")
+    bind: str = _setting("serving", address, "0.0.0.0", "address to listen on, for both ports", metavar="ADDRESS")  # noqa: S104
+    https_port: int = _setting("serving", port, 8443, "HTTPS port for the API server", metavar="PORT")
+    http_port: int = _setting("serving", port, 8080, "HTTP port for probes and metrics", metavar="PORT")
     tls_dir: Path | None = _setting(
+        "serving",
         Path,
         None,
-        "folder with tls.crt, tls.key and ca.crt, read anew when they change",
-        shown="own certificates, from the Secret eem-guardrail-tls; with --state: a pair in memory",
+        "folder with tls.crt, tls.key and ca.crt, which are read again when they change",
+        shown="own certificates, in the Secret eem-guardrail-tls; with --state: a pair in memory",
         metavar="DIR",
     )
     tls_min_version: Literal["1.2", "1.3"] = _setting(
-        one_of("1.2", "1.3"), "1.3", "oldest TLS version to speak", metavar="1.2|1.3"
+        "serving", one_of("1.2", "1.3"), "1.3", "oldest TLS version that is accepted", metavar="1.2|1.3"
     )
     drain_seconds: float = _setting(
+        "serving",
         seconds,
         12.0,
-        "how long to go on answering after SIGTERM: until every API server has heard that this replica leaves",
+        "how long to serve after SIGTERM, until every API server knows that this replica terminates",
         metavar="SECONDS",
     )
     stale_seconds: float = _setting(
+        "serving",
         silence,
         300.0,
-        "how long the API server may be silent before this replica leaves reviews to others",
+        "how long the API server may send no event before this replica leaves reviews to other replicas",
         metavar="SECONDS",
     )
     register: bool = _setting(
+        "serving",
         switch,
         True,  # noqa: FBT003  a default, not a call
-        "keep the webhook configurations: the caBundle, and the whole entry for NetworkPolicies",
+        "whether to keep the webhook configurations: the caBundle, and the whole entry for NetworkPolicies",
         metavar="on|off",
     )
     failure_policy: Literal["Fail", "Ignore"] = _setting(
+        "serving",
         one_of("Fail", "Ignore"),
         "Fail",
-        "what a change of a NetworkPolicy meets in a guarded namespace while no replica answers",
+        "what the API server does with a change of a NetworkPolicy in a guarded namespace while no replica answers",
         metavar="Fail|Ignore",
     )
     ca_seconds: float = _setting(
-        duration, 31_536_000.0, "how long an own authority lasts; the next takes over at two thirds", metavar="SECONDS"
+        "serving",
+        duration,
+        31_536_000.0,
+        "lifetime of the service's own authority; at two thirds of it the next one takes over",
+        metavar="SECONDS",
     )
     leaf_seconds: float = _setting(
-        duration, 604_800.0, "how long an own serving certificate lasts; renewed at two thirds", metavar="SECONDS"
+        "serving",
+        duration,
+        604_800.0,
+        "lifetime of the service's own serving certificate, which is renewed at two thirds of it",
+        metavar="SECONDS",
     )
     propagation_seconds: float = _setting(
+        "serving",
         duration,
         60.0,
-        "how long a new authority is seen in every configuration before it signs: until every API server trusts it",
+        "how long a new authority is in every configuration before it signs, so that every API server trusts it",
         metavar="SECONDS",
     )
     log_format: Literal["text", "json"] = _setting(
-        one_of("text", "json"), "text", "form of the log on standard error", metavar="text|json"
+        "logging", one_of("text", "json"), "text", "format of the log on standard error", metavar="text|json"
     )
-    log_level: str = _setting(one_of(*LOG_LEVELS), "info", "least severe line to log", metavar="|".join(LOG_LEVELS))
+    log_level: str = _setting(
+        "logging", one_of(*LOG_LEVELS), "info", "lowest level that is logged", metavar="|".join(LOG_LEVELS)
+    )
     service_account_dir: Path = _setting(
+        "serving",
         Path,
         Path("/var/run/secrets/kubernetes.io/serviceaccount"),
         "folder with the token and ca.crt of the pod's service account",
         metavar="DIR",
     )
     kubeconfig: str | None = _setting(
-        str, None, "kubeconfig to use outside a cluster", shown="in-cluster", metavar="FILE"
+        "connection", str, None, "kubeconfig file, for use outside a cluster", shown="in-cluster", metavar="FILE"
     )
-    context: str | None = _setting(str, None, "context of the kubeconfig", shown="its current one", metavar="NAME")
+    context: str | None = _setting(
+        "connection", str, None, "context of the kubeconfig", shown="its current context", metavar="NAME"
+    )
 
     def options(self) -> Options:
-        """Give what decisions rest on."""
+        """Return the options of a decision."""
         from webhook.admission.options import Options  # noqa: PLC0415  see above
 
         return Options(
@@ -180,3 +241,15 @@ class Settings:
             severities=self.rule or {},
             defaults=self.defaults,
         )
+
+
+def _names(group: _Group) -> tuple[str, ...]:
+    return tuple(known.name for known in fields(Settings) if known.metadata["group"] == group)
+
+
+DECISION: Final = _names("decision")
+"""The settings that change verdicts: every command that judges has them."""
+SERVING: Final = _names("serving")
+LOGGING: Final = _names("logging")
+CONNECTION: Final = _names("connection")
+"""The settings that choose an API server outside a cluster."""

@@ -1,23 +1,23 @@
-"""A setting is a flag, and a variable of the environment; the flag beats the variable, which beats the default."""
+"""Read each setting from its flag, else from its environment variable, else from its default."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
-from typing import Any
+from typing import Any, Final
 
 from webhook.settings.definitions import Settings
 
-PREFIX = "EEM_GUARDRAIL_"
+PREFIX: Final = "EEM_GUARDRAIL_"
 
 
 class SettingError(ValueError):
-    """Tell that a setting has a value that it cannot have; the message names the flag or the variable."""
+    """Raised when a setting has a value that it cannot have; the message names the flag or the variable."""
 
 
 class _Joined(argparse.Action):
-    """Join the values of a repeated flag with commas, as the environment writes them."""
+    """Join the values of a repeated flag with commas, the form that the environment variable has."""
 
     def __call__(
         self,
@@ -32,51 +32,17 @@ class _Joined(argparse.Action):
         setattr(namespace, self.dest, f"{before},{values}" if before else str(values))
 
 
-DECISION = (
-    "mode",
-    "strict",
-    "sources",
-    "ipblock_matches_pods",
-    "pod_cidr",
-    "ip_families",
-    "operator_service_account",
-    "eem_version",
-    "platform",
-    "rule",
-)
-"""The settings that change verdicts: every command that judges has them."""
-
-CONNECTION = ("kubeconfig", "context")
-SERVING = (
-    "defaults",
-    "bind",
-    "https_port",
-    "http_port",
-    "tls_dir",
-    "tls_min_version",
-    "drain_seconds",
-    "stale_seconds",
-    "register",
-    "failure_policy",
-    "ca_seconds",
-    "leaf_seconds",
-    "propagation_seconds",
-    "service_account_dir",
-)
-LOGGING = ("log_format", "log_level")
-
-
 def flag_of(name: str) -> str:
-    """Give a setting's flag."""
+    """Return the flag of a setting."""
     return "--" + name.replace("_", "-")
 
 
 def variable_of(name: str) -> str:
-    """Give a setting's environment variable."""
+    """Return the environment variable of a setting."""
     return PREFIX + name.upper()
 
 
-def add_flags(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
+def add_flags(parser: argparse._ActionsContainer, names: Iterable[str]) -> None:
     """Add the flags of some settings; their values stay text until `settings_from` reads them."""
     for known in _known(names):
         default = default_of(known)
@@ -97,13 +63,13 @@ def add_flags(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
 
 def settings_from(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Settings:
     """
-    Read the settings that a command has: its flags, then the environment, then the defaults.
+    Return the settings of a command: from its flags, then from the environment, then the defaults.
 
     Raises:
         SettingError: a value is not one that the setting can have.
     """
     values: dict[str, Any] = {}
-    for known in _known(name for name in vars(arguments) if name in _NAMES):
+    for known in _known(vars(arguments)):
         text, origin = getattr(arguments, known.name), flag_of(known.name)
         if text is None:
             text, origin = environment.get(variable_of(known.name)), variable_of(known.name)
@@ -115,16 +81,13 @@ def settings_from(arguments: argparse.Namespace, environment: Mapping[str, str])
     return Settings(**values)
 
 
-_NAMES = frozenset(known.name for known in fields(Settings))
-
-
 def _known(names: Iterable[str]) -> list[Field[Any]]:
     wanted = set(names)
     return [known for known in fields(Settings) if known.name in wanted]
 
 
 def default_of(known: Field[Any]) -> str:
-    """Say in words what holds where nobody sets it."""
+    """Return the text that shows the default of a setting."""
     if known.metadata["shown"]:
         return str(known.metadata["shown"])
     default = known.default

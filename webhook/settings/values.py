@@ -1,7 +1,8 @@
 """
-Read a setting's value from text: one function for each form, which says what it wants when it gets something else.
+Read the value of a setting from text: one function for each form.
 
-What decisions are made of is imported when a setting of theirs is read: a command that decides nothing does without.
+Each raises ValueError with the expected form. The rules are imported only when a setting of theirs is read, so that a
+command that decides nothing starts without them.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from webhook.netpol.model import LAST_PORT
 from webhook.netpol.sources.universe import pod_ranges_of
 
 if TYPE_CHECKING:
-    from webhook.eem.rules import Setting, Version
+    from webhook.eem.rules import ProductVersion, RuleSetting
 
-LEAST_SILENCE_SECONDS = 150.0  # a bookmark comes each 60 s, and a stream without one is given up after 90
+LEAST_SILENCE_SECONDS = 150.0  # a bookmark comes each 60 s, and a stream without one is closed within 90
 FAMILIES = {"IPv4": 4, "IPv6": 6}
 
 
 def one_of(*known: str) -> Callable[[str], str]:
-    """Read one of the words that are known."""
+    """Return a reader of one of the words *known*."""
 
     def read(text: str) -> str:
         if text not in known:
@@ -50,7 +51,7 @@ def seconds(text: str) -> float:
 
 
 def duration(text: str) -> float:
-    """Read how long something lasts: a second or more, for certificates know no less."""
+    """Read a duration of at least one second, the unit of certificates."""
     value = seconds(text)
     if value < 1:
         raise ValueError(f"must be at least 1 second, not {text!r}")
@@ -58,7 +59,7 @@ def duration(text: str) -> float:
 
 
 def silence(text: str) -> float:
-    """Read how many seconds of silence are too many: more than a healthy API server keeps."""
+    """Read a limit for the API server's silence: longer than any silence of a healthy one."""
     value = seconds(text)
     if value < LEAST_SILENCE_SECONDS:
         raise ValueError(f"must be at least {LEAST_SILENCE_SECONDS:g} seconds, not {text!r}")
@@ -73,7 +74,7 @@ def switch(text: str) -> bool:
 
 
 def cidrs(text: str) -> tuple[str, ...]:
-    """Read pod ranges."""
+    """Read the pod address ranges."""
     ranges = words(text)
     pod_ranges_of(ranges)
     return ranges
@@ -95,18 +96,18 @@ def account(text: str) -> str:
     return text
 
 
-def severities(text: str) -> Mapping[str, Setting]:
+def severities(text: str) -> Mapping[str, RuleSetting]:
     """Read the severities of rules by their ids."""
     from webhook.eem.rules import severities_of  # noqa: PLC0415  see above
 
     return severities_of(words(text))
 
 
-def version(text: str) -> Version:
+def version(text: str) -> ProductVersion:
     """Read a version of EEM."""
-    from webhook.eem.rules import Version  # noqa: PLC0415  see above
+    from webhook.eem.rules import ProductVersion  # noqa: PLC0415  see above
 
-    return Version.parse(text)
+    return ProductVersion.parse(text)
 
 
 def address(text: str) -> str:

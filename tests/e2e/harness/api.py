@@ -32,7 +32,7 @@ class ApiClient:
     Ask one API server as one user.
 
     Args:
-        user: who is impersonated, as an administrator; None for nobody.
+        user: the user that the administrator impersonates; None to impersonate no user.
     """
 
     def __init__(self, url: str, ca: Path, token: str, user: str | None = None) -> None:
@@ -81,7 +81,7 @@ class PatientClient(ApiClient):
 
     async def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None, patch: str = PATCH_TYPE) -> Any:
         """
-        Send one request, again and again while nobody answers it.
+        Send one request, and repeat it while no answer comes.
 
         Raises:
             ApiError: the API server refused.

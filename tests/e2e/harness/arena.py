@@ -23,7 +23,7 @@ from harness.pairs import Pairs
 from harness.plane import ADMIN_TOKEN, HOST, PORT, kubeconfig
 from harness.process import run
 
-# Registered with one replica, or (`both`) with the one that the user is named after. In `odd`, somebody else is asked,
+# Registered with one replica, or (`both`) with the one that has the user's name. In `odd`, another webhook is asked,
 # too.
 GROUPS = {"one": 12, "two": 12, "both": 12, "odd": 8}
 REGISTERED_SECONDS = 60  # the API server honours a new registration within a second or two
@@ -31,7 +31,7 @@ PAUSE_SECONDS = 0.05  # between two looks
 
 
 def names(group: str) -> list[str]:
-    """Name the namespaces of a group."""
+    """Return the names of the namespaces of a group."""
     return [f"arena-{group}-{number:02}" for number in range(GROUPS[group])]
 
 
@@ -112,7 +112,7 @@ class Arena:
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def stop(self) -> None:
-        """End what was started, and let nobody be asked who is gone, however far the start came."""
+        """Stop what was started and remove its registrations, also after a partial start."""
         for name in ("arena-one", "arena-two", "arena-both-one", "arena-both-two", "arena-objector"):
             path = f"/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/{name}"
             with contextlib.suppress(ApiError):  # not registered yet
@@ -146,7 +146,7 @@ class Arena:
         return {**found, "lists": self.proxy.lists - lists}
 
     async def _decisions(self, namespace: str) -> list[dict[str, Any]]:
-        """Give what either replica decided in a namespace so far, the oldest first."""
+        """Return the decisions of both replicas in a namespace so far, the oldest first."""
         found = [
             one for replica in self.replicas.values() for one in replica.decisions() if one["namespace"] == namespace
         ]

@@ -1,4 +1,4 @@
-"""Send requests with a token that somebody stole, and print the status of each answer."""
+"""Send requests with a stolen token, and print the status of each answer."""
 
 import asyncio
 import json

@@ -3,13 +3,17 @@
 import base64
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from cryptography import x509
 
+from certs.material import ROTATE_ANNOTATION
 from harness.guard import NAMESPACE
 from harness.machine import MODULES, Machine
 
@@ -60,18 +64,28 @@ class Kept:
         return Phase.RESTING if len(trusted) == 1 else Phase.SIGNING
 
     def ask_for_rotation(self) -> None:
-        """Ask for another authority, as a person does."""
-        self.by_hand("rotate-ca")
+        """Request a new authority, as the user does."""
+        requested = datetime.now(UTC).isoformat(timespec="seconds")
+        self._machine.must("annotate", "--overwrite", *self._where(), f"{ROTATE_ANNOTATION}={requested}")
 
     def by_hand(self, *command: str) -> str:
-        """Run one command of `python -m certs` on the Secret, and return what it prints."""
-        folder = Path(self._machine.kubectl_path).parent
-        settings = [f"--secret={NAMESPACE}/{SECRET}", f"--kubeconfig={self._machine.folder / 'admin.kubeconfig'}"]
-        environment = [f"PATH={folder}:{os.environ['PATH']}", f"PYTHONPATH={MODULES}"]
-        answer = self._machine.run(["env", *environment, sys.executable, "-m", "certs", *command, *settings])
-        if answer.status != 0:
-            raise AssertionError(f"python -m certs {command[0]}: {answer.stdout}{answer.stderr}")
-        return answer.stdout
+        """Run one command of `python -m certs` on the content of the Secret, and return what it prints."""
+        with TemporaryDirectory() as folder:
+            for name, content in self.data().items():
+                (Path(folder) / name).write_bytes(base64.b64decode(content))
+            done = subprocess.run(
+                [sys.executable, "-m", "certs", *command, f"--out={folder}"],
+                env={**os.environ, "PYTHONPATH": MODULES},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode != 0:
+                raise AssertionError(f"python -m certs {command[0]}: {done.stdout}{done.stderr}")
+            data = {path.name: base64.b64encode(path.read_bytes()).decode() for path in Path(folder).iterdir()}
+        if data != self.data():
+            self.replace(data)
+        return done.stdout
 
     def delete(self) -> None:
         """Take the Secret away."""

@@ -1,7 +1,7 @@
 """
 Become the process of one container: bring its volumes to where they are mounted, then run its command.
 
-Runs in a mount namespace of its own, so nobody else sees what it mounts. The rest of the file system is the machine's.
+Runs in its own mount namespace, so its mounts are not visible elsewhere. The rest of the file system is the machine's.
 """
 
 import ctypes

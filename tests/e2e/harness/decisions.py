@@ -45,7 +45,7 @@ class DecisionLog:
         self._heard: set[str] = set()
 
     def files(self) -> list[Path]:
-        """Give the log of each replica there ever was."""
+        """Return the log of each replica that ever ran."""
         return sorted(self._folder.glob(self._pattern))
 
     def raw_lines(self) -> Iterator[str]:
@@ -61,12 +61,12 @@ class DecisionLog:
                 yield Decision(**{name: fields[name] for name in names})
 
     def unheard(self, namespace: str) -> list[Decision]:
-        """Give the decisions about *namespace* that no assertion has taken yet."""
+        """Return the decisions about *namespace* that no assertion has taken yet."""
         return [one for one in self._decisions() if one.namespace == namespace and one.uid not in self._heard]
 
     def heard(self, namespace: str, operation: str, name: str | None, result: str, user: str | None = None) -> Decision:
         """
-        Take the decision about one change out of the log, by its uid: no other assertion can lean on it.
+        Return the decision about one change and remove it from the log, so that no other assertion uses it.
 
         Raises:
             TimeoutError: the service was not asked, or decided otherwise; the text has what it did decide.
@@ -107,11 +107,11 @@ class DecisionLog:
         return found
 
     def forget(self, namespace: str) -> None:
-        """Take every decision so far: what comes later is what counts."""
+        """Remove every decision so far: only later ones count."""
         self._heard.update(one.uid for one in self.unheard(namespace))
 
     def until_marked(self, namespace: str, name: str) -> None:
-        """Wait for the line about a policy *name* that nobody else uses, and take it."""
+        """Wait for the line about a policy *name* that no other test uses, and remove it."""
 
         def look() -> Decision | None:
             return next((one for one in self.unheard(namespace) if one.name == name), None)
@@ -120,17 +120,17 @@ class DecisionLog:
 
 
 def moment(decision: Decision) -> float:
-    """Give when a decision was made, in Unix time; the log has milliseconds."""
+    """Return the time of a decision, in Unix time; the log has milliseconds."""
     return dt.datetime.fromisoformat(decision.time).timestamp()
 
 
 def warnings(answer: Answer) -> list[str]:
-    """Give the warnings that kubectl printed, one for each line."""
+    """Return the warnings that kubectl printed, one for each line."""
     return [line.removeprefix(WARNING) for line in answer.stderr.splitlines() if line.startswith(WARNING)]
 
 
 def faults(answer: Answer) -> dict[str, str]:
-    """Give what kubectl printed of an object that is invalid: what is wrong, by field."""
+    """Return the faults of an invalid object that kubectl printed, by field."""
     _, _, told = answer.stderr.partition('" is invalid: ')
     return dict(line.removeprefix("* ").split(": ", 1) for line in told.splitlines() if line)
 
@@ -142,6 +142,6 @@ def complete_lines(path: Path) -> list[str]:
 
 
 def refusal(answer: Answer) -> str:
-    """Give the text of a refusal by the service, as kubectl printed it; "" where it printed something else."""
+    """Return the text of the service's refusal that kubectl printed; "" if it printed something else."""
     _, found, text = answer.stderr.partition(f'admission webhook "{POLICIES}" denied the request: ')
     return text.strip() if found and answer.status == 1 and "(Forbidden)" in answer.stderr else ""

@@ -17,9 +17,9 @@ PROBES_PORT = 8080
 
 async def ask(settings: dict[str, Any]) -> dict[str, Any]:
     """
-    Send the review so many times, and read what the replica says of itself.
+    Send the review that many times, and return what the replica reports about itself.
 
-    Its certificate is not looked at: with lives of seconds, it ends while nobody can renew it.
+    Its certificate is not verified: with a life of seconds, it expires while no replica can renew it.
     """
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE

@@ -15,7 +15,7 @@ FORBIDDEN, NOT_FOUND = 403, 404
 
 
 class OddAnswerError(RuntimeError):
-    """Tell of an answer that is neither a success nor a refusal by the service."""
+    """Raised when an answer is neither a success nor a refusal by the service."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,41 +35,41 @@ class Policies:
         self._path = f"/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies"
 
     def deny(self) -> Json:
-        """Give the default deny."""
+        """Return the default deny."""
         return deny_all(self.namespace, DENY)
 
     def wide(self, name: str) -> Json:
-        """Give a policy that lets everyone reach the gateway."""
+        """Return a policy that admits every source to the gateway."""
         return allow(self.namespace, name, "gw", [KAFKA])
 
     def narrow(self, name: str) -> Json:
-        """Give a policy that lets one team reach the gateway."""
+        """Return a policy that admits one team to the gateway."""
         return allow(self.namespace, name, "gw", [KAFKA], [{"podSelector": {"matchLabels": {"team": name}}}])
 
     def create(self, policy: Json) -> Step:
-        """Give the creation of a policy."""
+        """Return the creation of a policy."""
         return Step(method="POST", name=policy["metadata"]["name"], body=policy)
 
     def put(self, policy: Json) -> Step:
-        """Give the replacement of a policy."""
+        """Return the replacement of a policy."""
         return Step(method="PUT", name=policy["metadata"]["name"], body=policy)
 
     def annotate(self, name: str, note: str) -> Step:
-        """Give a change that means nothing."""
+        """Return a change without effect."""
         return Step(method="PATCH", name=name, body={"metadata": {"annotations": {"note": note}}})
 
     def select_nobody(self, name: str) -> Step:
-        """Give the change that lets a policy select no pod that there is."""
+        """Return the change after which a policy selects no existing pod."""
         nobody = {"spec": {"podSelector": {"matchLabels": {"app.kubernetes.io/instance": "nobody"}}}}
         return Step(method="PATCH", name=name, body=nobody)
 
     def delete(self, name: str) -> Step:
-        """Give the deletion of a policy."""
+        """Return the deletion of a policy."""
         return Step(method="DELETE", name=name)
 
     async def refusal(self, client: ApiClient, *steps: Step) -> str:
         """
-        Take one step after another, and give the text with which one was refused, the last then; "" for none.
+        Make one step after another until one is refused, and return the text of that refusal; "" if none is.
 
         Raises:
             OddAnswerError: there was an answer that is no verdict.
@@ -90,7 +90,7 @@ class Policies:
         return {one["metadata"]["name"]: one for one in answer["items"]}
 
     def steps_to(self, wanted: Mapping[str, Json], present: Mapping[str, Json]) -> list[Step]:
-        """Give the steps to what is wanted, of which each but the last prepares the next."""
+        """Return the steps to the wanted state; each prepares the next one."""
         steps = []
         for name, policy in wanted.items():
             if name not in present:
@@ -101,23 +101,23 @@ class Policies:
 
 
 def is_unsure(refusal: str) -> bool:
-    """Say whether a refusal itself says that it was given for want of time: on a busy machine some are."""
+    """Whether a refusal says that there was not enough time; on a busy machine some do."""
     return "could not be asked" in refusal or "may still be on its way" in refusal
 
 
 def effect(policy: Json) -> str:
-    """Give what a policy is about, in a form to compare."""
+    """Return the effect of a policy, in a form to compare."""
     return json.dumps([policy["spec"]["podSelector"], policy["spec"].get("ingress", [])], sort_keys=True)
 
 
 def is_open(policies: Mapping[str, Json]) -> bool:
-    """Say whether everyone can reach the gateway, of policies that this module makes."""
+    """Whether every source can reach the gateway; for policies that this module makes."""
     about = [one["spec"] for one in policies.values() if selects_gateway(one)]
     rules = [rule for spec in about for rule in spec.get("ingress", [])]
     return not about or any("from" not in rule for rule in rules)
 
 
 def selects_gateway(policy: Json) -> bool:
-    """Say whether a policy is about the gateway's pod."""
+    """Whether a policy selects the gateway's pod."""
     chosen = policy["spec"]["podSelector"].get("matchLabels", {})
     return bool(chosen.get("app.kubernetes.io/instance", "gw") == "gw")

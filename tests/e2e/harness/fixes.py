@@ -16,7 +16,7 @@ Repair = tuple[Step, Step]
 
 
 class Fixes:
-    """Do so in several namespaces at once; whoever judges an edit has not judged the fix before it."""
+    """Repairs in several namespaces at once; the replica that judges an edit has not judged the repair before it."""
 
     def __init__(
         self, users: Mapping[str, ApiClient], admin: ApiClient, namespaces: Sequence[str], *, seed: int
@@ -74,13 +74,13 @@ class Fixes:
         return True
 
     async def _reset(self, place: Policies) -> None:
-        """Begin under a default deny with one policy that lets everyone in; nobody is asked about this."""
+        """Begin with a default deny and one policy that admits every source; no webhook is asked about this."""
         wanted = {A: place.wide(A), DENY: place.deny()}
         await place.refusal(self._admin, *place.steps_to(wanted, await place.listed(self._admin)))
 
 
 def chains(place: Policies) -> tuple[tuple[Repair, ...], ...]:
-    """Give the ways from that state back to it."""
+    """Return the ways from that state back to it."""
     wide, narrow, deny = place.wide, place.narrow, place.deny()
     return (
         (

@@ -20,7 +20,7 @@ from harness.machine import CHECKOUT, Machine
 from harness.objects import Json, listed, namespace, policy
 from harness.waiting import wait_until
 from webhook.eem.resources import EEM_GROUP, EEM_VERSION
-from webhook.eem.rules.version import NEWEST, Version
+from webhook.eem.rules import NEWEST, ProductVersion
 
 NAMESPACE = "eem-guardrail"
 MANIFESTS = CHECKOUT / "manifests"
@@ -142,12 +142,12 @@ class Guard:
         (self._overlay / "bare.yaml").write_text(yaml.safe_dump(bare))
 
     def _images(self) -> list[dict[str, str]]:
-        """Say under what name the machine has the image, where that is not the manifests'."""
+        """Return the name of the image on the machine, if it differs from that in the manifests."""
         name, _, tag = self._machine.image.rpartition(":")
         return [{"name": NAMESPACE, "newName": name, "newTag": tag}] if tag else []
 
     def _merged(self) -> list[dict[str, Any]]:
-        """Give the patch of the Deployment, where there is one."""
+        """Return the patch of the Deployment, if there is one."""
         if self._deployment is None:
             return []
         metadata = {"name": NAMESPACE, "namespace": NAMESPACE}
@@ -180,7 +180,7 @@ class Guard:
             raise AssertionError(f"{answer.stdout}{answer.stderr}\n{self.last_words()}")
 
     def last_words(self) -> str:
-        """Give the end of what the service's processes said, for a failure's text."""
+        """Return the last output of the service's processes, for the text of a failure."""
         files = [*self.decisions.files(), self._machine.logs / "kubelet.jsonl"]
         return "\n".join(f"{path.name}:\n{path.read_text()[-3000:]}" for path in files if path.exists())
 
@@ -189,15 +189,22 @@ class Guard:
         self._machine.must("rollout", "restart", f"deployment/{NAMESPACE}", f"--namespace={NAMESPACE}")
         self.until_rolled_out()
 
-    def take_away(self) -> None:
-        """Take every replica away."""
+    def take_away(self, *, at_once: bool = False) -> None:
+        """
+        Scale to no replica, and wait until all processes have ended.
+
+        Args:
+            at_once: kill them instead of waiting until they have drained, where the machine can do that.
+        """
         replicas = set(self.replicas())
         self.scale(0)
+        if at_once:
+            self._machine.end_at_once(replicas)
         self.exits(replicas)
 
     @contextlib.contextmanager
     def given(self, variables: Mapping[str, str]) -> Iterator[None]:
-        """Give every replica these variables for a while."""
+        """Set these variables on every replica until the block ends."""
         command = ("set", "env", f"deployment/{NAMESPACE}", f"--namespace={NAMESPACE}")
         self._machine.must(*command, *(f"{name}={value}" for name, value in variables.items()))
         self.until_rolled_out()
@@ -208,10 +215,10 @@ class Guard:
             self.until_rolled_out()
 
     @contextlib.contextmanager
-    def absent(self) -> Iterator[None]:
-        """Take every replica away for a while, and have as many again afterwards."""
+    def absent(self, *, at_once: bool = False) -> Iterator[None]:
+        """Scale to no replica, and to as many as before at the end; see `take_away`."""
         replicas = len(self.replicas())
-        self.take_away()
+        self.take_away(at_once=at_once)
         try:
             yield
         finally:
@@ -236,7 +243,7 @@ class Guard:
         self.set_kinds(NEWEST)
         self.until_seen(seconds=KINDS_SECONDS)
 
-    def set_kinds(self, release: Version) -> None:
+    def set_kinds(self, release: ProductVersion) -> None:
         """Install the definitions of one release, and wait until the API server goes by them."""
         self.kinds.write_text(listed(*definitions(release)))
         self._machine.must("apply", "-f", str(self.kinds))
@@ -244,8 +251,8 @@ class Guard:
         self._machine.must("wait", *established, "-f", str(self.kinds))
         wait_until(lambda: self._are_served(release), f"the definitions of {release}", seconds=REGISTERED_SECONDS)
 
-    def _are_served(self, release: Version) -> bool:
-        """Say whether both forms of what the API server tells of its kinds have the fields of *release*."""
+    def _are_served(self, release: ProductVersion) -> bool:
+        """Whether both forms of the API server's schemas have the fields of *release*."""
         wanted = {
             one["spec"]["names"]["kind"]: fields_of(one["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
             for one in definitions(release)
@@ -334,11 +341,11 @@ class Guard:
         return [one for one in pods if "deletionTimestamp" not in one["metadata"]]
 
     def replicas(self) -> list[str]:
-        """Name the pods that serve and are not on their way out."""
+        """Return the names of the pods that serve and are not terminating."""
         return [one["metadata"]["name"] for one in self._pods()]
 
     def ready(self) -> list[str]:
-        """Name those of them that are ready."""
+        """Return the names of those that are ready."""
         return [one["metadata"]["name"] for one in self._pods() if is_ready(one)]
 
     def until_noticed(self, replicas: set[str], since: str) -> None:
@@ -365,18 +372,18 @@ class Guard:
 
 
 def patched(kind: str, operations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Give a kustomization's patch of one of the service's registrations."""
+    """Return a kustomization's patch of one of the service's registrations."""
     return {"target": {"kind": kind, "name": NAMESPACE}, "patch": json.dumps(operations)}
 
 
 def is_ready(pod: Json) -> bool:
-    """Say whether a pod's status calls it ready."""
+    """Whether a pod is ready by its status."""
     conditions = pod.get("status", {}).get("conditions", ())
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
 def fields_of(schema: Mapping[str, Any]) -> Any:
-    """Give the names of the fields of `spec`, and of those below."""
+    """Return the names of the fields of `spec`, and of those below."""
 
     def below(part: Mapping[str, Any]) -> dict[str, Any]:
         part = part.get("items", part)

@@ -1,7 +1,7 @@
 """
 Meet each replica afresh, trusting what the registration says at that moment and nothing else.
 
-The API server keeps its connections, so that a pair which nobody trusts may go unseen for a while. Here every handshake
+The API server keeps its connections, so an untrusted certificate may go unnoticed for a while. Here every handshake
 is a new one, to every replica that the Service leads to, with the name that the API server asks for.
 """
 
@@ -53,7 +53,7 @@ class Handshakes:
         return [address for one in ready for address in one["addresses"]]
 
     def _context(self, bundle: str) -> ssl.SSLContext:
-        """Give the settings that trust *bundle* alone, as strictly as RFC 5280 has it."""
+        """Return TLS settings that trust only *bundle*, with the strictness of RFC 5280."""
         if bundle not in self._contexts:
             context = ssl.create_default_context(cadata=base64.b64decode(bundle).decode())
             context.verify_flags |= ssl.VERIFY_X509_STRICT

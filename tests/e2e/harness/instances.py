@@ -102,5 +102,5 @@ class Instances:
 
 
 def named(instance: Mapping[str, Any]) -> tuple[str, str]:
-    """Name an instance as kubectl wants it named."""
+    """Return the kind and name of an instance as kubectl takes them."""
     return instance["kind"].lower(), instance["metadata"]["name"]

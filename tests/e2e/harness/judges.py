@@ -1,4 +1,4 @@
-"""Who is asked in the arena: replicas of the service at addresses of their own, and somebody else who objects."""
+"""The webhooks of the arena: replicas of the service at separate addresses, and another webhook that objects."""
 
 import asyncio
 import base64
@@ -90,7 +90,7 @@ class Replica:
             await asyncio.wait_for(self._process.wait(), STOP_SECONDS)
 
     def decisions(self) -> Iterator[dict[str, Any]]:
-        """Give what it decided so far."""
+        """Yield its decisions so far."""
         for line in complete_lines(self._log):
             fields: dict[str, Any] = json.loads(line) if line.startswith("{") else {}
             if fields.get("event") == "decision":
@@ -146,7 +146,7 @@ def write_pair(folder: Path, pair: KeyPair) -> Path:
 def registration(  # noqa: PLR0913, PLR0917 - one argument for each field
     configuration: str, namespaces: Sequence[str], url: str, ca: str, name: str = POLICIES, user: str | None = None
 ) -> Json:
-    """Register one address for the policies of some namespaces, as the service's own entry does but for that."""
+    """Register one address for the policies of some namespaces; otherwise like the service's own entry."""
     webhook = {
         "name": name,
         "clientConfig": {"url": url, "caBundle": ca},

@@ -22,7 +22,7 @@ def held(metrics: str, resource: str) -> Known:
 
 
 def same(found: Known, present: Known) -> bool:
-    """Say whether a replica knows what there is, as far as it tells."""
+    """Whether a replica reports the objects that exist."""
     return found == present if found[1] is not None else found[0] == present[0]
 
 

@@ -49,7 +49,7 @@ class Kubelet:
         while True:
             listed = await self._client.ask("GET", PODS)
             there = {pod["metadata"]["uid"]: pod for pod in listed["items"]}
-            for uid in self._pods.keys() - there.keys():  # gone while nobody watched
+            for uid in self._pods.keys() - there.keys():  # deleted while no watch ran
                 self._note("DELETED", self._pods[uid])
             for pod in there.values():
                 self._note("MODIFIED", pod)
@@ -89,7 +89,7 @@ class Kubelet:
             log.write(json.dumps({"time": now, "pod": pod, "event": event, **details}) + "\n")
 
     def _leaving(self, uid: str) -> bool:
-        """Say whether the pod is gone or is to go."""
+        """Whether the pod is deleted or terminating."""
         pod = self._pods.get(uid)
         return pod is None or "deletionTimestamp" in pod["metadata"]
 
@@ -103,7 +103,7 @@ class Kubelet:
         changed.clear()
 
     async def _bind(self, uid: str) -> None:
-        """Bind the pod to the node, where nobody did."""
+        """Bind the pod to the node, if it is not bound."""
         pod = self._pods[uid]
         if "nodeName" not in pod["spec"] and not self._leaving(uid):
             target = {"apiVersion": "v1", "kind": "Node", "name": NODE}
@@ -175,7 +175,7 @@ class Kubelet:
                 await self._client.ask("PATCH", f"{path_of(pod)}/status", {"status": status})
 
     async def _remove(self, uid: str) -> None:
-        """Tell the API server that nothing of the pod runs any more."""
+        """Report to the API server that the pod has stopped."""
         pod = self._pods.get(uid)
         if pod is not None:
             options = {"gracePeriodSeconds": 0, "preconditions": {"uid": uid}}
@@ -185,7 +185,7 @@ class Kubelet:
 
 @contextlib.contextmanager
 def forgiving(*statuses: int) -> Any:
-    """Pass over refusals with one of *statuses*: somebody else was quicker."""
+    """Ignore refusals with one of *statuses*: another client was faster."""
     try:
         yield
     except ApiError as error:
@@ -194,7 +194,7 @@ def forgiving(*statuses: int) -> Any:
 
 
 def path_of(pod: Json) -> str:
-    """Name a pod as the API does."""
+    """Return the path of a pod in the API."""
     return f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}"
 
 

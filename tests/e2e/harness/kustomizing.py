@@ -21,7 +21,7 @@ def composed(folder: Path, resource: str, components: Sequence[str] = ()) -> Pat
 
 
 def written(folder: Path, kustomization: str) -> Path:
-    """Write a kustomization as somebody does who has the manifests beside it, into a folder that is made for it."""
+    """Write a kustomization with the manifests beside it, into a new folder."""
     folder.mkdir()
     (folder / "manifests").symlink_to(MANIFESTS)
     (folder / "kustomization.yaml").write_text(kustomization)

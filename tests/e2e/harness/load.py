@@ -79,7 +79,7 @@ class Asking:
 
 
 async def end_of_input(stopped: asyncio.Event) -> None:
-    """Set *stopped* when whoever started us closes the pipe or is gone."""
+    """Set *stopped* when the parent process closes the pipe or ends."""
     reader = asyncio.StreamReader()
     protocol = asyncio.StreamReaderProtocol(reader)
     await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin)
@@ -88,7 +88,7 @@ async def end_of_input(stopped: asyncio.Event) -> None:
 
 
 async def show_progress(asking: Asking, path: Path) -> None:
-    """Tell how many questions were answered, again and again."""
+    """Print the number of answers repeatedly."""
     while True:
         written = path.with_suffix(".new")
         written.write_text(str(len(asking.requests)))

@@ -29,7 +29,7 @@ class LoadReport:
     cpu_seconds: float
 
     def failed(self, outcome: Outcome) -> list[dict[str, Any]]:
-        """Give what was dropped, or answered wrongly."""
+        """Return the requests that were dropped or answered wrongly."""
         return [one for one in self.failures if one["outcome"] == outcome]
 
     @property
@@ -48,7 +48,7 @@ class LoadReport:
         return [one for one in self.handshake_failures if not one["trusted"]]
 
     def dropped_between(self, earliest: float, latest: float) -> list[float]:
-        """Give when each dropped request was sent, of those sent between two times."""
+        """Return the times of the dropped requests that were sent between two times."""
         return sorted(one["began"] for one in self.dropped if earliest <= one["began"] < latest)
 
     def summary(self) -> str:
@@ -70,12 +70,12 @@ class LoadReport:
 
 class Load:
     """
-    Edits in one namespace at a fixed rate, as long as the `with` lasts.
+    Edits in one namespace at a fixed rate, until the `with` block ends.
 
     Args:
         rate: questions a second to the API server.
         handshakes: looks a second at the registration, each followed by a handshake with every replica.
-        harmless: leave out what must be refused, so that every edit must pass, whether anybody guards or not.
+        harmless: leave out edits that must be refused, so that every edit is admitted with and without the guard.
     """
 
     def __init__(

@@ -5,22 +5,24 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from controlplane.build import BuildError, control_plane, print_progress
+from controlplane.namespaces import isolation
+
 CHECKOUT = Path(__file__).resolve().parents[3]
 # What a program of the tests imports.
 MODULES = os.pathsep.join(str(CHECKOUT / part) for part in (".", "tests", "tests/e2e", "tests/cluster"))
-BUILD_SECONDS = 1800  # 5 minutes were seen on 2 cores, downloads included
 START_SECONDS = 90  # above what node.py gives the API server, so that its own words are read
 STOP_SECONDS = 10
 KUBECTL_SECONDS = 60  # a namespace that is deleted takes seconds; nothing that is asked takes a minute
 
 
 class NoMachineError(RuntimeError):
-    """Say why the tests cannot have their machine."""
+    """Raised when the tests cannot have their cluster; the text says why."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,40 +41,29 @@ class Answer:
 
 def find_binaries() -> dict[str, str]:
     """
-    Find or build the control plane.
+    Find or build the commands of the control plane, and return the path of each by its name.
 
     Raises:
-        NoMachineError: neither worked; the text says why.
+        NoMachineError: there are none; the text says why.
     """
-    script = CHECKOUT / "tests" / "controlplane" / "build.py"
-    done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, timeout=BUILD_SECONDS, check=False
-    )
-    if done.returncode != 0:
-        raise NoMachineError(done.stderr[-4000:])
-    found: dict[str, str] = json.loads(done.stdout)
-    return found
+    try:
+        with control_plane(print_progress) as found:
+            return found
+    except (BuildError, OSError) as error:
+        raise NoMachineError(str(error)) from error
 
 
 def isolating_flags() -> list[str]:
     """
-    Find out how this user can make namespaces: as root, or in a user namespace of its own.
+    Return the flags of unshare(1) for namespaces of its own, as root or in a user namespace.
 
     Raises:
-        NoMachineError: in neither way.
+        NoMachineError: this user may not make namespaces.
     """
-    needed = ["--net", "--pid", "--mount", "--fork", "--kill-child", "--mount-proc"]
-    reasons = []
-    for flags in ([], ["--user", "--map-root-user"]):
-        command = ["unshare", *flags, *needed, "ip", "link", "set", "lo", "up"]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=START_SECONDS, check=False)
-        except FileNotFoundError as error:
-            raise NoMachineError("unshare (util-linux) is not installed") from error
-        if done.returncode == 0:
-            return [*flags, *needed]
-        reasons.append(f"{' '.join(command)}: {done.stderr.strip()}")
-    raise NoMachineError("namespaces cannot be made here, neither as root nor as a user:\n" + "\n".join(reasons))
+    found = isolation()
+    if found.problem:
+        raise NoMachineError(found.problem)
+    return [*found.flags]
 
 
 class Machine:
@@ -121,11 +112,11 @@ class Machine:
             raise NoMachineError(f"the control plane did not start:\n{(self.folder / 'node.log').read_text()[-4000:]}")
 
     def _isolation(self) -> list[str]:
-        """Give the flags of unshare(1) that make the namespaces."""
+        """Return the flags of unshare(1) that make the namespaces."""
         return isolating_flags()
 
     def _settings(self) -> dict[str, Any]:
-        """Give what process 1 is to know."""
+        """Return the settings of process 1."""
         return {
             "folder": str(self.folder),
             "binaries": self._binaries,
@@ -172,8 +163,13 @@ class Machine:
             raise AssertionError(f"{what} {details}: {answer['error']}")
         return answer["done"]
 
+    def end_at_once(self, pods: Iterable[str]) -> None:
+        """Kill the processes of pods that are being deleted, so that they do not drain."""
+        for pod in pods:
+            self.order("signal", name=pod, signal_name="KILL")
+
     def _inside(self, command: Sequence[str]) -> list[str]:
-        """Let a command run on the machine's network."""
+        """Return the command line that runs *command* on the machine's network."""
         enter = ["nsenter", f"--target={self._node.pid}", "--net"]
         if "--user" in self._flags:
             enter += ["--user", "--preserve-credentials"]
@@ -226,7 +222,7 @@ class Machine:
         return Answer(status=done.returncode, stdout=done.stdout, stderr=done.stderr)
 
     def _environment(self) -> dict[str, str]:
-        """Give what a command needs and nothing of the user's: no proxy, no language, no settings of kubectl."""
+        """Return the environment of a command, without the user's: no proxy, no language, no settings of kubectl."""
         return {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LANG": "C.UTF-8", "KUBERC": "off"}
 
     def kubectl(self, *arguments: str, stdin: str | None = None, seconds: float = KUBECTL_SECONDS) -> Answer:
@@ -234,7 +230,7 @@ class Machine:
         return self.run([*self._client(), *arguments], stdin=stdin, seconds=seconds)
 
     def _client(self) -> list[str]:
-        """Give kubectl with the settings of the cluster's administrator."""
+        """Return the kubectl command with the settings of the cluster's administrator."""
         return [
             self._binaries["kubectl"],
             f"--kubeconfig={self.folder / 'admin.kubeconfig'}",

@@ -7,8 +7,8 @@ from typing import Any
 
 from harness.objects import Json, allow, deny_all, gateway, policy
 
-KEPT = "allow-kafka"  # what the gateway is reached through: whoever takes it away must be refused
-CHURNING = tuple(f"churn-{number}" for number in range(4))  # what real edits change, and never to the worse
+KEPT = "allow-kafka"  # the policy that opens the gateway: its removal must be refused
+CHURNING = tuple(f"churn-{number}" for number in range(4))  # the policy that admitted edits change
 MERGE_PATCH = "application/merge-patch+json"
 JSON = "application/json"
 
@@ -35,7 +35,7 @@ class Edit:
     dry_run: bool
 
     def outcome(self, status: int, text: str) -> Outcome:
-        """Say what the answer means."""
+        """Return the meaning of the answer."""
         if status in (OK, CREATED):
             return Outcome.RIGHT if self.allowed else Outcome.WRONG
         if status == FORBIDDEN and "denied the request" in text:
@@ -44,18 +44,18 @@ class Edit:
 
 
 def prepared(namespace: str) -> list[Json]:
-    """Give what must be there before the edits: a gateway that is reached through one policy, and some others."""
+    """Return the objects that precede the edits: a gateway that one policy opens, and some others."""
     allowed = allow(namespace, KEPT, "gw", [8092])
     return [*gateway(namespace), allowed, deny_all(namespace), *(churn(namespace, name, 9000) for name in CHURNING)]
 
 
 def churn(namespace: str, name: str, port: int) -> Json:
-    """Give a policy that admits to the gateway what nobody requires."""
+    """Return a policy that opens a port of the gateway that is not required."""
     return allow(namespace, name, "gw", [port])
 
 
 def ports(port: int) -> Json:
-    """Give a patch that leaves a policy with one port."""
+    """Return a patch that leaves a policy with one port."""
     return {"spec": {"ingress": [{"ports": [{"protocol": "TCP", "port": port}]}]}}
 
 

@@ -17,7 +17,7 @@ from harness.process import run
 
 
 async def take_orders(orders: Orders) -> None:
-    """Do what each line of standard input wants and say so, until whoever started us closes the pipe or is gone."""
+    """Execute and confirm each line of standard input, until the parent process closes the pipe or ends."""
     reader = asyncio.StreamReader()
     protocol = asyncio.StreamReaderProtocol(reader)
     await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin)

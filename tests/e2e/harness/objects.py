@@ -22,7 +22,7 @@ def listed(*items: Mapping[str, Any]) -> str:
 
 
 def namespace(name: str) -> list[Json]:
-    """Give a namespace, and an account for its pods; the default one comes when a controller finds the time."""
+    """Return a namespace, and an account for its pods, since a controller creates the default one later."""
     return [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}},
         service_account(name, POD_ACCOUNT),
@@ -30,7 +30,7 @@ def namespace(name: str) -> list[Json]:
 
 
 def instance_labels(name: str, component: str) -> dict[str, str]:
-    """Give the labels that the operator gives what belongs to an instance."""
+    """Return the labels that the operator sets on the objects of an instance."""
     return {
         "app.kubernetes.io/name": PRODUCT,
         "app.kubernetes.io/instance": name,
@@ -40,7 +40,7 @@ def instance_labels(name: str, component: str) -> dict[str, str]:
 
 
 def pod(namespace: str, name: str, labels: Mapping[str, str], container: str, ports: Sequence[int] = ()) -> Json:
-    """Give a pod that is data: the stand-in of the kubelet calls it Running."""
+    """Return a pod without processes: the stand-in of the kubelet reports it as Running."""
     listening = [{"containerPort": port} for port in ports]
     return {
         "apiVersion": "v1",
@@ -55,7 +55,7 @@ def pod(namespace: str, name: str, labels: Mapping[str, str], container: str, po
 
 
 def event_gateway(namespace: str, name: str = "gw", **spec: Any) -> Json:
-    """Give an EventGateway that registers at a manager of its own."""
+    """Return an EventGateway that registers at a manager of its own."""
     registration = {"endpoint": f"https://eem.{namespace}.example.com/gateway"}
     given = {"license": LICENSE, "gatewayGroupName": "group", "gatewayID": name, "manager": registration, **spec}
     return {
@@ -67,21 +67,21 @@ def event_gateway(namespace: str, name: str = "gw", **spec: Any) -> Json:
 
 
 def old_gateway(namespace: str, name: str, **spec: Any) -> Json:
-    """Give an EventGateway that registers as it did before 11.8.0."""
+    """Return an EventGateway that registers as before 11.8.0."""
     instance = event_gateway(namespace, name, managerEndpoint=f"https://mgr-{namespace}.example.com", **spec)
     del instance["spec"]["manager"]
     return instance
 
 
 def gateway(namespace: str, name: str = "gw", port: int = 8092, **spec: Any) -> list[Json]:
-    """Give an EventGateway and the pod that its operator would run."""
+    """Return an EventGateway and the pod that its operator would run."""
     labels = instance_labels(name, "ibm-egw")
     running = pod(namespace, f"{name}-ibm-egw-gateway-5d8f7c9b6-x2x7q", labels, "egw", [port])
     return [event_gateway(namespace, name, **spec), running]
 
 
 def management(namespace: str, name: str = "mgr", part: Mapping[str, Any] | None = None, **spec: Any) -> Json:
-    """Give an EventEndpointManagement with *part* in `spec.manager`; nothing is wrong or doubtful with it."""
+    """Return an EventEndpointManagement with *part* in `spec.manager`, without faults or warnings."""
     hosts = {end: f"{end}.{name}.{namespace}.example.com" for end in ("ui", "gateway", "admin")}
     hosts["server"] = f"eem.{name}.{namespace}.example.com"
     managed = {
@@ -99,20 +99,20 @@ def management(namespace: str, name: str = "mgr", part: Mapping[str, Any] | None
 
 
 def manager(namespace: str, name: str = "mgr", **spec: Any) -> list[Json]:
-    """Give an EventEndpointManagement and the pod that its operator would run."""
+    """Return an EventEndpointManagement and the pod that its operator would run."""
     labels = instance_labels(name, "ibm-eem-manager")
     running = pod(namespace, f"{name}-ibm-eem-manager-0", labels, "manager", [3000, 8081])
     return [management(namespace, name, **spec), running]
 
 
 def listener(namespace: str, name: str = "gw", port: int = 8092) -> list[Json]:
-    """Give the listeners of a gateway that clients reach."""
+    """Return the listeners of a gateway for clients."""
     exposed = {"name": "clients", "endpoint": {"host": f"kafka.{name}.{namespace}.example.com"}}
     return [{"name": "external", "port": port, "groups": [exposed]}]
 
 
 def operator(namespace: str) -> Json:
-    """Give the operator's Deployment, as its chart writes it; the Deployment controller makes the pod."""
+    """Return the operator's Deployment, as its chart writes it; the Deployment controller makes the pod."""
     labels = {"app.kubernetes.io/name": PRODUCT, "app.kubernetes.io/instance": "ibm-eem-operator"}
     container = {"name": "ibm-eem-operator", "image": "localhost/ibm-eem-operator:e2e"}
     return {
@@ -130,7 +130,7 @@ def operator(namespace: str) -> Json:
 
 
 def service_account(namespace: str, name: str) -> Json:
-    """Give a service account."""
+    """Return a service account."""
     return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"namespace": namespace, "name": name}}
 
 
@@ -141,7 +141,7 @@ def policy(
     selector: Mapping[str, Any] | None = None,
     ingress: Sequence[Mapping[str, Any]] = (),
 ) -> Json:
-    """Give a NetworkPolicy for ingress; without *selector* it selects every pod, without *ingress* it admits nobody."""
+    """Return a NetworkPolicy for ingress; by default it selects every pod and admits nothing."""
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -151,7 +151,7 @@ def policy(
 
 
 def deny_all(namespace: str, name: str = "default-deny-ingress") -> Json:
-    """Give the policy that IBM's documentation advises, once the allows are there."""
+    """Return the policy that IBM's documentation advises, after the allows exist."""
     return policy(namespace, name)
 
 
@@ -175,5 +175,5 @@ def selects(instance: str) -> Json:
 
 
 def owner(kind: str, name: str, uid: str, version: str = "events.ibm.com/v1beta1") -> Json:
-    """Give an ownerReference."""
+    """Return an ownerReference."""
     return {"apiVersion": version, "kind": kind, "name": name, "uid": uid}

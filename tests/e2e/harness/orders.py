@@ -30,7 +30,7 @@ class Orders:
         """Do one order; give `done` with what there is to tell, or `error`."""
         try:
             return {"done": await getattr(self, f"_{order.pop('what')}")(**order)}
-        except (ApiError, PlaneError, KeyError, OSError) as error:  # whom a signal is for may have ended
+        except (ApiError, PlaneError, KeyError, OSError) as error:  # the process may have ended
             return {"error": repr(error)}
 
     async def _stop(self, name: str) -> None:
@@ -50,30 +50,30 @@ class Orders:
             self._kubelet.processes[name].signal(number)
 
     async def _renew_serving_pair(self) -> None:
-        """Give the API server's next start a new certificate by the same authority."""
+        """Write a new certificate by the same CA for the next start of the API server."""
         renew_serving_pair(self._plane.pki)
 
     async def _renew_token_key(self) -> None:
-        """Give its next start another key for service accounts' tokens: those that are out count no more."""
+        """Write another key for service accounts' tokens for its next start, which invalidates existing tokens."""
         renew_token_pair(self._plane.pki)
 
     async def _renew_tokens(self) -> None:
-        """Give every running pod a new token, as a kubelet does in time."""
+        """Write a new token for every running pod, as a kubelet does in time."""
         for process in tuple(self._kubelet.processes.values()):
             await process.rewrite_volumes(self._client)
 
     async def _alive(self) -> dict[str, bool]:
-        """Tell of each running pod whether it answers its liveness probe."""
+        """Return for each running pod whether it answers its liveness probe."""
         processes = dict(self._kubelet.processes)
         async with aiohttp.ClientSession() as session:
             return {name: await process.answers(session, "livenessProbe") for name, process in processes.items()}
 
     async def _usage(self) -> dict[str, dict[str, float]]:
         """
-        Tell what each process takes: seconds of CPU, bytes of resident memory, file descriptors, threads.
+        Return what each process uses: seconds of CPU, bytes of resident memory, file descriptors, threads.
 
-        One that ends while it is looked at is left out. Connections that others have opened to its ports are told
-        apart: how many there are is for those to say.
+        A process that ends meanwhile is left out. Connections that other processes have opened to its ports are listed
+        separately: their number depends on those processes.
         """
         pids = {name: process.pid for name, process in self._plane.processes.items()}
         pids |= {name: process.pid for name, process in self._kubelet.processes.items() if process.running}
@@ -101,7 +101,7 @@ def usage_of(pid: int) -> dict[str, float]:
 
 
 def target_of(descriptor: Path) -> str:
-    """Say what a descriptor is; nothing where it was closed meanwhile."""
+    """Return what a descriptor is; "" if it was closed meanwhile."""
     try:
         return str(descriptor.readlink())
     except FileNotFoundError:
@@ -110,7 +110,7 @@ def target_of(descriptor: Path) -> str:
 
 def accepted_by(process: Path) -> set[str]:
     """
-    Name the connections to a replica's ports in its network, each as the descriptor of one end is called.
+    Return the connections to a replica's ports in its network, each by the name of the descriptor of one end.
 
     Source: proc_pid_net(5), /proc/pid/net/tcp: the second field is the local address, the tenth the inode; both are
     there of a listening socket too, whose state is 0A.

@@ -67,7 +67,7 @@ class Pairs:
                 self._unsure += 1
 
     async def _race(self, place: Policies, kind: str) -> bool:
-        """Race one pair; say whether it counts: whoever was refused knows why."""
+        """Race one pair, and return whether it counts: a refusal must have the expected reason."""
         pair = list(KINDS[kind].edits(place))
         self._rng.shuffle(pair)
         first = asyncio.create_task(place.refusal(self._client, *pair[0]))
@@ -92,11 +92,11 @@ class Kind:
     """What the namespace holds before a pair of edits, and the pair."""
 
     def base(self, place: Policies) -> dict[str, Json]:
-        """Give the policies by name: two that let everyone in, under a default deny."""
+        """Return the policies by name: two that admit every source, under a default deny."""
         return {A: place.wide(A), B: place.wide(B), DENY: place.deny()}
 
     def edits(self, place: Policies) -> tuple[Edit, Edit]:
-        """Give the pair."""
+        """Return the pair."""
         return (place.delete(A),), (place.delete(B),)
 
 
@@ -104,7 +104,7 @@ class Narrowings(Kind):
     """Both policies are narrowed."""
 
     def edits(self, place: Policies) -> tuple[Edit, Edit]:
-        """Give the pair."""
+        """Return the pair."""
         return (place.put(place.narrow(A)),), (place.put(place.narrow(B)),)
 
 
@@ -112,7 +112,7 @@ class DeletionAndNarrowing(Kind):
     """One policy goes, the other one is narrowed."""
 
     def edits(self, place: Policies) -> tuple[Edit, Edit]:
-        """Give the pair."""
+        """Return the pair."""
         return (place.delete(A),), (place.put(place.narrow(B)),)
 
 
@@ -120,7 +120,7 @@ class MadeAnew(Kind):
     """One policy is deleted and made anew, narrower; the other one goes."""
 
     def edits(self, place: Policies) -> tuple[Edit, Edit]:
-        """Give the pair."""
+        """Return the pair."""
         return (place.delete(A), place.create(place.narrow(A))), (place.delete(B),)
 
 
@@ -128,7 +128,7 @@ class Annotated(Kind):
     """One policy is annotated, which passes, and deleted; the other one goes."""
 
     def edits(self, place: Policies) -> tuple[Edit, Edit]:
-        """Give the pair."""
+        """Return the pair."""
         return (place.annotate(A, "to be deleted"), place.delete(A)), (place.delete(B),)
 
 
@@ -136,19 +136,19 @@ class Isolation(Kind):
     """A default deny comes, and the policy because of which it may come goes."""
 
     def base(self, place: Policies) -> dict[str, Json]:
-        """Give one policy that lets everyone in."""
+        """Return one policy that admits every source."""
         return {A: place.wide(A)}
 
     def edits(self, place: Policies) -> tuple[Edit, Edit]:
-        """Give the pair."""
+        """Return the pair."""
         return (place.create(place.deny()),), (place.delete(A),)
 
 
 class IsolationAndSelector(Isolation):
-    """A default deny comes, and the policy because of which it may come selects somebody else."""
+    """A default deny is created, and the policy that permits it is changed to select other pods."""
 
     def edits(self, place: Policies) -> tuple[Edit, Edit]:
-        """Give the pair."""
+        """Return the pair."""
         return (place.create(place.deny()),), (place.select_nobody(A),)
 
 

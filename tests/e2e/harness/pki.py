@@ -37,7 +37,7 @@ def start_certificate(name: str, issuer: str, key: ec.EllipticCurvePrivateKey) -
 
 
 def usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    """Say what a key may do, as RFC 5280 4.2.1.3 wants it said."""
+    """Return the key usage extension of RFC 5280, section 4.2.1.3."""
     return x509.KeyUsage(
         digital_signature=True,
         content_commitment=False,

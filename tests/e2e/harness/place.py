@@ -62,7 +62,7 @@ class Place:
         return answer.json if answer.stdout else None
 
     def policies(self) -> set[str]:
-        """Name the policies that are there."""
+        """Return the names of the existing policies."""
         answer = self.kubectl("get", POLICIES, "--output=name")
         return {line.partition("/")[2] for line in answer.stdout.splitlines()}
 

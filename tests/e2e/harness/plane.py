@@ -84,7 +84,7 @@ AUDIT_MEBIBYTES = 16 * 1024
 
 
 class PlaneError(RuntimeError):
-    """Say which part of the control plane did not start, and its last words."""
+    """Raised when a part of the control plane did not start; the text has its last output."""
 
 
 class Plane:

@@ -20,11 +20,11 @@ PLURALS = {MANAGER: "eventendpointmanagements", GATEWAY: "eventgateways"}
 GROUP = "/apis/events.ibm.com/v1beta1"
 APPLY = "application/apply-patch+yaml"
 KNOWN_PORT = 8092
-AGAIN_SECONDS = 0.5  # between two looks while nothing changes: what somebody else broke is put back
+AGAIN_SECONDS = 0.5  # between two checks while nothing changes, to restore what other clients broke
 
 
 def ports_of(instance: Json) -> list[int]:
-    """Give the ports that the pods of an instance listen on."""
+    """Return the ports on which the pods of an instance listen."""
     if instance["kind"] == MANAGER:
         return [3000, 8081]
     listeners = instance["spec"].get("listeners") or [{"port": KNOWN_PORT}]
@@ -32,13 +32,13 @@ def ports_of(instance: Json) -> list[int]:
 
 
 def workload_name(instance: Json) -> str:
-    """Name the StatefulSet of a manager, the Deployment of a gateway."""
+    """Return the name of the StatefulSet of a manager, or the Deployment of a gateway."""
     suffix = "ibm-eem-manager" if instance["kind"] == MANAGER else "ibm-egw-gateway"
     return f"{instance['metadata']['name']}-{suffix}"
 
 
 def workload(instance: Json) -> Json:
-    """Give the StatefulSet or the Deployment of an instance."""
+    """Return the StatefulSet or the Deployment of an instance."""
     is_manager = instance["kind"] == MANAGER
     metadata = instance["metadata"]
     labels = instance_labels(metadata["name"], "ibm-eem-manager" if is_manager else "ibm-egw")
@@ -67,7 +67,7 @@ def workload(instance: Json) -> Json:
 
 
 def network_policy(instance: Json, release: str) -> Json:
-    """Give the policy that a release of the operator makes for an instance: another name in every release."""
+    """Return the policy that a release of the operator makes for an instance, with another name in every release."""
     name, namespace = instance["metadata"]["name"], instance["metadata"]["namespace"]
     made = allow(namespace, f"{workload_name(instance)}-{release}", name, ports_of(instance))
     made["metadata"] = named(instance, made["metadata"]["name"], instance_labels(name, "network"))
@@ -75,7 +75,7 @@ def network_policy(instance: Json, release: str) -> Json:
 
 
 def named(instance: Json, name: str, labels: Mapping[str, str]) -> Json:
-    """Give the metadata of what belongs to an instance."""
+    """Return the metadata of an object of an instance."""
     belongs = owner(instance["kind"], instance["metadata"]["name"], instance["metadata"]["uid"])
     return {
         "namespace": instance["metadata"]["namespace"],
@@ -132,7 +132,7 @@ class Operator:
         return f"{GROUP}/namespaces/{self._namespace}/{PLURALS[instance['kind']]}/{instance['metadata']['name']}"
 
     async def _own_policies(self, instance: Json) -> list[str]:
-        """Name the policies that are there and belong to an instance."""
+        """Return the names of the existing policies of an instance."""
         listed = await self._client.ask("GET", self._policies)
         return [
             one["metadata"]["name"]
@@ -146,12 +146,12 @@ class Operator:
         try:
             await self._client.ask(method, path + query, body, APPLY)
         except ApiError as error:
-            if error.status not in {404, 409}:  # gone, or somebody else was quicker
+            if error.status not in {404, 409}:  # deleted, or another client was faster
                 print(json.dumps(f"{method} {path}: {error}"), flush=True)
 
 
 async def until_input_ends() -> None:
-    """Wait until whoever started us closes standard input or is gone."""
+    """Wait until the parent process closes standard input or ends."""
     reader = asyncio.StreamReader()
     protocol = asyncio.StreamReaderProtocol(reader)
     await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin)

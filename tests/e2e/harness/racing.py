@@ -12,7 +12,7 @@ ENDED_SECONDS = 60
 
 
 class Racing:
-    """The arena, as long as the `with` lasts."""
+    """The arena, until the `with` block ends."""
 
     def __init__(self, machine: Machine) -> None:
         self._folder = machine.folder / "arena"
@@ -57,11 +57,11 @@ class Racing:
         return json.loads(answer)
 
     def next_namespace(self) -> str:
-        """Name a namespace where somebody else is asked beside the service; no case has had it."""
+        """Return the name of an unused namespace where another webhook is asked beside the service."""
         return next(self._odd)
 
     def results(self, namespace: str) -> list[tuple[str, str, str]]:
-        """Give (operation, name, result) of what the service decided in a namespace, the oldest first."""
+        """Return (operation, name, result) of the service's decisions in a namespace, the oldest first."""
         decided = self.order("decisions", namespace=namespace)
         return [(one["operation"], one["name"], one["result"]) for one in decided]
 

@@ -66,6 +66,13 @@ class RegisteringGuard(Guard):
         self.first_replicas = set(self.replicas())
         self.until_registered()
 
+    def install_again(self) -> None:
+        """Apply the manifests again after they were deleted, and wait until the service has registered itself."""
+        self.apply()
+        self.until_rolled_out()
+        self.until_registered()
+        self.until_seen()
+
     def apply(self, *flags: str) -> None:
         """Apply the manifests once, or once more."""
         self._machine.must("apply", *flags, "-k", str(self._overlay))
@@ -83,7 +90,7 @@ class RegisteringGuard(Guard):
         return [entry for one in items for entry in one.get("webhooks", ())]
 
     def is_registered(self) -> bool:
-        """Say whether every entry is there, with the bundle that the Secret has."""
+        """Whether every entry exists, with the bundle of the Secret."""
         entries, bundle = self.entries(), self.kept.encoded_bundle()
         names = {entry["name"] for entry in entries}
         return POLICIES in names and all(entry["clientConfig"].get("caBundle") == bundle for entry in entries)
@@ -98,12 +105,12 @@ class RegisteringGuard(Guard):
         self._until_registered(name)
 
     def registered(self) -> list[str]:
-        """Name the namespaces whose policies the API server asks about."""
+        """Return the namespaces about whose policies the API server asks."""
         own = [one for one in self.entries() if one["name"] == POLICIES]
         return [name for one in own for name in one["namespaceSelector"]["matchExpressions"][0]["values"]]
 
     def leader(self) -> str | None:
-        """Name the pod that holds the Lease; None where none of those that are there does."""
+        """Return the pod that holds the Lease; None if no existing pod does."""
         lease = self._machine.must("get", "lease", NAMESPACE, f"--namespace={NAMESPACE}", "--output=json").json
         holder = lease["spec"].get("holderIdentity") or ""
         return next((pod for pod in self.replicas() if holder.startswith(pod)), None)
@@ -113,13 +120,13 @@ class RegisteringGuard(Guard):
         return wait_until(self.leader, "a leader", seconds=LEASE_SECONDS)
 
     def kill_leader(self) -> float:
-        """Kill whoever holds the Lease, and give when."""
+        """Kill the leader, and return the time."""
         leader, at = self.until_led(), time.time()
         self._machine.order("signal", name=leader, signal_name="KILL")
         return at
 
     def wipe(self) -> None:
-        """Take the caBundle out of every validating entry, as another manager would."""
+        """Remove the caBundle from every validating entry, as another manager would."""
         count = sum(one["name"] != DEFAULTS for one in self.entries())
         operations = [{"op": "remove", "path": f"/webhooks/{at}/clientConfig/caBundle"} for at in range(count)]
         flags = ("--type=json", "--field-manager=other", f"--patch={json.dumps(operations)}")
@@ -133,7 +140,7 @@ class RegisteringGuard(Guard):
         self._machine.must("patch", CONFIGURATIONS[0], NAMESPACE, "--type=json", f"--patch={patch}")
 
     def told(self, reason: str) -> list[str]:
-        """Give when each Event of one reason about the registration was last written."""
+        """Return when each Event of one reason about the registration was last written."""
         events = self._machine.must("get", "events", "--namespace=default", "--output=json").json["items"]
         return [one["lastTimestamp"] for one in events if one["reason"] == reason]
 

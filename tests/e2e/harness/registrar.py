@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from webhook.cluster.client import ApiClient
-from webhook.cluster.credentials import Credentials, Endpoint, Trust
+from webhook.cluster.credentials import ApiServer, Credentials, Trust
 from webhook.cluster.observed import Observed
 from webhook.cluster.reflector import Reflector
 from webhook.cluster.store import Store
-from webhook.controllers import MUTATING, NAME, NAMESPACE, VALIDATING, Heartbeat, OwnEndpoint, Registrar, Sources
+from webhook.controllers.entries import MUTATING, NAME, NAMESPACE, VALIDATING
 from webhook.controllers.events import Recorder
 from webhook.controllers.lease import Election
+from webhook.controllers.registrar import Inputs, Registrar
+from webhook.controllers.self_check import Heartbeat, OwnPort
 from webhook.eem import WATCHED
 
 
@@ -28,12 +30,12 @@ class Token:
     max_age_seconds = 3600.0
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        self.endpoint = Endpoint(base_url=settings["url"])
+        self.api_server = ApiServer(base_url=settings["url"])
         trust = Trust(ca_pem=Path(settings["ca"]).read_text())
         self._credentials = Credentials(authorization=f"Bearer {settings['token']}", trust=trust)
 
     def load(self) -> Credentials:
-        """Give them."""
+        """Return them."""
         return self._credentials
 
 
@@ -51,11 +53,11 @@ async def main(settings: Mapping[str, Any], bundle: bytes) -> None:
             mutating=mutating,
             heartbeat=heartbeat,
             recorder=recorder,
-            sources=Sources(
+            inputs=Inputs(
                 leads=lambda: election.leads,
                 bundle=None if settings["injected"] else lambda: bundle,
                 namespaces=lambda: frozenset(store.snapshot.eem) if store.has_synced else None,
-                answers=OwnEndpoint(settings["host"], 8443).problem,
+                port_problem=OwnPort(settings["host"], 8443).problem,
             ),
         )
         kept = [*(Reflector(one.resource, client, one, selection=one.selection).run for one in (validating, mutating))]

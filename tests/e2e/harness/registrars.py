@@ -25,7 +25,7 @@ STOP_SECONDS = 10
 
 
 class BareGuard(Guard):
-    """The service as its base installs it, with a pair of `python -m certs`, and nobody who keeps the registration."""
+    """The service as its base installs it, with a pair of `python -m certs`; no program keeps the registration."""
 
     def install(self) -> None:
         """Apply the base, and wait until every replica is ready."""
@@ -58,7 +58,7 @@ class BareGuard(Guard):
         self._machine.must("apply", *flags, "-f", "-", stdin=listed(*shipped))
 
     def configuration(self, kind: str = CONFIGURATIONS[0]) -> dict[str, Any] | None:
-        """Give one configuration with its managed fields; None where it is not there."""
+        """Return one configuration with its managed fields; None if it does not exist."""
         return next(iter(self._configurations(kind)), None)
 
     def _configurations(self, *kinds: str) -> list[dict[str, Any]]:
@@ -69,7 +69,7 @@ class BareGuard(Guard):
         return items
 
     def owned(self, *kinds: str) -> dict[str, Any]:
-        """Give what the service keeps of configurations: its own entry whole, the bundle of the shipped ones."""
+        """Return the fields of configurations that the service keeps: its own entry, and the bundle of the others."""
         found = self._configurations(*(kinds or CONFIGURATIONS[:1]))
         return {
             one["name"]: one if one["name"].startswith("networkpolicies") else one["clientConfig"].get("caBundle")
@@ -78,7 +78,7 @@ class BareGuard(Guard):
         }
 
     def bundle(self) -> str:
-        """Give the caBundle that is to be published, as the API writes it."""
+        """Return the caBundle to publish, as the API writes it."""
         return base64.b64encode((self._machine.folder / "tls" / "ca.crt").read_bytes()).decode()
 
 
@@ -129,7 +129,7 @@ class Registrars:
         return sum(one["writes"] for one in self.statuses())
 
     def leader(self) -> dict[str, Any] | None:
-        """Give the status of the one that leads."""
+        """Return the status of the leader."""
         return next((one for one in self.statuses() if one["leads"]), None)
 
     def until(self, look: Callable[[dict[str, Any]], object], what: str) -> dict[str, Any]:

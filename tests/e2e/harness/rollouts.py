@@ -1,4 +1,4 @@
-"""Rollouts: one under load, and one that stands still where both versions serve, for as long as a test wants."""
+"""Rollouts: one under load, and one that stands still where both versions serve, until a test continues it."""
 
 import json
 

@@ -2,7 +2,7 @@
 Replicas whose watches fall silent, each in a way of its own, while every connection stays open.
 
 A process of its own on the machine's network. Each replica reaches the real API server through a network that this
-process can silence; its patience is the one that is shipped. What came of it is printed as JSON.
+process can silence, with the shipped timeouts. The results are printed as JSON.
 """
 
 import asyncio
@@ -52,19 +52,19 @@ class Stalled:
             return await answer.text()
 
     async def says_so(self) -> bool:
-        """Say whether the replica says that it does not hear from the API server, and keep how it does."""
+        """Whether the replica reports that the API server is silent; the report is kept."""
         lines = (await self._read("/readyz?verbose")).splitlines()
         self.told = [one for one in lines if one.startswith("[!]api-server")]
         return bool(self.told)
 
     async def knows(self) -> dict[str, Known]:
-        """Tell what it holds."""
+        """Return the objects in its cache."""
         metrics = await self._read("/metrics")
         return {kind: held(metrics, kind) for kind in KINDS}
 
 
 async def there(client: ApiClient) -> dict[str, Known]:
-    """Tell what there is."""
+    """Return the existing objects."""
     found = {}
     for kind, path in KINDS.items():
         metadata = [one["metadata"] for one in (await client.ask("GET", path))["items"]]
@@ -75,7 +75,7 @@ async def there(client: ApiClient) -> dict[str, Known]:
 
 
 async def change(client: ApiClient, namespace: str) -> None:
-    """Let things happen that whoever hears nothing misses."""
+    """Make changes that a replica with a silent watch misses."""
     policies = f"/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies"
     made = allow(namespace, "missed", "gw", [8092])
     made["metadata"]["annotations"] = {"example.com/long": LONG_TEXT}

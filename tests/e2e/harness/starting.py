@@ -1,24 +1,22 @@
-"""A machine for as long as a session of tests lasts."""
+"""A cluster that runs during a session of tests, or during a module."""
 
 import contextlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
-from harness.machine import Machine, NoMachineError, find_binaries
-
-
-def plane(folder: Path) -> Machine:
-    """Give a control plane, not started."""
-    return Machine(folder, find_binaries())
+from harness.machine import Machine, NoMachineError
 
 
 @contextlib.contextmanager
-def running_machine(folder: Path, make: Callable[[Path], Machine] = plane) -> Iterator[Machine]:
-    """Start the control plane, or what *make* gives; where that cannot be, every case fails and says why."""
+def running_machine(make: Callable[[], Machine]) -> Iterator[Machine]:
+    """
+    Start the cluster that *make* returns, and stop it at the end.
+
+    If there is none, or it does not start, every test that needs it fails with the reason.
+    """
     try:
-        started = make(folder)
+        started = make()
         started.start()
     except NoMachineError as error:
         raise pytest.fail.Exception(f"no cluster to test against: {error}", pytrace=False) from None

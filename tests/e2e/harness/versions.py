@@ -23,7 +23,7 @@ ELSEWHERE = 'MappingProxyType({"Retry-After": "0"})'
 
 
 def has_history() -> bool:
-    """Say whether this is a clone that reaches back to the previous version."""
+    """Whether this clone reaches back to the previous version."""
     command = ["git", "-C", str(CHECKOUT), "cat-file", "-e", f"{PREVIOUS}^{{commit}}"]
     try:
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
@@ -60,7 +60,7 @@ def later(folder: Path) -> str:
 
 
 def without_retry_after(folder: Path) -> None:
-    """Write into *folder* this version, but that it does not tell whom it cannot answer to ask again."""
+    """Write this version into *folder*, changed so that it sends no Retry-After."""
     _copy(folder)
     _change(folder / REFUSALS, ELSEWHERE, "MappingProxyType({})")
 

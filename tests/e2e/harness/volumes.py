@@ -11,7 +11,7 @@ Json = Mapping[str, Any]
 
 
 class UnsupportedVolumeError(ValueError):
-    """Name a kind of volume that the stand-in does not know; a test that needs it must add it."""
+    """Raised when the stand-in does not know a kind of volume; a test that needs the kind must add it."""
 
 
 async def write_volume(client: ApiClient, pod: Json, volume: Json, folder: Path) -> None:

@@ -18,7 +18,7 @@ IGNORED = re.compile(r"^apiserver_admission_webhook_fail_open_count\{.*\} (\S+)$
 
 
 def uncalled(machine: Machine) -> int:
-    """Give how often, since it started, the API server could not have a webhook's verdict."""
+    """Return how often the API server has got no verdict from a webhook since it started."""
     metrics = machine.must("get", "--raw", "/metrics").stdout
     return int(sum(float(count) for pattern in (ERRORS, IGNORED) for count in pattern.findall(metrics)))
 
@@ -65,5 +65,5 @@ def asked_by_the_service(machine: Machine) -> Iterator[Asked]:
 
 
 def received(entry: Mapping[str, str]) -> float:
-    """Give when a request of the audit log came, in Unix time."""
+    """Return when a request of the audit log arrived, in Unix time."""
     return dt.datetime.fromisoformat(entry["requestReceivedTimestamp"]).timestamp()

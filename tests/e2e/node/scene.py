@@ -1,7 +1,7 @@
 """
-The cluster on which policies meet packets: who listens, and who tries to connect.
+The cluster for packets: the pods that listen, and the clients that connect.
 
-Names and labels are those that the oracle's generator makes its policies of, so that its selectors find somebody.
+Names and labels are those of the oracle's generator of policies, so that its selectors match some pods.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ OPERATOR = "ibm-eem-operator"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Needed:
-    """One requirement whose loss packets can show: the ports of a component's pod."""
+    """One requirement whose loss packets can show: the ports of the pod of a component."""
 
     kind: str
     instance: str
@@ -44,18 +44,18 @@ TARGETS = (*(f"{PACKETS}/{one.pod}" for one in NEEDED), "shop/listens")
 
 
 def listener(space: str, name: str, labels: dict[str, str]) -> Json:
-    """Give a pod that listens on every port that is ever asked about, where its image does what it is told to."""
+    """Return a pod that listens on every port of the test."""
     container: dict[str, Any] = {"name": "c", "image": "localhost/client:e2e", "args": LISTEN, "ports": NAMED}
     return pod(space, name, labels, container)
 
 
 def client(space: str, name: str, labels: dict[str, str]) -> Json:
-    """Give a pod that has an address and does nothing."""
+    """Return a pod that has an address and does nothing."""
     return pod(space, name, labels, {"name": "c", "image": "localhost/client:e2e"})
 
 
 def pod(space: str, name: str, labels: dict[str, str], container: dict[str, Any]) -> Json:
-    """Give a pod that goes at once when it is deleted."""
+    """Return a pod that stops at once when it is deleted."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -70,7 +70,7 @@ def pod(space: str, name: str, labels: dict[str, str], container: dict[str, Any]
 
 
 def objects() -> Iterator[Json]:
-    """Yield everything that stands there, namespaces first."""
+    """Yield all objects of the scene, namespaces first."""
     for space, labels in SPACES.items():
         made, account = namespace(space)
         made["metadata"]["labels"] = labels

@@ -1,0 +1,432 @@
+"""What the EEM webhooks answer: rules, what passes, the network that an instance meets, and defaults."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from builders import (
+    GATEWAY_KIND,
+    MANAGER_KIND,
+    ApiObject,
+    Node,
+    eem_labels,
+    from_,
+    instance,
+    namespace,
+    operator_deployment,
+    owned_by,
+    policy,
+    port,
+    selector,
+)
+
+from admission.reviews import allow, asked, default_deny, gateway_pod
+from webhook.admission import (
+    AdmissionRequest,
+    AdmissionResponse,
+    Options,
+    ReviewError,
+    default,
+    encode_review,
+    validate,
+)
+from webhook.admission.instance import version_of
+from webhook.admission.response import LONGEST_MESSAGE, LONGEST_WARNING
+from webhook.eem import EemSnapshot
+from webhook.eem.rules import NEWEST, ProductVersion
+
+LICENCE = {
+    "accept": True,
+    "license": "L-CYBH-K48BZQ",
+    "metric": "VIRTUAL_PROCESSOR_CORE",
+    "use": "EventAutomationNonProduction",
+}
+OPERATOR = "system:serviceaccount:eem:ibm-eem-operator"
+
+
+def gateway(name: str = "gw", *, spec: Node | None = None, **fields: Any) -> ApiObject:
+    """Return a gateway that every rule is content with."""
+    whole = {
+        "license": LICENCE,
+        "gatewayGroupName": "group",
+        "gatewayID": name,
+        "manager": {"endpoint": "https://eem.example.com/gateway"},
+        "listeners": [
+            {"name": "external", "port": 8092, "groups": [{"name": "g", "endpoint": {"host": "kafka.example.com"}}]}
+        ],
+    }
+    return instance(name, kind=GATEWAY_KIND, spec={**whole, **(spec or {})}, **fields)
+
+
+def world(*objects: ApiObject) -> EemSnapshot:
+    return EemSnapshot.from_objects([namespace("eem"), *objects])
+
+
+def judged(
+    snapshot: EemSnapshot,
+    new: ApiObject | None = None,
+    old: ApiObject | None = None,
+    options: Options | None = None,
+    **fields: Any,
+) -> AdmissionResponse:
+    return validate(asked(new, old, **fields), snapshot, options or Options())
+
+
+def without(api_object: ApiObject, *fields: str) -> ApiObject:
+    """Return an instance without some fields of its spec."""
+    spec = {key: value for key, value in api_object["spec"].items() if key not in fields}
+    return api_object | {"spec": spec}
+
+
+def test_a_sound_instance_is_allowed_without_a_word() -> None:
+    """What every rule is content with gets no warning either."""
+    found = judged(world(), gateway())
+
+    assert (True, (), "allowed") == (found.allowed, found.warnings, found.result)
+
+
+def test_every_denial_is_in_one_answer_with_its_field() -> None:
+    """422, Invalid, one cause for each fault, as the API server's own ErrorList."""
+    bad = gateway(spec={"license": LICENCE | {"accept": False}, "replicas": -1, "gatewayID": 5})
+
+    found = judged(world(), bad)
+
+    assert (False, 422, "Invalid") == (found.allowed, found.code, found.reason)
+    assert {"spec.license.accept", "spec.replicas", "spec.gatewayID"} <= {cause.field for cause in found.causes}
+    assert found.message.startswith("EventGateway eem/gw is not valid: ")
+    assert found.verdict is not None
+    assert all(fault.rule for fault in found.verdict.faults)
+
+
+def test_a_hundred_faults_fit_one_message() -> None:
+    """The paragraph stays within its length and says how many are left out; the causes have them all."""
+    trusted = [{"secretName": "Not A Name!", "certificate": "/"} for _ in range(60)]
+
+    found = judged(world(), gateway(spec={"tls": {"trustedCertificates": trusted}}))
+
+    assert len(found.message) <= LONGEST_MESSAGE
+    assert " more" in found.message
+    assert len(found.causes) > 60
+
+
+def test_warnings_are_single_short_lines() -> None:
+    """What is doubtful is allowed, and said in lines that the API server does not drop."""
+    found = judged(world(), gateway(spec={"maxNumKafkaBrokers": 20, "managerEndpoint": "https://eem.example.com"}))
+
+    assert (True, "warned") == (found.allowed, found.result)
+    assert all(len(text) <= LONGEST_WARNING and text.isprintable() for text in found.warnings)
+
+
+def test_an_update_is_denied_only_for_what_is_new() -> None:
+    """An old fault does not hold up its repair, nor any other change."""
+    old = gateway(spec={"license": LICENCE | {"accept": False}})
+    new = gateway(spec={"license": LICENCE | {"accept": False}, "gatewayContact": "jane@example.com"})
+
+    found = judged(world(old), new, old)
+
+    assert found.allowed
+    assert any("as before" in text for text in found.warnings)
+
+
+@pytest.mark.parametrize(
+    ("request_fields", "new", "old"),
+    [
+        pytest.param({"username": OPERATOR}, gateway(spec={"replicas": -1}), None, id="the operator's own write"),
+        pytest.param({"sub_resource": "status"}, gateway(spec={"replicas": -1}), gateway(), id="a status update"),
+        pytest.param({}, None, gateway(spec={"replicas": -1}), id="a deletion"),
+        pytest.param({}, gateway(spec={"replicas": -1}, terminating=True), gateway(), id="an instance that is going"),
+        pytest.param(
+            {},
+            gateway(spec={"replicas": -1}, labels={"a": "b"}),
+            gateway(spec={"replicas": -1}),
+            id="a change of metadata alone",
+        ),
+    ],
+)
+def test_what_is_never_denied(request_fields: Node, new: ApiObject | None, old: ApiObject | None) -> None:
+    """These pass whatever the object says."""
+    found = judged(world(gateway(), operator_deployment()), new, old, **request_fields)
+
+    assert found.allowed
+
+
+def test_another_kind_of_the_group_passes_untouched() -> None:
+    """The group belongs to more products than this one."""
+    other = {"group": "events.ibm.com", "version": "v1beta1", "kind": "EventProcessing"}
+    change = {"kind": other, "resource": {"group": "events.ibm.com", "version": "v1beta1", "resource": "x"}}
+
+    found = judged(world(), gateway(spec={"replicas": -1}), **change)
+
+    assert (True, "allowed") == (found.allowed, found.result)
+
+
+def kind_of(group: str = "events.ibm.com", version: str = "v1beta1", kind: str = GATEWAY_KIND) -> Node:
+    return {
+        "kind": {"group": group, "version": version, "kind": kind},
+        "resource": {"group": group, "version": version, "resource": "eventgateways"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        pytest.param(kind_of(version="v1alpha1"), "request.kind.version", id="a version that nobody serves"),
+        pytest.param(kind_of(group="apps"), "request.kind.group", id="another group"),
+        pytest.param(kind_of(kind="EventGatewayList"), "request.kind.kind", id="a list"),
+        pytest.param({"operation": "CONNECT"}, "request.operation", id="another operation"),
+        pytest.param({"object": None}, "request.object", id="no object"),
+        pytest.param({"operation": "UPDATE"}, "request.oldObject", id="no old object"),
+    ],
+)
+@pytest.mark.parametrize("judge", [validate, default])
+def test_what_is_no_review_of_an_instance_is_no_verdict(judge: Any, fields: Node, path: str) -> None:
+    """It is answered with HTTP 400, which is no verdict."""
+    request = asked(gateway(), **fields)
+
+    with pytest.raises(ReviewError) as refused:
+        judge(request, world(), Options())
+
+    assert (400, path) == (refused.value.status, refused.value.path)
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"), [("warn", (True, "warned")), ("audit", (True, "audited")), ("enforce", (False, "denied"))]
+)
+def test_the_mode_says_what_a_denial_becomes(mode: Any, expected: tuple[bool, str]) -> None:
+    """As for policies."""
+    found = judged(world(), gateway(spec={"replicas": -1}), options=Options(mode=mode))
+
+    assert expected == (found.allowed, found.result)
+
+
+def test_a_rule_can_be_turned_off() -> None:
+    """One severity for each rule, by its id."""
+    bad = gateway(spec={"license": LICENCE | {"accept": False}})
+
+    found = judged(world(), bad, options=Options(severities={"licence.not-accepted": "off"}))
+
+    assert found.allowed
+
+
+# The version
+
+
+@pytest.mark.parametrize(
+    ("label", "options", "expected"),
+    [
+        pytest.param("11.4.0", Options(), "11.4.0", id="the operator's Deployment tells"),
+        pytest.param(
+            "11.4.0", Options(installed_version=ProductVersion.parse("11.8.0")), "11.4.0", id="and beats the rest"
+        ),
+        pytest.param(
+            "none",
+            Options(installed_version=ProductVersion.parse("11.6.0"), eem_version=ProductVersion.parse("11.2.0")),
+            "11.6.0",
+            id="else the definitions tell",
+        ),
+        pytest.param("none", Options(eem_version=ProductVersion.parse("11.2.0")), "11.2.0", id="else it is set"),
+        pytest.param("none", Options(), str(NEWEST), id="else it is the newest"),
+    ],
+)
+def test_the_rules_follow_the_version(label: str, options: Options, expected: str) -> None:
+    """Who knows the version best is asked first."""
+    deployment = operator_deployment()
+    deployment["metadata"]["labels"] = {"app.kubernetes.io/version": label}
+
+    assert expected == str(version_of("eem", world(deployment), options))
+
+
+# The network
+
+
+def clean(response: AdmissionResponse) -> list[str]:
+    """Give the warnings about ports alone."""
+    return [text for text in response.warnings if "TCP/" in text]
+
+
+def test_an_instance_made_where_its_pods_are_isolated_is_told() -> None:
+    """The warning names the port and the policy."""
+    found = judged(world(default_deny()), gateway())
+
+    assert found.allowed
+    assert ["TCP/8092 of its pods will not be open: isolated by default-deny"] == clean(found)
+
+
+def test_only_the_instances_own_ports_are_told() -> None:
+    """What another instance of the namespace suffers is not this one's news."""
+    found = judged(world(gateway("other"), default_deny()), gateway())
+
+    assert ["TCP/8092 of its pods will not be open: isolated by default-deny"] == clean(found)
+
+
+def test_an_instance_that_is_going_hears_nothing_of_the_network() -> None:
+    """Nothing of it is needed any more."""
+    found = judged(world(default_deny()), gateway(terminating=True))
+
+    assert [] == clean(found)
+
+
+def test_an_instance_made_where_an_allow_waits_is_not_bothered() -> None:
+    """Who applies the allows first hears nothing."""
+    open_all = policy("open", ingress=[from_()])
+
+    found = judged(world(default_deny(), open_all), gateway())
+
+    assert [] == clean(found)
+
+
+def test_giving_the_network_away_tells_what_goes_with_the_operators_policies() -> None:
+    """What only the operator's own policy admits will not be admitted once it is gone."""
+    old = gateway()
+    own = allow("gw-own", to="gw", owners=[owned_by(old)])
+    off = gateway(deploy_network_policies=False)
+    snapshot = world(old, gateway_pod(), default_deny(), own)
+
+    found = judged(snapshot, off, old)
+
+    assert found.allowed
+    assert clean(found) == [
+        "TCP/8092 of gw-ibm-egw-…way-7f9c-x2x will need a policy of your own: isolated by default-deny"
+    ]
+
+
+def test_giving_the_network_away_where_others_open_it_is_fine() -> None:
+    """An allow of somebody else stays."""
+    old = gateway()
+    snapshot = world(old, gateway_pod(), default_deny(), allow("theirs", to="gw"))
+
+    assert [] == clean(judged(snapshot, gateway(deploy_network_policies=False), old))
+
+
+def test_taking_the_network_back_tells_what_is_closed_now() -> None:
+    """Until the operator's policies come."""
+    old = gateway(deploy_network_policies=False)
+
+    found = judged(world(old, gateway_pod(), default_deny()), gateway(), old)
+
+    assert "is closed until the operator acts: isolated by default-deny" in clean(found)[0]
+
+
+def test_a_listener_moved_away_from_what_is_allowed_is_told() -> None:
+    """The policies still speak of the old port."""
+    old = gateway()
+    listeners = [{"name": "external", "port": 9092, "groups": old["spec"]["listeners"][0]["groups"]}]
+    snapshot = world(old, gateway_pod(), default_deny(), allow("theirs", to="gw"))
+
+    found = judged(snapshot, gateway(spec={"listeners": listeners}), old)
+
+    assert len(clean(found)) == 1
+    assert clean(found)[0].startswith("TCP/9092 of ")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(None, {}, id="made"),
+        pytest.param(None, {"deployNetworkPolicies": False}, id="made without policies"),
+        pytest.param({}, {"deployNetworkPolicies": False}, id="given away"),
+        pytest.param({"deployNetworkPolicies": False}, {}, id="taken back"),
+        pytest.param({"listeners": [{"name": "e", "port": 443}]}, {}, id="moved"),
+    ],
+)
+def test_the_policy_behind_a_closed_port_is_named_however_long_the_names_are(before: Node | None, after: Node) -> None:
+    """Nothing that matters is cut off at the end of a warning."""
+    name = "f" * 60
+    isolating = [default_deny(f"{letter}-{name}") for letter in "abc"]
+    there = gateway_pod(f"gw-ibm-egw-gateway-{name}", labels=eem_labels("gw"))
+    moved = {"listeners": [{"name": "e", "port": 65535}]}
+
+    old = None if before is None else gateway(spec={**moved, **before})
+    found = judged(world(there, *isolating), gateway(spec={**moved, **after}), old)
+
+    (told,) = clean(found)
+    assert told.startswith("TCP/65535 of gw-ibm-egw-")
+    assert ": isolated by a-ffffff" in told
+    assert told.endswith("ffff and 2 more")
+
+
+def test_a_change_of_something_else_says_nothing_about_the_network() -> None:
+    """An old break is not told at each change of the instance."""
+    old = gateway()
+
+    found = judged(world(old, gateway_pod(), default_deny()), gateway(spec={"gatewayContact": "jane"}), old)
+
+    assert [] == clean(found)
+
+
+def test_some_source_is_enough_where_some_is_demanded() -> None:
+    """`--sources some` holds for these warnings too."""
+    some = policy(
+        "some",
+        pod_selector=selector(**{"app.kubernetes.io/instance": "gw"}),
+        ingress=[from_({"podSelector": {}}, ports=[port(8092)])],
+    )
+
+    found = judged(world(default_deny(), some), gateway(), options=Options(sources="some"))
+
+    assert [] == clean(found)
+
+
+# Defaults
+
+
+def patch_of(request: AdmissionRequest, options: Options | None = None) -> list[Any] | None:
+    """Give the patch as it stands on the wire."""
+    answer = json.loads(encode_review(request, default(request, world(), options or Options())))["response"]
+    assert answer["allowed"]
+    if "patch" not in answer:
+        assert "patchType" not in answer
+        return None
+    assert answer["patchType"] == "JSONPatch"
+    found: list[Any] = json.loads(base64.b64decode(answer["patch"]))
+    return found
+
+
+def test_a_new_instance_gets_its_documented_defaults() -> None:
+    """Above all the switch that says who keeps the network."""
+    patch = patch_of(asked(gateway()))
+
+    assert {"op": "add", "path": "/spec/deployNetworkPolicies", "value": True} in (patch or [])
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "options"),
+    [
+        pytest.param(gateway(deploy_network_policies=False, spec={"replicas": 2}), None, None, id="all is set"),
+        pytest.param(gateway(), gateway(), None, id="an update"),
+        pytest.param(gateway(), None, Options(defaults=False), id="defaults are off"),
+    ],
+)
+def test_nothing_is_filled_in_where_there_is_nothing_to_fill_in(
+    new: ApiObject, old: ApiObject | None, options: Options | None
+) -> None:
+    """Then the answer has no patch at all."""
+    assert patch_of(asked(new, old), options) is None
+
+
+def test_what_was_filled_in_is_judged_as_what_was_written() -> None:
+    """The defaults change no verdict."""
+    bare = without(instance("mgr", kind=MANAGER_KIND, spec={"license": LICENCE}), "manager")
+    filled = bare | {"spec": bare["spec"] | {"deployNetworkPolicies": True}}
+
+    before, after = judged(world(), bare), judged(world(), filled)
+
+    assert before.causes == after.causes
+
+
+def test_audit_only_notes_what_is_doubtful() -> None:
+    """In audit mode whoever asks is told nothing, and the audit log has it."""
+    doubtful = gateway(spec={"maxNumKafkaBrokers": 20})
+
+    found = judged(world(), doubtful, options=Options(mode="audit"))
+
+    assert (True, (), "audited") == (found.allowed, found.warnings, found.result)
+    assert "maxNumKafkaBrokers" in found.audit_annotations["noted"]
+
+
+def test_an_absurd_object_gets_no_absurd_answer() -> None:
+    """The causes of one refusal are bounded."""
+    trusted = [{"secretName": "Not A Name!", "certificate": "/"} for _ in range(200)]
+
+    assert len(judged(world(), gateway(spec={"tls": {"trustedCertificates": trusted}})).causes) == 100

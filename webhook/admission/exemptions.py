@@ -1,0 +1,115 @@
+"""
+Requests that are allowed without evaluation, and the heartbeat, which is always refused.
+
+Who asks is taken from the request; everything else is taken from the state of the cluster, never from a label. If these
+requests were refused, namespaces could not be deleted and owners could not clean up; if more were allowed, changes that
+cut off EEM would pass.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Final
+
+from webhook.admission.options import Options
+from webhook.admission.response import FORBIDDEN, AdmissionResponse, denied
+from webhook.admission.review import AdmissionRequest
+from webhook.admission.verdict import Verdict
+from webhook.eem.eem_snapshot import EemSnapshot
+from webhook.eem.resources import EEM_GROUP
+from webhook.netpol.model import OwnerReference
+from webhook.netpol.parse_meta import read_owners
+from webhook.netpol.reading import Faults, mapping
+
+GARBAGE_COLLECTOR: Final = "system:serviceaccount:kube-system:generic-garbage-collector"
+NAMESPACE_CONTROLLER: Final = "system:serviceaccount:kube-system:namespace-controller"
+
+CANARY_NAMESPACE: Final = "eem-guardrail-canary"
+"""The namespace of the heartbeat: no workload runs there, and the webhook is always registered for it."""
+HEARTBEAT_NAME: Final = "eem-guardrail-heartbeat"
+HEARTBEAT_REFUSAL: Final = "eem-guardrail is awake: this policy asks whether reviews reach it, and is always refused"
+
+
+def exemption(  # noqa: PLR0911  one return for each reason
+    request: AdmissionRequest, snapshot: EemSnapshot, options: Options
+) -> str | None:
+    """Return why a request about a NetworkPolicy is allowed without evaluation; None if it is evaluated."""
+    if snapshot.namespace(request.namespace).terminating:
+        return "namespace-terminating"
+    if request.username == GARBAGE_COLLECTOR:
+        return "garbage-collector"
+    if request.username == NAMESPACE_CONTROLLER:
+        return "namespace-controller"
+    if is_operator(request, snapshot, options):
+        return "operator"
+    if request.sub_resource == "status":
+        return "status"
+    if request.leaves_spec_unchanged and not added_owners(request, snapshot):
+        return "spec-unchanged"
+    return None
+
+
+def is_operator(request: AdmissionRequest, snapshot: EemSnapshot, options: Options) -> bool:
+    """Whether the EEM operator made the request."""
+    return request.username in _operator_users(snapshot, options)
+
+
+def _operator_users(snapshot: EemSnapshot, options: Options) -> frozenset[str]:
+    """Return the operator's user names: the configured one, or those of the operators' Deployments."""
+    if options.operator_service_account is not None:
+        namespace, _, name = options.operator_service_account.partition("/")
+        return frozenset({_user(namespace, name)})
+    return frozenset(_user(operator.namespace, operator.service_account) for operator in snapshot.operators.values())
+
+
+def _user(namespace: str, name: str) -> str:
+    return f"system:serviceaccount:{namespace}:{name}"
+
+
+def added_owners(request: AdmissionRequest, snapshot: EemSnapshot) -> tuple[OwnerReference, ...]:
+    """
+    Return the owners that an UPDATE adds and that are not live EEM instances of the namespace.
+
+    If such an owner does not exist, or is deleted, the garbage collector deletes the policy. That deletion is allowed
+    without evaluation.
+    """
+    before = {_identity(owner) for owner in _owners(request.old_object)}
+    return tuple(
+        owner
+        for owner in _owners(request.object)
+        if _identity(owner) not in before and not _is_live_instance(owner, request.namespace, snapshot)
+    )
+
+
+def _owners(api_object: object) -> Iterable[OwnerReference]:
+    faults = Faults()
+    metadata = mapping(api_object, "", faults).get("metadata")
+    return read_owners(mapping(metadata, "metadata", faults), faults)
+
+
+def _identity(owner: OwnerReference) -> tuple[str, str, str, str]:
+    """Return the fields that identify an owner; `controller` is not one of them."""
+    return owner.api_version, owner.kind, owner.name, owner.uid
+
+
+def _is_live_instance(owner: OwnerReference, namespace: str, snapshot: EemSnapshot) -> bool:
+    instance = snapshot.instance(owner.kind, namespace, owner.name)
+    if owner.group != EEM_GROUP or instance is None or instance.terminating:
+        return False
+    return not instance.uid or instance.uid == owner.uid
+
+
+def is_heartbeat(request: AdmissionRequest) -> bool:
+    """
+    Whether a request creates the heartbeat's policy.
+
+    Each minute the service creates it as a dry run. The refusal, with its own message, proves that the whole way from
+    the API server through the registration, the Service and the certificate to a verdict works. A heartbeat policy that
+    exists, because the webhook did not answer, can be deleted.
+    """
+    return (request.operation, request.namespace, request.name) == ("CREATE", CANARY_NAMESPACE, HEARTBEAT_NAME)
+
+
+def refuse_heartbeat(verdict: Verdict) -> AdmissionResponse:
+    """Return the refusal, the same in every mode; it is counted as `heartbeat` and not among the refusals of users."""
+    refused = replace(verdict, allowed=False, message=HEARTBEAT_REFUSAL)
+    return denied(refused, FORBIDDEN, (), {"denied": HEARTBEAT_REFUSAL}, result="heartbeat")

@@ -1,0 +1,26 @@
+"""`eem-guardrail rules`: every rule for EEM resources, as the webhook applies them."""
+
+import argparse
+
+from webhook.cli.output import ALLOWED, show
+from webhook.eem.rules import render
+
+EPILOG = """\
+examples:
+  eem-guardrail rules
+  eem-guardrail rules -o markdown > rules.md
+
+exit status: 0"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the output format."""
+    parser.add_argument(
+        "-o", "--output", choices=("text", "json", "markdown"), default="text", help="output format (default: text)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the table of rules."""
+    show(render(arguments.output).rstrip("\n"))
+    return ALLOWED

@@ -1,0 +1,222 @@
+"""
+Read collections of the API server: lists page by page, and the events in the byte stream of a watch.
+
+Source: Kubernetes API concepts, "Retrieving large results sets in chunks" and "Efficient detection of changes".
+"""
+
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+
+from webhook.cluster.client import REQUEST_TIMEOUT_SECONDS, ApiClient
+from webhook.cluster.errors import AnswerTooLargeError, ApiError, ForbiddenError, UnreachableError
+from webhook.cluster.timing import TimeSlice
+from webhook.eem import OPTIONAL_KINDS, ResourceType
+
+# Objects in one page: the figure of client-go and kubectl.
+PAGE_SIZE: Final = 500
+# Each reflector holds one page at a time, and a dozen of them may list together.
+MAX_PAGE_BYTES: Final = 8 * 1024 * 1024
+# A page whose answer is too large is asked for again with a fifth of the objects: 500, 100, 20, 4, 1. A page of one
+# object may be as large as any answer: an object has 1.5 MiB in etcd, and JSON may need six bytes for one.
+_SHRINK: Final = 5
+# etcd takes objects of 1.5 MiB; as JSON (escapes, managedFields) such an object can have several. A longer line is not
+# an event.
+MAX_LINE_BYTES: Final = 32 * 1024 * 1024
+
+CHANGES: Final = frozenset({"ADDED", "MODIFIED", "DELETED"})
+"""The types of the watch events that carry an object."""
+
+
+class _ListMeta(msgspec.Struct, rename="camel"):
+    resource_version: str = ""
+    continue_: str = msgspec.field(default="", name="continue")
+
+
+class _List(msgspec.Struct):
+    """
+    One page of a list. The items stay undecoded, so that the caller can decode them one at a time.
+
+    Go writes an empty list as null.
+    """
+
+    metadata: _ListMeta
+    items: list[msgspec.Raw] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page:
+    """Some objects of a collection as JSON, and the resourceVersion of the whole list."""
+
+    items: tuple[msgspec.Raw, ...]
+    resource_version: str
+
+
+async def pages(
+    client: ApiClient,
+    path: str,
+    *,
+    query: Mapping[str, str] | None = None,
+    page_size: int = PAGE_SIZE,
+    timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
+) -> AsyncIterator[Page]:
+    """
+    Read a collection page by page.
+
+    The requests have no resourceVersion: the answer is the latest state, never that of a cache that lags, and the API
+    server respects `limit`.
+
+    Args:
+        query: further parameters, such as a fieldSelector.
+        timeout_seconds: for each page.
+
+    Raises:
+        ApiError: with status 410 if the `continue` token expired: begin again.
+        ClusterError: the errors of any request.
+    """
+    token, size = "", page_size
+    while True:
+        parameters = {**(query or {}), "limit": str(size)} | ({"continue": token} if token else {})
+        try:
+            body = await client.get_bytes(
+                path,
+                parameters,
+                timeout_seconds=timeout_seconds,
+                max_bytes=MAX_PAGE_BYTES if size > 1 else None,
+            )
+        except AnswerTooLargeError:
+            if size == 1:
+                raise
+            size = max(size // _SHRINK, 1)
+            continue
+        try:
+            page = msgspec.json.decode(body, type=_List)
+        except msgspec.MsgspecError as error:
+            raise UnreachableError(f"GET {path}: the answer is not a list: {error}") from error
+        yield Page(items=tuple(page.items or ()), resource_version=page.metadata.resource_version)
+        token = page.metadata.continue_
+        if not token:
+            return
+
+
+def decode_items(resource: ResourceType, items: Iterable[msgspec.Raw]) -> Iterator[dict[str, Any]]:
+    """
+    Decode the items of pages one at a time.
+
+    Raises:
+        UnreachableError: an item is not an object.
+    """
+    for item in items:
+        try:
+            mapping = msgspec.json.decode(item, type=dict[str, Any])
+        except msgspec.MsgspecError as error:
+            raise UnreachableError(f"{resource.plural}: an item of the list is not an object: {error}") from error
+        yield complete(resource, mapping)
+
+
+def complete(resource: ResourceType, mapping: dict[str, Any]) -> dict[str, Any]:
+    """
+    Set kind and apiVersion, which the items of a list lack, and drop managedFields; return *mapping*.
+
+    managedFields are half of many objects, and no decision depends on them.
+    """
+    mapping["kind"] = resource.kind
+    mapping["apiVersion"] = resource.api_version
+    metadata = mapping.get("metadata")
+    if isinstance(metadata, dict):
+        metadata.pop("managedFields", None)
+    return mapping
+
+
+async def read_all(
+    client: ApiClient,
+    resource: ResourceType,
+    *,
+    namespace: str | None = None,
+    timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
+) -> list[Mapping[str, Any]]:
+    """
+    Return every object of one kind as it is now, in one namespace or in all.
+
+    A kind whose CustomResourceDefinition is not installed has no objects.
+
+    Args:
+        timeout_seconds: for each page.
+
+    Raises:
+        ForbiddenError: the account may not list the kind.
+        ClusterError: the errors of any request.
+    """
+    found: list[Mapping[str, Any]] = []
+    time_slice = TimeSlice()
+    try:
+        async for page in pages(client, resource.path(namespace), timeout_seconds=timeout_seconds):
+            for mapping in decode_items(resource, page.items):
+                found.append(mapping)
+                await time_slice.check()
+    except ApiError as error:
+        if error.status == HTTPStatus.NOT_FOUND and resource.kind in OPTIONAL_KINDS:
+            return []
+        if error.status == HTTPStatus.FORBIDDEN:
+            raise ForbiddenError("list", resource, error.message) from error
+        raise
+    return found
+
+
+class WatchEvent(msgspec.Struct):
+    """One line of a watch."""
+
+    type: str
+    object: dict[str, Any]
+
+
+def decode_event(resource: ResourceType, line: bytes) -> WatchEvent:
+    """
+    Decode one line of a watch.
+
+    Raises:
+        msgspec.MsgspecError: the line is not an event.
+    """
+    event = msgspec.json.decode(line, type=WatchEvent)
+    if event.type in CHANGES:
+        complete(resource, event.object)
+    return event
+
+
+class LineTooLongError(ValueError):
+    """Raised when a line is longer than any event can be."""
+
+
+class LineSplitter:
+    """
+    Splits a byte stream into lines, wherever the network has cut it.
+
+    It works on bytes, since a chunk may end inside a character, and looks at each byte once, however many chunks a
+    line has.
+    """
+
+    def __init__(self, max_line_bytes: int = MAX_LINE_BYTES) -> None:
+        self._max_line_bytes = max_line_bytes
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """
+        Return the lines that *chunk* completes, without line ends and without empty lines.
+
+        Raises:
+            LineTooLongError: a line is longer than the limit.
+        """
+        *ended, rest = chunk.split(b"\n")
+        if ended:
+            ended[0] = b"".join((*self._parts, ended[0]))
+            self._parts, self._size = [], 0
+        self._parts.append(rest)
+        self._size += len(rest)
+        longest = max(self._size, *map(len, ended)) if ended else self._size
+        if longest > self._max_line_bytes:
+            raise LineTooLongError(f"a line has more than {self._max_line_bytes} bytes")
+        return [line for line in ended if line.strip()]
