@@ -144,7 +144,7 @@ def described(snapshot: EemSnapshot) -> dict[str, Any]:
         "names": {kind: sorted(snapshot.names(kind)) for kind in KINDS},
         "cluster": snapshot.cluster,
         "storage classes": snapshot.storage_classes,
-        "fleet": snapshot.fleet,
+        "neighbours": snapshot.neighbours,
         "addresses": (sorted(snapshot.cluster.pod_addresses.bearers), snapshot.cluster.pod_addresses.families()),
         "operators": sorted(snapshot.operators.values(), key=lambda operator: operator.ref),
         "eem": {

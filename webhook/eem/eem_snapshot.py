@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 from rpds import HashTrieMap
@@ -20,6 +19,7 @@ from webhook.eem.faults import read
 from webhook.eem.instances import EemOperator, Instance, read_instance, read_operator
 from webhook.eem.resources import INSTANCE_KINDS, STORAGE_CLASSES, WATCHED
 from webhook.eem.rules import Neighbourhood
+from webhook.eem.rules.neighbours import Owner
 from webhook.eem.view import EemNamespace, survey
 from webhook.netpol.faults import SpecError
 from webhook.netpol.model import Namespace, NetworkPolicy, Pod, Workload
@@ -27,32 +27,6 @@ from webhook.netpol.reading import Faults
 from webhook.netpol.snapshot import WORKLOAD_KINDS, ApiObject, ClusterSnapshot, Parsed, read_object
 
 CLUSTER_SCOPED = frozenset(resource.kind for resource in WATCHED if not resource.namespaced)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fleet:
-    """
-    Every instance of the cluster, for the rules that look at neighbours.
-
-    Args:
-        instances: the objects by (kind, namespace, name).
-    """
-
-    instances: HashTrieMap[tuple[str, str, str], ApiObject] = HashTrieMap()
-
-    @cached_property
-    def neighbourhood(self) -> Neighbourhood:
-        """Give the index of what the instances use; made once for each set of instances, when it is first asked for."""
-        return Neighbourhood.from_objects(self.instances.values())
-
-    def with_instance(self, instance: Instance) -> Fleet:
-        """Add or replace an instance."""
-        key = (instance.kind, instance.namespace, instance.name)
-        return Fleet(instances=self.instances.insert(key, instance.source))
-
-    def without(self, kind: str, namespace: str, name: str) -> Fleet:
-        """Remove an instance."""
-        return Fleet(instances=self.instances.discard((kind, namespace, name)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +37,7 @@ class EemSnapshot:
     Args:
         cluster: everything that NetworkPolicies are about.
         eem: what EEM has, by namespace; only namespaces with EEM in them are there.
-        fleet: every instance of the cluster.
+        neighbours: what the instances of the cluster use, for the rules.
         operators: the operators of the cluster, by namespace and name of their Deployments.
         storage_classes: by name.
         claim_index: every pod and workload by what may make it EEM's.
@@ -71,7 +45,7 @@ class EemSnapshot:
 
     cluster: ClusterSnapshot = field(default_factory=ClusterSnapshot)
     eem: HashTrieMap[str, EemNamespace] = HashTrieMap()
-    fleet: Fleet = field(default_factory=Fleet)
+    neighbours: Neighbourhood = field(default_factory=Neighbourhood)
     operators: HashTrieMap[tuple[str, str], EemOperator] = HashTrieMap()
     storage_classes: HashTrieMap[str, ApiObject] = HashTrieMap()
     claim_index: ClaimIndex = NOTHING_CLAIMED
@@ -142,8 +116,8 @@ class EemSnapshot:
         if kind in INSTANCE_KINDS:
             if known is None or (kind, name) not in known.instances:
                 return self
-            fleet = self.fleet.without(kind, namespace, name)
-            return self._with_instances(namespace, known.instances.remove((kind, name)), fleet)
+            neighbours = self.neighbours.without(Owner(kind=kind, namespace=namespace, name=name))
+            return self._with_instances(namespace, known.instances.remove((kind, name)), neighbours)
         if kind == STORAGE_CLASSES.kind:
             return replace(self, storage_classes=self.storage_classes.discard(name))
         cluster, eem = self.cluster.without(kind, namespace, name), self.eem
@@ -198,12 +172,12 @@ class EemSnapshot:
         known = self.eem.get(instance.namespace)
         instances = known.instances if known is not None else HashTrieMap()
         grown = instances.insert((instance.kind, instance.name), instance)
-        return self._with_instances(instance.namespace, grown, self.fleet.with_instance(instance))
+        return self._with_instances(instance.namespace, grown, self.neighbours.with_instance(instance.source))
 
     def _with_instances(
-        self, namespace: str, instances: HashTrieMap[tuple[str, str], Instance], fleet: Fleet
+        self, namespace: str, instances: HashTrieMap[tuple[str, str], Instance], neighbours: Neighbourhood
     ) -> EemSnapshot:
-        return _surveyed(replace(self, fleet=fleet), namespace, instances)
+        return _surveyed(replace(self, neighbours=neighbours), namespace, instances)
 
     def _after_pod(self, cluster: ClusterSnapshot, namespace: str, name: str) -> EemSnapshot:
         before = self.cluster.state(namespace).pods.get(name)

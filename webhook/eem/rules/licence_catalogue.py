@@ -9,28 +9,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from webhook.eem.rules.version import Version
+from webhook.eem.rules.product_version import ProductVersion
 
 CORES = "VIRTUAL_PROCESSOR_CORE"
 CALLS = "MONTHLY_API_CALL"
 METRICS = frozenset({CORES, CALLS})
 
-_EVENT_AUTOMATION = "EventAutomation"
+EVENT_AUTOMATION = "EventAutomation"
 _CLOUD_PAK = "CloudPakForIntegration"
 _WEB_METHODS = "WebMethodsHybridIntegration"
-PROGRAMMES = (_EVENT_AUTOMATION, _CLOUD_PAK, _WEB_METHODS)
 _ALL = ("Production", "NonProduction", "Development")
 _NO_DEVELOPMENT = ("Production", "NonProduction")
 _PRODUCTION = ("Production",)
 
 
-def _uses() -> dict[str, Version]:
+def _uses() -> dict[str, ProductVersion]:
     first = {
-        _EVENT_AUTOMATION: Version.parse("11.0.0"),
-        _CLOUD_PAK: Version.parse("11.0.0"),
-        _WEB_METHODS: Version.parse("11.6.0"),
+        EVENT_AUTOMATION: ProductVersion.parse("11.0.0"),
+        _CLOUD_PAK: ProductVersion.parse("11.0.0"),
+        _WEB_METHODS: ProductVersion.parse("11.6.0"),
     }
-    development = Version.parse("11.4.0")
+    development = ProductVersion.parse("11.4.0")
     return {
         f"{programme}{purpose}": max(since, development) if purpose == "Development" else since
         for programme, since in first.items()
@@ -38,11 +37,14 @@ def _uses() -> dict[str, Version]:
     }
 
 
-USES: Mapping[str, Version] = MappingProxyType(_uses())
+USES: Mapping[str, ProductVersion] = MappingProxyType(_uses())
 """Every value of `license.use`, with the version that brought it."""
 
 OTHER_PRODUCTS: Mapping[str, str] = MappingProxyType({"L-PYRA-849GYQ": "Event Streams"})
-"""Licences seen beside these that are for another product."""
+"""Licences that are listed beside these and are for another product."""
+
+WITHOUT_TERMS = ("L-DPTV-SYNAFJ", "L-JPYS-XJV9ZL", "L-VCNK-GTT2F3")
+"""Licences of EEM 11.8.2 and 11.9.0: the ids are known, and their programmes, uses and metrics are not."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,9 +53,9 @@ class Licence:
     One licence.
 
     Args:
-        programme: what every allowed `use` begins with.
-        purposes: what it ends with.
-        until: the last version that offers it; None where the newest does.
+        programme: the beginning of every allowed `use`.
+        purposes: the possible ends of it.
+        until: the last version that offers the licence; None where the newest known one does.
     """
 
     id: str
@@ -61,15 +63,20 @@ class Licence:
     programme: str
     purposes: tuple[str, ...]
     metric: str
-    since: Version
-    until: Version | None
+    since: ProductVersion
+    until: ProductVersion | None
 
-    def is_for(self, version: Version) -> bool:
-        """Say whether *version* offers the licence."""
-        return self.since <= version and (self.until is None or version <= self.until)
+    @property
+    def uses(self) -> tuple[str, ...]:
+        """The values of `license.use` that the licence allows."""
+        return tuple(f"{self.programme}{purpose}" for purpose in self.purposes)
+
+    def is_offered_by(self, version: ProductVersion) -> bool:
+        """Whether *version* offers the licence, or may do so where it is only a lower bound."""
+        return (self.since <= version or version.or_later) and (self.until is None or version <= self.until)
 
 
-def _licence(  # noqa: PLR0913 - the columns of the table below
+def _licence(  # noqa: PLR0913  the columns of the table below
     id_: str,
     title: str,
     programme: str,
@@ -85,14 +92,14 @@ def _licence(  # noqa: PLR0913 - the columns of the table below
         programme=programme,
         purposes=purposes,
         metric=metric,
-        since=Version.parse(first),
+        since=ProductVersion.parse(first),
         until=_last(last) if last else None,
     )
 
 
-def _last(text: str) -> Version:
-    """Read the end of a span: a release, or a line of releases such as `11.0.x`."""
-    return Version.last_of(text.removesuffix(".x")) if text.endswith(".x") else Version.parse(text)
+def _last(text: str) -> ProductVersion:
+    """Parse the end of a span: a release, or a line of releases such as `11.0.x`."""
+    return ProductVersion.last_of(text.removesuffix(".x")) if text.endswith(".x") else ProductVersion.parse(text)
 
 
 def _cloud_pak(id_: str, release: str, span: str) -> Licence:
@@ -105,7 +112,7 @@ def _cloud_pak_calls(id_: str, release: str, span: str) -> Licence:
 
 
 def _event_automation(id_: str, release: str, span: str, *, purposes: tuple[str, ...] = _ALL) -> Licence:
-    return _licence(id_, f"Event Automation {release}", _EVENT_AUTOMATION, span, purposes=purposes)
+    return _licence(id_, f"Event Automation {release}", EVENT_AUTOMATION, span, purposes=purposes)
 
 
 def _web_methods(id_: str, release: str, span: str) -> Licence:
@@ -146,4 +153,4 @@ LICENCES: Mapping[str, Licence] = MappingProxyType(
         )
     }
 )
-"""The catalogue by id. It grows with every release, so an id that is not in it may still be right."""
+"""The catalogue by id. It grows with every release, so an id that is not in it may still be valid."""
