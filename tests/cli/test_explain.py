@@ -125,13 +125,13 @@ def test_a_pod_that_nothing_isolates_is_open(
     assert expected in out
 
 
-def test_nobody_is_said_as_such(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A default deny admits nobody."""
+def test_a_default_deny_admits_no_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The sources of a pod under a default deny are named as none."""
     state = write(tmp_path / "s.json", pod("gw-0", "eem"), policy("deny", "eem", egress=[to()]))
 
     explain(state, "-o", "json")
 
-    assert json.loads(capsys.readouterr().out)["sources"] == ["nobody"]
+    assert json.loads(capsys.readouterr().out)["sources"] == ["no source"]
 
 
 @pytest.mark.parametrize(

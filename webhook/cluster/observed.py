@@ -12,7 +12,7 @@ from webhook.cluster.ordering import EventType, Name, Ordering, Relist, name_of
 from webhook.cluster.sink import KindStatus, Selection
 from webhook.cluster.timing import Clock
 from webhook.eem.resources import ResourceType
-from webhook.netpol.snapshot import Parsed
+from webhook.netpol.parse_objects import Parsed
 
 
 class Observed:

@@ -33,7 +33,7 @@ from webhook.cluster.sink import Selection, Sink
 from webhook.cluster.store import read_ahead
 from webhook.cluster.timing import Backoff, Clock, ReflectorTiming, TimeSlice
 from webhook.eem import OPTIONAL_KINDS, ResourceType
-from webhook.netpol.snapshot import Parsed
+from webhook.netpol.parse_objects import Parsed
 
 _log: Final = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from webhook.cluster.ordering import EventType
 from webhook.cluster.timing import Clock
 from webhook.eem import ResourceType
-from webhook.netpol.snapshot import Parsed
+from webhook.netpol.parse_objects import Parsed
 
 
 @dataclass(kw_only=True, slots=True)

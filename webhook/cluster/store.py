@@ -18,13 +18,10 @@ from webhook.cluster.sink import KindStatus
 from webhook.cluster.timing import Clock, TimeSlice
 from webhook.eem import WATCHED, EemSnapshot, ResourceType
 from webhook.eem.resources import NETWORK_POLICIES
-from webhook.netpol.model import NetworkPolicy
-from webhook.netpol.owners import read_owners
+from webhook.netpol.parse_meta import read_owners
+from webhook.netpol.parse_objects import Parsed, is_large, read_object
 from webhook.netpol.reading import Faults
 from webhook.netpol.reading import mapping as read_mapping
-from webhook.netpol.size import is_large
-from webhook.netpol.snapshot import Parsed, read_object
-from webhook.netpol.sources import worked_out
 
 STALE_SECONDS: Final = 300.0
 """
@@ -290,17 +287,16 @@ def is_idle(api_object: Mapping[str, Any]) -> bool:
     if spec.get("replicas") != 0 or status.get("replicas"):
         return False
     metadata = read_mapping(api_object.get("metadata"), "metadata", faults)
-    return any(owner.kind == "Deployment" and owner.controller for owner in read_owners(metadata, faults))
+    return any(owner.kind == "Deployment" for owner in read_owners(metadata, faults))
 
 
 def read_ahead(mapping: Mapping[str, Any]) -> Parsed | None:
     """Return what a snapshot would read of an object, with all that takes long; None if it reads nothing of it."""
-    parsed, _ = read_object(mapping)
-    return worked_out(parsed) if isinstance(parsed, NetworkPolicy) else parsed
+    return read_object(mapping)[0]
 
 
 async def _prepare(snapshot: EemSnapshot, time_slice: TimeSlice) -> None:
     """Work out, before the snapshot is in use, what the first review would have to wait for."""
     for known in snapshot.eem.values():
-        known.prepare()
+        known.precompute()
         await time_slice.check()
