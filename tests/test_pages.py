@@ -178,6 +178,8 @@ def unknown_flags(text: str) -> list[str]:
             there = offered(*run)
         elif Path(words[0]).name in OTHERS or not flags:
             continue
+        elif (ROOT / words[0]).is_file():  # a script of the project
+            there = (ROOT / words[0]).read_text()
         else:
             there = ""
         unknown += [flag for flag in flags if not re.search(rf"{flag}(?![\w-])", there)]
