@@ -1,4 +1,4 @@
-"""The end-to-end tests run on the chosen cluster, and report what they do not run."""
+"""The option --cluster selects the cluster behind the end-to-end tests, and what cannot run is reported."""
 
 import subprocess
 import sys
@@ -8,57 +8,69 @@ import pytest
 from clusters import CLUSTERS
 from node.packets import PAGE
 
-NOWHERE = "no-such-command"
 ROOT = Path(__file__).resolve().parent.parent
+FOLDERS = f"{ROOT}/tests:{ROOT}/tests/e2e"
 
 
 def collected(cluster: str, *arguments: str) -> str:
-    """Collect the end-to-end tests for one kind of cluster, and give what pytest says."""
+    """Collect the end-to-end tests for one kind of cluster, and return what pytest prints."""
     command = [sys.executable, "-m", "pytest", "-n", "0", "--collect-only", f"--cluster={cluster}", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     return done.stdout + done.stderr
 
 
+def availability(code: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of Python with the module that looks whether this machine can be a node, which needs one more tool."""
+    code = f"import sys; from node import availability; availability.NEEDED['no-such-command'] = 'nowhere'; {code}"
+    command, environment = [sys.executable, "-c", code], {"PYTHONPATH": FOLDERS}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.parametrize("cluster", CLUSTERS)
-def test_what_needs_a_node_is_left_out_elsewhere(cluster: str) -> None:
-    """The cases in tests/e2e/node are for a node alone; the others are for every cluster."""
+def test_tests_of_the_node_are_deselected_on_other_clusters(cluster: str) -> None:
+    """The tests in tests/e2e/node run on a node only; the others run on every cluster."""
     text = collected(cluster, "tests/e2e/node/test_pods.py", "tests/e2e/test_replicas.py")
 
-    assert ("test_pods_hold_no_privilege" in text) == (cluster == "node")
-    assert "test_restart_between_edits" in text
+    assert ("test_the_container_has_no_privileges" in text) == (cluster == "node")
+    assert "test_new_replicas_know_what_was_there_before" in text
 
 
-def test_no_such_cluster() -> None:
-    """Another name is refused, and the right ones are listed."""
+def test_an_unknown_cluster_is_refused() -> None:
+    """The error lists the kinds of cluster that there are."""
     text = collected("cloud", "tests/e2e/test_replicas.py")
 
     assert all(name in text for name in CLUSTERS)
 
 
 def test_a_machine_that_cannot_be_a_node_says_why() -> None:
-    """Without root or a package, the node part reports that in one line."""
-    code = "from node.availability import missing; print(*missing(1000, {'PATH': '/nowhere'}), sep='; ')"
-    command = [sys.executable, "-c", code]
-    folders = f"{ROOT}/tests:{ROOT}/tests/e2e"
-    done = subprocess.run(command, env={"PYTHONPATH": folders}, capture_output=True, text=True, check=True)
+    """A user who is not root is told so, and each missing package is named."""
+    done = availability("print(*availability.missing(1000, {'PATH': '/nowhere'}), sep='; ')")
 
     assert done.stdout.startswith("root")
+    assert "the Debian package nowhere" in done.stdout
 
 
-def test_the_check_command_tells_a_machine_that_cannot_be_a_node_from_a_failure() -> None:
-    """There it leaves the node part out, by the exit status that the module has for that alone."""
-    code = f"from node import availability; availability.NEEDED['{NOWHERE}'] = 'nowhere'; exit(availability.main())"
-    folders = f"{ROOT}/tests:{ROOT}/tests/e2e"
-    done = subprocess.run(
-        [sys.executable, "-c", code], env={"PYTHONPATH": folders}, capture_output=True, text=True, check=False
-    )
+def test_the_check_command_fails_on_a_machine_that_cannot_be_a_node() -> None:
+    """The command that `.ci/run` asks first ends with an error, and says in one line what did not run and why."""
+    done = availability("sys.exit(availability.main())")
+    (line,) = done.stderr.splitlines()
 
-    assert "the Debian package nowhere" in done.stderr
-    assert f"unavailable={done.returncode} " in (ROOT / ".ci/run").read_text()
+    assert done.returncode == 1
+    assert line.startswith("NOT RUN: the tests on a node: ")
+    assert "the Debian package nowhere" in line
 
 
-def test_the_page_about_packets_is_of_the_command_at_hand() -> None:
-    """What docs/evidence/packets.md says about how its table came about is what the command prints now."""
+def test_the_check_command_installs_the_packages_that_are_missing() -> None:
+    """`--packages` prints the names for apt-get, and nothing else."""
+    done = availability("sys.argv[1:] = ['--packages']; sys.exit(availability.main())")
+
+    assert done.returncode == 0
+    assert "nowhere" in done.stdout.split()
+    assert "node.availability --packages" in (ROOT / ".ci/run").read_text()
+
+
+def test_the_page_about_packets_is_of_this_command() -> None:
+    """The page about packets begins with the text that its command prints now."""
     page = (ROOT / "docs/evidence/packets.md").read_text()
 
     assert page.startswith(PAGE)

@@ -16,7 +16,7 @@ from clusters import CLUSTERS
 
 from certs.material import ROTATE_ANNOTATION
 from docs.transcripts import refreshed
-from webhook.admission.scope import MODE_ANNOTATION, SOURCES_ANNOTATION
+from webhook.admission.options import MODE_ANNOTATION, SOURCES_ANNOTATION
 from webhook.server import WEBHOOKS
 from webhook.settings import Settings, variable_of
 

@@ -34,7 +34,7 @@ from webhook.admission import (
 from webhook.admission.instance import version_of
 from webhook.admission.response import LONGEST_MESSAGE, LONGEST_WARNING
 from webhook.eem import EemSnapshot
-from webhook.eem.rules import NEWEST, Version
+from webhook.eem.rules import NEWEST, ProductVersion
 
 LICENCE = {
     "accept": True,
@@ -216,14 +216,16 @@ def test_a_rule_can_be_turned_off() -> None:
     ("label", "options", "expected"),
     [
         pytest.param("11.4.0", Options(), "11.4.0", id="the operator's Deployment tells"),
-        pytest.param("11.4.0", Options(installed_version=Version.parse("11.8.0")), "11.4.0", id="and beats the rest"),
+        pytest.param(
+            "11.4.0", Options(installed_version=ProductVersion.parse("11.8.0")), "11.4.0", id="and beats the rest"
+        ),
         pytest.param(
             "none",
-            Options(installed_version=Version.parse("11.6.0"), eem_version=Version.parse("11.2.0")),
+            Options(installed_version=ProductVersion.parse("11.6.0"), eem_version=ProductVersion.parse("11.2.0")),
             "11.6.0",
             id="else the definitions tell",
         ),
-        pytest.param("none", Options(eem_version=Version.parse("11.2.0")), "11.2.0", id="else it is set"),
+        pytest.param("none", Options(eem_version=ProductVersion.parse("11.2.0")), "11.2.0", id="else it is set"),
         pytest.param("none", Options(), str(NEWEST), id="else it is the newest"),
     ],
 )

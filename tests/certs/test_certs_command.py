@@ -89,7 +89,7 @@ def interrupted(
 
 
 def test_init_makes_four_files_that_openssl_accepts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Openssl accepts the pair for every name, and only the owner can read the keys."""
+    """The openssl command accepts the pair for every name, and only the owner can read the keys."""
     out = tmp_path / "made" / "here"
     status = main(["init", "--out", str(out), "--service", "g", "--namespace", "n", "--name", "127.0.0.1"])
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in out.iterdir()}

@@ -69,7 +69,7 @@ def test_cryptography_accepts_every_phase(lifetimes: Lifetimes) -> None:
 
 @pytest.mark.parametrize("lifetimes", [SHORT, LONG], ids=["seconds", "days"])
 def test_openssl_accepts_every_phase_strictly(tmp_path: Path, lifetimes: Lifetimes) -> None:
-    """Openssl accepts the chain with all strict checks, and rejects it for a different authority."""
+    """The openssl command accepts the chain with all strict checks, and rejects it for a different authority."""
     for name, material in phases(lifetimes):
         bundle, leaf = tmp_path / f"{name}.ca", tmp_path / f"{name}.crt"
         bundle.write_bytes(material.bundle_pem)

@@ -126,12 +126,12 @@ def test_a_pod_that_no_policy_isolates_is_open(
 
 
 def test_a_default_deny_admits_no_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The JSON says so."""
+    """The sources of a pod under a default deny are named as none."""
     state = write(tmp_path / "s.json", pod("gw-0", "eem"), policy("deny", "eem", egress=[to()]))
 
     explain(state, "-o", "json")
 
-    assert json.loads(capsys.readouterr().out)["sources"] == ["nobody"]
+    assert json.loads(capsys.readouterr().out)["sources"] == ["no source"]
 
 
 @pytest.mark.parametrize(

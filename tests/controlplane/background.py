@@ -5,7 +5,6 @@ The process that reports to the terminal starts the build; each process that run
 a file: one JSON object with the paths of the commands, or with the reason why there are none.
 """
 
-import contextlib
 import json
 import os
 import shutil
@@ -16,12 +15,12 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 PROGRAM = Path(__file__).with_name("build.py")
 BUILD_SECONDS = 3600.0  # 5 minutes were seen on two cores, downloads included; other work on the machine comes on top
-STOP_SECONDS = 30.0  # to remove an unfinished build of several GB
+STOP_SECONDS = 120.0  # to remove several GB on a busy disk
 PAUSE_SECONDS = 0.1  # between two looks at the result
 PREFIX = "control plane: "
 
@@ -43,7 +42,7 @@ class BackgroundBuild:
         self._lines: deque[str] = deque()
         self._folder = Path(tempfile.mkdtemp(prefix="control-plane-"))
         self._process: subprocess.Popen[str] | None = None
-        self._reader: threading.Thread | None = None
+        self._readers: list[threading.Thread] = []
         self.result = self._folder / "result.json"
 
     @property
@@ -62,24 +61,31 @@ class BackgroundBuild:
                 text=True,
                 start_new_session=True,  # one signal ends it with its compilers, and Ctrl-C leaves that to `stop`
             )
-            self._reader = threading.Thread(target=self._follow, args=(self._process,), daemon=True)
-            self._reader.start()
+            for target in (self._follow, self._await):
+                self._readers.append(threading.Thread(target=target, args=(self._process,), daemon=True))
+                self._readers[-1].start()
 
     def _follow(self, process: subprocess.Popen[str]) -> None:
-        """Pass the lines of the build on, and write its result."""
+        """Pass the lines of the build on, and report its failure."""
         lines: list[str] = []
-        with process:
-            for line in process.stderr or ():
-                lines.append(line.rstrip())
-                self._lines.append(PREFIX + lines[-1])
-                if self._at_once:
-                    self.flush()
-            output = process.stdout.read() if process.stdout else ""
-        found = {"commands": json.loads(output)} if process.wait() == 0 else {"problem": "\n".join(lines)}
+        for line in process.stderr or ():
+            lines.append(line.rstrip())
+            self._lines.append(PREFIX + lines[-1])
+            if self._at_once:
+                self.flush()
+        if process.wait() != 0:
+            self._write({"problem": "\n".join(lines)})
+
+    def _await(self, process: subprocess.Popen[str]) -> None:
+        """Write the result of the build as soon as there is one, before it has removed its caches."""
+        output = process.stdout.readline() if process.stdout else ""
+        if output:
+            self._write({"commands": json.loads(output)})
+
+    def _write(self, found: Mapping[str, object]) -> None:
         unfinished = self.result.with_suffix(".new")
-        with contextlib.suppress(FileNotFoundError):  # `stop` has removed the folder
-            unfinished.write_text(json.dumps(found))
-            unfinished.rename(self.result)
+        unfinished.write_text(json.dumps(found))
+        unfinished.rename(self.result)
 
     def flush(self) -> None:
         """Print the lines that came since the last call."""
@@ -87,15 +93,19 @@ class BackgroundBuild:
             self._say(self._lines.popleft())
 
     def stop(self) -> None:
-        """End the build with its compilers, and wait until it has removed what was unfinished."""
-        if self._process is not None and self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGINT)
+        """End the build with its compilers if it is not done, and wait until it has removed its caches."""
+        if self._process is not None:
+            if self._process.poll() is None and not self.result.exists():
+                os.killpg(self._process.pid, signal.SIGINT)
             try:
                 self._process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 os.killpg(self._process.pid, signal.SIGKILL)
-        if self._reader is not None:
-            self._reader.join(STOP_SECONDS)
+            for reader in self._readers:
+                reader.join(STOP_SECONDS)
+            for pipe in (self._process.stdout, self._process.stderr):
+                if pipe is not None:
+                    pipe.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 

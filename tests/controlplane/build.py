@@ -42,6 +42,8 @@ LAST_LINES = 20  # of what Go prints, shown when the build fails
 # less often takes less time and more memory: up to 1 GB for each of two.
 COMPILER_FLAGS = "-gcflags=all=-dwarf=false"
 GARBAGE_COLLECTION_PERCENT = "400"
+# Seen with Kubernetes 1.36.
+SIZES = "up to 4 GiB on disk until it is done, and 300 MiB then"
 INTERRUPTED = 130
 MIB = 1024**2
 
@@ -218,9 +220,12 @@ def run_go(command: Sequence[str], folder: Path, environment: Mapping[str, str],
         return output.read().splitlines()
 
 
-def build(module: Module, names: list[str], target: Path, say: Say) -> None:
+def build(module: Module, names: list[str], target: Path, scratch: Path, say: Say) -> None:
     """
     Build the named commands of *module* into *target*.
+
+    Args:
+        scratch: for the caches that the user does not have.
 
     Raises:
         BuildError: the compiler or the download failed.
@@ -234,20 +239,19 @@ def build(module: Module, names: list[str], target: Path, say: Say) -> None:
     def downloading(line: str) -> None:
         if line.startswith("go: downloading"):
             downloaded.append(line)
-            progress.report(f"  downloaded {len(downloaded)} Go modules")
+            progress.report(f"downloaded {len(downloaded)} Go modules")
 
     def compiling(line: str) -> None:
         if not line.startswith(("#", "go: ")):
             compiled.append(line)
-            progress.report(f"  compiled {len(compiled)} of {len(needed)} packages")
+            progress.report(f"compiled {len(compiled)} of {len(needed)} packages")
 
-    with tempfile.TemporaryDirectory(dir=target, prefix="go-") as scratch:
-        environment = go_environment(go, Path(scratch))
-        listing = [go, "list", "-deps", *module.flags(), *packages]
-        needed = run_go(listing, module.folder, environment, downloading)
-        command = [go, "build", "-v", *module.flags(), "-o", f"{target}{os.sep}", *packages]
-        run_go(command, module.folder, environment, compiling)
-        progress.announce(f"  compiled and linked {', '.join(names)}")
+    environment = go_environment(go, scratch)
+    listing = [go, "list", "-deps", *module.flags(), *packages]
+    needed = run_go(listing, module.folder, environment, downloading)
+    command = [go, "build", "-v", *module.flags(), "-o", f"{target}{os.sep}", *packages]
+    run_go(command, module.folder, environment, compiling)
+    progress.announce(f"compiled and linked {', '.join(names)}")
     for name in names:
         (target / executable_of(module.packages[name])).rename(target / name)
 
@@ -265,44 +269,58 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def ensure_built(module: Module, names: list[str], folder: Path, say: Say = lambda _: None) -> dict[str, str]:
+@contextlib.contextmanager
+def built(module: Module, names: list[str], folder: Path, say: Say) -> Iterator[dict[str, str]]:
     """
-    Build those commands of *module* that *folder* lacks, and return the path of each by its name.
+    Build those commands of *module* that *folder* lacks, and yield the path of each by its name.
 
-    A command appears in *folder* complete or not at all.
+    A command appears in *folder* complete or not at all. The caches that the user does not have are removed at the end,
+    which takes a while.
 
     Args:
         say: prints one line of progress.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = {name: folder / name for name in names}
-    with locked(folder.parent / f".{folder.name}.lock"):
-        missing = [name for name, path in paths.items() if not path.exists()]
-        if missing:
-            say(f"building {', '.join(missing)} with Go, once")
-            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".building-") as unfinished:
-                build(module, missing, Path(unfinished), say)
-                for name in missing:
-                    (Path(unfinished) / name).rename(paths[name])
-            size = sum(path.stat().st_size for path in paths.values()) // MIB
-            say(f"built: {size} MiB in {folder}")
-    return {name: str(path) for name, path in paths.items()}
-
-
-def control_plane(say: Say) -> dict[str, str]:
-    """
-    Find or build the commands of the control plane, and return the path of each by its name.
 
     Raises:
         BuildError: the compiler or the download failed.
-        OSError: the cache folder cannot be written.
+        OSError: *folder* cannot be written.
     """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {name: folder / name for name in names}
+    prefix = f".building-{folder.name}-"
+    with contextlib.ExitStack() as scratches:
+        with locked(folder.parent / f".{folder.name}.lock"):
+            missing = [name for name, path in paths.items() if not path.exists()]
+            if missing:
+                for unfinished in folder.parent.glob(f"{prefix}*"):  # of a run that was killed
+                    shutil.rmtree(unfinished)
+                scratch = Path(scratches.enter_context(tempfile.TemporaryDirectory(dir=folder.parent, prefix=prefix)))
+                target = scratch / "commands"
+                target.mkdir()
+                say(f"building {', '.join(missing)} with Go, once; {SIZES}")
+                build(module, missing, target, scratch, say)
+                for name in missing:
+                    (target / name).rename(paths[name])
+                size = sum(path.stat().st_size for path in paths.values()) // MIB
+                say(f"built: {size} MiB in {folder}")
+        yield {name: str(path) for name, path in paths.items()}
+
+
+def ensure_built(module: Module, names: list[str], folder: Path, say: Say = lambda _: None) -> dict[str, str]:
+    """Build those commands of *module* that *folder* lacks, and return the path of each by its name; see `built`."""
+    with built(module, names, folder, say) as paths:
+        return paths
+
+
+@contextlib.contextmanager
+def control_plane(say: Say) -> Iterator[dict[str, str]]:
+    """Find or build the commands of the control plane, and yield the path of each by its name; see `built`."""
     given = Path(os.environ["KUBEBUILDER_ASSETS"]) if os.environ.get("KUBEBUILDER_ASSETS") else None
     found = {name: str(given / name) for name in PACKAGES if given is not None and (given / name).exists()}
     # The usual assets have no kube-controller-manager, so that one is built beside them.
     missing = [name for name in PACKAGES if name not in found]
     plane = Module(folder=MODULE, packages=PACKAGES, stamp=kubernetes_stamp())
-    return found | (ensure_built(plane, missing, cache_folder(os.environ), say) if missing else {})
+    with built(plane, missing, cache_folder(os.environ), say) if missing else contextlib.nullcontext({}) as made:
+        yield found | made
 
 
 def print_progress(line: str) -> None:
@@ -311,9 +329,10 @@ def print_progress(line: str) -> None:
 
 
 def main() -> int:
-    """Print the paths of the commands."""
+    """Print the paths of the commands as soon as all are there."""
     try:
-        print(json.dumps(control_plane(print_progress)))
+        with control_plane(print_progress) as found:
+            print(json.dumps(found), flush=True)
     except (BuildError, OSError) as error:
         print_progress(f"no control plane: {error}")
         return 2

@@ -86,8 +86,8 @@ def test_caches_that_the_user_does_not_have_are_removed(home: Path) -> None:
     """Go writes into folders of the unfinished build, and the module cache may be deleted."""
     environment = environment_of_the_build(ensure_built(MODULE, ["one"], home / "cache" / "v1"))
 
-    assert environment["GOCACHE"].startswith(str(home / "cache" / ".building-"))
-    assert environment["GOMODCACHE"].startswith(str(home / "cache" / ".building-"))
+    assert environment["GOCACHE"].startswith(str(home / "cache" / ".building-v1-"))
+    assert environment["GOMODCACHE"].startswith(str(home / "cache" / ".building-v1-"))
     assert "-modcacherw" in environment["GOFLAGS"]
     assert not Path(environment["GOCACHE"]).exists()
 
@@ -120,7 +120,7 @@ def test_each_stage_is_printed(home: Path, monkeypatch: pytest.MonkeyPatch) -> N
     ensure_built(MODULE, ["one", "etcd"], home / "v1", said.append)
 
     assert "one, etcd" in said[0]
-    assert [line.partition(" (")[0].strip() for line in said[1:-1]] == [
+    assert [line.partition(" (")[0] for line in said[1:-1]] == [
         "downloaded 1 Go modules",
         "compiled 1 of 2 packages",
         "compiled 2 of 2 packages",
@@ -137,6 +137,17 @@ def test_a_build_that_fails_says_why(home: Path, monkeypatch: pytest.MonkeyPatch
         ensure_built(MODULE, ["one"], home / "cache" / "v1")
 
     assert not any((home / "cache" / "v1").iterdir())
+    assert {path.name for path in (home / "cache").iterdir()} == {"v1", ".v1.lock"}
+
+
+def test_what_a_killed_build_left_is_removed_by_the_next_one(home: Path) -> None:
+    """Caches of several GB do not stay because a build was killed while it ran."""
+    left = home / "cache" / ".building-v1-left"
+    left.mkdir(parents=True)
+
+    ensure_built(MODULE, ["one"], home / "cache" / "v1")
+
+    assert not left.exists()
 
 
 def test_a_go_that_is_missing_or_too_old_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

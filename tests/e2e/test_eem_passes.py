@@ -118,9 +118,7 @@ def test_other_kinds_of_the_api_group_are_not_sent_to_the_service(here: Instance
 
 
 @pytest.mark.parametrize("there", ["kube-system", "eem-guardrail"])
-def test_instances_in_excluded_namespaces_are_not_sent_to_the_service(
-    here: Instances, machine: Machine, there: str
-) -> None:
+def test_instances_in_excluded_namespaces_are_not_judged(here: Instances, machine: Machine, there: str) -> None:
     """The API server does not call the webhooks for kube-system and the namespace of the service."""
     unaccepted = event_gateway(there, "astray", license=LICENSE | {"accept": False})
 

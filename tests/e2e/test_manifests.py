@@ -1,4 +1,4 @@
-"""The manifests, as a real API server reads them."""
+"""The manifests, as a real API server accepts them and as they agree with the code."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from harness.objects import Json, listed
 from webhook.cluster.credentials import SERVICE_ACCOUNT_DIRECTORY
 from webhook.eem import WATCHED
 from webhook.eem.resources import EEM_GROUP, NETWORK_POLICIES
-from webhook.eem.rules.version import Version
+from webhook.eem.rules import ProductVersion
 from webhook.server import WEBHOOKS
 from webhook.settings import Settings
 
@@ -22,13 +22,13 @@ HOUR_SECONDS = 3600
 
 
 def read(path: str) -> Json:
-    """Read a manifest that holds one object."""
+    """Read a manifest with one object."""
     found: Json = yaml.safe_load((MANIFESTS / path).read_text())
     return found
 
 
 def registered() -> dict[str, Json]:
-    """Return the entries of static-registration, by their names."""
+    """Return the webhook entries of static-registration by name."""
     files = [
         read("components/static-registration/validatingwebhookconfiguration.yaml"),
         read("base/validatingwebhookconfiguration.yaml"),
@@ -38,7 +38,7 @@ def registered() -> dict[str, Json]:
 
 
 def test_every_path_is_registered_under_its_name() -> None:
-    """What is registered is what the service serves: each path under the name that its metrics and log have."""
+    """Each path of the service has an entry with the name that its metrics and log lines have."""
     service = read("base/service.yaml")
     (port,) = service["spec"]["ports"]
     there = {"namespace": NAMESPACE, "name": service["metadata"]["name"], "port": port["port"]}
@@ -48,8 +48,8 @@ def test_every_path_is_registered_under_its_name() -> None:
     assert asked == {name: {**there, "path": path} for path, name in WEBHOOKS.items()}
 
 
-def test_service_leads_to_the_port_that_is_served() -> None:
-    """The Service's port is the container's, and the container's is the one that the service opens."""
+def test_the_service_targets_the_https_port() -> None:
+    """The Service targets the port of the container that the service opens for HTTPS."""
     (port,) = read("base/service.yaml")["spec"]["ports"]
     (container,) = read("base/deployment.yaml")["spec"]["template"]["spec"]["containers"]
 
@@ -58,8 +58,8 @@ def test_service_leads_to_the_port_that_is_served() -> None:
     assert opened[port["targetPort"]] == Settings().https_port
 
 
-def test_rules_cover_what_is_judged() -> None:
-    """The API server asks about the kinds and operations that the judges know, and about no subresource."""
+def test_the_rules_name_the_judged_kinds_and_operations() -> None:
+    """The API server sends the kinds and operations that the service judges, and no subresources."""
     rules = {name: webhook["rules"] for name, webhook in registered().items()}
     asked = {
         name: {
@@ -81,8 +81,8 @@ def test_rules_cover_what_is_judged() -> None:
     }
 
 
-def test_nothing_of_the_cluster_waits_for_the_service() -> None:
-    """Its own namespace and kube-system are left out, and only what cuts a port off is refused unanswered."""
+def test_only_policies_of_eem_namespaces_fail_without_the_service() -> None:
+    """Only the entry for NetworkPolicies has Fail. The namespace of the service and kube-system are excluded."""
     found = registered()
     (own,) = found[POLICIES]["namespaceSelector"]["matchExpressions"]
 
@@ -99,18 +99,18 @@ def test_nothing_of_the_cluster_waits_for_the_service() -> None:
         ]
 
 
-def test_overlay_is_accepted_strictly(machine: Machine, guard: Guard) -> None:
-    """Every object of the base and of static-registration passes strict validation without one warning."""
+def test_the_overlay_of_the_tests_passes_strict_validation(machine: Machine, guard: Guard) -> None:
+    """The API server accepts every object of the base and of static-registration without a warning."""
     answer = machine.kubectl("apply", "--dry-run=server", "--validate=strict", "-k", str(guard.overlay))
 
     assert (answer.status, answer.stderr) == (0, "")
 
 
 @pytest.mark.usefixtures("guard")
-def test_base_is_accepted_strictly_on_its_own(machine: Machine) -> None:
-    """The base needs no component to be applied."""
+def test_the_base_passes_strict_validation(machine: Machine) -> None:
+    """The base can be applied without a component."""
     answer = machine.kubectl("apply", "--dry-run=server", "--validate=strict", "-k", str(MANIFESTS / "base"))
-    # kubectl has a default order, and says that it heeds the one of the manifests.
+    # kubectl has a default order, and reports that it uses the order of the manifests.
     told = [line for line in answer.stderr.splitlines() if "Using the kustomization file" not in line]
 
     assert (answer.status, told) == (0, [])
@@ -118,8 +118,8 @@ def test_base_is_accepted_strictly_on_its_own(machine: Machine) -> None:
 
 @pytest.mark.usefixtures("guard")
 @pytest.mark.parametrize("release", RELEASES, ids=str)
-def test_kinds_of_the_tests_are_accepted_strictly(machine: Machine, release: Version) -> None:
-    """What the tables of fields say of a release makes structural schemas."""
+def test_the_definitions_of_the_tests_pass_strict_validation(machine: Machine, release: ProductVersion) -> None:
+    """For each release, the tables of fields make structural schemas."""
     made = listed(*definitions(release))
 
     answer = machine.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", stdin=made)
@@ -127,16 +127,16 @@ def test_kinds_of_the_tests_are_accepted_strictly(machine: Machine, release: Ver
     assert (answer.status, answer.stderr) == (0, "")
 
 
-def test_pods_run_under_the_restricted_standard(machine: Machine, guard: Guard) -> None:
-    """The namespace enforces the restricted Pod Security standard, and the replicas run all the same."""
+def test_the_replicas_run_under_the_restricted_pod_security_standard(machine: Machine, guard: Guard) -> None:
+    """The namespace enforces the restricted standard, and all replicas start."""
     enforced = machine.must("get", "namespace", NAMESPACE, "--output=json").json["metadata"]["labels"]
 
     assert enforced["pod-security.kubernetes.io/enforce"] == "restricted"
     assert len(guard.replicas()) == 3
 
 
-def test_token_is_projected_and_no_other_is_mounted(machine: Machine, guard: Guard) -> None:
-    """It lasts for an hour at most, where the service looks for it, and Kubernetes adds none by itself."""
+def test_only_a_projected_token_is_mounted(machine: Machine, guard: Guard) -> None:
+    """The token lasts at most an hour and is where the service reads it. Kubernetes adds no other token."""
     pods = machine.must("get", "pods", f"--namespace={NAMESPACE}", "--output=json").json["items"]
     specs = [one["spec"] for one in pods if one["metadata"]["name"] in guard.replicas()]
 
@@ -155,8 +155,8 @@ def test_token_is_projected_and_no_other_is_mounted(machine: Machine, guard: Gua
         assert (mounts[name]["mountPath"], mounts[name]["readOnly"]) == (str(SERVICE_ACCOUNT_DIRECTORY), True)
 
 
-def test_role_grants_what_is_watched_and_nothing_else() -> None:
-    """The ClusterRole names exactly the resources that the service watches, for reading."""
+def test_the_role_grants_only_reading_of_watched_resources() -> None:
+    """The ClusterRole grants list and watch on exactly the resources that the service watches."""
     role, _ = yaml.safe_load_all((MANIFESTS / "base" / "role.yaml").read_text())
 
     granted = {
@@ -170,7 +170,7 @@ def test_role_grants_what_is_watched_and_nothing_else() -> None:
 
 
 def named(objects: list[Json], kind: str) -> list[Json]:
-    """Return the objects of one kind with the service's name."""
+    """Return the objects of one kind that have the name of the service."""
     return [one for one in objects if one["kind"] == kind and one["metadata"]["name"] == NAMESPACE]
 
 
@@ -178,8 +178,8 @@ CONFIGURATIONS = ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguratio
 BROUGHT = ("cert-manager", "openshift-service-ca")
 
 
-def test_configurations_come_first_and_bare(machine: Machine) -> None:
-    """They are applied, and deleted, before everything else; they ship no caBundle and no entry for NetworkPolicies."""
+def test_the_webhook_configurations_come_first(machine: Machine) -> None:
+    """They are applied and deleted before everything else, without a caBundle and the entry for NetworkPolicies."""
     objects = built(machine, MANIFESTS / "base")
     entries = [entry for one in objects if one["kind"] in CONFIGURATIONS for entry in one["webhooks"]]
 
@@ -188,8 +188,8 @@ def test_configurations_come_first_and_bare(machine: Machine) -> None:
     assert [entry["clientConfig"].keys() for entry in entries] == [{"service"}] * 2
 
 
-def test_every_object_says_where_it_is(machine: Machine) -> None:
-    """What is in a namespace names it: the service's own, the canary's, or `default` for Events."""
+def test_every_namespaced_object_names_its_namespace(machine: Machine) -> None:
+    """The namespaces are those of the service and of the canary, and `default` for Events."""
     objects = built(machine, MANIFESTS / "base")
     places = {
         (one["kind"], one["metadata"].get("namespace"))
@@ -202,10 +202,10 @@ def test_every_object_says_where_it_is(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("component", [*BROUGHT, "static-registration"])
-def test_certificates_of_others_are_mounted_and_no_secret_is_read(
+def test_a_component_with_certificates_mounts_them_and_removes_the_rights_to_secrets(
     machine: Machine, component: str, tmp_path: Path
 ) -> None:
-    """With certificates from another program, the service reads files and has no right to any Secret."""
+    """With certificates of another program, the service reads files and has no right to any Secret."""
     objects = built(machine, composed(tmp_path / "built", "base", [component]))
     (deployment,) = named(objects, "Deployment")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
@@ -231,18 +231,18 @@ def test_certificates_of_others_are_mounted_and_no_secret_is_read(
         ("openshift-service-ca", "service.beta.openshift.io/inject-cabundle", "true"),
     ],
 )
-def test_injectors_are_told_of_both_configurations(
+def test_both_configurations_have_the_annotation_of_the_injector(
     machine: Machine, component: str, key: str, value: str, tmp_path: Path
 ) -> None:
-    """Both configurations ask the certificate manager to inject the caBundle."""
+    """The injector writes the caBundle of every shipped entry."""
     objects = built(machine, composed(tmp_path / "built", "base", [component, "static-registration"]))
     found = [one for one in objects if one["kind"] in CONFIGURATIONS]
 
     assert [one["metadata"]["annotations"][key] for one in found] == [value, value]
 
 
-def test_static_registration_takes_every_right_to_write(machine: Machine, tmp_path: Path) -> None:
-    """Registered by hand, the service keeps its rights to read, and no others."""
+def test_static_registration_removes_every_right_to_write(machine: Machine, tmp_path: Path) -> None:
+    """With a static registration, the service has only rights to read."""
     objects = built(machine, composed(tmp_path / "built", "base", ["static-registration", "cert-manager"]))
     verbs = {
         verb
@@ -271,8 +271,8 @@ GRANTED = {
 }
 
 
-def test_rights_to_write_are_these_and_no_others() -> None:
-    """Every right besides the reading of what is judged, one by one."""
+def test_the_rights_to_write_are_these() -> None:
+    """The complete list of rights besides those to read what is judged."""
     roles = [
         one
         for name in ("registration-role", "certificates-role")

@@ -1,4 +1,4 @@
-"""Every overlay is accepted as it is, and says nothing that the code does not know."""
+"""The API server accepts every overlay, and each overlay agrees with the code."""
 
 import argparse
 import base64
@@ -27,18 +27,18 @@ from webhook.server import WEBHOOKS
 from webhook.settings import Settings, settings_from, variable_of
 
 OVERLAYS = ("base", "overlays/development", "overlays/production", "overlays/openshift", "overlays/kind")
-# What docs/install.md offers beside the overlays: a component on top of one.
+# What docs/install.md shows besides the overlays: an overlay with a component.
 COMPOSED = ("overlays/production+cert-manager", "overlays/production+static-registration")
 PROBES = {"startupProbe": "/livez", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
 CONFIGURATIONS = ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
-LONGEST_REVIEW_SECONDS = 30  # what the API lets `timeoutSeconds` be
+LONGEST_REVIEW_SECONDS = 30  # the largest `timeoutSeconds` of the API
 
 everything = pytest.mark.parametrize("overlay", [*OVERLAYS, *COMPOSED])
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Return the folder of each overlay; a composed one is written first."""
+    """Return the folder of each overlay and of each composed kustomization."""
     made = {overlay: MANIFESTS / overlay for overlay in OVERLAYS}
     for overlay in COMPOSED:
         resource, _, component = overlay.partition("+")
@@ -54,13 +54,13 @@ def builds(machine: Machine, folders: dict[str, Path]) -> dict[str, list[Json]]:
 
 @pytest.fixture
 def objects(builds: dict[str, list[Json]], overlay: str) -> list[Json]:
-    """Return the objects of one overlay."""
+    """Return the objects of one of them."""
     return builds[overlay]
 
 
 @pytest.fixture(scope="module")
-def cert_managers_kinds(machine: Machine, guard: Guard) -> Iterator[None]:  # noqa: ARG001 - it brings the namespaces
-    """Have cert-manager's kinds: those of the cluster where it has them, else the stand-ins."""
+def cert_managers_kinds(machine: Machine, guard: Guard) -> Iterator[None]:  # noqa: ARG001 - it creates the namespaces
+    """Install the kinds of cert-manager: those of the cluster, or stand-ins."""
     kinds = listed(*cert_manager.definitions())
     if machine.kubectl("get", "-f", "-", stdin=kinds).status == 0:
         yield
@@ -72,13 +72,13 @@ def cert_managers_kinds(machine: Machine, guard: Guard) -> Iterator[None]:  # no
 
 
 def one(objects: list[Json], kind: str, name: str = NAMESPACE) -> Json:
-    """Return the one object of that kind and name."""
+    """Return the object of this kind and name."""
     (found,) = [each for each in objects if (each["kind"], each["metadata"]["name"]) == (kind, name)]
     return found
 
 
 def of_kind(objects: list[Json], *kinds: str) -> list[Json]:
-    """Return the objects of some kinds."""
+    """Return the objects of these kinds."""
     return [each for each in objects if each["kind"] in kinds]
 
 
@@ -89,13 +89,13 @@ def pod(objects: list[Json]) -> Json:
 
 
 def container(objects: list[Json]) -> Json:
-    """Return the service's container."""
+    """Return the container of the service."""
     (found,) = pod(objects)["containers"]
     return found  # type: ignore[no-any-return]  # a mapping
 
 
-def told(objects: list[Json]) -> Settings:
-    """Read what the container is told as the service does."""
+def parsed_settings(objects: list[Json]) -> Settings:
+    """Parse the arguments and the environment of the container as the service does."""
     parser = argparse.ArgumentParser(exit_on_error=False)
     serve_command.add_arguments(parser)
     command, *arguments = container(objects)["args"]
@@ -104,41 +104,41 @@ def told(objects: list[Json]) -> Settings:
     return settings_from(parser.parse_args(arguments), environment)
 
 
-def test_all_are_listed() -> None:
-    """No overlay is left out here."""
+def test_every_overlay_is_tested() -> None:
+    """The list of overlays in this module is complete."""
     assert {f"overlays/{each.name}" for each in (MANIFESTS / "overlays").iterdir()} == set(OVERLAYS) - {"base"}
 
 
 @pytest.mark.usefixtures("guard", "cert_managers_kinds")
 @everything
-def test_accepted_strictly(machine: Machine, folders: dict[str, Path], overlay: str) -> None:
-    """Every object passes strict validation without one warning."""
+def test_every_overlay_passes_strict_validation(machine: Machine, folders: dict[str, Path], overlay: str) -> None:
+    """The API server accepts every object without a warning."""
     answer = machine.kubectl("apply", "--dry-run=server", "--validate=strict", "-k", str(folders[overlay]))
-    # kubectl has a default order, and says that it heeds the one of the manifests.
+    # kubectl has a default order, and reports that it uses the order of the manifests.
     warnings = [line for line in answer.stderr.splitlines() if "Using the kustomization file" not in line]
 
     assert (answer.status, warnings) == (0, [])
 
 
 @everything
-def test_the_registration_goes_first(objects: list[Json]) -> None:
-    """Deleted in this order, nothing is refused for want of replicas."""
+def test_the_webhook_configurations_are_deleted_first(objects: list[Json]) -> None:
+    """With this order, no request is denied because no replica runs."""
     assert [each["kind"] for each in objects[:2]] == list(CONFIGURATIONS)
 
 
 @everything
 def test_every_variable_is_a_setting(objects: list[Json], overlay: str) -> None:
-    """Every variable of the Deployment belongs to a setting: another one would have no effect."""
+    """A variable without a setting would have no effect, and would not be noticed."""
     known = {variable_of(each.name) for each in fields(Settings)}
 
     assert {each["name"] for each in container(objects).get("env", ())} <= known
-    assert told(objects).register is not overlay.endswith("static-registration")
+    assert parsed_settings(objects).register is not overlay.endswith("static-registration")
 
 
 @everything
-def test_probes_and_ports_are_what_is_served(objects: list[Json]) -> None:
-    """Probes ask what is answered there, the policy opens both ports, the Service leads to the one for reviews."""
-    settings, found = told(objects), container(objects)
+def test_probes_and_ports_agree_with_the_settings(objects: list[Json]) -> None:
+    """Probes use the paths for health, the policy opens both ports, and the Service targets the HTTPS port."""
+    settings, found = parsed_settings(objects), container(objects)
     ports = {each["name"]: each["containerPort"] for each in found["ports"]}
     probes = {probe: found[probe]["httpGet"] for probe in PROBES}
     (rule,) = one(objects, "NetworkPolicy")["spec"]["ingress"]
@@ -151,8 +151,8 @@ def test_probes_and_ports_are_what_is_served(objects: list[Json]) -> None:
 
 
 @everything
-def test_every_entry_leads_to_a_path_that_is_served(objects: list[Json]) -> None:
-    """Each webhook is called by the Service that is there, at the path that has its name in metrics and log."""
+def test_every_entry_calls_a_path_of_the_service(objects: list[Json]) -> None:
+    """Each entry names the Service and the path that has the name of the entry in metrics and log lines."""
     service = one(objects, "Service")
     (port,) = service["spec"]["ports"]
     there = {"namespace": service["metadata"]["namespace"], "name": NAME, "port": port["port"]}
@@ -165,8 +165,8 @@ def test_every_entry_leads_to_a_path_that_is_served(objects: list[Json]) -> None
 
 
 @everything
-def test_selectors_mean_its_pods(objects: list[Json]) -> None:
-    """Every selector matches the labels of the Deployment's pods."""
+def test_every_selector_selects_the_pods_of_the_deployment(objects: list[Json]) -> None:
+    """The selectors of Deployment, Service, PodDisruptionBudget and NetworkPolicy match the labels of the pods."""
     deployment = one(objects, "Deployment")
     selectors = [
         deployment["spec"]["selector"]["matchLabels"],
@@ -181,8 +181,8 @@ def test_selectors_mean_its_pods(objects: list[Json]) -> None:
 
 
 @everything
-def test_every_place_is_there(objects: list[Json]) -> None:
-    """What is in a namespace is in one that is made before it, or in `default`, where Events are."""
+def test_every_namespace_is_created_before_its_objects(objects: list[Json]) -> None:
+    """Only Events are in a namespace that exists already, `default`."""
     made = {"default"}
     for each in objects:
         if each["kind"] == "Namespace":
@@ -193,8 +193,8 @@ def test_every_place_is_there(objects: list[Json]) -> None:
 
 
 @everything
-def test_rights_are_the_pods_own(objects: list[Json]) -> None:
-    """Every binding gives a role that is there to the account that the pods run as; what is named, the code has."""
+def test_every_binding_grants_a_role_to_the_account_of_the_pods(objects: list[Json]) -> None:
+    """Every role is granted. The names in the roles are those that the code uses."""
     account = one(objects, "ServiceAccount", pod(objects)["serviceAccountName"])["metadata"]
     subject = {"kind": "ServiceAccount", "name": account["name"], "namespace": account["namespace"]}
 
@@ -220,18 +220,18 @@ def test_rights_are_the_pods_own(objects: list[Json]) -> None:
         ("validatingwebhookconfigurations", None, NAME),
         ("mutatingwebhookconfigurations", None, NAME),
     }
-    assert (("leases", NAMESPACE, NAME) in named) is told(objects).register
-    assert (("secrets", NAMESPACE, SECRET_NAME) in named) is (told(objects).tls_dir is None)
+    assert (("leases", NAMESPACE, NAME) in named) is parsed_settings(objects).register
+    assert (("secrets", NAMESPACE, SECRET_NAME) in named) is (parsed_settings(objects).tls_dir is None)
 
 
 @everything
-def test_a_mounted_pair_is_read_where_it_is(objects: list[Json]) -> None:
-    """Besides the token there is one volume at most: the certificates' Secret, in the folder that is read."""
+def test_a_mounted_secret_is_where_the_service_reads_it(objects: list[Json]) -> None:
+    """Besides the token, at most one volume is mounted: the Secret with the certificates."""
     volumes = pod(objects)["volumes"]
     secrets = {each["name"]: each["secret"]["secretName"] for each in volumes if "secret" in each}
     tokens = [each["name"] for each in volumes if "projected" in each]
     mounts = {each["name"]: Path(each["mountPath"]) for each in container(objects)["volumeMounts"]}
-    folder = told(objects).tls_dir
+    folder = parsed_settings(objects).tls_dir
 
     assert list(secrets.values()) == ([SECRET_NAME] if folder else [])
     assert len(volumes) == len(secrets) + len(tokens)
@@ -239,14 +239,16 @@ def test_a_mounted_pair_is_read_where_it_is(objects: list[Json]) -> None:
 
 
 @everything
-def test_a_replica_has_the_time_to_end(objects: list[Json]) -> None:
-    """It is killed after it has drained and the longest review that there can be has its answer."""
-    assert pod(objects)["terminationGracePeriodSeconds"] > told(objects).drain_seconds + LONGEST_REVIEW_SECONDS
+def test_the_grace_period_covers_draining_and_the_longest_review(objects: list[Json]) -> None:
+    """The kubelet kills a replica only after it has drained and answered every review."""
+    assert (
+        pod(objects)["terminationGracePeriodSeconds"] > parsed_settings(objects).drain_seconds + LONGEST_REVIEW_SECONDS
+    )
 
 
 @everything
-def test_no_priority_without_a_quota(objects: list[Json]) -> None:
-    """Where a cluster lets a system priority be used by quota only, the pods start all the same."""
+def test_a_priority_class_comes_with_a_quota(objects: list[Json]) -> None:
+    """The pods start also where a system priority class needs a quota."""
     priority = pod(objects).get("priorityClassName")
     quotas = of_kind(objects, "ResourceQuota")
     (scopes,) = [each["spec"]["scopeSelector"]["matchExpressions"] for each in quotas] or [[]]
@@ -258,8 +260,8 @@ def test_no_priority_without_a_quota(objects: list[Json]) -> None:
 
 
 @everything
-def test_the_user_is_the_images(objects: list[Json], overlay: str) -> None:
-    """The pods run as the user of the image, or as one that the platform chooses, and never as root."""
+def test_the_pods_run_as_the_user_of_the_image(objects: list[Json], overlay: str) -> None:
+    """The pods run as the user of the image, or as a user of the platform, and never as root."""
     *_, user = re.findall(r"^USER (\d+):(\d+)$", (CHECKOUT / "Dockerfile").read_text(), re.MULTILINE)
     context = pod(objects)["securityContext"]
     chosen = (context.get("runAsUser"), context.get("runAsGroup"), context.get("fsGroup"))
@@ -270,9 +272,9 @@ def test_the_user_is_the_images(objects: list[Json], overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", ["overlays/development"])
-def test_development_refuses_nothing(objects: list[Json]) -> None:
-    """One replica, which warns, and whose absence blocks neither changes nor the drain of a node."""
-    settings = told(objects)
+def test_development_denies_nothing(objects: list[Json]) -> None:
+    """One replica warns. Without it, no request fails, and it blocks no node drain."""
+    settings = parsed_settings(objects)
     shipped = [entry["failurePolicy"] for each in of_kind(objects, *CONFIGURATIONS) for entry in each["webhooks"]]
 
     assert (settings.mode, settings.failure_policy, shipped) == ("warn", "Ignore", ["Ignore", "Ignore"])
@@ -281,9 +283,9 @@ def test_development_refuses_nothing(objects: list[Json]) -> None:
 
 
 @pytest.mark.parametrize("overlay", ["overlays/production", "overlays/openshift"])
-def test_production_refuses_and_stays(objects: list[Json]) -> None:
-    """Three replicas that refuse, with the failure policy Fail, and a priority against preemption."""
-    settings = told(objects)
+def test_production_enforces_with_three_replicas(objects: list[Json]) -> None:
+    """Without a replica, requests fail. The replicas have a priority class and are spread over nodes and zones."""
+    settings = parsed_settings(objects)
 
     assert (settings.mode, settings.failure_policy) == ("enforce", "Fail")
     assert one(objects, "Deployment")["spec"]["replicas"] == 3
@@ -295,17 +297,17 @@ def test_production_refuses_and_stays(objects: list[Json]) -> None:
 
 
 @pytest.mark.parametrize("overlay", ["overlays/openshift"])
-def test_openshift_brings_certificates_and_rules(objects: list[Json]) -> None:
-    """Its service CA writes the Secret that is mounted, and the rules are those for its platform."""
+def test_openshift_uses_its_service_ca_and_rules(objects: list[Json]) -> None:
+    """The service CA writes the mounted Secret, and the rules are those for OpenShift."""
     annotations = one(objects, "Service")["metadata"]["annotations"]
 
     assert annotations == {"service.beta.openshift.io/serving-cert-secret-name": SECRET_NAME}
-    assert told(objects).platform == "openshift"
+    assert parsed_settings(objects).platform == "openshift"
 
 
 @pytest.mark.parametrize("overlay", ["overlays/production+cert-manager"])
-def test_cert_manager_makes_what_is_mounted(objects: list[Json]) -> None:
-    """It writes the Secret that is mounted, for the names that the API server asks for."""
+def test_cert_manager_writes_the_mounted_secret(objects: list[Json]) -> None:
+    """The certificate has the names that the API server uses."""
     certificate = one(objects, "Certificate")
     asked = {each["metadata"]["annotations"]["cert-manager.io/inject-ca-from"] for each in objects[:2]}
 
@@ -316,18 +318,18 @@ def test_cert_manager_makes_what_is_mounted(objects: list[Json]) -> None:
 
 @pytest.mark.parametrize("overlay", ["overlays/kind"])
 def test_kind_pulls_no_image(objects: list[Json]) -> None:
-    """What was loaded into the nodes is what runs."""
+    """The image that is loaded into the nodes is used."""
     assert container(objects)["imagePullPolicy"] == "Never"
 
 
-BUNDLE = "BUNDLE"  # what stands for the caBundle there
+BUNDLE = "BUNDLE"  # the placeholder for the caBundle
 PASTED = re.findall(r"^```yaml\n(.*?)^```", (CHECKOUT / "docs/install.md").read_text(), re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.usefixtures("guard", "cert_managers_kinds")
 @pytest.mark.parametrize("kustomization", PASTED)
 def test_kustomizations_of_the_install_page_are_accepted(machine: Machine, tmp_path: Path, kustomization: str) -> None:
-    """What the page gives to paste is accepted strictly, and has the registration first."""
+    """The API server accepts them without a warning, and the configurations come first."""
     bundle = base64.b64encode((machine.folder / "tls" / "ca.crt").read_bytes()).decode()
     folder = written(tmp_path / "pasted", kustomization.replace(BUNDLE, bundle))
     answer = machine.kubectl("apply", "--dry-run=server", "--validate=strict", "-k", str(folder))
@@ -336,8 +338,8 @@ def test_kustomizations_of_the_install_page_are_accepted(machine: Machine, tmp_p
     assert [each["kind"] for each in built(machine, folder)[:2]] == list(CONFIGURATIONS)
 
 
-def test_the_install_page_names_guarded_namespaces_in_their_entry(machine: Machine, tmp_path: Path) -> None:
-    """With every field in Git, the page's namespaces are those of the entry for policies, and all are trusted."""
+def test_the_install_page_patches_the_entry_for_policies(machine: Machine, tmp_path: Path) -> None:
+    """With a static registration, the page's patches set the namespaces of that entry and every caBundle."""
     (kustomization,) = [each for each in PASTED if "static-registration" in each]
     patch, _ = yaml.safe_load(kustomization)["patches"]
     operation, _ = yaml.safe_load(patch["patch"])

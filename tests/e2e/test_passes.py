@@ -1,4 +1,4 @@
-"""Who passes unjudged, and who does not though it looks alike."""
+"""Changes of policies that are allowed without judgement, and similar ones that are judged."""
 
 import pytest
 from harness.guard import Guard
@@ -8,8 +8,8 @@ from harness.place import Place
 from harness.waiting import wait_until
 
 OPERATOR_NAMESPACE = "eem-operator"
-COLLECTED_SECONDS = 60  # the garbage collector looks for new kinds each 30 s
-ENDED_SECONDS = 45  # 6 s were seen; kubectl itself is given a minute
+COLLECTED_SECONDS = 60  # the garbage collector detects new kinds every 30 s
+ENDED_SECONDS = 45  # measured: 6 s; kubectl itself may take a minute
 
 ALIKE = "look-alike"
 NAME = "ibm-eem-operator"
@@ -17,7 +17,7 @@ NAME = "ibm-eem-operator"
 
 @pytest.fixture(scope="module")
 def operators(machine: Machine, guard: Guard) -> None:
-    """Install the operator, a namesake of its account elsewhere, and let both edit policies."""
+    """Install the operator and an account of the same name elsewhere, and let both edit policies."""
     rights = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRole",
@@ -40,15 +40,15 @@ def operators(machine: Machine, guard: Guard) -> None:
 
 
 def acting_as(account: str) -> tuple[str, list[str]]:
-    """Return the user of the account in one namespace, and the flags that impersonate it."""
+    """Return the user name of the account in a namespace, and the flags to impersonate it."""
     user = f"system:serviceaccount:{account}:{NAME}"
     return user, [f"--as={user}"]
 
 
-@pytest.mark.clusters("plane", "node")  # it reads the API server's audit log
+@pytest.mark.clusters("plane", "node")  # it reads the audit log of the API server
 @pytest.mark.usefixtures("operators")
-def test_operator_passes(place: Place) -> None:
-    """The account that the operator's Deployment names may do what others may not."""
+def test_the_operator_may_delete_a_required_policy(place: Place) -> None:
+    """The service account of the operator's Deployment is exempt, and the audit log names the reason."""
     place.set_up_gateway()
     user, flags = acting_as(OPERATOR_NAMESPACE)
 
@@ -59,8 +59,8 @@ def test_operator_passes(place: Place) -> None:
 
 
 @pytest.mark.usefixtures("operators")
-def test_look_alike_is_judged(place: Place) -> None:
-    """An account of the same name in another namespace is judged like any other user."""
+def test_an_account_with_the_name_of_the_operator_is_judged(place: Place) -> None:
+    """An account of the same name in another namespace is not exempt."""
     place.set_up_gateway()
     user, flags = acting_as(ALIKE)
 
@@ -70,8 +70,8 @@ def test_look_alike_is_judged(place: Place) -> None:
     assert "allow-kafka" in place.policies()
 
 
-def test_namespace_deletion_ends(place: Place) -> None:
-    """A namespace with instances under a default-deny is deleted without the service being asked."""
+def test_a_namespace_with_instances_can_be_deleted(place: Place) -> None:
+    """The namespace is deleted under a default deny, and the API server does not call the service."""
     place.set_up_gateway()
 
     answer = place.machine.kubectl("delete", "namespace", place.name, f"--timeout={ENDED_SECONDS}s")
@@ -80,8 +80,8 @@ def test_namespace_deletion_ends(place: Place) -> None:
     assert place.guard.decisions.unheard(place.name) == []
 
 
-def test_namespace_deletion_ends_where_the_service_is_asked(bare_place: Place) -> None:
-    """Without matchConditions the namespace controller's nameless deletions reach the service, and pass."""
+def test_a_namespace_can_be_deleted_without_match_conditions(bare_place: Place) -> None:
+    """The requests of the namespace controller have no object name. They reach the service and are exempt."""
     bare_place.set_up_gateway()
 
     answer = bare_place.machine.kubectl("delete", "namespace", bare_place.name, f"--timeout={ENDED_SECONDS}s")
@@ -94,7 +94,7 @@ def test_namespace_deletion_ends_where_the_service_is_asked(bare_place: Place) -
 
 
 def owned_allow(place: Place) -> None:
-    """Set up two gateways under a default-deny, whose allow for the second belongs to the first."""
+    """Set up two gateways under a default deny. The allow of the second one belongs to the first one."""
     others = [*gateway(place.name, "other"), allow(place.name, "allow-other", "other", [8092])]
     place.set_up_gateway(*others)
     uid = place.kubectl("get", "eventgateway", "gw", "--output=jsonpath={.metadata.uid}").stdout
@@ -104,13 +104,13 @@ def owned_allow(place: Place) -> None:
 
 
 def collect(place: Place) -> None:
-    """Delete the owner and wait until the garbage collector has deleted what it owned."""
+    """Delete the owner, and wait until the garbage collector has deleted its policy."""
     place.machine.must("delete", "eventgateway", "gw", f"--namespace={place.name}")
     wait_until(lambda: "allow-other" not in place.policies(), "the garbage collection", seconds=COLLECTED_SECONDS)
 
 
-def test_garbage_collection_ends(place: Place) -> None:
-    """What an instance owned is collected though another instance needs it: the service is not asked."""
+def test_the_garbage_collector_may_delete_a_required_policy(place: Place) -> None:
+    """The API server does not call the service for requests of the garbage collector."""
     owned_allow(place)
 
     collect(place)
@@ -118,8 +118,8 @@ def test_garbage_collection_ends(place: Place) -> None:
     assert place.unasked() == []
 
 
-def test_garbage_collection_ends_where_the_service_is_asked(bare_place: Place) -> None:
-    """Without matchConditions the garbage collector's deletion reaches the service, and passes."""
+def test_the_garbage_collector_is_exempt_without_match_conditions(bare_place: Place) -> None:
+    """The request of the garbage collector reaches the service and is exempt."""
     owned_allow(bare_place)
 
     collect(bare_place)
@@ -129,12 +129,12 @@ def test_garbage_collection_ends_where_the_service_is_asked(bare_place: Place) -
     assert decision.user == user
 
 
-def test_owner_that_is_nobody(place: Place) -> None:
-    """An owner that does not exist may not be added to a needed allow: the garbage collector would delete it."""
+def test_adding_an_owner_that_does_not_exist_is_denied(place: Place) -> None:
+    """The garbage collector would delete the required policy."""
     place.set_up_gateway()
-    nobody = [owner("ConfigMap", "gone", "00000000-0000-4000-8000-000000000000", version="v1")]
+    missing = [owner("ConfigMap", "gone", "00000000-0000-4000-8000-000000000000", version="v1")]
 
-    answer = place.patch("allow-kafka", {"metadata": {"ownerReferences": nobody}}, "merge")
+    answer = place.patch("allow-kafka", {"metadata": {"ownerReferences": missing}}, "merge")
     text = place.denied(answer, "UPDATE", "allow-kafka")
     kept = place.policy("allow-kafka")
 
@@ -143,9 +143,9 @@ def test_owner_that_is_nobody(place: Place) -> None:
     assert "ownerReferences" not in kept["metadata"]
 
 
-@pytest.mark.clusters("plane", "node")  # it reads the API server's audit log
-def test_unchanged_spec_passes_where_the_service_is_asked(bare_place: Place) -> None:
-    """Without matchConditions an UPDATE of labels alone reaches the service, and passes with its reason."""
+@pytest.mark.clusters("plane", "node")  # it reads the audit log of the API server
+def test_a_change_of_labels_is_exempt_without_match_conditions(bare_place: Place) -> None:
+    """The request reaches the service and is exempt. The audit log names the reason."""
     bare_place.set_up_gateway()
 
     answer = bare_place.patch("allow-kafka", {"metadata": {"labels": {"team": "kafka"}}}, "merge")

@@ -1,4 +1,4 @@
-"""The life of the product under guard: its operator is never in the way, and an edit that breaks it always is."""
+"""The life of the product under guard: its operator is never denied, and a change that breaks it always is."""
 
 import json
 from collections.abc import Iterator
@@ -21,17 +21,17 @@ from harness.place import POLICIES, Place
 from harness.plane import HOST, PORT
 from harness.waiting import wait_until
 
-pytestmark = pytest.mark.clusters("plane", "node")  # its operator is a program beside the control plane
+pytestmark = pytest.mark.clusters("plane", "node")  # the operator is a program beside the control plane
 
 ACCOUNT = "ibm-eem-operator"
-OLD, NEW = "11-7-4", "11-8-1"  # releases, as they stand in the names of policies
-DONE_SECONDS = 30  # a round of the operator takes tenths of a second, a controller's seconds
-COLLECTED_SECONDS = 60  # the garbage collector looks for new kinds each 30 s
+OLD, NEW = "11-7-4", "11-8-1"  # releases, as in the names of policies
+DONE_SECONDS = 30  # a round of the operator takes tenths of a second, a round of a controller takes seconds
+COLLECTED_SECONDS = 60  # the garbage collector detects new kinds every 30 s
 GATEWAY, MANAGER = "gw-ibm-egw-gateway", "mgr-ibm-eem-manager"
 
 
 def rights(namespace: str) -> list[Json]:
-    """Let the operator do in its namespace what its chart lets it do."""
+    """Return the rights of the operator in its namespace, as in its chart."""
     rules = [
         {"apiGroups": [group], "resources": ["*"], "verbs": ["*"]}
         for group in ("events.ibm.com", "networking.k8s.io", "apps")
@@ -62,7 +62,7 @@ class Life:
 
     @contextmanager
     def operated(self, release: str) -> Iterator[None]:
-        """Run one release of the operator for a while; nothing that it does may be refused."""
+        """Run one release of the operator during the block. No request of the operator may be denied."""
         settings = {
             "url": f"https://{HOST}:{PORT}",
             "ca": str(self._machine.folder / "pki" / "ca.crt"),
@@ -80,12 +80,12 @@ class Life:
         assert (refused, process.returncode, log.read_text()) == ("", 0, "")
 
     def until_there(self, *names: str, seconds: float = DONE_SECONDS) -> None:
-        """Wait until exactly the policies *names* are there, and every replica knows."""
+        """Wait until exactly these policies exist, and every replica has seen them."""
         wait_until(lambda: self.place.policies() == set(names), f"the policies {names}", seconds=seconds)
         self.place.guard.until_seen([POLICIES, "pods", "eventgateways", "eventendpointmanagements"])
 
     def until_running(self, release: str) -> None:
-        """Wait until the operator says that both instances run under *release*."""
+        """Wait until the operator reports both instances as running under *release*."""
 
         def look() -> bool:
             found = self.place.kubectl("get", "eventgateways,eventendpointmanagements", "--output=json").json["items"]
@@ -94,21 +94,21 @@ class Life:
         wait_until(look, f"both instances under {release}", seconds=DONE_SECONDS)
 
     def change(self, kind: str, name: str, spec: Json) -> None:
-        """Change the spec of an instance, as a person does."""
+        """Change the spec of an instance, as the user does."""
         patch = json.dumps({"spec": spec})
         answer = self.place.kubectl("patch", kind, name, "--type=merge", f"--patch={patch}")
 
         assert answer.status == 0, answer
 
     def exempted(self) -> set[str]:
-        """Return the reasons for which the operator's changes of policies were allowed without evaluation so far."""
+        """Return the results of the operator's own changes of policies so far."""
         user = f"system:serviceaccount:{self.place.name}:{ACCOUNT}"
         return {one.result for one in self.place.guard.decisions.unheard(self.place.name) if one.user == user}
 
 
 @pytest.fixture
 def life(place: Place, machine: Machine, guard: Guard) -> Life:
-    """Install the operator's Deployment and account, and a lock-down that is there before everything else."""
+    """Install the Deployment and the account of the operator."""
     place.set_up(operator(place.name), service_account(place.name, ACCOUNT), *rights(place.name))
     machine.must("rollout", "status", "deployment", ACCOUNT, f"--namespace={place.name}", "--timeout=30s")
     guard.until_seen()
@@ -116,13 +116,13 @@ def life(place: Place, machine: Machine, guard: Guard) -> Life:
 
 
 def install(life: Life) -> None:
-    """Make both instances, and wait until the operator has brought them up and the lock-down can be there."""
+    """Create both instances, wait until the operator has deployed them, and apply a default deny."""
     name = life.place.name
     made = life.place.apply(management(name), event_gateway(name, listeners=listener(name)))
     assert made.status == 0, made
     life.until_there(f"{GATEWAY}-{OLD}", f"{MANAGER}-{OLD}")
     life.until_running(OLD)
-    # The operator's own pod must stay within reach, too: its port is allowed before all else is closed.
+    # The pod of the operator must stay reachable, too: its port is allowed before the default deny.
     webhook = policy(
         name,
         "operator",
@@ -134,14 +134,14 @@ def install(life: Life) -> None:
 
 
 def expect_broken(life: Life, name: str, lost: str) -> None:
-    """Check that deleting one of the operator's policies is refused when it is not the operator that asks."""
+    """Check that a user other than the operator may not delete a policy of the operator."""
     text = life.place.denied(life.place.delete(name), "DELETE", name)
 
     assert lost in text
 
 
-def test_its_whole_life(life: Life) -> None:
-    """Install, switch off and on, move the port, upgrade, delete: the operator passes, and each break is refused."""
+def test_the_operator_is_exempt_during_the_whole_life_of_the_product(life: Life) -> None:
+    """Install, switch off and on, move a port, upgrade and delete: only changes by other users are denied."""
     kept = ("operator", "default-deny-ingress")
     with life.operated(OLD):
         install(life)
@@ -170,13 +170,13 @@ def test_its_whole_life(life: Life) -> None:
 
 
 def ports(life: Life, name: str) -> list[int]:
-    """Return the ports that a policy admits."""
+    """Return the ports that a policy allows."""
     found = life.place.policy(name)
     return [] if found is None else [port["port"] for port in found["spec"]["ingress"][0]["ports"]]
 
 
-def test_a_namespace_with_everything_in_it_can_go(life: Life, machine: Machine) -> None:
-    """The namespace of a running product can be deleted."""
+def test_the_namespace_of_a_running_product_can_be_deleted(life: Life, machine: Machine) -> None:
+    """The deletion of the namespace ends, and deletes both instances and all policies."""
     with life.operated(OLD):
         install(life)
     gone = machine.kubectl("delete", "namespace", life.place.name, "--timeout=60s", seconds=70)

@@ -1,4 +1,4 @@
-"""Edits that race, on a real API server, and edits that fail after the service has admitted them."""
+"""Concurrent changes on a real API server, and changes that fail after the service has allowed them."""
 
 import json
 from collections.abc import Callable
@@ -11,12 +11,12 @@ from harness.place import Place
 from harness.racing import Racing
 from harness.waiting import wait_until
 
-pytestmark = pytest.mark.clusters("plane")  # its replicas have addresses of their own
+pytestmark = pytest.mark.clusters("plane")  # each replica has its own address
 
 Say = Callable[[str, object], None]
 
 SEED = 20261126
-LAG_SECONDS = 0.05  # well below what a refusal waits for the watch
+LAG_SECONDS = 0.05  # well below the time that a denial waits for the watch
 COUNTS = [
     pytest.param(200, id="200", marks=pytest.mark.timeout(300)),
     pytest.param(10_000, id="10000", marks=[pytest.mark.long, pytest.mark.timeout(7200)]),
@@ -25,10 +25,10 @@ COUNTS = [
 
 @pytest.mark.parametrize("lag_seconds", [0.0, LAG_SECONDS], ids=["as it is", "with a watch that lags"])
 @pytest.mark.parametrize("count", COUNTS)
-def test_pairs_that_break_together_are_not_both_admitted(
+def test_of_two_changes_that_break_together_only_one_is_allowed(
     arena: Racing, figure: Say, count: int, lag_seconds: float
 ) -> None:
-    """Of two edits 0 to 50 ms apart that are each fine, one replica admits exactly one, and no client is cut off."""
+    """Each of the two changes, 0 to 50 ms apart, is harmless alone. Exactly one is allowed, and nothing is cut off."""
     arena.order("fault", lag_seconds=lag_seconds)
 
     found = arena.order("pairs", group="two" if lag_seconds else "one", count=count, seed=SEED)
@@ -44,7 +44,7 @@ def test_pairs_that_break_together_are_not_both_admitted(
 def test_a_repair_through_another_replica_counts_at_once(
     arena: Racing, figure: Say, count: int, lag_seconds: float
 ) -> None:
-    """A fix through one replica and at once the edit that needs it through the other: nothing is refused."""
+    """A repair goes through one replica, and the change that needs it through the other: both are allowed."""
     arena.order("fault", lag_seconds=lag_seconds)
 
     found = arena.order("fixes", count=count, seed=SEED)
@@ -55,16 +55,16 @@ def test_a_repair_through_another_replica_counts_at_once(
     assert found["lists"] > 0
 
 
-# What was admitted and then failed. `objector.example.com` turns down what begins with "unwanted" or "kept".
+# Changes that were allowed and then failed. `objector.example.com` denies names that begin with "unwanted" or "kept".
 
 DENY = "default-deny-ingress"
-FORGOTTEN_SECONDS = 30  # what failed is forgotten after 2 s, and kubectl may be slow
+FORGOTTEN_SECONDS = 30  # a failed change is forgotten after 2 s, and kubectl may be slow
 QUOTA = "count/networkpolicies.networking.k8s.io"
 
 
 @pytest.fixture
 def stage(arena: Racing, machine: Machine, guard: Guard) -> Callable[..., Place]:
-    """Hand out a namespace whose gateway is reached through policies of these names, under a default deny."""
+    """Return a function that makes a namespace with a gateway, an allow for each name, and a default deny."""
 
     def make(*names: str) -> Place:
         made = Place(arena.next_namespace(), machine, guard)
@@ -77,7 +77,7 @@ def stage(arena: Racing, machine: Machine, guard: Guard) -> Callable[..., Place]
 
 
 def limit_to(place: Place, count: int) -> None:
-    """Let a quota turn away more policies than there are, as its controller would; wait until it does."""
+    """Create a quota without room for another policy, as its controller would, and wait until it applies."""
     counted = {QUOTA: str(count)}
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}, "spec": {"hard": counted}}
     place.apply(quota)
@@ -91,8 +91,8 @@ def limit_to(place: Place, count: int) -> None:
     )
 
 
-def test_an_allow_that_a_quota_turns_away_is_not_trusted(arena: Racing, stage: Callable[..., Place]) -> None:
-    """The service admits one allow more, a quota does not: the allow that there is must stay."""
+def test_an_allow_that_a_quota_rejects_does_not_count(arena: Racing, stage: Callable[..., Place]) -> None:
+    """The service allows a second allow, and a quota rejects it. The first allow must stay."""
     place = stage("a")
     limit_to(place, 2)
 
@@ -105,8 +105,8 @@ def test_an_allow_that_a_quota_turns_away_is_not_trusted(arena: Racing, stage: C
     assert place.policies() == {"a", DENY}
 
 
-def test_an_allow_that_another_webhook_turns_down_is_not_trusted(arena: Racing, stage: Callable[..., Place]) -> None:
-    """Two webhooks are asked at once, and one of them says no."""
+def test_an_allow_that_another_webhook_denies_does_not_count(arena: Racing, stage: Callable[..., Place]) -> None:
+    """The API server calls two webhooks at the same time, and the other one denies."""
     place = stage("a")
 
     created = place.create(allow(place.name, "unwanted", "gw", [8092]))
@@ -118,8 +118,8 @@ def test_an_allow_that_another_webhook_turns_down_is_not_trusted(arena: Racing, 
     assert place.policies() == {"a", DENY}
 
 
-def test_a_delete_that_fails_is_forgotten_by_the_next_look(arena: Racing, stage: Callable[..., Place]) -> None:
-    """Another webhook keeps the first allow: soon the second one may go."""
+def test_a_delete_that_fails_is_forgotten_soon(arena: Racing, stage: Callable[..., Place]) -> None:
+    """Another webhook denies the deletion of the first allow. Soon the second allow may be deleted."""
     place = stage("kept", "b")
 
     kept = place.delete("kept")
@@ -130,8 +130,8 @@ def test_a_delete_that_fails_is_forgotten_by_the_next_look(arena: Racing, stage:
     assert place.policies() == {"kept", DENY}
 
 
-def test_a_dry_run_leaves_no_trace(arena: Racing, stage: Callable[..., Place]) -> None:
-    """What was only tried does not count against the edit after it."""
+def test_a_dry_run_does_not_count_for_the_next_change(arena: Racing, stage: Callable[..., Place]) -> None:
+    """A dry run of a deletion does not prevent the deletion of the other allow."""
     place = stage("a", "b")
 
     tried = place.delete("a", "--dry-run=server")
@@ -153,7 +153,7 @@ def test_a_dry_run_leaves_no_trace(arena: Racing, stage: Callable[..., Place]) -
 def test_a_refusal_says_when_the_api_server_could_not_be_asked(
     arena: Racing, stage: Callable[..., Place], lists: str, reason: str
 ) -> None:
-    """The refusal comes in the service's words, and so before the API server's patience ends."""
+    """The service answers before the timeout of the API server, and the message names the reason."""
     place = stage("a")
 
     arena.order("fault", lists=lists)

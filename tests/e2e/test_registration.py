@@ -1,4 +1,4 @@
-"""The registration on a real API server: made in order, kept, repaired, and given up when it is deleted."""
+"""The registration on a real API server: created in order, maintained, repaired, and given up when it is deleted."""
 
 import json
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ PRODUCTION = MANIFESTS / "overlays" / "production"
 DEVELOPMENT = MANIFESTS / "overlays" / "development"
 TIMES = 10
 SECONDS = 20
-HANDOVER_SECONDS = 60  # the last replica with other settings drains, and gives the Lease back
+HANDOVER_SECONDS = 60  # the last replica with other settings drains, and releases the Lease
 FORBIDDEN = 403
 SYSTEM_PRIORITY = 2_000_000_000  # of system-cluster-critical
 
@@ -51,7 +51,7 @@ def guard(machine: Machine) -> BareGuard:
 
 @pytest.fixture(scope="module")
 def programs(machine: Machine, guard: BareGuard) -> Iterator[Registrars]:
-    """Yield the programs that keep the registration, none of them started."""
+    """Return the programs that maintain the registration, none of them started."""
     made = Registrars(machine, guard)
     yield made
     made.stop()
@@ -59,7 +59,7 @@ def programs(machine: Machine, guard: BareGuard) -> Iterator[Registrars]:
 
 @pytest.fixture
 def registrars(programs: Registrars, machine: Machine) -> Registrars:
-    """Have all of them run, and one namespace registered."""
+    """Start all of them, and wait until one namespace is registered."""
     for identity in IDENTITIES:
         if identity not in programs.running:
             programs.start(identity)
@@ -70,7 +70,7 @@ def registrars(programs: Registrars, machine: Machine) -> Registrars:
 
 
 def managed(configuration: dict[str, Any], manager: str) -> Any:
-    """Return the fields of a configuration's entries that one manager applied."""
+    """Return the fields of the entries of a configuration that one manager applied."""
     (fields,) = [
         one["fieldsV1"]
         for one in configuration["metadata"]["managedFields"]
@@ -80,7 +80,7 @@ def managed(configuration: dict[str, Any], manager: str) -> Any:
 
 
 def desired(found: dict[str, Any]) -> dict[str, Any]:
-    """Return the desired state of an object: without its status, and without the times of writes."""
+    """Return an object without its status, its version and the managers of its fields."""
     metadata = {
         key: value for key, value in found["metadata"].items() if key not in {"managedFields", "resourceVersion"}
     }
@@ -88,17 +88,17 @@ def desired(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def edit(machine: Machine, kind: str, *operations: dict[str, Any]) -> None:
-    """Change a configuration as a user does with kubectl."""
+    """Change a configuration by kubectl, as another user does."""
     machine.must("patch", kind, NAMESPACE, "--type=json", f"--patch={json.dumps(operations)}")
 
 
 def until_owned(guard: BareGuard, owned: dict[str, Any], kind: str = VALIDATING) -> None:
-    """Wait until what the service keeps of a configuration is as it was."""
+    """Wait until the service has repaired its part of a configuration."""
     wait_until(lambda: guard.owned(kind) == owned, f"{kind} to be repaired", seconds=SECONDS)
 
 
-def test_nothing_is_registered_by_the_manifests(guard: BareGuard, machine: Machine) -> None:
-    """The applied manifests refuse nothing: they have no caBundle and no entry for NetworkPolicies."""
+def test_the_manifests_alone_deny_nothing(guard: BareGuard, machine: Machine) -> None:
+    """The shipped configurations have no caBundle and no entry for NetworkPolicies."""
     machine.must("apply", "-f", "-", stdin=listed(*namespace("early"), event_gateway("early"), deny_all("early")))
 
     assert guard.owned(VALIDATING) == {INSTANCES: None}
@@ -107,8 +107,8 @@ def test_nothing_is_registered_by_the_manifests(guard: BareGuard, machine: Machi
     machine.must("delete", "namespace", "early", "--wait=false")
 
 
-def test_first_registration_goes_step_by_step(programs: Registrars, guard: BareGuard, machine: Machine) -> None:
-    """The canary first, a refused heartbeat, then the namespaces of EEM; the caBundle is in every entry."""
+def test_the_first_registration_goes_step_by_step(programs: Registrars, guard: BareGuard, machine: Machine) -> None:
+    """First the canary, then a denied heartbeat, then the namespaces of EEM. Every entry gets the caBundle."""
     for identity in IDENTITIES:
         programs.start(identity)
     programs.until_kept()
@@ -122,8 +122,8 @@ def test_first_registration_goes_step_by_step(programs: Registrars, guard: BareG
     assert [one["drift"] for one in programs.statuses()] == [[], [], []]
 
 
-def test_only_what_is_the_services_is_its(registrars: Registrars, guard: BareGuard) -> None:
-    """Its field manager owns the caBundle of the shipped entries, and of the entry for NetworkPolicies every field."""
+def test_the_service_owns_only_its_fields(registrars: Registrars, guard: BareGuard) -> None:
+    """Its field manager owns the caBundle of the shipped entries, and every field of the entry for NetworkPolicies."""
     del registrars
     validating, mutating = guard.configuration(VALIDATING), guard.configuration(MUTATING)
     assert validating is not None
@@ -139,8 +139,8 @@ def test_only_what_is_the_services_is_its(registrars: Registrars, guard: BareGua
     }
 
 
-def test_changes_are_judged_where_eem_runs_and_only_there(registrars: Registrars, machine: Machine) -> None:
-    """What cuts a gateway off is refused in a registered namespace, and nothing asks about another."""
+def test_changes_are_judged_only_in_registered_namespaces(registrars: Registrars, machine: Machine) -> None:
+    """A default deny is denied in the namespace of a gateway, and not judged in another one."""
     del registrars
     refused = machine.kubectl("create", "-f", "-", stdin=listed(deny_all(HOME)))
     machine.must("apply", "-f", "-", stdin=listed(*namespace("elsewhere"), deny_all("elsewhere")))
@@ -148,8 +148,8 @@ def test_changes_are_judged_where_eem_runs_and_only_there(registrars: Registrars
     assert "TCP/8092" in refused.stderr
 
 
-def test_the_heartbeat_is_refused_to_everybody(registrars: Registrars, machine: Machine) -> None:
-    """The one name in the canary's namespace is refused; any other policy there is admitted."""
+def test_a_policy_with_the_name_of_the_heartbeat_is_denied(registrars: Registrars, machine: Machine) -> None:
+    """Every user is denied that name in the namespace of the canary. Other policies there are allowed."""
     del registrars
     heartbeat = machine.kubectl("create", "-f", "-", stdin=listed(deny_all(CANARY, HEARTBEAT_NAME)))
     other = machine.kubectl("create", "--dry-run=server", "-f", "-", stdin=listed(deny_all(CANARY, "other")))
@@ -158,7 +158,7 @@ def test_the_heartbeat_is_refused_to_everybody(registrars: Registrars, machine: 
     assert HEARTBEAT_REFUSAL in heartbeat.stderr
 
 
-@pytest.mark.timeout(300, func_only=True)  # twenty commands, each a process, beside a busy machine's other work
+@pytest.mark.timeout(300, func_only=True)  # twenty commands, each a process, on a busy machine
 @pytest.mark.parametrize(
     "flags",
     [
@@ -167,8 +167,10 @@ def test_the_heartbeat_is_refused_to_everybody(registrars: Registrars, machine: 
         pytest.param(PRUNING, id="with pruning"),
     ],
 )
-def test_applying_again_resets_nothing(registrars: Registrars, guard: BareGuard, flags: tuple[str, ...]) -> None:
-    """Ten times each, no field that the service keeps changes, and it has nothing to write."""
+def test_applying_the_manifests_again_changes_no_field_of_the_service(
+    registrars: Registrars, guard: BareGuard, flags: tuple[str, ...]
+) -> None:
+    """After ten applies the service has written nothing."""
     guard.apply(*flags)
     owned, writes = guard.owned(*CONFIGURATIONS), registrars.writes()
 
@@ -183,8 +185,10 @@ def test_applying_again_resets_nothing(registrars: Registrars, guard: BareGuard,
 
 @pytest.mark.usefixtures("registrars")
 @pytest.mark.parametrize("flags", [(), ("--server-side", "--force-conflicts")], ids=["client-side", "server-side"])
-def test_what_was_applied_shows_no_difference(machine: Machine, guard: BareGuard, flags: tuple[str, ...]) -> None:
-    """A deployment tool that compares what it applied with what is there finds it in sync, with all that is kept."""
+def test_a_deployment_tool_sees_no_difference_after_apply(
+    machine: Machine, guard: BareGuard, flags: tuple[str, ...]
+) -> None:
+    """`kubectl diff` shows no difference, although the service has added its fields."""
     guard.apply(*flags)
 
     compared = machine.kubectl("diff", *flags, "-k", str(guard.overlay))
@@ -192,8 +196,8 @@ def test_what_was_applied_shows_no_difference(machine: Machine, guard: BareGuard
     assert (compared.status, compared.stdout) == (0, "")
 
 
-def test_steady_state_writes_nothing(registrars: Registrars, guard: BareGuard, machine: Machine) -> None:
-    """Renewals of the Lease go on, and neither configuration gets another version."""
+def test_without_a_change_nothing_is_written(registrars: Registrars, guard: BareGuard, machine: Machine) -> None:
+    """The leader renews its Lease, and the versions of both configurations stay."""
     versions = [(guard.configuration(kind) or {})["metadata"]["resourceVersion"] for kind in CONFIGURATIONS]
 
     def renewed() -> str:
@@ -216,10 +220,10 @@ WIPES: list[Any] = [
 
 
 @pytest.mark.parametrize(("kind", "operation"), WIPES)
-def test_a_wiped_bundle_is_written_again_once(
+def test_a_removed_bundle_is_restored_by_one_write(
     registrars: Registrars, guard: BareGuard, machine: Machine, kind: str, operation: dict[str, Any]
 ) -> None:
-    """A removed caBundle is restored at once, by one write of the three replicas."""
+    """Of three replicas, only the leader writes the caBundle again."""
     owned, writes = guard.owned(kind), registrars.writes()
     edit(machine, kind, operation)
     until_owned(guard, owned, kind)
@@ -227,8 +231,10 @@ def test_a_wiped_bundle_is_written_again_once(
     assert registrars.writes() == writes + 1
 
 
-def test_every_field_of_the_own_entry_is_put_back(registrars: Registrars, guard: BareGuard, machine: Machine) -> None:
-    """Every change of the entry for NetworkPolicies, and every addition to it, is undone."""
+def test_every_changed_field_of_the_own_entry_is_restored(
+    registrars: Registrars, guard: BareGuard, machine: Machine
+) -> None:
+    """The service undoes every change of its entry for NetworkPolicies."""
     del registrars
     owned = guard.owned()
     names = [one["name"] for one in (guard.configuration() or {})["webhooks"]]
@@ -244,8 +250,8 @@ def test_every_field_of_the_own_entry_is_put_back(registrars: Registrars, guard:
     until_owned(guard, owned)
 
 
-def test_an_entry_that_leads_elsewhere_is_put_back(registrars: Registrars, guard: BareGuard, machine: Machine) -> None:
-    """An entry that a user points to a URL is restored: an entry may have only a URL or a Service."""
+def test_an_entry_with_another_address_is_restored(registrars: Registrars, guard: BareGuard, machine: Machine) -> None:
+    """An entry has either a URL or a Service. The service replaces the URL by its Service."""
     owned = guard.owned()
     names = [one["name"] for one in (guard.configuration() or {})["webhooks"]]
     elsewhere = {"url": "https://elsewhere.example.com/review"}
@@ -257,18 +263,18 @@ def test_an_entry_that_leads_elsewhere_is_put_back(registrars: Registrars, guard
 
 
 @pytest.mark.usefixtures("registrars")
-def test_a_patch_that_was_outrun_is_told_so(machine: Machine) -> None:
-    """What the API server says where a version is not the one that a JSON patch expects is what the service knows."""
+def test_a_patch_of_an_old_version_has_the_expected_message(machine: Machine) -> None:
+    """The service detects by this message that a JSON patch expected another version."""
     patch = json.dumps([{"op": "test", "path": "/metadata/resourceVersion", "value": "1"}])
     answer = machine.kubectl("patch", VALIDATING, NAMESPACE, "--type=json", f"--patch={patch}")
 
     assert OUTRUN in answer.stderr
 
 
-def test_an_emptied_configuration_gets_what_is_the_services(
+def test_an_emptied_configuration_gets_only_the_own_entry_back(
     registrars: Registrars, guard: BareGuard, machine: Machine
 ) -> None:
-    """`webhooks: []`: the guard's entry is restored; the others are drift, reported in an Event, until applied."""
+    """Missing entries of the manifests are drift, reported in an Event, until the manifests are applied again."""
     owned = guard.owned()
     edit(machine, VALIDATING, EMPTIED)
     wait_until(lambda: guard.owned() == {POLICIES: owned[POLICIES]}, "the own entry", seconds=SECONDS)
@@ -287,8 +293,8 @@ def test_an_emptied_configuration_gets_what_is_the_services(
     registrars.until(lambda one: not one["drift"], "no drift")
 
 
-def test_what_others_add_stays(registrars: Registrars, guard: BareGuard, machine: Machine) -> None:
-    """An annotation and another owner's entry survive every write of the service, and are no drift."""
+def test_additions_of_other_managers_are_kept(registrars: Registrars, guard: BareGuard, machine: Machine) -> None:
+    """An annotation and an entry of another manager survive every write of the service, and are not drift."""
     foreign = {
         "name": "other.example.com",
         "clientConfig": {"url": "https://other.example.com/never"},
@@ -320,16 +326,18 @@ def test_what_others_add_stays(registrars: Registrars, guard: BareGuard, machine
     machine.must("apply", "--server-side", "--field-manager=other", "-f", "-", stdin=json.dumps(applied))
 
 
-def test_a_new_namespace_is_guarded(registrars: Registrars, machine: Machine) -> None:
-    """An instance in a namespace that had none brings it under guard, an operator does too; its end ends that."""
+def test_a_namespace_is_registered_while_it_has_an_instance(registrars: Registrars, machine: Machine) -> None:
+    """The first instance adds the namespace to the entry, and the deletion of the last one removes it."""
     machine.must("apply", "-f", "-", stdin=listed(*namespace("young"), event_gateway("young")))
     registrars.until_kept(HOME, "young")
     machine.must("delete", "eventgateway", "gw", "--namespace=young")
     registrars.until_kept(HOME)
 
 
-def test_a_fight_is_backed_off_from_and_told(registrars: Registrars, guard: BareGuard, machine: Machine) -> None:
-    """Who undoes every write at once is answered later and later, and people are told."""
+def test_a_conflict_with_another_writer_is_slowed_down_and_reported(
+    registrars: Registrars, guard: BareGuard, machine: Machine
+) -> None:
+    """If another program undoes every write, the delays grow, and the problem and an Event report it."""
     owned = guard.owned(MUTATING)
     wipe = {"op": "replace", "path": "/webhooks/0/clientConfig/caBundle", "value": ""}
 
@@ -337,7 +345,7 @@ def test_a_fight_is_backed_off_from_and_told(registrars: Registrars, guard: Bare
         if guard.owned(MUTATING) == owned:
             edit(machine, MUTATING, wipe)
         leader = registrars.leader() or {}
-        return "again and again" in (leader.get("problem") or "")
+        return "undoes each write" in (leader.get("problem") or "")
 
     wait_until(undone, "the fight to be noticed", seconds=SECONDS)
 
@@ -350,8 +358,10 @@ def test_a_fight_is_backed_off_from_and_told(registrars: Registrars, guard: Bare
     registrars.until(lambda one: one["problem"] is None, "peace")
 
 
-def test_who_leads_is_followed(registrars: Registrars, guard: BareGuard, machine: Machine) -> None:
-    """With the leader killed, another takes over by the Lease's rules and repairs what was done meanwhile."""
+def test_another_replica_takes_over_after_the_leader_is_killed(
+    registrars: Registrars, guard: BareGuard, machine: Machine
+) -> None:
+    """The new leader repairs what was changed in the meantime."""
     owned = guard.owned()
     leader = next(identity for identity in registrars.running if registrars.status(identity)["leads"])
     registrars.kill(leader)
@@ -360,10 +370,10 @@ def test_who_leads_is_followed(registrars: Registrars, guard: BareGuard, machine
     registrars.until(lambda one: one["proven"], "a proof of its own")
 
 
-def test_with_no_replica_only_what_is_guarded_is_refused(
+def test_without_a_replica_only_guarded_changes_fail(
     registrars: Registrars, guard: BareGuard, machine: Machine
 ) -> None:
-    """No replica answers: guarded policies cannot be changed, and matchConditions admit the cluster's own requests."""
+    """The matchConditions keep labels, finalizers, garbage collection and the deletion of a namespace working."""
     place = "wedged"
     owned_policy = allow(place, "owned", "gw", [8092])
     machine.must("apply", "-f", "-", stdin=listed(*namespace(place), event_gateway(place)))
@@ -373,7 +383,7 @@ def test_with_no_replica_only_what_is_guarded_is_refused(
     kept_policy = allow(place, "finalized", "gw", [8092])
     kept_policy["metadata"]["finalizers"] = ["example.com/hold"]
     machine.must("create", "-f", "-", stdin=listed(owned_policy, kept_policy))
-    with guard.absent():
+    with guard.absent(at_once=True):
         refused = machine.kubectl("delete", "networkpolicy", "finalized", f"--namespace={place}", "--wait=false")
         labelled = machine.kubectl("label", "networkpolicy", "finalized", f"--namespace={place}", "team=kafka")
         machine.must("delete", "configmap", "parent", f"--namespace={place}")
@@ -398,10 +408,10 @@ def test_with_no_replica_only_what_is_guarded_is_refused(
     assert ended.stdout == f'namespace "{place}" deleted\n'
 
 
-def test_what_others_inject_is_taken_over(
+def test_an_injected_bundle_is_copied_to_the_own_entry(
     registrars: Registrars, programs: Registrars, guard: BareGuard, machine: Machine
 ) -> None:
-    """With other certificates, the caBundle of the shipped entries is injected, and the guard's entry follows it."""
+    """With certificates of another program, the shipped entries stay as they are, and the own entry follows."""
     bundle = guard.bundle()
     registrars.stop()
     edit(machine, VALIDATING, EMPTIED)
@@ -440,8 +450,10 @@ ATTACKS: list[tuple[str, ...]] = [
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=" ".join)
-def test_the_account_may_do_no_more(machine: Machine, guard: BareGuard, attack: tuple[str, ...]) -> None:
-    """With the service's token, everything that it does not need is forbidden."""
+def test_the_token_of_the_service_is_denied_everything_else(
+    machine: Machine, guard: BareGuard, attack: tuple[str, ...]
+) -> None:
+    """With the token of the service, every request that the service does not need is forbidden."""
     del guard
     token = machine.must("create", "token", NAMESPACE, f"--namespace={NAMESPACE}").stdout.strip()
     kubeconfig = machine.folder / "stolen.kubeconfig"
@@ -453,7 +465,7 @@ def test_the_account_may_do_no_more(machine: Machine, guard: BareGuard, attack: 
 
 
 def test_every_granted_right_was_used(machine: Machine) -> None:
-    """The audit log has each right to write that the manifests grant for the registration, and no refusal."""
+    """The audit log has a request for each right to write, and the denied heartbeat is the only forbidden one."""
     account = f"system:serviceaccount:{NAMESPACE}:{NAMESPACE}"
     asked = [
         one
@@ -470,15 +482,15 @@ def test_every_granted_right_was_used(machine: Machine) -> None:
         ("create", "events", "default"),
         ("create", "networkpolicies", CANARY),
     }
-    # The refused heartbeat, and nothing else.
+    # Only the denied heartbeat.
     assert {(one["resource"], one["namespace"]) for one in forbidden} == {("networkpolicies", CANARY)}
 
 
 def test_a_deleted_configuration_stays_deleted(programs: Registrars, guard: BareGuard, machine: Machine) -> None:
-    """A deleted configuration is not created again by any leader; applying the manifests restores everything."""
+    """The service does not create it again, also under a new leader. Applying the manifests restores everything."""
     programs.start("last")
     programs.until_kept(HOME)
-    until_owned(guard, {DEFAULTS: guard.bundle()}, MUTATING)  # the last that it writes, where others kept it before
+    until_owned(guard, {DEFAULTS: guard.bundle()}, MUTATING)  # the last write, after another program maintained it
     writes = programs.writes()
     machine.must("delete", ",".join(CONFIGURATIONS), NAMESPACE)
     programs.until(lambda one: len(one["drift"]) == 2, "to notice")
@@ -501,8 +513,8 @@ LATE = {
 }
 
 
-def test_a_late_write_makes_nothing_again(guard: BareGuard, machine: Machine) -> None:
-    """What a replica sends that has not seen the deletion yet is refused by the API server, for the object's uid."""
+def test_a_late_write_does_not_create_a_deleted_configuration(guard: BareGuard, machine: Machine) -> None:
+    """The API server rejects the write of a replica that has not seen the deletion, because of the uid."""
     machine.must("create", "-f", "-", stdin=json.dumps(LATE))
     found = machine.must("get", VALIDATING, "late", "--output=json").json
     entry = policy_entry([HOME], b"", "Ignore")
@@ -516,10 +528,10 @@ def test_a_late_write_makes_nothing_again(guard: BareGuard, machine: Machine) ->
     assert guard.configuration() is not None
 
 
-def test_uninstalling_is_one_command(programs: Registrars, guard: BareGuard, machine: Machine) -> None:
-    """`kubectl delete -k` takes the configurations first, and everything, with every replica dead, too."""
+def test_one_command_uninstalls_without_a_replica(programs: Registrars, guard: BareGuard, machine: Machine) -> None:
+    """`kubectl delete -k` deletes the configurations first, and everything else."""
     programs.stop()
-    machine.must("scale", f"deployment/{NAMESPACE}", f"--namespace={NAMESPACE}", "--replicas=0")
+    guard.take_away(at_once=True)
     answer = machine.must("delete", "-k", str(guard.overlay), "--ignore-not-found", seconds=90)
     order = [line.split('"')[0].strip() for line in answer.stdout.splitlines()]
 
@@ -531,8 +543,8 @@ def test_uninstalling_is_one_command(programs: Registrars, guard: BareGuard, mac
     machine.must("delete", "networkpolicies", "--all", f"--namespace={HOME}")
 
 
-def test_the_default_overlay_is_enough(guard: BareGuard, machine: Machine) -> None:
-    """One command installs a service that makes its certificates and registers itself, and nothing is drift."""
+def test_the_production_overlay_installs_a_registered_service(guard: BareGuard, machine: Machine) -> None:
+    """One command installs a service that creates its certificates and registers itself, without drift."""
     machine.must("apply", "-k", str(PRODUCTION))
     guard.until_rolled_out()
     machine.must("apply", "-f", "-", stdin=listed(*namespace(HOME), *gateway(HOME)))
@@ -551,8 +563,8 @@ def test_the_default_overlay_is_enough(guard: BareGuard, machine: Machine) -> No
     assert "eem_guardrail_configuration_drift{" not in "".join(map(guard.metrics, guard.replicas()))
 
 
-def test_its_pods_have_the_priority_that_the_quota_counts(guard: BareGuard, machine: Machine) -> None:
-    """Each pod that comes after the quota is counted, and starts."""
+def test_the_quota_counts_the_pods_of_the_priority_class(guard: BareGuard, machine: Machine) -> None:
+    """Each new pod is counted, and starts."""
     there = (f"--namespace={NAMESPACE}", "--output=json")
     machine.must("delete", "pod", guard.replicas()[0], f"--namespace={NAMESPACE}", "--wait=false")
 
@@ -573,8 +585,8 @@ def test_its_pods_have_the_priority_that_the_quota_counts(guard: BareGuard, mach
         pytest.param(("--server-side", "--force-conflicts", "--field-manager=gitops"), id="server-side"),
     ],
 )
-def test_the_default_overlay_shows_no_drift(machine: Machine, flags: tuple[str, ...]) -> None:
-    """Applied twice by a deployment tool, all of it stays as it is, and what the service keeps is not the tool's."""
+def test_the_production_overlay_shows_no_drift(machine: Machine, flags: tuple[str, ...]) -> None:
+    """A second apply changes nothing, and the deployment tool does not own the fields of the service."""
     shipped = machine.must("kustomize", str(PRODUCTION)).stdout
 
     def found() -> list[dict[str, Any]]:
@@ -601,8 +613,8 @@ def test_the_default_overlay_shows_no_drift(machine: Machine, flags: tuple[str, 
     assert not [fields for fields in of_tools if "f:caBundle" in fields or POLICIES in fields]
 
 
-def test_the_development_overlay_is_in_nobodys_way(guard: BareGuard, machine: Machine) -> None:
-    """One replica warns of what it would refuse, the entry that it keeps says Ignore, and a drain may evict it."""
+def test_the_development_overlay_blocks_nothing(guard: BareGuard, machine: Machine) -> None:
+    """One replica warns, its entry has the failure policy Ignore, and a node drain may evict it."""
     machine.must("apply", "-k", str(DEVELOPMENT))
     guard.until_rolled_out()
 

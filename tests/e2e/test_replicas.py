@@ -1,4 +1,4 @@
-"""Replicas start and stop: which one judges a change, and what happens while none runs."""
+"""Changes after a restart of all replicas, and changes while no replica runs."""
 
 from harness.guard import Guard
 from harness.objects import LICENSE, allow, deny_all, event_gateway, gateway, listed, namespace
@@ -7,8 +7,8 @@ from harness.place import Place
 UNREGISTERED = "shop"
 
 
-def test_restart_between_edits(place: Place, guard: Guard) -> None:
-    """New replicas know what was there before them: the edit after a restart is judged with those before it."""
+def test_new_replicas_know_what_was_there_before(place: Place, guard: Guard) -> None:
+    """A change after a restart is judged together with the changes before it."""
     place.set_up(*gateway(place.name))
     place.passed(place.apply(allow(place.name, "allow-kafka", "gw", [8092])), "CREATE", "allow-kafka")
     place.passed(place.apply(deny_all(place.name)), "CREATE", "default-deny-ingress")
@@ -22,11 +22,11 @@ def test_restart_between_edits(place: Place, guard: Guard) -> None:
     assert guard.exits(before) == dict.fromkeys(before, (0, False))
 
 
-def test_no_replica_at_all(place: Place, guard: Guard) -> None:
-    """Without a replica, only changes that could break Event Endpoint Management are refused."""
+def test_without_a_replica_only_guarded_policies_cannot_be_changed(place: Place, guard: Guard) -> None:
+    """Labels, instances, other namespaces and the deletion of the namespace are not blocked."""
     place.set_up_gateway()
 
-    with guard.absent():
+    with guard.absent(at_once=True):
         refused = place.delete("allow-kafka")
         labelled = place.patch("allow-kafka", {"metadata": {"labels": {"team": "kafka"}}}, "merge")
         instance = place.apply(event_gateway(place.name, "unjudged", license={**LICENSE, "accept": False}))

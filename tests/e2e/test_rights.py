@@ -1,4 +1,4 @@
-"""What the service may do, after all that the cases before had it do."""
+"""The rights of the service, after all that the tests before made it do."""
 
 import pytest
 from harness.guard import NAMESPACE, Guard
@@ -8,17 +8,17 @@ from harness.witness import asked_by_the_service
 SERVICE_ACCOUNT = f"system:serviceaccount:{NAMESPACE}:{NAMESPACE}"
 
 
-def test_rights_are_enough(guard: Guard) -> None:
-    """Nothing that the service asks of the API server is forbidden to it, as far as it says itself."""
+def test_the_service_logs_no_forbidden_request(guard: Guard) -> None:
+    """The log lines of the service report no forbidden request."""
     forbidden = [line for line in guard.decisions.raw_lines() if "forbidden" in line.lower()]
 
     assert forbidden == []
 
 
-@pytest.mark.clusters("plane")  # whose API server writes down what is asked
+@pytest.mark.clusters("plane")  # its API server writes an audit log
 @pytest.mark.usefixtures("guard")
-def test_nothing_was_forbidden(machine: Machine) -> None:
-    """The same, as the API server has it. Others have tried what it may not with its token, but not by its name."""
+def test_the_audit_log_has_no_forbidden_request_of_the_service(machine: Machine) -> None:
+    """Requests that tests sent with the token of the service have a different user agent."""
     asked = [one for one in asked_by_the_service(machine) if one.agent.startswith("eem-guardrail")]
 
     assert {one.verb for one in asked} >= {"list", "watch"}
@@ -26,8 +26,8 @@ def test_nothing_was_forbidden(machine: Machine) -> None:
 
 
 @pytest.mark.usefixtures("guard")
-def test_rights_are_no_more_than_reading(machine: Machine) -> None:
-    """The service account may read what it judges by, and neither write nor see a Secret."""
+def test_the_account_can_only_read(machine: Machine) -> None:
+    """The service account can read what the service judges by. It can neither write nor read Secrets."""
     answers = {
         (verb, resource): machine.kubectl(
             "auth", "can-i", verb, resource, "--all-namespaces", f"--as={SERVICE_ACCOUNT}"

@@ -31,9 +31,21 @@ import pytest
 from mutation.mutants import Mutant, mutants_of, mutated
 
 ROOT = Path(__file__).parents[2]
-DECISION = ("decide", "evidence", "impact", "inflight", "judge", "passes", "refusal", "remedy", "response", "scope")
+DECISION = (
+    "exemptions",
+    "explanation",
+    "impact",
+    "inflight",
+    "judge",
+    "networkpolicy",
+    "options",
+    "refusal",
+    "remedy",
+    "response",
+    "review",
+)
 MODULES = (
-    *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "webhook/netpol").glob("*.py")),
+    *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "webhook/netpol").rglob("*.py")),
     *(f"webhook/admission/{name}.py" for name in DECISION),
 )
 TESTS = ("tests/netpol", "tests/admission", "tests/oracle/test_settings.py")

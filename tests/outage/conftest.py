@@ -19,20 +19,25 @@ REPLICAS = 3
 # Questions a second: what two cores still carry beside a control plane and another suite, and what the figures are for.
 RATE = float(os.environ.get("OUTAGE_RATE", "40"))
 LONG_RATE = float(os.environ.get("OUTAGE_RATE", "200"))
-LONG_SECONDS = 3600
+SECONDS, LONG_SECONDS = 240, 3600  # time limits of a test
 # What was measured is printed at the end of a run, and so not at all where the run is ended from outside: this file has
 # it as it comes.
 FIGURES = os.environ.get("OUTAGE_FIGURES", "")
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are selected by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every case here, and give it the time that it takes."""
+    """Mark every test here, and set its time limit. Only those marked `quick` are part of the test command."""
     for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.e2e)
-            item.add_marker(pytest.mark.clusters("plane"))
-            seconds = LONG_SECONDS if item.get_closest_marker("long") else 240
-            item.add_marker(pytest.mark.timeout(seconds, func_only=True))
+        if Path(__file__).parent not in item.path.parents:
+            continue
+        item.add_marker(pytest.mark.e2e)
+        item.add_marker(pytest.mark.clusters("plane"))
+        marks = {mark.name for mark in item.iter_markers()}
+        if not marks & {"long", "quick"}:
+            item.add_marker(pytest.mark.slow)
+        seconds = LONG_SECONDS if "long" in marks else SECONDS
+        item.add_marker(pytest.mark.timeout(seconds, func_only=True))
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The API server goes and comes back: the service lives on, and soon knows what there is."""
+"""The API server stops and starts again: the replicas run on, and soon have the current state."""
 
 import time
 from collections.abc import Callable
@@ -13,13 +13,15 @@ from harness.waiting import hold, wait_until
 Say = Callable[[str, object], None]
 
 EXACT_SECONDS = 10
-EXPIRED = "certificate has expired"  # the serving certificate, which lasts a minute and cannot be renewed meanwhile
-LASTING_SECONDS = 15  # the least that is left of it before it is renewed
-DETECTED_SECONDS = 90  # a token is read again once a minute, and at once if it is refused
+EXPIRED = (
+    "certificate has expired"  # the serving certificate lasts a minute here, and cannot be renewed in the meantime
+)
+LASTING_SECONDS = 15  # the shortest rest of its lifetime before a renewal
+DETECTED_SECONDS = 90  # a token is read again every minute, and at once if it is rejected
 
 
 def back_and_exact(place: Place, limit: float) -> tuple[float, list[str]]:
-    """Change what there is as soon as the API server is back; give how long the service took to know, and refusals."""
+    """Return the seconds until every replica has seen a change, and the messages of denied changes before that."""
     began = time.monotonic()
     answers: list[Answer] = []
 
@@ -35,13 +37,15 @@ def back_and_exact(place: Place, limit: float) -> tuple[float, list[str]]:
 
 
 def stay_alive(machine: Machine, seconds: float) -> None:
-    """Leave the API server away for so long, and see that every replica lives."""
+    """Check for so long that every replica runs."""
     hold(lambda: all(machine.order("alive").values()), "every replica alive", seconds=seconds)
 
 
 @pytest.mark.parametrize("seconds", [pytest.param(10, id="10s"), pytest.param(300, id="5min", marks=pytest.mark.long)])
-def test_down(machine: Machine, place: Place, guard: Guard, figure: Say, seconds: float) -> None:
-    """The replicas run on while no API server answers; ten seconds after it is back, their caches are exact."""
+def test_replicas_run_on_without_the_api_server(
+    machine: Machine, place: Place, guard: Guard, figure: Say, seconds: float
+) -> None:
+    """They have the current state ten seconds after the API server starts again."""
     place.set_up_gateway()
     before = machine.order("usage")
 
@@ -60,15 +64,17 @@ def test_down(machine: Machine, place: Place, guard: Guard, figure: Say, seconds
     }
 
 
-def test_trust_renewed(machine: Machine, place: Place, guard: Guard, figure: Say) -> None:
-    """A new certificate of the API server and new tokens are taken up: none that was valid before is needed again."""
+def test_new_certificates_and_tokens_of_the_api_server_are_used(
+    machine: Machine, place: Place, guard: Guard, figure: Say
+) -> None:
+    """No certificate or token that was valid before is needed again."""
     place.set_up_gateway()
 
     machine.order("stop", name="kube-apiserver")
     machine.order("renew_serving_pair")
     machine.order("renew_token_key")
     machine.order("start", name="kube-apiserver")
-    for order in ("stop", "start"):  # its tokens are worth nothing any more either
+    for order in ("stop", "start"):  # its tokens are not valid any more either
         machine.order(order, name="kube-controller-manager")
     machine.order("renew_tokens")
     took, refused = back_and_exact(place, DETECTED_SECONDS)

@@ -1,4 +1,4 @@
-"""Certificates come, go and are lost: no handshake fails for it, and nobody has to help."""
+"""Certificates are rotated, lost and damaged: no handshake fails, and the user need not act."""
 
 import base64
 import time
@@ -18,40 +18,40 @@ from harness.witness import asked_by_the_service, uncalled
 
 Say = Callable[[str, object], None]
 
-ROTATION_SECONDS = 150  # 3 s until it is trusted, a minute of the last leaf, 17 s each time for the Lease of the killed
+ROTATION_SECONDS = 150  # 3 s until it is trusted, a minute of the last leaf, 17 s for the Lease after each kill
 REPAIRED_SECONDS = 30
 KILLED_AT = (Phase.TRUSTED, Phase.SIGNING, Phase.RESTING)
 WIPED_EACH_SECONDS = 5
-PASSES_AGAIN_SECONDS = 2  # from when kubectl is started that wipes
+PASSES_AGAIN_SECONDS = 2  # since the start of the kubectl that removes it
 STAYS_SECONDS = 10
 MANY = 10
 UNGUARDED_SECONDS = 30
 DRIFTED = "ConfigurationDrift"
-TOLD_SECONDS = 60  # the Lease of a replica that was killed, and air
+TOLD_SECONDS = 60  # the Lease of a killed replica, and a margin
 
 
 @pytest.fixture
 def kept(guard: RegisteringGuard) -> Kept:
-    """Hand out the Secret, at rest."""
+    """Return the Secret when no rotation is under way."""
     wait_until(lambda: guard.kept.phase() is Phase.RESTING, "the end of a rotation", seconds=ROTATION_SECONDS)
     guard.until_registered()
     return guard.kept
 
 
 def after_kills(found: LoadReport, kills: list[float], seconds: float) -> list[str]:
-    """Give the texts of what was dropped, and of handshakes that failed, but for those just after a kill."""
+    """Return the messages of dropped requests and failed handshakes, except those just after a kill."""
     failures = [*found.dropped, *found.handshake_failures]
     return [one["text"] for one in failures if not any(-1 <= one["began"] - kill <= seconds for kill in kills)]
 
 
 def unverified(found: LoadReport) -> list[str]:
-    """Give what failed since somebody did not trust a certificate."""
+    """Return the messages of failures because a certificate was not trusted."""
     texts = [one["text"] for one in found.dropped if "x509" in one["text"] or "tls:" in one["text"]]
     return texts + [one["text"] for one in found.distrusted]
 
 
 def rotate(kept: Kept) -> Iterator[Phase]:
-    """Have the authority replaced, and yield each step when it is seen."""
+    """Request a rotation, and yield each phase when it is observed."""
     before = kept.authorities()
     kept.ask_for_rotation()
     for phase in KILLED_AT:
@@ -63,7 +63,8 @@ def rotate(kept: Kept) -> Iterator[Phase]:
         yield phase
 
 
-def test_shown_by_hand(kept: Kept) -> None:
+@pytest.mark.quick
+def test_show_prints_the_certificates_of_the_secret_without_keys(kept: Kept) -> None:
     """`show` prints the CA and the serving certificate of the Secret, and no key."""
     shown = kept.by_hand("show")
 
@@ -73,8 +74,10 @@ def test_shown_by_hand(kept: Kept) -> None:
 
 
 @pytest.mark.parametrize("rotations", [pytest.param(1, id="1"), pytest.param(20, id="20", marks=pytest.mark.long)])
-def test_rotations(guard: RegisteringGuard, kept: Kept, load: Callable[..., Load], figure: Say, rotations: int) -> None:
-    """The authority is replaced again and again under load: every handshake of every moment is trusted."""
+def test_rotations_under_load_fail_no_handshake(
+    guard: RegisteringGuard, kept: Kept, load: Callable[..., Load], figure: Say, rotations: int
+) -> None:
+    """The CA is replaced again and again, and every handshake is trusted."""
     seen = [kept.authorities()]
     with load(handshakes=4) as pressing:
         for _ in range(rotations):
@@ -90,10 +93,10 @@ def test_rotations(guard: RegisteringGuard, kept: Kept, load: Callable[..., Load
 
 
 @pytest.mark.parametrize("rotations", [pytest.param(1, id="1"), pytest.param(20, id="20", marks=pytest.mark.long)])
-def test_rotator_is_killed(
+def test_a_rotation_continues_after_the_leader_is_killed(
     guard: RegisteringGuard, kept: Kept, load: Callable[..., Load], figure: Say, rotations: int
 ) -> None:
-    """Whoever rotates is killed after each of its steps in turn: another goes on from there, and trust never breaks."""
+    """The leader is killed after each step. Another replica continues, and every served certificate stays trusted."""
     kills: list[float] = []
     with load(handshakes=4) as pressing:
         for _ in range(rotations):
@@ -109,8 +112,8 @@ def test_rotator_is_killed(
     assert after_kills(found, kills, seconds=5) == []
 
 
-JUNK = b"-----BEGIN CERTIFICATE-----\n" + b"A" * 1_000_000  # a Secret holds a MiB
-KEYLESS = "authority without key"  # begins a rotation, which takes a minute
+JUNK = b"-----BEGIN CERTIFICATE-----\n" + b"A" * 1_000_000  # a Secret holds 1 MiB
+KEYLESS = "authority without key"  # this begins a rotation, which takes a minute
 DAMAGES: dict[str, Callable[[dict[str, str]], dict[str, str]]] = {
     KEYLESS: lambda data: {key: text for key, text in data.items() if key != "ca.key"},
     "emptied": lambda _: {},
@@ -120,14 +123,19 @@ DAMAGES: dict[str, Callable[[dict[str, str]], dict[str, str]]] = {
 }
 
 
-@pytest.mark.parametrize("damage", ["deleted", *(name for name in DAMAGES if name != KEYLESS)])
-def test_secret_lost(guard: RegisteringGuard, kept: Kept, load: Callable[..., Load], figure: Say, damage: str) -> None:
-    """Whatever becomes of the Secret, the same authority is put back from memory, and nobody notices."""
+@pytest.mark.parametrize(
+    "damage",
+    [pytest.param("deleted", marks=pytest.mark.quick), *(name for name in DAMAGES if name != KEYLESS)],
+)
+def test_a_damaged_secret_is_restored_with_the_same_ca(
+    guard: RegisteringGuard, kept: Kept, load: Callable[..., Load], figure: Say, damage: str
+) -> None:
+    """The replicas restore the Secret from memory, and no request fails."""
     lose(guard, kept, load, figure, damage)
 
 
 def lose(guard: RegisteringGuard, kept: Kept, load: Callable[..., Load], figure: Say, damage: str) -> None:
-    """Do one damage to the Secret under load, and hold what becomes of it against what was there."""
+    """Damage the Secret under load, and compare the restored one with the one before."""
     before = kept.authorities()
     with load(handshakes=4) as pressing:
         pressing.go_on(1)
@@ -148,13 +156,13 @@ def lose(guard: RegisteringGuard, kept: Kept, load: Callable[..., Load], figure:
 
 
 def is_whole(kept: Kept) -> bool:
-    """Say whether the Secret has its keys, and they are of a length that they can have."""
+    """Whether the Secret has its keys, with valid lengths."""
     data = kept.data()
     return {"ca.crt", "ca.key", "tls.crt", "tls.key"} <= data.keys() and len(data["ca.crt"]) < 20_000 and fits(data)
 
 
 def fits(data: dict[str, str]) -> bool:
-    """Say whether certificate and key of the serving pair belong together."""
+    """Whether the certificate and the key of the serving pair belong together."""
     try:
         certificate = x509.load_pem_x509_certificate(base64.b64decode(data["tls.crt"]))
         key = load_pem_private_key(base64.b64decode(data["tls.key"]), password=None)
@@ -164,8 +172,10 @@ def fits(data: dict[str, str]) -> bool:
 
 
 @pytest.mark.parametrize("wipes", [pytest.param(3, id="3"), pytest.param(20, id="20", marks=pytest.mark.long)])
-def test_bundle_wiped(guard: RegisteringGuard, kept: Kept, load: Callable[..., Load], figure: Say, wipes: int) -> None:
-    """Another manager takes the caBundle away every five seconds: edits pass again within two seconds."""
+def test_a_removed_bundle_blocks_changes_for_less_than_two_seconds(
+    guard: RegisteringGuard, kept: Kept, load: Callable[..., Load], figure: Say, wipes: int
+) -> None:
+    """Another program removes the caBundle every five seconds, and the service restores it."""
     assert kept.phase() is Phase.RESTING
     took, times = [], []
     with load() as pressing:
@@ -194,15 +204,17 @@ def test_bundle_wiped(guard: RegisteringGuard, kept: Kept, load: Callable[..., L
 
 
 def rounded(seconds: list[float]) -> str:
-    """Give figures for people, the smallest first."""
+    """Return figures as text, the smallest first."""
     return " ".join(f"{one:.1f}" for one in sorted(seconds))
 
 
-@pytest.mark.parametrize("times", [pytest.param(3, id="3"), pytest.param(10, id="10", marks=pytest.mark.long)])
-def test_manifests_applied_again(
+@pytest.mark.parametrize(
+    "times", [pytest.param(3, id="3", marks=pytest.mark.quick), pytest.param(10, id="10", marks=pytest.mark.long)]
+)
+def test_applying_the_manifests_again_keeps_the_registration(
     guard: RegisteringGuard, kept: Kept, load: Callable[..., Load], figure: Say, times: int
 ) -> None:
-    """Applying the manifests again and again, in three ways, resets nothing of what the service has registered."""
+    """Applying them again and again, in three ways, changes nothing that the service has registered."""
     before = guard.entries()
     with load() as pressing:
         for _ in range(times):
@@ -219,8 +231,8 @@ def test_manifests_applied_again(
 
 
 @pytest.mark.usefixtures("kept")
-def test_drift_is_told(guard: RegisteringGuard) -> None:
-    """What somebody changed of the manifests' own is left as it is and told in one Event, whoever leads."""
+def test_drift_is_reported_in_one_event(guard: RegisteringGuard) -> None:
+    """The service does not change the fields of the manifests. After a new leader is elected, it is still one Event."""
     guard.drift()
     (first,) = wait_until(lambda: guard.told(DRIFTED), "the Event about the drift", seconds=TOLD_SECONDS)
     guard.kill_leader()
@@ -233,8 +245,10 @@ def test_drift_is_told(guard: RegisteringGuard) -> None:
 
 
 @pytest.mark.usefixtures("kept")
-def test_configuration_deleted(machine: Machine, guard: RegisteringGuard, load: Callable[..., Load]) -> None:
-    """A configuration that is deleted stays deleted: that is the way out. Applied again, it is registered again."""
+def test_a_deleted_configuration_stays_deleted_under_load(
+    machine: Machine, guard: RegisteringGuard, load: Callable[..., Load]
+) -> None:
+    """After the manifests are applied again, the service registers itself again."""
     counted = uncalled(machine)
     machine.must("delete", "validatingwebhookconfiguration,mutatingwebhookconfiguration", "eem-guardrail")
     hold(lambda: guard.entries() == [], "nothing registered", seconds=STAYS_SECONDS)
@@ -247,16 +261,18 @@ def test_configuration_deleted(machine: Machine, guard: RegisteringGuard, load: 
     assert (pressing.report.dropped, pressing.report.wrong) == ([], [])
 
 
-def test_key_lost(guard: RegisteringGuard, kept: Kept, load: Callable[..., Load], figure: Say) -> None:
-    """The authority's key, too, is put back, or another authority comes; the next case need not wait until it has."""
+def test_a_missing_ca_key_is_restored_or_replaced(
+    guard: RegisteringGuard, kept: Kept, load: Callable[..., Load], figure: Say
+) -> None:
+    """The key of the CA is restored from memory, or a rotation begins. The next test need not wait for its end."""
     lose(guard, kept, load, figure, KEYLESS)
 
 
 @pytest.mark.parametrize("starts", [pytest.param(1, id="1"), pytest.param(20, id="20", marks=pytest.mark.long)])
-def test_first_start(  # noqa: PLR0913, PLR0917 - fixtures
+def test_ten_replicas_that_start_together_make_one_ca(  # noqa: PLR0913, PLR0917 - fixtures
     machine: Machine, guard: RegisteringGuard, busy: Place, load: Callable[..., Load], figure: Say, starts: int
 ) -> None:
-    """Ten replicas that start at once where there is nothing make one authority, and refuse nobody anything."""
+    """They start without a Secret, and no request is denied because of them."""
     replicas = len(guard.replicas())
     took = []
     for _ in range(starts):
@@ -283,12 +299,12 @@ def test_first_start(  # noqa: PLR0913, PLR0917 - fixtures
 
 
 def passes_unasked(machine: Machine, busy: Place) -> bool:
-    """Say whether an edit passes while no replica is there to be asked about it."""
+    """Whether a change is allowed while no replica runs."""
     flags = (f"--namespace={busy.name}", "--dry-run=server")
     return machine.kubectl("delete", "networkpolicy", CHURNING[0], *flags).status == 0
 
 
 def secrets_made(machine: Machine) -> int:
-    """Count the Secrets that the service has made."""
+    """Count the Secrets that the service has created."""
     asked = asked_by_the_service(machine)
     return sum((one.verb, one.resource, one.status) == ("create", "secrets", 201) for one in asked)

@@ -1,4 +1,4 @@
-"""Replicas die or freeze without a word: the loss is bounded, and it ends by itself."""
+"""Replicas are killed or stop: few requests are lost, and only for a short time."""
 
 import json
 import time
@@ -13,11 +13,13 @@ from harness.waiting import wait_until
 
 Say = Callable[[str, object], None]
 
-AGAIN_SECONDS = 30  # a replica starts in two or three
-FROZEN_SECONDS = 12  # two failed probes of each second, and what a question to a frozen replica takes
-NOTICED_SECONDS = 10.0  # two failed probes, 2 s apart and of 1 s each, and the news of it: 4.5 s on an idle machine
+AGAIN_SECONDS = 30  # a replica starts in two or three seconds
+FROZEN_SECONDS = 12  # two failed probes, and the time of one question to a stopped replica
+NOTICED_SECONDS = (
+    10.0  # two failed probes, 2 s apart and of 1 s each, and the update of the Service: 4.5 s on an idle machine
+)
 MOST_LOST, MOST_LATE_SECONDS = 5, 5
-BESIDE_OTHERS = 10  # so few kills are the short form, on a machine that others use
+BESIDE_OTHERS = 10  # up to so many kills is the short form, on a shared machine
 
 
 def starts(machine: Machine, pod: str) -> int:
@@ -27,7 +29,7 @@ def starts(machine: Machine, pod: str) -> int:
 
 
 def kill(machine: Machine, guard: Guard, pod: str) -> float:
-    """Kill the process of one replica, wait until all are ready again, and give when it was."""
+    """Kill the process of one replica, wait until all are ready again, and return the time of the kill."""
     before = starts(machine, pod)
     at = time.time()
     machine.order("signal", name=pod, signal_name="KILL")
@@ -36,9 +38,13 @@ def kill(machine: Machine, guard: Guard, pod: str) -> float:
     return at
 
 
-@pytest.mark.parametrize("kills", [pytest.param(3, id="3"), pytest.param(50, id="50", marks=pytest.mark.long)])
-def test_killed(machine: Machine, guard: Guard, load: Callable[..., Load], figure: Say, kills: int) -> None:
-    """A killed replica loses only the reviews that it had begun; soon after, every review is answered."""
+@pytest.mark.parametrize(
+    "kills", [pytest.param(3, id="3", marks=pytest.mark.quick), pytest.param(50, id="50", marks=pytest.mark.long)]
+)
+def test_a_killed_replica_loses_only_its_open_requests(
+    machine: Machine, guard: Guard, load: Callable[..., Load], figure: Say, kills: int
+) -> None:
+    """Soon after the kill every request gets an answer."""
     replicas = guard.replicas()
     with load() as pressing:
         pressing.go_on(1)
@@ -57,14 +63,16 @@ def test_killed(machine: Machine, guard: Guard, load: Callable[..., Load], figur
     if kills > BESIDE_OTHERS:
         assert max(lost) <= MOST_LOST
         assert max(late) <= 1
-    else:  # where answers take a second, more are under way
+    else:  # if answers take a second, more requests are open
         under_way = [sum(began <= at <= began + seconds for began, seconds, _ in found.requests) for at in times]
         assert [(one, most) for one, most in zip(lost, under_way, strict=True) if one > MOST_LOST + most] == []
         assert max(late) <= MOST_LATE_SECONDS
 
 
-def test_frozen(machine: Machine, guard: Guard, load: Callable[..., Load], figure: Say) -> None:
-    """A replica that stands still costs what asks it until the probes have noticed, and is asked again afterwards."""
+def test_a_stopped_replica_leaves_the_service_after_its_probes_fail(
+    machine: Machine, guard: Guard, load: Callable[..., Load], figure: Say
+) -> None:
+    """Requests to it fail until then. When it runs again, it gets requests again."""
     frozen = guard.replicas()[0]
     with load() as pressing:
         pressing.go_on(2)

@@ -1,4 +1,4 @@
-"""Everything expired while all was down, with `Fail` in place: the service finds its way back by itself."""
+"""All certificates have expired while no replica ran, and the failure policy is Fail: the service recovers."""
 
 import base64
 import datetime as dt
@@ -20,19 +20,19 @@ from certs.renewal import Lifetimes
 
 Say = Callable[[str, object], None]
 
-AGO = dt.timedelta(days=400)  # more than the life of an authority
+AGO = dt.timedelta(days=400)  # longer than the lifetime of a CA
 AGAIN_SECONDS = 60
 ROTATED_SECONDS = 150
 
 
 def expired() -> dict[str, str]:
-    """Return the content that the Secret would have after such a time, encoded as in the API."""
+    """Return the content of a Secret with expired certificates, encoded as in the API."""
     made = new_material(service_names(NAMESPACE, NAMESPACE), now=dt.datetime.now(dt.UTC) - AGO, lifetimes=Lifetimes())
     return {name: base64.b64encode(content).decode() for name, content in made.entries().items()}
 
 
 def publish(machine: Machine, guard: RegisteringGuard, bundle: str) -> None:
-    """Have every entry trust *bundle*, which is what it was left with."""
+    """Set the caBundle of every entry."""
     for kind in CONFIGURATIONS:
         entries = machine.must("get", kind, NAMESPACE, "--output=json").json["webhooks"]
         path = "/webhooks/{}/clientConfig/caBundle"
@@ -41,14 +41,14 @@ def publish(machine: Machine, guard: RegisteringGuard, bundle: str) -> None:
     assert {entry["clientConfig"]["caBundle"] for entry in guard.entries()} == {bundle}
 
 
-def test_everything_expired(
+def test_the_service_recovers_from_expired_certificates(
     machine: Machine, guard: RegisteringGuard, place: Place, load: Callable[..., Load], figure: Say
 ) -> None:
     """
-    Authority and serving certificate ended long ago, and every entry trusts only them.
+    The CA and the serving certificate have expired, and every entry trusts only them.
 
-    No client can verify the service, it cannot verify itself, and no change is admitted. It makes another CA, adds it
-    to the existing entries, signs with it as soon as that is done, and changes are judged again.
+    No API server can verify the service, and no change is allowed. The service makes a new CA, publishes it in the
+    existing entries and signs with it as soon as it is published. Then changes are judged again.
     """
     place.set_up_gateway()
     wait_until(lambda: guard.kept.phase() is Phase.RESTING, "the end of a rotation", seconds=ROTATED_SECONDS)

@@ -1,4 +1,4 @@
-"""No replica runs and the registration says Fail: the cluster can still be repaired."""
+"""No replica runs, and the failure policy is Fail: the cluster can still recover."""
 
 import datetime as dt
 import json
@@ -15,13 +15,15 @@ Say = Callable[[str, object], None]
 
 PLANE = ("etcd", "kube-apiserver", "kube-controller-manager")
 COLD_SECONDS = 60
-COLLECTED_SECONDS = 60  # the garbage collector looks for new kinds each 30 s
+COLLECTED_SECONDS = 60  # the garbage collector detects new kinds every 30 s
 FINALIZERS = {"metadata": {"finalizers": ["example.com/hold"]}}
 NO_FINALIZERS = {"metadata": {"finalizers": None}}
 
 
-def test_cold_start(machine: Machine, place: Place, guard: Guard, figure: Say) -> None:
-    """A cluster that lost every process at once starts again by itself with the registration in place."""
+def test_a_cluster_starts_again_with_the_registration_in_place(
+    machine: Machine, place: Place, guard: Guard, figure: Say
+) -> None:
+    """Every process of the cluster was killed at once."""
     place.set_up_gateway()
 
     for name in reversed(PLANE):
@@ -45,8 +47,8 @@ def test_cold_start(machine: Machine, place: Place, guard: Guard, figure: Say) -
     assert took <= COLD_SECONDS
 
 
-def test_owned_and_held_objects_go_with_nobody_to_ask(place: Place, guard: Guard) -> None:
-    """With no replica at all, owners are collected and finalizers removed: matchConditions keep these from asking."""
+def test_without_a_replica_owned_objects_and_finalizers_can_be_removed(place: Place, guard: Guard) -> None:
+    """The matchConditions keep these requests from the webhook."""
     place.set_up_gateway(allow(place.name, "owned", "gw", [8092]))
     uid = place.kubectl("get", "eventgateway", "gw", "--output=jsonpath={.metadata.uid}").stdout
     owned = {"metadata": {"ownerReferences": [owner("EventGateway", "gw", uid)], **FINALIZERS["metadata"]}}

@@ -1,4 +1,4 @@
-"""Replicas are replaced: no client notices, however late the endpoints are updated."""
+"""Replicas are deleted or replaced: no request fails, however late the Service is updated."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -17,17 +17,17 @@ from harness.witness import uncalled
 Say = Callable[[str, object], None]
 
 CONTROLLERS = "kube-controller-manager"
-LATE_SECONDS = 5  # how long the Service goes on leading to a replica that was told to go
+LATE_SECONDS = 5  # how long the Service still routes to a deleted replica
 DRAIN = "EEM_GUARDRAIL_DRAIN_SECONDS"
-MOST_RESTARTS = 10  # a restart brings some new connections, and one in four or five goes there
+MOST_RESTARTS = 10  # a restart causes some new connections; one in four or five goes there
 UNSYNCED = "eem-guardrail-unsynced"
 
 
 @pytest.mark.parametrize("restarts", [pytest.param(2, id="2"), pytest.param(20, id="20", marks=pytest.mark.long)])
-def test_rolling_restarts(
+def test_rolling_restarts_fail_no_request(
     machine: Machine, guard: Guard, load: Callable[..., Load], figure: Say, restarts: int
 ) -> None:
-    """While all replicas are replaced, every edit gets its verdict, and each replica ends by itself."""
+    """Every request gets its verdict, and each replica ends by itself."""
     gone: dict[str, tuple[int, bool]] = {}
     counted = uncalled(machine)
     with load(handshakes=2) as pressing:
@@ -46,13 +46,13 @@ def test_rolling_restarts(
 
 
 def busiest(guard: Guard, pods: list[str]) -> list[str]:
-    """Order replicas by how much they were asked, the busiest first."""
+    """Return the pods by the number of their requests, the largest first."""
     asked = {path.stem: len(complete_lines(path)) for path in guard.decisions.files()}
     return sorted(pods, key=lambda pod: -asked[pod])
 
 
 def delete_unheard(machine: Machine, guard: Guard, pressing: Load) -> float:
-    """Delete all replicas but the idlest, without removing them from the Service; return the time."""
+    """Delete all replicas but the idlest while the Service is not updated, and return the time."""
     pressing.go_on(2)
     gone = busiest(guard, guard.ready())[:-1]
     machine.order("signal", name=CONTROLLERS, signal_name="STOP")
@@ -67,8 +67,10 @@ def delete_unheard(machine: Machine, guard: Guard, pressing: Load) -> float:
     return began
 
 
-def test_endpoints_removed_late(machine: Machine, guard: Guard, load: Callable[..., Load], figure: Say) -> None:
-    """Who has not heard that a replica goes, goes on being answered by it."""
+def test_a_deleted_replica_answers_until_the_service_is_updated(
+    machine: Machine, guard: Guard, load: Callable[..., Load], figure: Say
+) -> None:
+    """Requests to a replica that drains get their verdict."""
     with load(rate=60, handshakes=4) as pressing:
         delete_unheard(machine, guard, pressing)
 
@@ -79,7 +81,7 @@ def test_endpoints_removed_late(machine: Machine, guard: Guard, load: Callable[.
 
 @pytest.fixture
 def undrained(machine: Machine, guard: Guard) -> Iterator[None]:
-    """Run replicas that stop at once, without draining, for the duration of the test."""
+    """Deploy replicas that end without draining, during the test."""
     command = ("set", "env", f"deployment/{NAMESPACE}", f"--namespace={NAMESPACE}")
     machine.must(*command, f"{DRAIN}=0")
     guard.until_rolled_out()
@@ -89,8 +91,10 @@ def undrained(machine: Machine, guard: Guard) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("undrained")
-def test_without_drain_it_is_noticed(machine: Machine, guard: Guard, load: Callable[..., Load], figure: Say) -> None:
-    """The control of the cases above: replicas that do not wait until all have heard are missed, and that is seen."""
+def test_without_draining_handshakes_fail(
+    machine: Machine, guard: Guard, load: Callable[..., Load], figure: Say
+) -> None:
+    """The control of the tests above: they would detect replicas that end too early."""
     with load(rate=60, handshakes=4) as pressing:
         began = delete_unheard(machine, guard, pressing)
 
@@ -100,7 +104,7 @@ def test_without_drain_it_is_noticed(machine: Machine, guard: Guard, load: Calla
 
 
 def may_serve() -> Json:
-    """Let the account read and keep certificates, which it needs to be asked at all."""
+    """Return the binding to the role for certificates, which a replica needs to serve."""
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "RoleBinding",
@@ -112,13 +116,13 @@ def may_serve() -> Json:
 
 @pytest.fixture
 def elsewhere() -> dict[str, str]:
-    """Return further settings of the replica that is not synced: none."""
+    """Return additional environment variables of the replica that is not synced: none."""
     return {}
 
 
 @pytest.fixture
 def unsynced(machine: Machine, guard: Guard, elsewhere: dict[str, str]) -> Iterator[str]:
-    """Have the Service lead to a replica, too, that may read nothing and so never knows what there is."""
+    """Add a replica to the Service that has no right to read, and so is never synced."""
     deployed = machine.must("get", "deployment", NAMESPACE, f"--namespace={NAMESPACE}", "--output=json").json
     spec = deployed["spec"]["template"]["spec"] | {"serviceAccountName": UNSYNCED}
     spec["containers"][0]["env"] += [{"name": name, "value": value} for name, value in elsewhere.items()]
@@ -143,7 +147,7 @@ def unsynced(machine: Machine, guard: Guard, elsewhere: dict[str, str]) -> Itera
 
 
 def restart_until_met(guard: Guard, unsynced: str, pressing: Load) -> float:
-    """Have the API server connect anew until it has met *unsynced*; give how often that could not answer."""
+    """Restart replicas until the API server has called *unsynced*, and return how often that answered 503."""
     shed = 0.0
     for _ in range(MOST_RESTARTS):
         guard.restart()
@@ -154,10 +158,10 @@ def restart_until_met(guard: Guard, unsynced: str, pressing: Load) -> float:
     return shed
 
 
-def test_unsynced_replica_is_passed_over(
+def test_a_replica_that_is_not_synced_fails_no_request(
     machine: Machine, guard: Guard, unsynced: str, load: Callable[..., Load], figure: Say
 ) -> None:
-    """A replica that is not synced answers 503 with Retry-After: the API server asks another one in time."""
+    """It answers 503 with Retry-After, and the API server calls another replica."""
     counted = uncalled(machine)
     with load(rate=60) as pressing:
         shed = restart_until_met(guard, unsynced, pressing)
@@ -170,16 +174,18 @@ def test_unsynced_replica_is_passed_over(
 
 
 class TestWithoutRetryAfter:
-    """The control of the case above."""
+    """The control of the test above."""
 
     @pytest.fixture
     def elsewhere(self, tmp_path: Path) -> dict[str, str]:
-        """Have the replica that is not synced be of a version that does not say `Retry-After`."""
+        """Return variables for a version that does not send `Retry-After`."""
         without_retry_after(tmp_path / "version")
         return {"PYTHONPATH": str(tmp_path / "version")}
 
-    def test_it_is_noticed(self, guard: Guard, unsynced: str, load: Callable[..., Load], figure: Say) -> None:
-        """Without Retry-After, the API server regards the webhook as failed, and changes fail."""
+    def test_without_retry_after_requests_fail(
+        self, guard: Guard, unsynced: str, load: Callable[..., Load], figure: Say
+    ) -> None:
+        """The API server does not call another replica, and changes fail."""
         with load(rate=60) as pressing:
             shed = restart_until_met(guard, unsynced, pressing)
 

@@ -1,4 +1,4 @@
-"""Half an hour of ordinary life at a rate that no cluster has: nothing grows, and nothing is forgotten."""
+"""Half an hour at a high rate of changes: no resource use grows, and no change is missed."""
 
 import re
 import time
@@ -17,25 +17,25 @@ from harness.registering import RegisteringGuard
 Say = Callable[[str, object], None]
 
 RATE = 50
-# The API server is started anew between two, so that everything is listed again; in each the authority is replaced.
+# Between two phases the API server is restarted, so that all objects are listed again. In each phase the CA is rotated.
 PHASES = 3
-WARM_UP = 0.2  # of the samples: caches fill, Python's arenas settle
+WARM_UP = 0.2  # of the samples: caches and the arenas of Python grow at first
 SAMPLE_SECONDS = 5
-CHURNED = 20  # pods, and as many policies
+CHURNED = 20  # pods, and the same number of policies
 GROWTH_BYTES = 8 * 1024 * 1024  # over the whole time; a leak of one 100-byte object a request is 9 MB
-# Without the connections that the API server keeps to a replica, up to 25, now more of them, now fewer. A descriptor or
-# a task that is lost every five minutes makes 5.
+# The connections of the API server to a replica, up to 25, are not counted. A descriptor or a task that leaks every
+# five minutes makes 5.
 GROWTH = {"resident_bytes": GROWTH_BYTES, "descriptors": 4, "threads": 2, "tasks": 4}
-# In so short a time the memory has not settled yet. Whatever is lost with each request, connection or list shows.
+# The memory is not flat after such a short time. A leak with each request, connection or list shows.
 SHORT_GROWTH = {"descriptors": 8, "threads": 4, "tasks": 8}
-LASTS_SECONDS = 600  # from then on it is flat or it never will be
+LASTS_SECONDS = 600  # in a run of at least this length, the memory must be flat
 SHORT_RATE = 25
 
 Usage = dict[str, dict[str, float]]
 
 
 def churned(namespace: str, number: int) -> list[Json]:
-    """Return a new pod and a new policy that replace others."""
+    """Return a pod and a policy that replace earlier ones."""
     name, turn = f"churned-{number % CHURNED}", str(number // CHURNED)
     labels = {**instance_labels(f"other-{name}", "ibm-egw"), "turn": turn}
     return [
@@ -45,13 +45,13 @@ def churned(namespace: str, number: int) -> list[Json]:
 
 
 def tasks_of(metrics: str) -> float:
-    """Return the tasks of a replica, without one for each open connection."""
+    """Return the tasks of a replica without those of its open connections, one each."""
     connections = re.findall(r"^eem_guardrail_connections\{.*\} (\S+)$", metrics, re.MULTILINE)
     return gauge(metrics, "eem_guardrail_tasks") - sum(map(float, connections))
 
 
 def measured(machine: Machine, guard: Guard) -> Usage:
-    """Read what each process takes, and of the replicas how many tasks they have."""
+    """Return the resource use of each process, and the tasks of each replica."""
     usage: Usage = machine.order("usage")
     for replica in guard.replicas():
         usage[replica]["tasks"] = tasks_of(guard.metrics(replica))
@@ -59,7 +59,7 @@ def measured(machine: Machine, guard: Guard) -> Usage:
 
 
 def live(machine: Machine, guard: Guard, place: Place, pressing: Load, seconds: float) -> Iterator[tuple[float, Usage]]:
-    """Churn for so long, and yield from time to time what each process takes."""
+    """Create and delete objects for so long, and yield samples of the resource use."""
     end = time.monotonic() + seconds
     number = 0
     while time.monotonic() < end:
@@ -72,7 +72,7 @@ def live(machine: Machine, guard: Guard, place: Place, pressing: Load, seconds: 
 
 
 def growth(samples: list[tuple[float, Usage]], replica: str, what: str) -> float:
-    """Return how much a replica grew from the warm-up to the end, by the line through all samples."""
+    """Return the growth of a replica from the end of the warm-up to the end, by linear regression."""
     counted = samples[int(len(samples) * WARM_UP) :]
     times, values = [at for at, _ in counted], [usage[replica][what] for _, usage in counted]
     return linear_regression(times, values).slope * (times[-1] - times[0])
@@ -81,10 +81,10 @@ def growth(samples: list[tuple[float, Usage]], replica: str, what: str) -> float
 @pytest.mark.parametrize(
     "seconds", [pytest.param(30, id="30s"), pytest.param(1800, id="30min", marks=pytest.mark.long)]
 )
-def test_soak(  # noqa: PLR0913, PLR0917 - fixtures
+def test_resource_use_stays_flat(  # noqa: PLR0913, PLR0917 - fixtures
     machine: Machine, guard: RegisteringGuard, place: Place, load: Callable[..., Load], figure: Say, seconds: float
 ) -> None:
-    """Memory, descriptors, threads and tasks stay flat, every edit gets its verdict, and the cache is what etcd has."""
+    """Memory, descriptors, threads and tasks do not grow, every change gets its verdict, and no change is missed."""
     lasts = seconds >= LASTS_SECONDS
     place.set_up()
     samples: list[tuple[float, Usage]] = []
@@ -102,7 +102,7 @@ def test_soak(  # noqa: PLR0913, PLR0917 - fixtures
         reports.append(pressing.report)
         authorities.append(guard.kept.authorities())
         figure(f"soak, part {phase + 1} of {PHASES}", [pressing.report.summary(), samples[-1][1]])
-    guard.until_seen()  # the same objects in the same states, whatever came and went
+    guard.until_seen()  # the cache and etcd have the same objects in the same versions
 
     bounds = GROWTH if lasts else SHORT_GROWTH
     grown = {replica: {what: growth(samples, replica, what) for what in bounds} for replica in guard.replicas()}

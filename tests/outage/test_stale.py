@@ -1,4 +1,4 @@
-"""The API server is away for long: a replica with old data reports it, and judges if no replica has newer data."""
+"""After `--stale-seconds` without the API server, a replica is not ready, and judges on the third attempt only."""
 
 from collections.abc import Callable
 from typing import Any
@@ -41,13 +41,15 @@ def deletion(policy: dict[str, Any], uid: str) -> dict[str, Any]:
 
 
 def is_stale(found: Any) -> bool:
-    """Whether the replica reported that its policies are too old."""
+    """Whether the replica reports its policies as stale."""
     return any(line.startswith("[-]cache-networkpolicies") for line in found["said"])
 
 
 @pytest.mark.long
-def test_old_view(machine: Machine, guard: RegisteringGuard, place: Place, figure: Say) -> None:
-    """As known at first; later elsewhere, twice, and the third time a verdict that says what it rests on."""
+def test_a_stale_replica_judges_with_a_warning_on_the_third_attempt(
+    machine: Machine, guard: RegisteringGuard, place: Place, figure: Say
+) -> None:
+    """Soon after the loss it judges as usual. Later it answers 503 twice, and then a verdict with a warning."""
     place.set_up_gateway()
     policy = place.policy("allow-kafka")
     assert policy is not None

@@ -1,4 +1,4 @@
-"""Watches of a real API server that fall silent: noticed with the patience that is shipped, and nothing is missed."""
+"""Watches of a real API server fall silent: the shipped timeouts detect it, and no change is missed."""
 
 import json
 from collections.abc import Callable
@@ -18,7 +18,7 @@ OTHERS = "platform-admin"  # the user of these replicas, which have no service a
 
 
 def lists(machine: Machine, since: float) -> int:
-    """Count what was listed by replicas that are no pods."""
+    """Count the lists of replicas that run outside of pods."""
     entries = [json.loads(line) for line in complete_lines(machine.logs / "audit.jsonl")]
     return sum(
         one["verb"] == "list"
@@ -30,8 +30,8 @@ def lists(machine: Machine, since: float) -> int:
 
 
 @pytest.mark.long
-def test_watches_fall_silent(machine: Machine, place: Place, figure: Say) -> None:
-    """Both ways, down only, in the middle of a line, a trickle: each is noticed, and made up for without a list."""
+def test_a_silent_watch_is_detected_and_continued_without_a_list(machine: Machine, place: Place, figure: Say) -> None:
+    """Silence in both directions, downstream only, in the middle of a line, and a trickle of bytes are all detected."""
     place.set_up_gateway()
     settings = {
         "folder": str(machine.folder / "stalling"),

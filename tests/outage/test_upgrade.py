@@ -1,4 +1,4 @@
-"""An upgrade and a rollback, with both versions side by side for a while: no client notices."""
+"""One version replaces another and is replaced by it: both run at once for a while, and no request fails."""
 
 import json
 from collections.abc import Callable
@@ -18,30 +18,30 @@ from harness.witness import asked_by_the_service
 
 Say = Callable[[str, object], None]
 
-VARIABLE = "PYTHONPATH"  # what a process that stands for a pod runs is what it imports
+VARIABLE = "PYTHONPATH"  # the version of a simulated pod is what its process imports
 BEGUN_SECONDS = 60
 ROTATED_SECONDS = 150
 TOGETHER_SECONDS = 8
 UNDONE = "RegistrationUndone"
-# In eight seconds nothing is due but, at most, the end of a rotation, which is one write of each configuration.
+# In eight seconds at most the end of a rotation is due, which is one write of each configuration.
 MOST_WRITES_TOGETHER = 2
-# A rotation writes each twice; a new leader writes its own entry, and first removes the other version's condition.
+# A rotation is two writes of each. A new leader writes its own entry, and removes the condition of the other first.
 MOST_WRITES = 12
 
 
 def folder_of(pod: Json) -> str:
-    """Return the folder of a pod's version; empty for this checkout."""
+    """Return the folder of the version of a pod, empty for this checkout."""
     (container,) = pod["spec"]["containers"]
     return next((one.get("value", "") for one in container.get("env", ()) if one["name"] == VARIABLE), "")
 
 
 class Versions:
     """
-    The versions that the replicas have.
+    The versions of the replicas.
 
     Args:
         other: the folder of the other version.
-        what: the other version, for people.
+        what: the name of the other version.
     """
 
     def __init__(self, machine: Machine, guard: RegisteringGuard, other: Path, what: str) -> None:
@@ -51,18 +51,18 @@ class Versions:
         self.what = what
 
     def of_ready(self) -> set[str]:
-        """Return the folder of each ready replica."""
+        """Return the folder of the version of each ready replica."""
         ready = set(self._guard.ready())
         pods = self._machine.must("get", "pods", f"--namespace={NAMESPACE}", "--output=json").json["items"]
         return {folder_of(one) for one in pods if one["metadata"]["name"] in ready}
 
     def of_leader(self) -> str:
-        """Return the folder of the replica that leads."""
+        """Return the folder of the version of the leader."""
         leader = self._guard.until_led()
         return folder_of(self._machine.must("get", "pod", leader, f"--namespace={NAMESPACE}", "--output=json").json)
 
     def begin(self, *, other: bool) -> None:
-        """Have the replicas replaced, and stop on the way: some are of one version, some of the other."""
+        """Begin to replace the replicas, and pause when both versions serve."""
         rollouts.begin(self._machine, "set", "env", f"{VARIABLE}={self.other}" if other else f"{VARIABLE}-")
         self.until_both_serve()
 
@@ -72,7 +72,7 @@ class Versions:
         wait_until(lambda: self.of_ready() == both, "a replica of each version", seconds=BEGUN_SECONDS)
 
     def finish(self) -> None:
-        """Have the rest replaced, too."""
+        """Replace the rest of the replicas."""
         rollouts.go_on(self._machine)
         self._guard.until_rolled_out()
 
@@ -84,7 +84,7 @@ def writes(machine: Machine) -> int:
 
 
 def own(guard: RegisteringGuard) -> list[Json]:
-    """Read the entries without what they trust, which a rotation replaces."""
+    """Return the entries without their caBundle, which a rotation replaces."""
     found = json.loads(json.dumps(guard.entries()))
     for entry in found:
         del entry["clientConfig"]["caBundle"]
@@ -93,19 +93,19 @@ def own(guard: RegisteringGuard) -> list[Json]:
 
 @pytest.fixture(params=[pytest.param(previous, id="previous"), pytest.param(later, id="later", marks=pytest.mark.long)])
 def versions(request: pytest.FixtureRequest, machine: Machine, guard: RegisteringGuard, tmp_path: Path) -> Versions:
-    """Have another version at hand."""
+    """Return another version."""
     folder = tmp_path / "version"
     return Versions(machine, guard, folder, request.param(folder))
 
 
-def test_versions_take_turns(
+def test_an_upgrade_and_a_downgrade_fail_no_request(
     machine: Machine, guard: RegisteringGuard, versions: Versions, load: Callable[..., Load], figure: Say
 ) -> None:
     """
-    To the other version and back, each time with a stop on the way, under load; an authority is replaced meanwhile.
+    To the other version and back under load, each time with a pause while both run. The CA is rotated in between.
 
-    Nothing is dropped, each version leads in its turn, neither undoes again and again what the other has written, and
-    in the end the entries are what they were.
+    No request is dropped, each version becomes the leader, neither version undoes the writes of the other one in a
+    loop, and the entries at the end are those at the beginning.
     """
     wait_until(lambda: guard.kept.phase() is Phase.RESTING, "the end of a rotation", seconds=ROTATED_SECONDS)
     before, undone, began = own(guard), guard.told(UNDONE), writes(machine)
@@ -120,7 +120,7 @@ def test_versions_take_turns(
             guard.until_registered()
             so_far = writes(machine)
             pressing.go_on(TOGETHER_SECONDS)
-            versions.until_both_serve()  # still
+            versions.until_both_serve()  # both must still run
             together.append(writes(machine) - so_far)
             versions.finish()
             led.append(versions.of_leader())

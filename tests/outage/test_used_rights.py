@@ -12,7 +12,7 @@ from harness.waiting import wait_until
 from harness.witness import asked_by_the_service
 from test_attack import AGENT
 
-pytestmark = pytest.mark.after_others  # their requests are looked at
+pytestmark = pytest.mark.after_others  # this reads their requests in the audit log
 
 DRIFTED = "ConfigurationDrift"
 TOLD_SECONDS = 60
@@ -30,7 +30,7 @@ def granted(manifests: list[Json]) -> Iterator[tuple[str, str, str]]:
 
 
 def tell(guard: RegisteringGuard) -> None:
-    """Have an Event made by one replica, and written again by the next that leads, where no case before did."""
+    """Have one replica create an Event and the next leader write it again, if no test before did."""
     guard.drift()
     first = wait_until(lambda: guard.told(DRIFTED), "an Event", seconds=TOLD_SECONDS)
     guard.kill_leader()
@@ -40,16 +40,16 @@ def tell(guard: RegisteringGuard) -> None:
     guard.until_registered()
 
 
-def test_nothing_was_forbidden(machine: Machine, guard: Guard) -> None:
-    """Nothing that the service asked for was forbidden to it."""
+def test_no_request_of_the_service_was_forbidden(machine: Machine, guard: Guard) -> None:
+    """The audit log has no forbidden request of the service."""
     asked = [one for one in asked_by_the_service(machine) if one.agent != AGENT]
 
     assert len(asked) > len(guard.replicas())
     assert [one for one in asked if one.forbidden] == []
 
 
-def test_everything_granted_was_used(machine: Machine, guard: RegisteringGuard) -> None:
-    """Each verb that the manifests grant on each resource was used: there is no right too many."""
+def test_every_granted_right_was_used_by_the_service(machine: Machine, guard: RegisteringGuard) -> None:
+    """The audit log has each verb that the manifests grant on each resource."""
     if not any(one.resource == "events" for one in asked_by_the_service(machine)):
         tell(guard)
     manifests = built(machine, guard.overlay)

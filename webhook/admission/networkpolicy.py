@@ -13,12 +13,13 @@ that does, calls `settle`, `assess` and `answer`.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from webhook.admission.exemptions import exemption, is_heartbeat, refuse_heartbeat
 from webhook.admission.explanation import explain, warnings_of
 from webhook.admission.inflight import NOTHING_IN_FLIGHT, InFlight
 from webhook.admission.judge import Finding, World, judge, touches_only_exempt
-from webhook.admission.options import Options
+from webhook.admission.options import Options, demand_of, mode_of, universe_of
 from webhook.admission.refusal import invalid, refusal, summary
 from webhook.admission.response import (
     FORBIDDEN,
@@ -33,10 +34,9 @@ from webhook.admission.response import (
     with_warnings,
 )
 from webhook.admission.review import AdmissionRequest, PolicyReview
-from webhook.admission.scope import demand_of, mode_of, universe_of
 from webhook.admission.verdict import ResourceName, Verdict
 from webhook.eem.eem_snapshot import EemSnapshot
-from webhook.netpol.effort import Effort
+from webhook.netpol.sources.budget import StepBudget
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,9 +109,8 @@ def settle(review: PolicyReview, snapshot: EemSnapshot, options: Options) -> Adm
         return exempted(_verdict(review), reason)
     faults = review.faults
     if faults:
-        verdict = _verdict(review)
-        message, causes = invalid(verdict.resource, faults)
-        verdict = replace(verdict, allowed=False, faults=faults, message=message)
+        message, causes = invalid(_name(review), faults)
+        verdict = _verdict(review, allowed=False, faults=faults, message=message)
         return by_mode(verdict, mode_of(request.namespace, snapshot, options), causes, INVALID)
     return None
 
@@ -130,7 +129,7 @@ def assess(review: PolicyReview, snapshot: EemSnapshot, in_flight: InFlight, opt
         view=snapshot.eem[namespace],
         demand=demand_of(namespace, snapshot, options),
         universe=universe_of(snapshot, options),
-        effort=Effort(),
+        effort=StepBudget(),
     )
     findings = judge(review, known)
     losses = _losses(findings)
@@ -159,25 +158,25 @@ def _counts(finding: Finding, options: Options) -> bool:
 
 def answer(review: PolicyReview, assessment: Assessment, snapshot: EemSnapshot, options: Options) -> AdmissionResponse:
     """Explain an assessment: return the answer with its texts, examples and remedies."""
-    verdict = _verdict(review)
     if assessment.only_exempt:
-        return exempted(verdict, "deployNetworkPolicies")
+        return exempted(_verdict(review), "deployNetworkPolicies")
     if not assessment.findings and not assessment.losses:
-        return allowed(verdict, "allowed", {})
+        return allowed(_verdict(review), "allowed", {})
     mode = mode_of(review.request.namespace, snapshot, options)
-    lost = explain(assessment.losses)
-    verdict = replace(verdict, lost=lost, warnings=warnings_of(assessment.findings))
+    lost, warnings = explain(assessment.losses), warnings_of(assessment.findings)
     counted = [item for item in lost if item.decided or options.strict]
     if counted:
-        message, causes = refusal(review.request.operation, verdict.resource, counted)
-        return by_mode(replace(verdict, allowed=False, message=message), mode, causes, FORBIDDEN)
+        message, causes = refusal(review.request.operation, _name(review), counted)
+        verdict = _verdict(review, allowed=False, lost=lost, warnings=warnings, message=message)
+        return by_mode(verdict, mode, causes, FORBIDDEN)
     undecided = tuple(warning(f"not decided: {summary(item)}: {item.why_undecided}") for item in lost)
     annotations = {"undecided": one_line("; ".join(undecided), LONGEST_ANNOTATION)} if undecided else {}
-    return with_warnings(verdict, mode, (*undecided, *verdict.warnings), annotations)
+    return with_warnings(_verdict(review, lost=lost), mode, (*undecided, *warnings), annotations)
 
 
-def _verdict(review: PolicyReview) -> Verdict:
-    """Return the verdict that allows the change; a refusal replaces its parts."""
-    request = review.request
-    resource = ResourceName(kind="NetworkPolicy", namespace=request.namespace, name=review.name)
-    return Verdict(allowed=True, operation=request.operation, resource=resource)
+def _verdict(review: PolicyReview, *, allowed: bool = True, **parts: Any) -> Verdict:
+    return Verdict(allowed=allowed, operation=review.request.operation, resource=_name(review), **parts)
+
+
+def _name(review: PolicyReview) -> ResourceName:
+    return ResourceName(kind="NetworkPolicy", namespace=review.request.namespace, name=review.name)

@@ -1,20 +1,29 @@
-"""The settings of decisions; the composition root makes them from flags and environment."""
+"""
+The settings of decisions, for the whole service and for one namespace.
+
+The composition root makes the options from flags and environment; a namespace may have annotations.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
+from webhook.eem.eem_snapshot import EemSnapshot
 from webhook.eem.instances import SourcesDemand
-from webhook.eem.rules import Platform, Setting, Version
+from webhook.eem.rules import Platform, ProductVersion, RuleSetting
 from webhook.netpol.intervals import Intervals
-from webhook.netpol.universe import IPBlockMatchesPods, pod_ranges_of
+from webhook.netpol.sources.universe import IPBlockMatchesPods, Universe, pod_ranges_of
 
 Mode = Literal["enforce", "warn", "audit"]
 """Refuse; allow and warn the user; allow and only annotate the audit log."""
 
 MODES: frozenset[str] = frozenset(get_args(Mode))
 DEMANDS: frozenset[str] = frozenset(get_args(SourcesDemand))
+
+
+MODE_ANNOTATION = "eem-guardrail.io/mode"
+SOURCES_ANNOTATION = "eem-guardrail.io/sources"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,13 +55,39 @@ class Options:
     pod_cidrs: tuple[str, ...] = ()
     ip_families: tuple[int, ...] | None = None
     operator_service_account: str | None = None
-    installed_version: Version | None = None
-    eem_version: Version | None = None
+    installed_version: ProductVersion | None = None
+    eem_version: ProductVersion | None = None
     platform: Platform | None = None
-    severities: Mapping[str, Setting] = field(default_factory=dict)
+    severities: Mapping[str, RuleSetting] = field(default_factory=dict)
     defaults: bool = True
     storage_classes_known: bool = False
     offline: bool = False
+
+
+def mode_of(namespace: str, snapshot: EemSnapshot, options: Options) -> Mode:
+    """Return the namespace's mode, else the service's; an annotation with an unknown value is ignored."""
+    written = snapshot.namespace(namespace).annotations.get(MODE_ANNOTATION)
+    return cast("Mode", written) if written in MODES else options.mode
+
+
+def demand_of(namespace: str, snapshot: EemSnapshot, options: Options) -> SourcesDemand:
+    """Return the sources that manager and gateway requirements demand: the namespace's setting, else the service's."""
+    written = snapshot.namespace(namespace).annotations.get(SOURCES_ANNOTATION)
+    return cast("SourcesDemand", written) if written in DEMANDS else options.sources
+
+
+def universe_of(snapshot: EemSnapshot, options: Options) -> Universe:
+    """Return all sources that "from anywhere" includes in this cluster."""
+    families = options.ip_families or snapshot.cluster.pod_addresses.families()
+    ranges = pod_ranges(options.pod_cidrs)
+    if ranges is not None and not any(ranges[family] for family in families):
+        ranges = None  # ranges of a family that is not in use do not contain the pods' addresses
+    return Universe(
+        families=families,
+        pod_ranges=ranges,
+        pod_addresses=snapshot.cluster.pod_addresses,
+        ipblock_matches_pods=options.ipblock_matches_pods,
+    )
 
 
 @lru_cache(maxsize=8)

@@ -135,7 +135,7 @@ def _annotations(api_object: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     annotations = metadata.get("annotations") if isinstance(metadata, Mapping) else None
     if not isinstance(annotations, Mapping) or not annotations:
         return
-    from webhook.admission.scope import MODE_ANNOTATION, SOURCES_ANNOTATION  # noqa: PLC0415  slow, and seldom needed
+    from webhook.admission.options import MODE_ANNOTATION, SOURCES_ANNOTATION  # noqa: PLC0415  slow, and seldom needed
 
     values = {MODE_ANNOTATION: ("enforce", "warn", "audit"), SOURCES_ANNOTATION: ("anywhere", "some")}
     for key, known in values.items():

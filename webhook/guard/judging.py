@@ -17,16 +17,15 @@ from typing import Any, Protocol
 from webhook.admission import AdmissionRequest, AdmissionResponse, Options, decide
 from webhook.admission.inflight import MOST_PENDING, NOTHING_IN_FLIGHT, InFlight, pending_change
 from webhook.admission.networkpolicy import Assessment, answer, assess, review_of, settle
+from webhook.admission.options import mode_of
 from webhook.admission.response import with_note
 from webhook.admission.review import Policies, PolicyReview, is_version_of, metadata_text, policy_named
-from webhook.admission.scope import mode_of
 from webhook.eem import EemSnapshot
 from webhook.eem.resources import NETWORK_POLICIES
 from webhook.guard.outcomes import ListError, NotReady, Overloaded
 from webhook.netpol.model import NetworkPolicy
 from webhook.netpol.parse import read_policy
-from webhook.netpol.size import is_large
-from webhook.netpol.sources import worked_out
+from webhook.netpol.parse_objects import is_large
 
 LIVE_SECONDS = 0.4
 """
@@ -276,7 +275,7 @@ async def _parsed(namespace: str, listed: Iterable[Mapping[str, Any]], cached: P
 
 
 def _parse_policies(namespace: str, listed: Iterable[Mapping[str, Any]]) -> dict[str, NetworkPolicy]:
-    return {policy.name: worked_out(policy) for policy in (read_policy(mapping, namespace)[0] for mapping in listed)}
+    return {policy.name: policy for policy in (read_policy(mapping, namespace)[0] for mapping in listed)}
 
 
 def with_policies(snapshot: EemSnapshot, namespace: str, listed: Policies) -> EemSnapshot:

@@ -1,1 +1,1 @@
-"""The kinds of Event Endpoint Management as the API server of the tests has them, made from the tables of fields."""
+"""The kinds of Event Endpoint Management for the API server of the tests, made from the tables of fields."""

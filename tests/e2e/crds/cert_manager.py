@@ -1,8 +1,8 @@
 """
-Stand in for cert-manager's definitions: the fields that the component uses, with the types and choices that they have.
+Stand-ins for the definitions of cert-manager: the fields that the component uses, with their types and values.
 
-What is not here is refused by strict validation, as a misspelt field is by the real ones. That cert-manager makes
-certificates of these objects, they do not show.
+Strict validation rejects any other field, as the real definitions reject a misspelt field. The stand-ins do not show
+that cert-manager makes certificates from these objects.
 
 Source: cert-manager.io/v1 Certificate and Issuer, deploy/crds in cert-manager's repository.
 """

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from harness.machine import Machine, NoMachineError
@@ -40,6 +40,9 @@ class Foreign(Machine):
     def stop(self) -> None:
         """Leave it."""
         self._witness.stop()
+
+    def end_at_once(self, pods: Iterable[str]) -> None:
+        """Let the pods drain."""
 
     def _inside(self, command: Sequence[str]) -> list[str]:
         return [*command]

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -47,7 +47,8 @@ def find_binaries() -> dict[str, str]:
         NoMachineError: there are none; the text says why.
     """
     try:
-        return control_plane(print_progress)
+        with control_plane(print_progress) as found:
+            return found
     except (BuildError, OSError) as error:
         raise NoMachineError(str(error)) from error
 
@@ -162,8 +163,13 @@ class Machine:
             raise AssertionError(f"{what} {details}: {answer['error']}")
         return answer["done"]
 
+    def end_at_once(self, pods: Iterable[str]) -> None:
+        """Kill the processes of pods that are being deleted, so that they do not drain."""
+        for pod in pods:
+            self.order("signal", name=pod, signal_name="KILL")
+
     def _inside(self, command: Sequence[str]) -> list[str]:
-        """Let a command run on the machine's network."""
+        """Return the command line that runs *command* on the machine's network."""
         enter = ["nsenter", f"--target={self._node.pid}", "--net"]
         if "--user" in self._flags:
             enter += ["--user", "--preserve-credentials"]

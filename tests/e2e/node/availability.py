@@ -1,9 +1,10 @@
 """
-Report whether this machine can be a node.
+Report whether this machine can be a node of Kubernetes.
 
     PYTHONPATH=tests:tests/e2e python -m node.availability
 
-ends with 0 where it can, and else with 3, which no failure of Python's ends with, and one line about what is missing.
+ends with 0 if it can, and otherwise with 1 and one line about what is missing. With `--packages` it prints the Debian
+packages that are missing, on one line.
 """
 
 import os
@@ -13,11 +14,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-UNAVAILABLE = 3
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 CNI_FOLDER = Path("/usr/lib/cni")
 CGROUPS = Path("/sys/fs/cgroup")
-# Command and the Debian package that has it.
+# Each command and the Debian package that has it.
 NEEDED = {
     "apt-get": "apt",
     "buildah": "buildah",
@@ -36,38 +36,44 @@ SEARCH_PATH = os.pathsep.join(["/usr/local/sbin", "/usr/sbin", "/sbin"])
 
 
 def search_path(environment: Mapping[str, str]) -> str:
-    """Return PATH with the folders of root's commands."""
+    """Return PATH with the folders of the commands for root."""
     return os.pathsep.join([environment.get("PATH", ""), SEARCH_PATH])
 
 
-def missing(user: int, environment: Mapping[str, str]) -> Iterator[str]:
-    """List what a node needs and this machine does not give to *user*."""
-    if user != 0:
-        yield "root"
+def missing_packages(environment: Mapping[str, str]) -> list[str]:
+    """Return the Debian packages that a node needs and this machine lacks."""
     path = search_path(environment)
     packages = {package for command, package in NEEDED.items() if shutil.which(command, path=path) is None}
     if not (CNI_FOLDER / "ptp").exists():
         packages.add("containernetworking-plugins")
     if not CERTIFICATES.exists():
         packages.add("ca-certificates")
-    yield from (f"the Debian package {package}" for package in sorted(packages))
+    return sorted(packages)
+
+
+def missing(user: int, environment: Mapping[str, str]) -> Iterator[str]:
+    """Yield what a node needs and this machine does not offer to *user*, a user id."""
+    packages = missing_packages(environment)
+    if user != 0:
+        yield "root"
+    yield from (f"the Debian package {package}" for package in packages)
     if not os.access(CGROUPS, os.W_OK):
         yield "control groups that can be written"
     if user == 0 and not packages:
         if mirror() is None:
             yield "Debian's archive among apt's sources"
-        if not succeeds(path, "unshare", *ISOLATION, "nft", "list", "ruleset"):
+        if not succeeds(search_path(environment), "unshare", *ISOLATION, "nft", "list", "ruleset"):
             yield "the right to namespaces and packet rules of its own, which root in a container may lack"
 
 
 def succeeds(path: str, *command: str) -> bool:
-    """Whether *command* succeeds."""
+    """Whether *command* ends with status 0."""
     done = subprocess.run(command, env={"PATH": path}, capture_output=True, timeout=PROBE_SECONDS, check=False)
     return done.returncode == 0
 
 
 def mirror() -> str | None:
-    """Ask apt where it gets Debian itself from; None where it gets it from nowhere, as on another distribution."""
+    """Return the archive from which apt gets Debian itself; None if there is none, as on another distribution."""
     command = ("apt-get", "indextargets", "--format", "$(REPO_URI)")
     done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_SECONDS, check=True)
     return next((one for one in done.stdout.splitlines() if one.rstrip("/").endswith("/debian")), None)
@@ -80,11 +86,14 @@ def reason() -> str:
 
 
 def main() -> int:
-    """Print the reason, if there is one."""
+    """Print the reason if there is one, or the missing packages."""
+    if sys.argv[1:] == ["--packages"]:
+        print(*missing_packages(os.environ))
+        return 0
     found = reason()
     if found:
-        print(f"the node part is not run: {found}", file=sys.stderr)
-    return UNAVAILABLE if found else 0
+        print(f"NOT RUN: the tests on a node: {found}", file=sys.stderr)
+    return 1 if found else 0
 
 
 if __name__ == "__main__":

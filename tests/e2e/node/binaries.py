@@ -1,4 +1,4 @@
-"""Build the node's own commands, which the control plane does not have, once."""
+"""Build the commands of the node that the control plane does not have, once."""
 
 import hashlib
 import os
@@ -30,7 +30,7 @@ def runtime() -> dict[str, str]:
 
 
 def own(name: str) -> dict[str, str]:
-    """Build one command of ours; its sources are what its folder is named after."""
+    """Build one command of this project; its folder has the same name."""
     sources = [*sorted((MODULE / name).glob("*.go")), MODULE / "go.mod"]
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
     module = Module(folder=MODULE, packages={name: f"./{name}"})
@@ -38,12 +38,12 @@ def own(name: str) -> dict[str, str]:
 
 
 def commands() -> dict[str, str]:
-    """Build all that a node runs; give the path of each by its name."""
+    """Build all commands of a node, and return the path of each by its name."""
     return kubernetes() | runtime() | own("enforcer")
 
 
 def pause() -> dict[str, str]:
-    """Build what runs in every container that is not the project's."""
+    """Build the program of every container that is not the project's."""
     return own("pause")
 
 

@@ -1,9 +1,9 @@
-"""The node that a test holds: started, restarted as a machine is, and stopped; commands run inside it."""
+"""The node that a test uses: it can be started, restarted like a machine, and stopped, and runs commands."""
 
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +21,17 @@ from harness.waiting import wait_until
 from node import availability, binaries, images
 from node.files import RUNTIME_SOCKET
 
-PODS_MEMORY_BYTES = 4 * 1024**3  # all pods together: their own limits are above what they use
+PODS_MEMORY_BYTES = 4 * 1024**3  # for all pods together, because the sum of their own limits is higher
 CGROUPS = availability.CGROUPS
-EMPTY_SECONDS = 20  # until the kernel has taken everything out of the control groups
+EMPTY_SECONDS = 20  # until the kernel has emptied the control groups
 
 
 def parts() -> tuple[dict[str, str], dict[str, str]]:
     """
-    Find or build what a node is made of: the path of each command, and the archive of each image.
+    Find or build the parts of a node: the path of each command, and the archive of each image.
 
     Raises:
-        NoMachineError: something could not be made; the text says why.
+        NoMachineError: a part could not be built; the text has the reason.
     """
     try:
         commands = binaries.commands()
@@ -58,7 +58,7 @@ class Node(Machine):
 
     @property
     def enforced(self) -> str:
-        """The rules for packets that are in force; "" while there are none."""
+        """The packet filter rules in force; "" while there are none."""
         path = self.folder / "enforced.nft"
         return path.read_text() if path.exists() else ""
 
@@ -74,7 +74,7 @@ class Node(Machine):
             raise AssertionError(taken.stderr)
 
     def start(self) -> None:
-        """Start it, and return when the API server calls it ready."""
+        """Start the node, and return when the API server reports it as ready."""
         for group in self._groups():
             group.mkdir(exist_ok=True)
             limit_memory(group)
@@ -82,7 +82,7 @@ class Node(Machine):
         self._witness.start()
 
     def stop(self) -> None:
-        """End it and everything in it; the logs stay, its disk does not."""
+        """Stop the node and everything in it. The logs are kept, its disk is not."""
         self._witness.stop()
         super().stop()
         wait_until(self._are_gone, "the control groups to be empty", seconds=EMPTY_SECONDS)
@@ -90,13 +90,16 @@ class Node(Machine):
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def restart(self) -> None:
-        """End everything at once, as a power cut does, and start it with what is on its disk."""
+        """Kill everything at once, as a power failure does, and start it again with its disk."""
         self._witness.stop()
         if self._process is not None:
             self._process.kill()
         self._end()
         wait_until(self._are_gone, "the control groups to be empty", seconds=EMPTY_SECONDS)
         self.start()
+
+    def end_at_once(self, pods: Iterable[str]) -> None:
+        """Let the pods drain: the kubelet starts a container again that is killed."""
 
     def _isolation(self) -> list[str]:
         # Not --mount-proc alone: /sys stays as it is, and with it the control groups.
@@ -115,7 +118,7 @@ class Node(Machine):
                 yield hierarchy / self._group
 
     def _are_gone(self) -> bool:
-        """Remove the control groups, which the kernel allows when nothing is in them; say whether they are gone."""
+        """Remove the control groups, which works when they are empty, and return whether they are gone."""
         for group in self._groups():
             for folder in sorted(group.rglob("*/"), reverse=True):
                 remove_empty(folder)
@@ -123,7 +126,7 @@ class Node(Machine):
         return not any(group.exists() for group in self._groups())
 
     def inside(self, *command: str, stdin: str = "", seconds: float = KUBECTL_SECONDS) -> Answer:
-        """Run one command in all of the node's namespaces; it may import what tests import."""
+        """Run one command in all namespaces of the node. It can import the modules of the tests."""
         done = subprocess.run(
             [*self._enter_all(), *command],
             env=self._variables(),
@@ -136,7 +139,7 @@ class Node(Machine):
         return Answer(status=done.returncode, stdout=done.stdout, stderr=done.stderr)
 
     def begin_inside(self, *command: str) -> subprocess.Popen[str]:
-        """Start one command in all of the node's namespaces."""
+        """Start one command in all namespaces of the node."""
         return subprocess.Popen(
             [*self._enter_all(), *command],
             env=self._variables(),
@@ -153,7 +156,7 @@ class Node(Machine):
 
     @property
     def first_process(self) -> int:
-        """The number of process 1 of the node, outside of it."""
+        """The process ID of process 1 of the node, outside of it."""
         if self._process is None:
             raise RuntimeError("the node is not started")
         pid = self._process.pid
@@ -161,18 +164,18 @@ class Node(Machine):
 
 
 def limit_memory(group: Path) -> None:
-    """Cap what all pods take together, where *group* is one that counts memory."""
+    """Limit the memory of all pods together, if *group* is a control group for memory."""
     for name in ("memory.limit_in_bytes", "memory.max"):
         if (group / name).exists():
             (group / name).write_text(str(PODS_MEMORY_BYTES))
-    for name in ("cpuset.cpus", "cpuset.mems"):  # version 1 gives a new group none of these
+    for name in ("cpuset.cpus", "cpuset.mems"):  # in version 1, these are empty in a new group
         if (group / name).exists() and not (group / name).read_text().strip():
             (group / name).write_text((group.parent / name).read_text())
 
 
 def remove_empty(folder: Path) -> None:
-    """Remove one control group, unless something is in it still."""
+    """Remove one control group, unless it is in use."""
     try:
         folder.rmdir()
-    except OSError:  # busy, or gone by now
+    except OSError:  # in use, or already removed
         return

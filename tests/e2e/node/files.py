@@ -1,4 +1,4 @@
-"""Write what the parts of the node read: of the container runtime, its network, the kubelet and kube-proxy."""
+"""Write the settings of the parts of the node: container runtime, network, kubelet and kube-proxy."""
 
 import json
 from dataclasses import dataclass
@@ -9,39 +9,39 @@ NODE = "e2e-node"
 POD_RANGE = "10.244.0.0/22"
 MOST_PODS = 250
 RUNTIME_SOCKET = Path("/run/containerd/containerd.sock")
-CNI_COMMANDS = Path("/usr/lib/cni")  # where Debian's containernetworking-plugins are
+CNI_COMMANDS = Path("/usr/lib/cni")  # the folder of the Debian package containernetworking-plugins
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layout:
-    """Where one node keeps its files, below the folder of its machine, and the name of its control group."""
+    """The paths of the files of one node, below the folder of its machine, and the name of its control group."""
 
     folder: Path
     group: str
 
     @property
     def runtime(self) -> Path:
-        """The settings of containerd."""
+        """The settings file of containerd."""
         return self.folder / "containerd.toml"
 
     @property
     def network(self) -> Path:
-        """The folder with the settings of the pods' network."""
+        """The folder with the settings of the pod network."""
         return self.folder / "cni"
 
     @property
     def kubelet(self) -> Path:
-        """The settings of the kubelet."""
+        """The settings file of the kubelet."""
         return self.folder / "kubelet.yaml"
 
     @property
     def proxy(self) -> Path:
-        """The settings of kube-proxy."""
+        """The settings file of kube-proxy."""
         return self.folder / "kube-proxy.yaml"
 
     @property
     def rules(self) -> Path:
-        """The rules that the enforcer has in force."""
+        """The file with the packet filter rules in force."""
         return self.folder / "enforced.nft"
 
     def kubeconfig(self, user: str) -> Path:
@@ -50,20 +50,22 @@ class Layout:
 
 
 def write_files(layout: Layout, address: str, pause: str, runc: str) -> None:
-    """Write everything that does not depend on what runs, for a node at *address*."""
+    """Write every file that does not depend on running processes, for a node with this address."""
     layout.network.mkdir(exist_ok=True)
     layout.runtime.write_text(runtime_settings(layout, pause, runc))
     (layout.network / "10-e2e.conflist").write_text(json.dumps(network_settings()))
-    (layout.folder / "resolv.conf").write_text("nameserver 127.0.0.1\n")  # there is no name server: nothing is asked
+    (layout.folder / "resolv.conf").write_text(
+        "nameserver 127.0.0.1\n"
+    )  # there is no name server, and no request is sent
     layout.kubelet.write_text(json.dumps(kubelet_settings(layout, address)))
     layout.proxy.write_text(json.dumps(proxy_settings(layout)))
 
 
 def runtime_settings(layout: Layout, pause: str, runc: str) -> str:
     """
-    Set containerd up.
+    Return the settings of containerd.
 
-    `restrict_oom_score_adj`: root without CAP_SYS_RESOURCE may not lower a score, and no pod would start.
+    `restrict_oom_score_adj`: without CAP_SYS_RESOURCE, root may not lower a score, and no pod would start.
     """
     return f"""\
 version = 4
@@ -95,9 +97,9 @@ disabled_plugins = [
 
 def network_settings() -> dict[str, Any]:
     """
-    Set the pods' network up: a pair of devices for each pod, and everything routed.
+    Return the settings of the pod network: a pair of devices for each pod, and routes.
 
-    Routed, so that what pods say to each other passes the forward hook without br_netfilter.
+    With routes, packets between pods pass the forward hook without br_netfilter.
     """
     leases = {
         "type": "host-local",
@@ -110,10 +112,10 @@ def network_settings() -> dict[str, Any]:
 
 def kubelet_settings(layout: Layout, address: str) -> dict[str, Any]:
     """
-    Set the kubelet up.
+    Return the settings of the kubelet.
 
     It answers without authentication: only the API server reaches it, and the kubelet is not under test. It never
-    evicts or collects: the disk and the memory are the machine's, and others use them.
+    evicts pods or collects images: other programs use the disk and the memory of this machine.
     """
     signals = (
         "memory.available",
@@ -147,7 +149,7 @@ def kubelet_settings(layout: Layout, address: str) -> dict[str, Any]:
 
 
 def proxy_settings(layout: Layout) -> dict[str, Any]:
-    """Set kube-proxy up, with the machine's connection tracking left as it is."""
+    """Return the settings of kube-proxy, which leaves the connection tracking of the machine unchanged."""
     return {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",

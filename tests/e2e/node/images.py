@@ -1,4 +1,4 @@
-"""Make the node's images without a registry: a base with Python, what stands in for all else, and the project's own."""
+"""Build the images of the node without a registry: a base with Python, a stand-in for others, and the project's."""
 
 import functools
 import json
@@ -23,9 +23,9 @@ PAUSE = "localhost/node/pause:e2e"
 # The program of the suite's pods: they have an address, and listen on the ports that a test names.
 STAND_INS = tuple(f"localhost/{name}:e2e" for name in ("egw", "manager", "ibm-eem-operator", "client"))
 PROJECT = "localhost/eem-guardrail:e2e"
-# Of the version that an upgrade starts from, what its image is made of.
+# The sources of the image from which an upgrade starts.
 EARLIER_SOURCES = ("Dockerfile", ".dockerignore", "webhook", "certs", "requirements/run.txt")
-RELEASE = "trixie"  # the Debian that python:3.13-slim is made of too, and whose own Python is 3.13
+RELEASE = "trixie"  # the Debian release of python:3.13-slim, with Python 3.13
 PACKAGES = "python3,python3-pip,python3-venv,ca-certificates"
 STEP_SECONDS = 900
 SEARCH_PATH = "/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin:/bin:/sbin"
@@ -44,7 +44,7 @@ def run(*command: str) -> str:
 
 
 def buildah(*arguments: str) -> str:
-    """Run buildah on a store of the tests' own."""
+    """Run buildah on a store of the tests."""
     store = ("--root", str(FOLDER / "store"), "--runroot", str(FOLDER / "run"), "--storage-driver", "overlay")
     return run("buildah", *store, *arguments)
 
@@ -55,7 +55,7 @@ def exists(image: str) -> bool:
 
 
 def make_base() -> None:
-    """Bootstrap what stands for python:3.13-slim."""
+    """Bootstrap a stand-in for python:3.13-slim."""
     work = FOLDER / "base"
     shutil.rmtree(work, ignore_errors=True)
     root = work / "root"
@@ -80,7 +80,7 @@ def make_base() -> None:
 
 
 def make_pause() -> None:
-    """Pack the one command that holds a pod and listens."""
+    """Make the image of the command that runs in every other pod, and listens."""
     container = buildah("from", "scratch")
     buildah("copy", "-q", container, pause()["pause"], "/pause")
     buildah("config", "--entrypoint", '["/pause"]', "--cmd", "", "--user", "65535:65535", container)
@@ -89,9 +89,9 @@ def make_pause() -> None:
 
 def build_project(tag: str, *, context: Path = CHECKOUT, arguments: Sequence[str] = ()) -> None:
     """
-    Build the image from the Dockerfile as it stands in *context*, every step anew, with more arguments for buildah.
+    Build the image from the Dockerfile in *context* without a cache, with more arguments for buildah.
 
-    The machine's certificates are lent to the steps that download; they are not in the image.
+    The steps that download use the CA certificates of this machine; they are not in the image.
     """
     lent = f"{CERTIFICATES}:{CERTIFICATES}:ro"
     steps = ("--isolation", "chroot", "--pull-never", "--network", "host", "--volume", lent)
@@ -117,7 +117,7 @@ def remove(image: str) -> None:
 
 
 def archive(image: str) -> Path:
-    """Write *image* as an archive that a container runtime takes in."""
+    """Write *image* as an archive for a container runtime."""
     path = FOLDER / f"{image.replace('/', '-').replace(':', '-')}.tar"
     path.unlink(missing_ok=True)
     buildah("push", "-q", image, f"docker-archive:{path}:{image}")
@@ -141,7 +141,7 @@ def earlier() -> tuple[str, Path]:
 
 @functools.cache
 def ensure() -> dict[str, Path]:
-    """Make what is not there yet and the project's image from the checkout, once; give the archive of each image."""
+    """Build the missing images and, once, the image of the checkout, and return the archive of each image."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     with locked(LOCK):
         if not exists(BASE):

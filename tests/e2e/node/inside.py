@@ -1,8 +1,8 @@
 """
 Process 1 of the node's namespaces: network, control plane, container runtime, kubelet, kube-proxy and enforcer.
 
-It ends when standard input does, which is a pipe that the tests' process holds; the kernel ends all the rest with it.
-What it mounts is in its own mount namespace, so that is gone then, too.
+It ends when standard input is closed, a pipe from the process of the tests. Then the kernel ends all other processes,
+and removes the mount namespace with all mounts.
 """
 
 import asyncio
@@ -34,14 +34,14 @@ from node.availability import search_path
 from node.files import NODE, RUNTIME_SOCKET, Layout, write_files
 from node.surroundings import connect, isolate
 
-READY_SECONDS = 120  # 12 to 16 s were seen on 2 cores
+READY_SECONDS = 120  # measured: 12 to 16 s on 2 cores
 TOKENS = {
     "kubelet": ("e2e-kubelet", f"system:node:{NODE}", "system:nodes"),
     "kube-scheduler": ("e2e-scheduler", "system:kube-scheduler", "system:authenticated"),
     "kube-proxy": ("e2e-proxy", "system:kube-proxy", "system:authenticated"),
     "enforcer": ("e2e-enforcer", "e2e-enforcer", "system:masters"),
 }
-# Seen resident: kubelet 90 MiB, containerd 60, kube-proxy 60, scheduler 60, enforcer 45.
+# Measured resident memory: kubelet 90 MiB, containerd 60, kube-proxy 60, scheduler 60, enforcer 45.
 NODE_LIMITS = {
     "kube-scheduler": Limits(memory_bytes=256 * MIB, address_space_bytes=8 * GIB),
     "containerd": Limits(memory_bytes=512 * MIB, address_space_bytes=8 * GIB),
@@ -53,7 +53,7 @@ NODE_LIMITS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """What the tests' process hands in."""
+    """What the process of the tests passes in."""
 
     layout: Layout
     binaries: Mapping[str, str]
@@ -73,12 +73,12 @@ class NodePlane(Plane):
 
     @property
     def search_path(self) -> str:
-        """PATH of everything: containerd finds its shim beside itself, and the others what only root runs."""
+        """PATH of all commands: containerd finds its shim beside itself, and others need the commands of root."""
         here = str(Path(self._binaries["containerd"]).parent)
         return os.pathsep.join([here, search_path(os.environ)])
 
     def _write_files(self) -> None:
-        """Write what a first start needs; a later one finds it, as a machine does that comes up again."""
+        """Write the files of a first start. A later start finds them, as a rebooted machine does."""
         if not (self._folder / "pki").exists():
             super()._write_files()
         runc = shutil.which("runc", path=self.search_path) or "runc"
@@ -103,7 +103,7 @@ class NodePlane(Plane):
         return ("*", "-node-route-controller", "-cloud-node-lifecycle-controller")
 
     async def start_node(self, client: ApiClient) -> None:
-        """Start what makes this a node, and return when the API server calls it ready."""
+        """Start the parts of the node, and return when the API server reports it as ready."""
         await self._spawn("kube-scheduler", self._scheduler_flags())
         await self._take_images_in()
         await self._spawn("kubelet", self._kubelet_flags())
@@ -130,7 +130,7 @@ class NodePlane(Plane):
         ]
 
     async def start_runtime(self) -> None:
-        """Start the container runtime, which takes its time while the control plane takes its own."""
+        """Start the container runtime, while the control plane starts."""
         self._write_files()
         RUNTIME_SOCKET.parent.mkdir(parents=True, exist_ok=True)
         await self._spawn("containerd", [f"--config={self._layout.runtime}", "--log-level=info"])
@@ -146,7 +146,7 @@ class NodePlane(Plane):
                 raise PlaneError(f"containerd does not take {archive} in\n{self._last_words('containerd')}")
 
     async def _until(self, client: ApiClient, path: str, test: Any, otherwise: str) -> None:
-        """Ask for one object until it passes *test*."""
+        """Read one object repeatedly until it passes *test*."""
         try:
             async with asyncio.timeout(READY_SECONDS):
                 while not test(await found(client, path)):
@@ -162,7 +162,7 @@ def is_ready(node: Mapping[str, Any]) -> bool:
 
 
 async def found(client: ApiClient, path: str) -> Mapping[str, Any]:
-    """Read one object; nothing where it is not there."""
+    """Return one object, empty if it does not exist."""
     try:
         answer: Mapping[str, Any] = await client.ask("GET", path)
     except ApiError:
@@ -171,14 +171,14 @@ async def found(client: ApiClient, path: str) -> Mapping[str, Any]:
 
 
 async def status_of(*command: str) -> int:
-    """Run one command, whatever it says."""
+    """Run one command, and return its exit status."""
     quiet = asyncio.subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(*command, stdout=quiet, stderr=quiet)
     return await process.wait()
 
 
 async def serve(settings: Settings) -> None:
-    """Bring the node up, say so, and keep it up."""
+    """Start the node, report that it is ready, and keep it running."""
     plane = NodePlane(settings)
     await plane.start_runtime()
     client = await plane.start()
@@ -189,7 +189,7 @@ async def serve(settings: Settings) -> None:
 
 
 def main() -> None:
-    """Read what to run from the first argument."""
+    """Read the settings from the first argument, and serve."""
     given = json.loads(sys.argv[1])
     layout = Layout(folder=Path(given["folder"]), group=given["group"])
     settings = Settings(layout=layout, binaries=given["binaries"], archives=given["archives"], pause=given["pause"])

@@ -1,13 +1,13 @@
 """
-Hold the verdicts against packets: seeded changes of policies, and what they do to connections.
+Compare verdicts with packets: seeded changes of policies, and their effect on connections.
 
-For each seed the oracle's generator makes the policies that are there and one change. They are applied on the node,
-with the service in audit mode, and every connection is tried before and after. Each must be open exactly where
-`explain` says so; and a required port that was open to a source and no longer is must be in the change's verdict.
+For each seed, the generator of the oracle makes some policies and one change. They are applied on the node, with the
+service in audit mode, and every connection is tried before and after. A connection must be open exactly if `explain`
+says so. A required port that was open to a source and no longer is must be in the verdict on the change.
 
     PYTHONPATH=.:tests:tests/e2e python -m node.packets 200
 
-prints the table of docs/evidence/packets.md; a second number is the seed to begin with, to replay one.
+prints the table of docs/evidence/packets.md. A second number is the first seed, to repeat one.
 """
 
 import contextlib
@@ -40,18 +40,18 @@ from webhook.netpol import ClusterSnapshot, Connection, evaluate
 SUBJECT = "subject"
 ENFORCED_SECONDS = 20
 RUNNING_SECONDS = 120
-# What the enforcer does with an ipBlock, and what the pods' addresses are: the service is told, as an operator would.
+# How the enforcer treats an ipBlock, and the addresses of pods: settings of the service, as a user would set them.
 KNOWN = {"EEM_GUARDRAIL_IPBLOCK_MATCHES_PODS": "yes", "EEM_GUARDRAIL_POD_CIDR": POD_RANGE}
 SETTINGS = Settings(ipblock_matches_pods="yes", pod_cidrs=(POD_RANGE,))
 STATE = "namespaces,pods,deployments,replicasets,eventgateways,eventendpointmanagements"
 ENDS = {"open": True, "closed": False}
 
-Matrix = dict[tuple[str, str, int], bool]  # source, destination, port: whether a connection came about
+Matrix = dict[tuple[str, str, int], bool]  # source, destination, port: whether the connection is open
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """What one seed makes: the policies that are there, and a change."""
+    """The policies of one seed, and the change."""
 
     seed: int
     operation: str
@@ -62,7 +62,7 @@ class Plan:
 
 @dataclass(kw_only=True, slots=True)
 class Report:
-    """What came of the seeds."""
+    """The results of all seeds."""
 
     counts: Counter[str] = field(default_factory=Counter)
     disagreements: list[str] = field(default_factory=list)
@@ -80,7 +80,7 @@ def planned(seed: int) -> Plan:
 
 
 class Packets:
-    """The scene on a node, and the seeds that are played on it."""
+    """The scene on a node, and the seeds that are tried on it."""
 
     def __init__(self, machine: Node, guard: Guard) -> None:
         self._machine = machine
@@ -91,7 +91,7 @@ class Packets:
 
     @contextlib.contextmanager
     def set_up(self) -> Iterator[None]:
-        """Make the scene, and tell the service what it is to know; take that back in the end."""
+        """Create the scene and the settings of the service for it, and remove both at the end."""
         self._machine.must("apply", "-f", "-", stdin=listed(*objects()))
         self._machine.must("annotate", "namespace", PACKETS, "eem-guardrail.io/mode=audit", "--overwrite")
         with self._guard.given(KNOWN):
@@ -110,7 +110,7 @@ class Packets:
         return len(pods) == wanted and all(one["status"]["phase"] == "Running" for one in pods)
 
     def play(self, seed: int) -> bool:
-        """Play one seed; False where the API server does not take its policies."""
+        """Try one seed. Return False if the API server rejects its policies."""
         plan = planned(seed)
         self._clear()
         before = [*plan.around, *([plan.before] if plan.before else [])]
@@ -139,7 +139,7 @@ class Packets:
         return found
 
     def _until_enforced(self) -> list[Json]:
-        """Wait until exactly the policies that are there are in force, and give those of the scene."""
+        """Wait until exactly the existing policies are in force, and return those of the scene."""
         policies = self._policies()
         wanted = {
             f"# policy {one['metadata']['namespace']}/{one['metadata']['name']} {one['metadata']['resourceVersion']}"
@@ -153,7 +153,7 @@ class Packets:
         return [one for one in policies if one["metadata"]["namespace"] in SPACES]
 
     def _change(self, plan: Plan, policies: Sequence[Json]) -> Answer | None:
-        """Make the change; give the verdict on it, in which the service agrees with the code beside us."""
+        """Make the change, and return the verdict of the code, with which the verdict of the service must agree."""
         since = math.floor(time.time() * 1000) / 1000
         if plan.after is None:
             done = self._machine.kubectl("delete", "networkpolicy", SUBJECT, f"--namespace={PACKETS}")
@@ -168,7 +168,7 @@ class Packets:
         if old is None or new is None or old["spec"] != new["spec"]:  # otherwise the API server asks no webhook
             said = self._guard.decisions.next_about(PACKETS, plan.operation, SUBJECT, since)
             loses = "lost" in {outcome for _, outcome in answer.found}
-            refuses = said.result == "audited" and said.message != ""  # without one it would be a warning
+            refuses = said.result == "audited" and said.message != ""  # without a message it is a warning
             if refuses != loses:
                 self._disagree(plan, f"the service said {said.result}, and the code beside us {answer}")
         self.report.counts[plan.operation] += 1
@@ -206,7 +206,7 @@ class Packets:
         return name in TARGETS or name.startswith(f"{PACKETS}/ibm-eem-operator-")
 
     def _hold(self, plan: Plan, answer: Answer, before: Matrix, after: Matrix) -> None:
-        """Hold the verdict against what the change did to connections from other namespaces and from outside."""
+        """Compare the verdict with the lost connections from other namespaces and from outside."""
         told = {(one.kind, one.name, one.port) for (one, outcome) in answer.found if outcome == "lost"}
         self.report.counts["refused" if told else "admitted"] += 1
         for needed in NEEDED:
@@ -218,7 +218,7 @@ class Packets:
                     if (destination, number) == (target, port)
                     and was_open
                     and not after[source, destination, number]
-                    and not source.startswith(f"{PACKETS}/")  # their own egress may have gone
+                    and not source.startswith(f"{PACKETS}/")  # their own egress may be closed
                 ]
                 is_told = (needed.kind, needed.instance, port) in told
                 if cut_off and not is_told:
@@ -233,11 +233,11 @@ class Packets:
         print(said, file=sys.stderr, flush=True)
 
     def run(self, sets: int, first: int = 0) -> Report:
-        """Play seeds from *first* on until so many were taken by the API server."""
+        """Try seeds from *first* on, until the API server has accepted the policies of *sets* of them."""
         with self.set_up():
-            self._prove_everybody_is_heard()
+            self._check_that_all_is_open_without_policies()
             seed = first
-            with contextlib.suppress(KeyboardInterrupt):  # then what was played so far is what is reported
+            with contextlib.suppress(KeyboardInterrupt):  # the seeds tried so far are reported
                 while self.report.counts["sets"] < sets:
                     taken = self.play(seed)
                     self.report.counts["sets" if taken else "not taken"] += 1
@@ -245,8 +245,8 @@ class Packets:
                     seed += 1
         return self.report
 
-    def _prove_everybody_is_heard(self) -> None:
-        """Without a policy everything is open: a port that is closed later was closed by one."""
+    def _check_that_all_is_open_without_policies(self) -> None:
+        """Check that without a policy every connection is open: a policy has closed each port that is closed later."""
         self._clear()
         self._until_enforced()
         shut = [one for one, is_open in self._try_all().items() if not is_open]
@@ -255,13 +255,13 @@ class Packets:
 
 
 def named(policies: Sequence[Json]) -> Json | None:
-    """Find the policy that is changed."""
+    """Return the policy that the change is about."""
     wanted = {"namespace": PACKETS, "name": SUBJECT}
     return next((one for one in policies if wanted.items() <= one["metadata"].items()), None)
 
 
 def table(report: Report) -> str:
-    """Write the page of docs."""
+    """Return the page of the documentation."""
     counts = report.counts
     rows = {
         "sets of policies, each with a change": counts["sets"],
@@ -306,7 +306,7 @@ addresses of pods, and the service is told that and the range of the pods. Only 
 
 
 def main() -> int:
-    """Play as many sets as the first argument says, and print the page."""
+    """Try as many seeds as the first argument says, and print the page."""
     with tempfile.TemporaryDirectory(prefix="packets-") as folder:
         machine = Node(Path(folder), find_binaries())
         machine.start()

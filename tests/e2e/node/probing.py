@@ -2,8 +2,8 @@
 Try connections from inside the network namespaces of pods, and from outside the cluster.
 
 Runs in all namespaces of the node. Standard input is a JSON object: `clients` (addresses), `targets` (pairs of address
-and port). Standard output is a list for each client, with what came of each target: "open", "closed" (refused, as the
-enforcer does) or "silent".
+and port). Standard output is a list for each client, with the result for each target: "open", "closed" (rejected, as
+the enforcer does) or "silent".
 """
 
 import ctypes
@@ -24,40 +24,40 @@ from node.surroundings import OUTSIDE, OUTSIDE_ADDRESSES
 NAMESPACES = Path("/run/netns")
 CLONE_NEWNET = 0x40000000
 SIOCGIFADDR = 0x8915  # <linux/sockios.h>
-ADDRESS_AT = slice(20, 24)  # of the IPv4 address in struct ifreq
-PATIENCE_SECONDS = 10  # an answer takes microseconds; without one it is silence
+ADDRESS_AT = slice(20, 24)  # the IPv4 address in struct ifreq
+PATIENCE_SECONDS = 10  # an answer takes microseconds; after this time the result is "silent"
 
 libc = ctypes.CDLL(None, use_errno=True)
 
 
 def enter(namespace: int) -> None:
-    """Make every socket from now on in a network namespace."""
+    """Switch to a network namespace: every socket from now on is in it."""
     if libc.setns(namespace, CLONE_NEWNET) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
 
 
 def own_address() -> str:
-    """Read the address of the pod's device in the namespace that was entered."""
+    """Return the address of the pod's device in the current network namespace."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         request = struct.pack("256s", b"eth0")
         return socket.inet_ntoa(fcntl.ioctl(any_socket.fileno(), SIOCGIFADDR, request)[ADDRESS_AT])
 
 
 def namespaces() -> Iterator[tuple[str, int]]:
-    """Yield each address with an open network namespace that has it; a pod that comes or goes just now has none."""
+    """Yield each address with its open network namespace. A pod that starts or stops now has none."""
     for path in sorted(NAMESPACES.iterdir()):
         try:
             namespace = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             enter(namespace)
             addresses = OUTSIDE_ADDRESSES if path.name == OUTSIDE else (own_address(),)
-        except OSError:  # the file is there before the namespace and after it, and that without its device
+        except OSError:  # the file exists before and after the namespace, and the namespace before its device
             continue
         yield from ((address, namespace) for address in addresses)
 
 
 def try_all(client: str, targets: Sequence[tuple[str, int]]) -> list[str]:
-    """Connect from one address, in the namespace that was entered, to every target at once."""
+    """Connect from one address in the current network namespace to all targets at the same time."""
     outcomes = ["silent"] * len(targets)
     waiting = selectors.DefaultSelector()
     for at, target in enumerate(targets):
@@ -79,7 +79,7 @@ def try_all(client: str, targets: Sequence[tuple[str, int]]) -> list[str]:
 
 
 def main() -> None:
-    """Answer one question."""
+    """Try the connections of one request."""
     asked = json.load(sys.stdin)
     found = dict(namespaces())
     targets = [(address, port) for address, port in asked["targets"]]

@@ -28,7 +28,7 @@ OPERATOR = "ibm-eem-operator"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Needed:
-    """One requirement whose loss packets can show: the ports of a component's pod."""
+    """One requirement whose loss packets can show: the ports of the pod of a component."""
 
     kind: str
     instance: str
@@ -70,7 +70,7 @@ def pod(space: str, name: str, labels: dict[str, str], container: dict[str, Any]
 
 
 def objects() -> Iterator[Json]:
-    """Yield everything that stands there, namespaces first."""
+    """Yield all objects of the scene, namespaces first."""
     for space, labels in SPACES.items():
         made, account = namespace(space)
         made["metadata"]["labels"] = labels

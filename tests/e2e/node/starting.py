@@ -3,9 +3,8 @@ Measure how long a replica takes from its start until it is ready, in its pod, o
 
     PYTHONPATH=.:tests:tests/e2e python -m node.starting 5
 
-replaces one replica of the service as it is shipped after the other and prints a line for each: seconds by the clock,
-and seconds of the processor. The first depends on what else the machine does. `--watch` is what it runs inside the
-node.
+replaces one replica of the shipped service after the other, and prints a line for each: seconds of wall time and of CPU
+time. The wall time depends on the load of the machine. `--watch` is the part that runs inside the node.
 """
 
 import http.client
@@ -32,24 +31,24 @@ PAUSE_SECONDS = 0.005
 
 
 def serving() -> Iterator[int]:
-    """Yield the processes that are replicas."""
+    """Yield the process IDs of the replicas."""
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             try:
                 command = (folder / "cmdline").read_bytes()
-            except OSError:  # ended meanwhile
+            except OSError:  # the process has ended
                 continue
             if command.startswith(COMMAND):
                 yield int(folder.name)
 
 
 def numbers(process: int) -> list[str]:
-    """Read /proc/PID/stat from its third field on."""
+    """Return /proc/PID/stat from its third field on."""
     return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
 
 
 def is_ready() -> bool:
-    """Ask the replica in the network namespace that was entered."""
+    """Whether the replica in the current network namespace is ready."""
     connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=1)
     try:
         connection.request("GET", "/readyz")
@@ -61,7 +60,7 @@ def is_ready() -> bool:
 
 
 def watch() -> dict[str, float]:
-    """Wait for the next replica to start, and for it to be ready."""
+    """Wait until the next replica has started and is ready."""
     known = set(serving())
     print("watching", flush=True)
     while not (new := set(serving()) - known):
@@ -77,7 +76,7 @@ def watch() -> dict[str, float]:
 
 
 def main() -> None:
-    """Watch, or make a node and have it watched."""
+    """Watch, or start a node and watch in it."""
     if sys.argv[1] == "--watch":
         print(json.dumps(watch()))
         return
@@ -90,7 +89,7 @@ def main() -> None:
             for _ in range(int(sys.argv[1])):
                 with machine.begin_inside(sys.executable, "-m", "node.starting", "--watch") as watching:
                     lines = iter(watching.stdout or ())
-                    next(lines)  # it has seen who is there
+                    next(lines)  # it has listed the running replicas
                     machine.must("delete", "pod", guard.replicas()[0], f"--namespace={NAMESPACE}")
                     print(next(lines).strip(), flush=True)
                 guard.until_rolled_out()

@@ -1,4 +1,4 @@
-"""Make the namespaces that process 1 is in into a machine: mounts, names, devices, and a place outside of it."""
+"""Make a machine of the namespaces of process 1: mounts, names, devices, and a network outside of it."""
 
 import os
 import shutil
@@ -12,11 +12,11 @@ from node.availability import search_path
 from node.files import NODE, Layout
 
 DEVICE, PEER = "e2e-node", "e2e-peer"
-OUTSIDE = "outside"  # the network namespace of clients that are no pods
-# Inside and outside of the ranges that the oracle's policies name, and none of them a pod's or the node's.
+OUTSIDE = "outside"  # the network namespace of clients that are not pods
+# Inside and outside of the ranges in the policies of the oracle. None of them is the address of a pod or of the node.
 OUTSIDE_ADDRESSES = ("203.0.113.7", "203.0.113.200", "198.51.100.20", "10.9.9.9", "192.168.10.5", "100.64.0.9")
-# The kubelet sets these for the whole machine where they differ. In here a file with the value that it wants lies over
-# each, so it finds them as it wants them and the machine keeps its own.
+# The kubelet sets these for the whole machine if they differ. In the node, a file with the expected value is mounted
+# over each, so the kubelet finds them as expected and the settings of the machine stay.
 KERNEL_SETTINGS = {
     "vm/overcommit_memory": "1",
     "vm/panic_on_oom": "0",
@@ -28,12 +28,12 @@ KERNEL_SETTINGS = {
 
 
 def run(*command: str) -> None:
-    """Run one command to its end and let its failure be ours."""
+    """Run one command, and raise if it fails."""
     subprocess.run(command, check=True)
 
 
 def isolate(layout: Layout) -> None:
-    """Make this mount namespace the node's: what the kubelet shares with pods, and folders of the node's own."""
+    """Make this mount namespace the node's: shared mounts for the kubelet, and folders of the node."""
     run("mount", "--make-rshared", "/")
     socket.sethostname(NODE)
     run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")
@@ -52,10 +52,10 @@ def isolate(layout: Layout) -> None:
 
 def connect() -> None:
     """
-    Make the network: a device with the node's address, and clients outside the cluster.
+    Make the network: a device with the address of the node, and clients outside the cluster.
 
-    A pair of devices, for not every kernel has dummies; a default route on it, because the address of a Service needs
-    some route before it is translated. Nothing leaves.
+    It uses a pair of devices, because some kernels have no dummy devices. A default route is on it, because the address
+    of a Service needs a route before it is translated. No packet leaves the machine.
     """
     ip = shutil.which("ip", path=search_path(os.environ)) or "ip"
     run(ip, "link", "set", "lo", "up")

@@ -1,4 +1,4 @@
-"""The image, as it is built from the Dockerfile."""
+"""The image that is built from the Dockerfile."""
 
 import json
 import os
@@ -16,8 +16,8 @@ from webhook.version import VERSION
 
 MOST_BYTES = 90 * 1000**2  # on top of the base, unpacked
 SOURCES = ("Dockerfile", ".dockerignore", "webhook", "certs", "requirements")
-UNCHECKED_HASH = 1  # PEP 552: the flags of bytecode that is never held against its source
-SBOM_SECONDS = 800  # it downloads a tool and what the image holds
+UNCHECKED_HASH = 1  # PEP 552: the flags of bytecode that is never compared with its source
+SBOM_SECONDS = 800  # it downloads a tool and the packages of the image
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def layers() -> tuple[str, list[tarfile.TarInfo], set[str]]:
 
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Json]:
-    """Return the image of another user's checkout, with other times and modes and the same revision."""
+    """Build the image from a copy of the checkout with other file times and modes, and return its configuration."""
     checkout = tmp_path_factory.mktemp("checkout")
     for name in SOURCES:
         path = images.CHECKOUT / name
@@ -59,19 +59,19 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Json]:
 
 
 def test_the_same_commit_makes_the_same_layers(elsewhere: Json) -> None:
-    """Built again, from another checkout of the same sources, the image has the same layers."""
+    """An image from another checkout of the same sources has the same layers."""
     assert elsewhere["rootfs"] == images.inspected(images.PROJECT)["rootfs"]
 
 
 def test_the_image_is_small(layers: tuple[str, list[tarfile.TarInfo], set[str]]) -> None:
-    """What lies on top of the base is small."""
+    """The layers on top of the base are small."""
     _, held, _ = layers
 
     assert sum(one.size for one in held) <= MOST_BYTES
 
 
-def test_nothing_in_it_can_be_written(layers: tuple[str, list[tarfile.TarInfo], set[str]]) -> None:
-    """Every file belongs to root, and no other user may write it."""
+def test_only_root_can_write_the_files_of_the_image(layers: tuple[str, list[tarfile.TarInfo], set[str]]) -> None:
+    """Every file belongs to root, and other users cannot write it."""
     _, held, _ = layers
     others = [one.name for one in held if not one.issym() and (one.mode & 0o022 or one.uid or one.gid)]
 
@@ -79,7 +79,7 @@ def test_nothing_in_it_can_be_written(layers: tuple[str, list[tarfile.TarInfo], 
 
 
 def test_every_module_is_compiled(layers: tuple[str, list[tarfile.TarInfo], set[str]]) -> None:
-    """Each module has its bytecode beside it, which is not compared with the source at a start."""
+    """Each module has its bytecode, which Python does not compare with the source at the start."""
     _, held, bytecode = layers
     modules = {Path(one.name) for one in held if one.name.endswith(".py") and one.name.startswith(("app/", "opt/"))}
     wanted = {str(path.parent / "__pycache__" / f"{path.stem}.cpython-313.pyc") for path in modules}
@@ -88,8 +88,8 @@ def test_every_module_is_compiled(layers: tuple[str, list[tarfile.TarInfo], set[
     assert wanted <= bytecode
 
 
-def test_it_holds_the_service_alone(layers: tuple[str, list[tarfile.TarInfo], set[str]]) -> None:
-    """There is no installer in it, no client of Kubernetes, and nothing of the tests."""
+def test_the_image_contains_only_the_service(layers: tuple[str, list[tarfile.TarInfo], set[str]]) -> None:
+    """The image has no installer, no Kubernetes client and no tests."""
     _, held, _ = layers
     packages = {one.name.split("/site-packages/")[1].split("/")[0] for one in held if "/site-packages/" in one.name}
 
@@ -98,8 +98,8 @@ def test_it_holds_the_service_alone(layers: tuple[str, list[tarfile.TarInfo], se
     assert {one.name.split("/")[1] for one in held if one.name.startswith("app/")} == {"webhook", "certs"}
 
 
-def test_labels_and_user(elsewhere: Json) -> None:
-    """The image says what it is, and from which revision where the builder tells."""
+def test_the_image_has_labels_and_a_user(elsewhere: Json) -> None:
+    """The labels name the image and, if the builder passes it, the revision."""
     config = elsewhere["config"]
     labels = {name.removeprefix("org.opencontainers.image."): text for name, text in config["Labels"].items()}
 
@@ -115,8 +115,8 @@ def test_labels_and_user(elsewhere: Json) -> None:
 
 
 @pytest.mark.timeout(900, func_only=True)
-def test_the_bill_of_materials_lists_what_is_pinned(tmp_path: Path) -> None:
-    """Its command lists every package that the image gets, with the licence of each."""
+def test_the_bill_of_materials_lists_the_pinned_packages(tmp_path: Path) -> None:
+    """The command lists every package of the image with its licence."""
     subprocess.run(
         [images.CHECKOUT / "requirements" / "sbom", str(tmp_path)],
         check=True,

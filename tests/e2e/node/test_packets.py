@@ -1,4 +1,4 @@
-"""Verdicts, held against packets."""
+"""Verdicts compared with packets."""
 
 import pytest
 from harness.guard import Guard
@@ -6,12 +6,12 @@ from harness.guard import Guard
 from node.cluster import Node
 from node.packets import Packets
 
-SETS = 20  # in two minutes; docs/evidence/packets.md has more, and the command for them
+SETS = 20  # two minutes; docs/evidence/packets.md has the command for more
 
 
 @pytest.mark.timeout(900, func_only=True)
 def test_verdicts_agree_with_packets(machine: Node, guard: Guard) -> None:
-    """Whatever policies the generator makes, connections come about as explained, and no loss goes unsaid."""
+    """For random policies, connections are open exactly as explained, and every loss is in the verdict."""
     report = Packets(machine, guard).run(SETS)
 
     assert report.disagreements == []

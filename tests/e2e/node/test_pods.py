@@ -1,4 +1,4 @@
-"""The image, as a real kubelet runs it under the restricted standard."""
+"""The image under a real kubelet and the restricted Pod Security standard."""
 
 import json
 import textwrap
@@ -10,8 +10,8 @@ from harness.waiting import wait_until
 
 from node.cluster import Node
 
-ARRIVED_SECONDS = 60  # a replica that goes drains for some seconds, and is asked meanwhile
-# What a process of the container says about itself, and every folder that it can make a file in.
+ARRIVED_SECONDS = 60  # a deleted replica drains for some seconds, and still gets requests
+# Prints the identity of a process of the container, and every folder that it can write to.
 LOOK = textwrap.dedent(
     """
     import json, os, tempfile
@@ -38,8 +38,8 @@ def replica(guard: Guard) -> str:
     return guard.replicas()[0]
 
 
-def test_pods_hold_no_privilege(machine: Machine, replica: str) -> None:
-    """The process is user 10001, without capabilities, under a seccomp filter, and can write nowhere but in /dev."""
+def test_the_container_has_no_privileges(machine: Machine, replica: str) -> None:
+    """The process is user 10001, without capabilities and under a seccomp filter, and can write only in /dev."""
     answer = machine.must("exec", replica, f"--namespace={NAMESPACE}", "--", "python", "-c", LOOK)
 
     found = json.loads(answer.stdout)
@@ -51,20 +51,20 @@ def test_pods_hold_no_privilege(machine: Machine, replica: str) -> None:
 
 
 def test_the_api_server_calls_through_the_service(machine: Node, guard: Guard) -> None:
-    """The connections on which the API server asks go to the Service's address and arrive at the replicas'."""
+    """The API server connects to the address of the Service, and the replicas receive the connections."""
     service = machine.must("get", "service", NAMESPACE, f"--namespace={NAMESPACE}", "--output=json").json
     pods = machine.must("get", "pods", f"--namespace={NAMESPACE}", "--output=json").json["items"]
     running = {one["status"]["podIP"] for one in pods if one["metadata"]["name"] in guard.replicas()}
 
     def look() -> set[str]:
-        guard.until_asked()  # by way of one that goes, perhaps: with its answer that one takes leave
+        guard.until_asked()  # the answer may come from a draining replica, which then closes the connection
         return running & answering(machine, service["spec"]["clusterIP"])
 
     wait_until(look, f"a connection by way of the Service to one of {running}", seconds=ARRIVED_SECONDS)
 
 
 def answering(machine: Node, service: str) -> set[str]:
-    """Return the addresses of pods that have answered on the Service's port within the last minutes."""
+    """Return the addresses of pods that have answered on the port of the Service within the last minutes."""
     answer = machine.inside("conntrack", "-L", "-p", "tcp", "--orig-dst", service)
     return {
         word.removeprefix("src=")

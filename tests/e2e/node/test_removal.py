@@ -1,4 +1,4 @@
-"""The service is taken away: in order, in the wrong order, and with its namespace."""
+"""The service is uninstalled: in order, in the wrong order, and by deleting its namespace."""
 
 from collections.abc import Iterator
 
@@ -9,19 +9,19 @@ from harness.place import Place
 
 from node.cluster import Node
 
-GONE_SECONDS = 100  # a replica that drains takes 12 s and its grace; a namespace a few more
+GONE_SECONDS = 100  # a replica needs 12 s to drain and its grace period, a namespace a few seconds more
 KINDS = "validatingwebhookconfiguration,mutatingwebhookconfiguration"
 
 
 @pytest.fixture(autouse=True)
 def installed_again(guard: Guard) -> Iterator[None]:
-    """Put everything back, whatever a case took away."""
+    """Install the service again at the end of a test."""
     yield
     guard.install_again()
 
 
-def test_uninstall_with_no_replica(machine: Node, guard: Guard, place: Place) -> None:
-    """With every replica gone and the registration in place, deleting what was applied works and frees policies."""
+def test_uninstalling_without_a_replica_frees_policies(machine: Node, guard: Guard, place: Place) -> None:
+    """With the registration in place and no replica, deleting the manifests works, and policies can be changed."""
     place.set_up_gateway()
     machine.must("scale", f"deployment/{NAMESPACE}", f"--namespace={NAMESPACE}", "--replicas=0")
     guard.until_nobody_runs()
@@ -35,8 +35,8 @@ def test_uninstall_with_no_replica(machine: Node, guard: Guard, place: Place) ->
     assert machine.must("get", "namespace", NAMESPACE, "--ignore-not-found").stdout == ""
 
 
-def test_its_namespace_is_deleted(machine: Node, place: Place) -> None:
-    """Without its namespace the registration still refuses, the guarded namespace can go, and one command ends it."""
+def test_after_its_namespace_is_deleted_one_command_ends_the_registration(machine: Node, place: Place) -> None:
+    """Guarded policies cannot be changed until then, but the guarded namespace can be deleted."""
     place.set_up_gateway()
     machine.must("delete", "namespace", NAMESPACE, seconds=GONE_SECONDS)
     held = place.delete("allow-kafka")

@@ -1,4 +1,4 @@
-"""Replicas that go, one after the other or all at once, while the service is being asked."""
+"""Replicas end, one after the other or all at once, while the service gets requests."""
 
 import textwrap
 from collections.abc import Callable
@@ -13,8 +13,8 @@ from harness.waiting import wait_until
 
 from node.cluster import Node
 
-RATE = 10  # questions a second: beside a node, two cores that others use too carry that
-BACK_SECONDS = 120  # a container that was killed is started again within seconds; a node needs more
+RATE = 10  # requests a second that two shared cores can handle beside a node
+BACK_SECONDS = 120  # a killed container restarts within seconds; a node needs longer
 # Processes in the container, each with less memory than the service has: when they reach the container's limit
 # together, the kernel ends the largest, which is the service.
 EAT = textwrap.dedent(
@@ -55,7 +55,7 @@ def until_serving(machine: Node, guard: Guard, replicas: int) -> None:
 
 
 def unexpected(report: LoadReport) -> list[str]:
-    """Return the requests that were neither right nor refused because no replica answered."""
+    """Return the requests without the right verdict, except those that failed because no replica answered."""
     return [one["text"] for one in report.failures if one in report.wrong or FAILED_CLOSED not in one["text"]]
 
 
@@ -64,8 +64,8 @@ def mostly_right(report: LoadReport) -> bool:
     return len(report.requests) > 2 * len(report.failures)
 
 
-def test_rolling_restart_drops_nothing(machine: Node, guard: Guard, place: Place) -> None:
-    """Every change that is asked about while all replicas are replaced gets the verdict that it would get else."""
+def test_a_rolling_restart_drops_no_request(machine: Node, guard: Guard, place: Place) -> None:
+    """Every change during the replacement of all replicas gets its verdict."""
     place.set_up(*prepared(place.name))
     before = set(guard.replicas())
 
@@ -76,8 +76,10 @@ def test_rolling_restart_drops_nothing(machine: Node, guard: Guard, place: Place
     assert before.isdisjoint(guard.replicas())
 
 
-def test_out_of_memory(machine: Node, guard: Guard, place: Place) -> None:
-    """A replica that the kernel ends comes back by itself; the others decide, and nothing passes unseen."""
+def test_a_replica_out_of_memory_restarts_and_nothing_passes_unjudged(
+    machine: Node, guard: Guard, place: Place
+) -> None:
+    """The kernel kills the replica, the kubelet restarts it, and the other replicas answer."""
     place.set_up(*prepared(place.name))
     victim, *_ = guard.replicas()
 
@@ -90,8 +92,10 @@ def test_out_of_memory(machine: Node, guard: Guard, place: Place) -> None:
     assert mostly_right(load.report)
 
 
-def test_deletion_by_force(machine: Node, guard: Guard, place: Place) -> None:
-    """A replica that is deleted without a grace is replaced; the others decide, and nothing passes unseen."""
+def test_a_replica_deleted_by_force_is_replaced_and_nothing_passes_unjudged(
+    machine: Node, guard: Guard, place: Place
+) -> None:
+    """The replica is deleted without a grace period, and the other replicas answer."""
     place.set_up(*prepared(place.name))
     replicas = guard.replicas()
 
@@ -105,11 +109,13 @@ def test_deletion_by_force(machine: Node, guard: Guard, place: Place) -> None:
     assert replicas[0] not in guard.replicas()
 
 
-def test_power_cut(machine: Node, guard: Guard, take_place: Callable[[], Place]) -> None:
+def test_after_a_power_failure_the_node_recovers_and_guards(
+    machine: Node, guard: Guard, take_place: Callable[[], Place]
+) -> None:
     """
-    The machine starts with the registration in place and no replica, and recovers without help.
+    The machine starts with the registration in place and without a replica, and recovers without help.
 
-    Until the first replica answers, what the service would judge is refused; then it is judged.
+    Until the first replica answers, guarded changes fail. Then they are judged.
     """
     place = take_place()
     place.set_up_gateway()

@@ -1,7 +1,7 @@
 """
-The service as it is shipped, on a real kubelet: it makes its own Secret, Lease and registration.
+The shipped service on a real kubelet: it creates its own Secret, Lease and registration.
 
-It is installed by the commands of docs/install.md, in place of the installation that the other tests share.
+It is installed by the commands of docs/install.md, and replaces the installation of the other tests.
 """
 
 import json
@@ -30,9 +30,9 @@ from node.cluster import Node
 pytestmark = pytest.mark.after_others  # the installation of the other tests is not put back
 
 REPLICAS = 3
-RATE = 10  # questions a second: beside a node, two cores that others use too carry that
+RATE = 10  # requests a second that two shared cores can handle beside a node
 GONE_SECONDS = 100
-SIDE_BY_SIDE_SECONDS = 12  # some rounds of the Lease, which is renewed each 2 s
+SIDE_BY_SIDE_SECONDS = 12  # some renewals of the Lease, one every 2 s
 SEEN_SECONDS = 30
 SERVING_UNTIL = 'eem_guardrail_certificate_not_after_timestamp_seconds{certificate="serving"}'
 
@@ -51,17 +51,17 @@ def documented_kubectl() -> list[list[str]]:
 
 
 class DocumentedGuard(RegisteringGuard):
-    """The service, installed as the page says, except for the name of the image, which is not pushed."""
+    """The service, installed as the page says, except for the image, which is loaded into the node."""
 
     def install(self) -> None:
-        """Write the kustomization that the page has, run its commands, and wait until the service is registered."""
+        """Write the kustomization of the page, run its commands, and wait until the service is registered."""
         (kustomization,) = documented("yaml")
         name, tag = self._machine.image.rsplit(":", 1)
         here = f"newName: {name}, newTag: {tag}"
         kustomization, count = re.subn(r"newName: registry\.example\.com/\S+, newTag: [\d.]+", here, kustomization)
         assert count == 1
         kustomizing.written(self._overlay, kustomization)
-        for words in documented_kubectl():  # what builds and pushes the image has been done
+        for words in documented_kubectl():  # the image is already built
             self._machine.must(*(str(self._overlay) if one == "." else one for one in words), seconds=GONE_SECONDS)
         self.first_replicas = set(self.replicas())
         self.until_registered()
@@ -69,7 +69,7 @@ class DocumentedGuard(RegisteringGuard):
 
 @pytest.fixture(scope="module")
 def shipped(machine: Node, guard: Guard) -> RegisteringGuard:
-    """Install it where the other cases have had a registration by hand."""
+    """Install it in place of the static registration of the other tests."""
     machine.must("delete", "-k", str(guard.overlay), seconds=GONE_SECONDS)
     installed = DocumentedGuard(machine, REPLICAS, {})
     installed.install()
@@ -82,8 +82,8 @@ def own_place(machine: Node, shipped: RegisteringGuard, names: Iterator[str]) ->
     return Place(next(names), machine, shipped)
 
 
-def test_it_registers_itself(machine: Node, shipped: RegisteringGuard) -> None:
-    """What the page says is enough: every entry trusts what the Secret holds, and one replica has the Lease."""
+def test_the_documented_installation_registers_itself(machine: Node, shipped: RegisteringGuard) -> None:
+    """Every entry trusts the CA of the Secret, and one replica has the Lease."""
     entries = {entry["name"]: entry["clientConfig"]["caBundle"] for entry in shipped.entries()}
 
     assert entries == dict.fromkeys((POLICIES, INSTANCES, DEFAULTS), shipped.kept.encoded_bundle())
@@ -92,8 +92,8 @@ def test_it_registers_itself(machine: Node, shipped: RegisteringGuard) -> None:
     assert machine.must("get", "events", *failed).stdout == ""
 
 
-def test_it_refuses_through_its_service(machine: Node, own_place: Place) -> None:
-    """A namespace comes under guard when an instance is made in it, and then the edit that cuts it off is refused."""
+def test_a_new_namespace_is_registered_and_guarded(machine: Node, own_place: Place) -> None:
+    """An instance registers its namespace. Then deleting its allow is denied."""
     (look,) = (words for words in documented_kubectl() if words[0] == "get")
     own_place.set_up_gateway()
 
@@ -104,8 +104,10 @@ def test_it_refuses_through_its_service(machine: Node, own_place: Place) -> None
     assert {own_place.name, "eem-guardrail-canary"} <= set(guarded)
 
 
-def test_its_rolling_restart_drops_nothing(shipped: RegisteringGuard, machine: Node, own_place: Place) -> None:
-    """All replicas are replaced, the leader included, and every edit meanwhile gets its verdict."""
+def test_a_rolling_restart_of_the_shipped_service_drops_no_request(
+    shipped: RegisteringGuard, machine: Node, own_place: Place
+) -> None:
+    """All replicas, also the leader, are replaced, and every change gets its verdict."""
     own_place.set_up(*prepared(own_place.name))
 
     report, ended = rollouts.restarted(machine, shipped, own_place.name, RATE)
@@ -140,7 +142,7 @@ def written(machine: Node) -> dict[str, str]:
 
 
 def without_namespaces(entries: Sequence[Json]) -> list[Json]:
-    """Leave out which namespaces are under guard: all that an entry may differ in when one more is."""
+    """Return the entries without their namespaces: the only difference that a new namespace may cause."""
     return [{name: value for name, value in one.items() if name != "namespaceSelector"} for one in entries]
 
 
@@ -155,13 +157,13 @@ def ready_images(machine: Node) -> set[str]:
 
 
 def begin(machine: Node, image: str) -> None:
-    """Begin to give every replica *image*, and stop when both that and the other one serve."""
+    """Begin to deploy *image*, and pause when replicas of both images serve."""
     rollouts.begin(machine, "set", "image", f"{NAMESPACE}={image}")
     wait_until(lambda: image in ready_images(machine), f"a replica of {image}", seconds=GONE_SECONDS)
 
 
 def go_on(machine: Node, shipped: RegisteringGuard, image: str) -> None:
-    """Set the same image on the other replicas, and wait until one of them leads."""
+    """Deploy the same image to the other replicas, and wait until one of them is the leader."""
     rollouts.go_on(machine)
     shipped.until_rolled_out()
     shipped.until_led()
@@ -170,7 +172,7 @@ def go_on(machine: Node, shipped: RegisteringGuard, image: str) -> None:
 
 
 def renew_serving(shipped: RegisteringGuard) -> None:
-    """Renew the pair that is served by hand, and wait until every replica serves with it."""
+    """Renew the serving pair by hand, and wait until every replica serves it."""
     before = {gauge(shipped.metrics(one), SERVING_UNTIL) for one in shipped.replicas()}
     shipped.kept.by_hand("renew", "--force")
 
@@ -181,14 +183,14 @@ def renew_serving(shipped: RegisteringGuard) -> None:
     wait_until(look, "every replica to serve with the new pair", seconds=SEEN_SECONDS)
 
 
-def test_an_upgrade_and_the_way_back_drop_nothing(
+def test_an_upgrade_and_a_downgrade_drop_no_request(
     machine: Node, shipped: RegisteringGuard, own_place: Place, names: Iterator[str], earlier: str
 ) -> None:
     """
     Replicas of two versions serve side by side and share the Lease, the Secret and the registration.
 
-    Whichever of them leads, it writes where there is something to write and nowhere else: a namespace that one version
-    has put under guard stays there under the other, and no entry goes back and forth.
+    Each version, as the leader, writes only what must change. A namespace that one version has registered stays
+    registered under the other, and no entry is changed back and forth.
     """
     own_place.set_up(*prepared(own_place.name))
     entries, first = shipped.entries(), written(machine)

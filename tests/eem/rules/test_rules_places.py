@@ -4,9 +4,9 @@ import math
 from typing import Any
 
 import pytest
-from rules_builders import Instance, denials, gateway, licence, manager, warnings
+from rules_builders import Instance, context_of, denials, gateway, licence, manager, warnings
 
-from webhook.eem.rules import RuleContext, Version, judge
+from webhook.eem.rules import ProductVersion, RuleContext, judge
 
 RESOURCES = "spec.template.pod.spec.containers[0].resources"
 
@@ -52,7 +52,7 @@ def test_only_a_manager_beside_the_gateway_shares_its_secret(namespace: str, *, 
     old = licence(license="L-AUKS-FKVXVL")
     known = manager(namespace=namespace, endpoints=[{"name": "gateway", "host": host}])
     mine = gateway(manager=None, managerEndpoint=f"https://{host}", tls={"caSecretName": "mine"}, license=old)
-    context = RuleContext.from_objects([known], version=Version.parse("11.4.1"))
+    context = context_of([known], version=ProductVersion.parse("11.4.1"))
     rules = {rule for rule, _ in warnings(judge(mine, None, context))}
 
     assert is_told == ("tls.other-ca-than-manager" in rules)

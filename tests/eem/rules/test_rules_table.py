@@ -5,9 +5,9 @@ from pathlib import Path
 
 from rules_strategies import VERSIONS
 
-from webhook.eem.rules import NEWEST, Version, all_rules, render
-from webhook.eem.rules.catalogue import LICENCES, METRICS, USES
-from webhook.eem.rules.schema import FIELDS
+from webhook.eem.rules import NEWEST, ProductVersion, all_rules, render
+from webhook.eem.rules.licence_catalogue import LICENCES, METRICS, USES
+from webhook.eem.rules.product_fields import FIELDS
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "rules.md"
 
@@ -61,7 +61,7 @@ def test_a_field_comes_with_or_after_its_parent() -> None:
         since = {row.path: row.since for row in rows}
         for path, came in since.items():
             parent = path.removesuffix("[]") if path.endswith("[]") else path.rpartition(".")[0]
-            if parent and since.get(parent, Version.parse("99.0.0")) > came:
+            if parent and since.get(parent, ProductVersion.parse("99.0.0")) > came:
                 wrong.append(path)
 
     assert wrong == []
@@ -81,7 +81,7 @@ def test_every_version_has_a_licence_of_each_programme_it_offers() -> None:
         str(version)
         for version in (*VERSIONS, NEWEST)
         for programme in ("EventAutomation", "CloudPakForIntegration")
-        if not any(entry.programme == programme and entry.is_for(version) for entry in LICENCES.values())
+        if not any(entry.programme == programme and entry.is_offered_by(version) for entry in LICENCES.values())
     ]
 
     assert without == []
