@@ -231,7 +231,9 @@ def _port(value: object, path: str, faults: Faults) -> NetworkPolicyPort:
     protocol = _protocol(entry.get("protocol"), f"{path}.protocol", faults)
     port, end = entry.get("port"), integer(entry.get("endPort"), f"{path}.endPort", faults)
     if isinstance(port, str):
-        if not _PORT_NAME.fullmatch(port):
+        if port.isdigit():
+            faults.add(f"{path}.port", f"{describe(port)} is a text, not a number: remove the quotes")
+        elif not _PORT_NAME.fullmatch(port):
             faults.add(f"{path}.port", f"{describe(port)} is not a port name (RFC 6335: 1-15 of a-z, 0-9, -)")
         if end is not None:
             faults.add(f"{path}.endPort", "may not be set where port is a name", "Forbidden")
