@@ -161,7 +161,7 @@ def test_a_refusal_says_when_the_api_server_could_not_be_asked(
     arena.order("fault")
     sure = place.delete("a")
 
-    assert "could not be asked whether this still is so" in unsure.stderr
+    assert "could not be asked to confirm this" in unsure.stderr
     assert reason in unsure.stderr
     assert "denied the request" in sure.stderr
     assert "could not be asked" not in sure.stderr
