@@ -420,6 +420,15 @@ def test_faulty_policies(api_object: b.ApiObject, faults: list[tuple[str, str]])
     assert faults == faults_of(api_object)
 
 
+def test_a_quoted_port_number_is_called_a_text() -> None:
+    """Row 26 of the inputs from the field: the port "8092" fits the characters of a name, but a name needs a letter."""
+    _, faults = read_policy(b.policy(ingress=[b.from_(ports=[b.port("8092")])]))
+
+    assert [str(fault).partition("port: ")[2] for fault in faults] == [
+        "the string '8092' is a text, not a number: remove the quotes"
+    ]
+
+
 def test_strict_reading_tells_every_fault() -> None:
     """Reading strictly raises with all faults, and says for each what is wrong, where, and what was expected."""
     rules = [b.from_(b.block("10.0.0.0/33", "x/y"), ports=[b.port(70000)])]
