@@ -1,6 +1,7 @@
 """Large and hostile objects: counted before they are judged, at most 100 faults, and a cost that is linear."""
 
 import gc
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -181,6 +182,10 @@ SHAPES: dict[str, Callable[[int], Instance]] = {
 }
 
 
+# What a judgement may take: as long as the event loop may be held. A tracer, which measures coverage, takes longer.
+LONGEST_SECONDS = 0.05 if sys.gettrace() is None else 0.5
+
+
 def seconds_of(instance: Instance, old: Instance | None) -> float:
     """Return the processor time of one judgement, the best of a few, without collections of garbage."""
     best = float("inf")
@@ -198,14 +203,14 @@ def seconds_of(instance: Instance, old: Instance | None) -> float:
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("is_update", [False, True], ids=["CREATE", "UPDATE"])
 def test_the_cost_is_linear_in_the_size_of_the_object(shape: str, *, is_update: bool) -> None:
-    """An object of the double size takes at most 2.2 times as long (within 0.5 ms), and none takes 50 ms."""
+    """An object of the double size takes at most 2.2 times as long (within 0.5 ms), and less than 50 ms."""
     sizes = (2300, 4600)
     small, large = (
         seconds_of(instance, with_value(instance, "spec.license.metric", "") if is_update else None)
         for instance in (SHAPES[shape](size) for size in sizes)
     )
 
-    assert large < 0.05
+    assert large < LONGEST_SECONDS
     assert large <= 2.2 * small + 0.0005
 
 
