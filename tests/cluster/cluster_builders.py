@@ -1,11 +1,12 @@
 """Builders for the tests of the cache: credentials, fake time, and running reflectors."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from fake_api_server import FakeApiServer
 
@@ -13,6 +14,7 @@ from webhook.cluster.client import ApiClient
 from webhook.cluster.credentials import ApiServer, Credentials, CredentialSource, Trust
 from webhook.cluster.probe import Probing, Reachability
 from webhook.cluster.reflector import Reflector
+from webhook.cluster.sink import Sink
 from webhook.cluster.store import Store
 from webhook.cluster.timing import Clock, ReflectorTiming
 from webhook.eem import WATCHED, EemSnapshot, ResourceType
@@ -21,6 +23,7 @@ BY_KIND = {resource.kind: resource for resource in WATCHED}
 PODS = BY_KIND["Pod"]
 NAMESPACES = BY_KIND["Namespace"]
 POLICIES = BY_KIND["NetworkPolicy"]
+REPLICA_SETS = BY_KIND["ReplicaSet"]
 GATEWAYS = BY_KIND["EventGateway"]
 MANAGERS = BY_KIND["EventEndpointManagement"]
 
@@ -116,6 +119,13 @@ async def reflecting(
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def take_list(sink: Sink, kind: str, mappings: Iterable[Mapping[str, Any]], number: int = 0) -> None:
+    """Take in a list of one page."""
+    intake = sink.begin_list(kind)
+    await intake.add(mappings)
+    await intake.finish(number)
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from cluster_builders import NAMESPACES, PODS, FakeTime, contents
+from cluster_builders import NAMESPACES, PODS, REPLICA_SETS, FakeTime, contents, take_list
 
 from webhook.cluster.store import Silence, Store
 from webhook.cluster.timing import Clock
@@ -30,7 +30,7 @@ async def test_the_store_is_synced_after_the_list_of_the_last_kind() -> None:
     store = Store()
     for resource in WATCHED:
         assert not store.has_synced
-        await store.replace(resource.kind, ())
+        await take_list(store, resource.kind, ())
 
     assert store.has_synced
 
@@ -38,7 +38,7 @@ async def test_the_store_is_synced_after_the_list_of_the_last_kind() -> None:
 async def test_a_snapshot_does_not_change() -> None:
     """A reader keeps the state that it took, while the store goes on."""
     store = Store([PODS])
-    await store.replace("Pod", [pod("a")])
+    await take_list(store, "Pod", [pod("a")])
     before = store.snapshot
     store.apply("Pod", "MODIFIED", pod("a", 2))
     store.apply("Pod", "ADDED", pod("b", 3))
@@ -53,9 +53,9 @@ async def test_a_list_replaces_its_kind_in_one_step_and_keeps_events_of_other_ki
     milliseconds = count()
     clock = Clock(monotonic=lambda: next(milliseconds) / 1000)
     store = Store([PODS, NAMESPACES], clock)
-    await store.replace("Pod", [pod("old")])
+    await take_list(store, "Pod", [pod("old")])
     sizes: set[int] = set()
-    building = asyncio.create_task(store.replace("Pod", [pod(f"pod-{number}", 2) for number in range(500)], 2))
+    building = asyncio.create_task(take_list(store, "Pod", [pod(f"pod-{number}", 2) for number in range(500)], 2))
     number = 10
     while not building.done():
         number += 1
@@ -77,8 +77,8 @@ async def test_two_lists_at_the_same_time_both_take_effect() -> None:
     milliseconds = count()
     store = Store([PODS, NAMESPACES], Clock(monotonic=lambda: next(milliseconds) / 1000))
     await asyncio.gather(
-        store.replace("Pod", [pod(f"pod-{number}") for number in range(100)]),
-        store.replace("Namespace", [namespace(f"ns-{number}", 1) for number in range(100)]),
+        take_list(store, "Pod", [pod(f"pod-{number}") for number in range(100)]),
+        take_list(store, "Namespace", [namespace(f"ns-{number}", 1) for number in range(100)]),
     )
 
     assert (store.snapshot.count("Pod"), store.snapshot.count("Namespace")) == (100, 100)
@@ -92,10 +92,10 @@ async def test_a_list_that_fails_changes_nothing() -> None:
         raise LookupError("no more")
 
     store = Store([PODS])
-    await store.replace("Pod", [pod("old")])
+    await take_list(store, "Pod", [pod("old")])
     before = store.snapshot
     with pytest.raises(LookupError):
-        await store.replace("Pod", broken())
+        await take_list(store, "Pod", broken())
 
     assert store.snapshot is before
 
@@ -111,14 +111,52 @@ async def test_an_event_that_failed_is_taken_from_the_next_list(monkeypatch: pyt
         raise RuntimeError("a bug")
 
     store = Store([PODS])
-    await store.replace("Pod", [pod("a")], 1)
+    await take_list(store, "Pod", [pod("a")], 1)
     with monkeypatch.context() as patched:
         patched.setattr(EemSnapshot, "with_object", failing)
         with pytest.raises(RuntimeError):
             store.apply("Pod", "MODIFIED", pod("a", 2))
-    await store.replace("Pod", [pod("a", 2)], 2)
+    await take_list(store, "Pod", [pod("a", 2)], 2)
 
     assert contents(store.snapshot, PODS) == {("ns", "a"): "2"}
+
+
+def replica_set(number: int, replicas: int, live: int = 0, owner: str = "Deployment") -> dict[str, Any]:
+    owners = [{"apiVersion": "apps/v1", "kind": owner, "name": "web", "uid": "u", "controller": True}]
+    metadata = {"name": "web-1", "namespace": "ns", "uid": "r", "resourceVersion": str(number)}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "ReplicaSet",
+        "metadata": metadata | {"ownerReferences": owners},
+        "spec": {"replicas": replicas, "template": {"metadata": {"labels": {"app": "web"}}}},
+        "status": {"replicas": live},
+    }
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["list", "watch"])
+async def test_an_old_replica_set_is_not_kept(*, listed: bool) -> None:
+    """A ReplicaSet of a Deployment is dropped with its last pod and kept again when it is scaled up."""
+    store = Store([REPLICA_SETS])
+
+    async def take(one: dict[str, Any]) -> int:
+        if listed:
+            await take_list(store, "ReplicaSet", [one])
+        else:
+            store.apply("ReplicaSet", "MODIFIED", one)
+        return store.snapshot.count("ReplicaSet")
+
+    states = [replica_set(1, 2, 2), replica_set(2, 0, 1), replica_set(3, 0), replica_set(4, 0), replica_set(5, 1)]
+
+    assert [await take(one) for one in states] == [1, 1, 0, 0, 1]
+    assert store.status["ReplicaSet"].objects == 1
+
+
+async def test_a_replica_set_of_another_owner_is_kept_without_replicas() -> None:
+    """Its template counts, since no Deployment in the snapshot has it."""
+    store = Store([REPLICA_SETS])
+    await take_list(store, "ReplicaSet", [replica_set(1, 0, owner="Rollout")])
+
+    assert store.snapshot.count("ReplicaSet") == 1
 
 
 async def test_waiting_tasks_wake_when_their_condition_holds() -> None:
@@ -144,7 +182,7 @@ async def test_the_status_has_the_time_of_the_last_list_event_or_bookmark() -> N
 
     assert store.status["Pod"].last_event_timestamp_seconds == 0
 
-    await store.replace("Pod", [pod("a")])
+    await take_list(store, "Pod", [pod("a")])
 
     assert store.status["Pod"].last_event_timestamp_seconds == 5000
 
@@ -168,7 +206,7 @@ async def test_staleness_is_the_time_since_the_last_list_event_or_bookmark() -> 
     time = FakeTime()
     store = Store([PODS, NAMESPACES], time.clock())
     before = store.staleness_seconds("Pod")
-    await store.replace("Pod", [pod("a")])
+    await take_list(store, "Pod", [pod("a")])
     time.now += 70
     listed = store.staleness_seconds("Pod")
     store.apply("Pod", "MODIFIED", pod("a", 2))
@@ -185,9 +223,9 @@ async def test_the_longest_silence_decides_and_has_its_reason() -> None:
     """The kind with the oldest event decides, once it is older than the limit."""
     time = FakeTime()
     store = Store([PODS, NAMESPACES], time.clock())
-    await store.replace("Pod", [])
+    await take_list(store, "Pod", [])
     time.now += 60
-    await store.replace("Namespace", [])
+    await take_list(store, "Namespace", [])
     time.now += 240
     at_the_bound = store.silence(), store.not_ready("Pod")
     time.now += 1

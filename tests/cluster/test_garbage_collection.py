@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from builders import namespace, pod
+from cluster_builders import take_list
 
 from webhook.cluster.garbage_collection import THRESHOLDS, collect_seldom, freeze_lists
 from webhook.cluster.store import Store
@@ -46,7 +47,7 @@ async def test_nothing_is_frozen_before_the_store_is_synced() -> None:
     store = Store()
     gc.unfreeze()
     task = asyncio.create_task(freeze_lists(store))
-    await store.replace("Pod", [pod("one")], 1)
+    await take_list(store, "Pod", [pod("one")], 1)
     for _ in range(10):
         await asyncio.sleep(0)
     task.cancel()

@@ -4,7 +4,7 @@ import asyncio
 from random import Random
 from typing import Any
 
-from cluster_builders import NAMESPACES, PATIENCE_SECONDS, PODS, FakeTime, Token
+from cluster_builders import NAMESPACES, PATIENCE_SECONDS, PODS, FakeTime, Token, take_list
 from fake_api_server import FakeApiServer, api_server
 
 from webhook.cluster.client import ApiClient
@@ -76,11 +76,11 @@ async def test_a_list_without_the_object_means_that_it_was_deleted() -> None:
 
     assert (one.synced, one.current) == (False, None)
 
-    await one.replace("Pod", [seen(), seen("other")], 1)
+    await take_list(one, "Pod", [seen(), seen("other")], 1)
 
     assert (one.synced, one.current) == (True, seen())
 
-    await one.replace("Pod", [seen("other")], 2)
+    await take_list(one, "Pod", [seen("other")], 2)
 
     assert (one.synced, one.current, one.status["Pod"].objects) == (True, None, 0)
 
@@ -88,9 +88,9 @@ async def test_a_list_without_the_object_means_that_it_was_deleted() -> None:
 async def test_a_list_with_the_known_version_changes_nothing() -> None:
     """The object stays the same Python object."""
     one = observed()
-    await one.replace("Pod", [seen()], 1)
+    await take_list(one, "Pod", [seen()], 1)
     first = one.current
-    await one.replace("Pod", [seen()], 5)
+    await take_list(one, "Pod", [seen()], 5)
 
     assert one.current is first
 
@@ -98,7 +98,7 @@ async def test_a_list_with_the_known_version_changes_nothing() -> None:
 async def test_an_older_event_does_not_undo_the_answer_to_a_write() -> None:
     """The answer to a write may come before the older events of the watch."""
     one = observed()
-    await one.replace("Pod", [seen(number=1)], 1)
+    await take_list(one, "Pod", [seen(number=1)], 1)
 
     assert one.apply("Pod", "MODIFIED", seen(number=3, step="written"))
     assert not one.apply("Pod", "MODIFIED", seen(number=2, step="before"))
@@ -111,7 +111,7 @@ async def test_listeners_are_called_for_objects_and_status() -> None:
     one = observed()
     told: list[bool] = []
     one.subscribe(lambda: told.append(one.synced))
-    await one.replace("Pod", [], 1)
+    await take_list(one, "Pod", [], 1)
     one.apply("Pod", "ADDED", seen(number=2))
     one.all_heard_before("Pod", 3)
     one.mark("Pod", synced=False)

@@ -77,6 +77,19 @@ def test_a_deleted_object_does_not_come_back() -> None:
     assert ordering.admit("ADDED", mapping("x", 8, uid="b"))
 
 
+def test_a_skipped_object_is_forgotten_until_a_newer_event() -> None:
+    """An object whose new state is not kept is no longer known, and its older events are ignored."""
+    ordering = Ordering()
+    ordering.admit("ADDED", mapping("x", 3))
+
+    assert not ordering.skip(mapping("x", 2))
+    assert ordering.skip(mapping("x", 5))
+    assert not ordering.skip(mapping("y", 6))
+    assert len(ordering) == 0
+    assert not ordering.admit("MODIFIED", mapping("x", 4))
+    assert ordering.admit("MODIFIED", mapping("x", 7))
+
+
 def test_events_from_before_a_bookmark_are_ignored() -> None:
     """After a bookmark all events up to it have come, and earlier deletions need not be remembered."""
     ordering = Ordering()

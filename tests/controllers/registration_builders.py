@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
 
-from cluster_builders import FakeTime, Token
+from cluster_builders import FakeTime, Token, take_list
 from fake_api_server import FakeApiServer, Mode, answer, api_server
 
 from webhook.admission.exemptions import HEARTBEAT_REFUSAL
@@ -127,7 +127,7 @@ class Desk:
         for observed in (self.validating, self.mutating):
             plural = observed.resource.plural
             found = [copy.deepcopy(one) for one in self.server.objects[plural].values()]
-            await observed.replace(observed.resource.kind, found, self.server.revision)
+            await take_list(observed, observed.resource.kind, found, self.server.revision)
 
     async def step(self, seconds: float = 0.25) -> None:
         """Take in the state, look, send a heartbeat if it is due, and pass the time until the next look."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from cluster_builders import PATIENCE_SECONDS, FakeTime
+from cluster_builders import PATIENCE_SECONDS, FakeTime, take_list
 from fake_api_server import answer, status_body
 from registration_builders import BUNDLE, Desk, desk, encoded, shipped
 
@@ -110,7 +110,7 @@ async def test_nothing_is_done_before_both_configurations_are_known() -> None:
     """A configuration that was not listed yet is not absent: nothing is written, published or reported as drift."""
     async with desk() as made:
         await made.registrar.look()
-        await made.validating.replace(VALIDATING.kind, [], 1)
+        await take_list(made.validating, VALIDATING.kind, [], 1)
         made.mutating.status[MUTATING.kind].problem = "may not list"
         await made.registrar.look()
 
@@ -527,7 +527,7 @@ async def test_a_stale_store_removes_no_namespace() -> None:
     time = FakeTime()
     store = Store(clock=time.clock())
     for kind in store.status:
-        await store.replace(kind, (), 1)
+        await take_list(store, kind, (), 1)
     fresh = known_namespaces(store, 300.0)
     time.now += 301.0
 

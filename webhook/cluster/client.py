@@ -30,7 +30,7 @@ _log: Final = logging.getLogger(__name__)
 REQUEST_TIMEOUT_SECONDS: Final = 30.0
 # Seconds to a usable connection: a TCP handshake with two retransmissions (1 s + 2 s), then TLS.
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
-# 500 objects of 128 KiB. A list asks for smaller pages when one is larger.
+# The largest object as JSON, with room to spare: see the pages of a list.
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 # The body of an error is a Status of a few hundred bytes; no more than this is read of it.
 _MAX_ERROR_BYTES: Final = 64 * 1024
@@ -139,7 +139,7 @@ class ApiClient:
             headers={"Accept": "application/json"} | ({} if body is None else {"Content-Type": content_type}),
             data=None if body is None else msgspec.json.encode(body),
         )
-        raw = await self._answer_bytes(call)
+        raw = await self._answer_bytes(call, self._max_answer_bytes)
         try:
             return msgspec.json.decode(raw) if raw else None
         except msgspec.DecodeError as error:
@@ -152,16 +152,19 @@ class ApiClient:
         *,
         timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
         accept: str = "application/json",
+        max_bytes: int | None = None,
     ) -> bytes:
         """
         Read *path* and return the answer without decoding it; the errors are those of `request`.
 
         Args:
             accept: the value of the Accept header.
+            max_bytes: the longest answer, if that is less than the client's limit.
         """
         timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=CONNECT_TIMEOUT_SECONDS)
         call = _Call(method="GET", path=path, query=query or {}, timeout=timeout, headers={"Accept": accept})
-        return await self._answer_bytes(call)
+        limit = self._max_answer_bytes if max_bytes is None else min(max_bytes, self._max_answer_bytes)
+        return await self._answer_bytes(call, limit)
 
     @asynccontextmanager
     async def stream(self, path: str, query: Mapping[str, str]) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -187,15 +190,15 @@ class ApiClient:
         async with self._answer(call) as response:
             yield response.content.iter_any()
 
-    async def _answer_bytes(self, call: _Call) -> bytes:
+    async def _answer_bytes(self, call: _Call, max_bytes: int) -> bytes:
         try:
             # The timeout covers both attempts where credentials are loaded again: the Lease counts on that.
             async with asyncio.timeout(call.timeout.total), self._answer(call) as response:
-                body = await _read(response, self._max_answer_bytes)
+                body = await _read(response, max_bytes)
         except TimeoutError as error:
             raise UnreachableError(f"{call}: {_describe(error)}") from error
-        if len(body) > self._max_answer_bytes:
-            raise AnswerTooLargeError(f"{call}: the answer has more than {self._max_answer_bytes} bytes")
+        if len(body) > max_bytes:
+            raise AnswerTooLargeError(f"{call}: the answer has more than {max_bytes} bytes")
         return body
 
     @asynccontextmanager

@@ -18,8 +18,10 @@ from webhook.eem import OPTIONAL_KINDS, ResourceType
 
 # Objects in one page: the figure of client-go and kubectl.
 PAGE_SIZE: Final = 500
-# A page whose answer is too large is asked for again with a fifth of the objects: 500, 100, 20, 4, 1 (the largest
-# object is 1.5 MiB in etcd).
+# Each reflector holds one page at a time, and a dozen of them may list together.
+MAX_PAGE_BYTES: Final = 8 * 1024 * 1024
+# A page whose answer is too large is asked for again with a fifth of the objects: 500, 100, 20, 4, 1. A page of one
+# object may be as large as any answer: an object has 1.5 MiB in etcd, and JSON may need six bytes for one.
 _SHRINK: Final = 5
 # etcd takes objects of 1.5 MiB; as JSON (escapes, managedFields) such an object can have several. A longer line is not
 # an event.
@@ -79,7 +81,12 @@ async def pages(
     while True:
         parameters = {**(query or {}), "limit": str(size)} | ({"continue": token} if token else {})
         try:
-            body = await client.get_bytes(path, parameters, timeout_seconds=timeout_seconds)
+            body = await client.get_bytes(
+                path,
+                parameters,
+                timeout_seconds=timeout_seconds,
+                max_bytes=MAX_PAGE_BYTES if size > 1 else None,
+            )
         except AnswerTooLargeError:
             if size == 1:
                 raise
@@ -108,17 +115,6 @@ def decode_items(resource: ResourceType, items: Iterable[msgspec.Raw]) -> Iterat
         except msgspec.MsgspecError as error:
             raise UnreachableError(f"{resource.plural}: an item of the list is not an object: {error}") from error
         yield complete(resource, mapping)
-
-
-def drain(found: list[Page]) -> Iterator[msgspec.Raw]:
-    """
-    Yield the items of pages, and drop each page after its last item.
-
-    To free all pages at once would hold the event loop.
-    """
-    found.reverse()
-    while found:
-        yield from found.pop().items
 
 
 def complete(resource: ResourceType, mapping: dict[str, Any]) -> dict[str, Any]:

@@ -5,13 +5,14 @@ A reflector with a selection of the same name fills it. "Not there" and "not kno
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
-from webhook.cluster.ordering import EventType, Ordering, name_of
+from webhook.cluster.ordering import EventType, Name, Ordering, Relist, name_of
 from webhook.cluster.sink import KindStatus, Selection
 from webhook.cluster.timing import Clock
 from webhook.eem.resources import ResourceType
-from webhook.netpol.snapshot import Parsed
+from webhook.netpol.parse_objects import Parsed
 
 
 class Observed:
@@ -77,12 +78,13 @@ class Observed:
         self._heard(kind)
         return is_new
 
-    async def replace(self, kind: str, mappings: Iterable[Mapping[str, Any]], number: int = 0) -> None:
-        """Take in a list as the complete set of objects at the resourceVersion *number*."""
-        relist = self._ordering.relist()
-        found = [mapping for mapping in mappings if name_of(mapping) == self._key and relist.take(mapping)]
-        if found:
-            self._current = found[0]
+    def begin_list(self, kind: str) -> "_ObservedIntake":
+        """Begin to take in a list; nothing changes before its end."""
+        return _ObservedIntake(self._key, self._ordering.relist(), partial(self._finish_list, kind))
+
+    def _finish_list(self, kind: str, relist: Relist, changed: Mapping[str, Any] | None, number: int) -> None:
+        if changed is not None:
+            self._current = changed
         elif relist.gone():
             self._current = None
         self._ordering.replace(relist, number)
@@ -111,3 +113,25 @@ class Observed:
         status.objects = len(self._ordering)
         status.heard(self._clock)
         self.announce()
+
+
+class _ObservedIntake:
+    """A list while it is taken in; only the one object of it is kept."""
+
+    def __init__(
+        self, key: Name, relist: Relist, finish: Callable[[Relist, Mapping[str, Any] | None, int], None]
+    ) -> None:
+        self._key = key
+        self._relist = relist
+        self._finish = finish
+        self._changed: Mapping[str, Any] | None = None
+
+    async def add(self, mappings: Iterable[Mapping[str, Any]]) -> None:
+        """Take in the objects of one page."""
+        for mapping in mappings:
+            if name_of(mapping) == self._key and self._relist.take(mapping):
+                self._changed = mapping
+
+    async def finish(self, number: int = 0) -> None:
+        """Make the object, or its absence, the known state at the resourceVersion *number*."""
+        self._finish(self._relist, self._changed, number)

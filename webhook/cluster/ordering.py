@@ -107,6 +107,17 @@ class Ordering:
         self._deleted.pop(name, None)
         return True
 
+    def skip(self, mapping: Mapping[str, Any]) -> bool:
+        """Forget an object whose new state is not kept; return whether it was known in an older one."""
+        name, version = name_of(mapping), version_of(mapping)
+        known = self._known.get(name)
+        if version.number and version.number <= self._newest(name, known):
+            return False
+        self._deleted[name] = version.number
+        if known is not None:
+            self._known.drop(name)
+        return known is not None
+
     def forget(self, name: Name) -> None:
         """Forget an object whose last event could not be taken in, so that the next list brings it again."""
         if name in self._known:

@@ -25,7 +25,6 @@ from webhook.cluster.list_watch import (
     WatchEvent,
     decode_event,
     decode_items,
-    drain,
     pages,
 )
 from webhook.cluster.ordering import EventType, version_number
@@ -34,7 +33,7 @@ from webhook.cluster.sink import Selection, Sink
 from webhook.cluster.store import read_ahead
 from webhook.cluster.timing import Backoff, Clock, ReflectorTiming, TimeSlice
 from webhook.eem import OPTIONAL_KINDS, ResourceType
-from webhook.netpol.snapshot import Parsed
+from webhook.netpol.parse_objects import Parsed
 
 _log: Final = logging.getLogger(__name__)
 
@@ -136,18 +135,22 @@ class Reflector:
         if early > 0:
             await self._clock.sleep(early)
         self._listed_at = self._clock.monotonic()
+        intake = self._sink.begin_list(self.resource.kind)
+        resource_version: str | None = None
         try:
-            found = [page async for page in pages(self._client, self._path, query=self._query)]
+            async for page in pages(self._client, self._path, query=self._query):
+                if resource_version is None:
+                    resource_version = page.resource_version
+                    self._believe(version_number(resource_version))
+                await intake.add(decode_items(self.resource, page.items))
         except ApiError as error:
             if error.status == HTTPStatus.NOT_FOUND and self.resource.kind in OPTIONAL_KINDS:
                 await self._miss()
             if error.status == HTTPStatus.FORBIDDEN:
                 raise self._forbidden("list", error) from error
             raise
-        resource_version = found[0].resource_version
         number = version_number(resource_version)
-        self._believe(number)
-        await self._sink.replace(self.resource.kind, decode_items(self.resource, drain(found)), number)
+        await intake.finish(number)
         self._misses = 0
         self._status.served = True
         self._newest = number
@@ -180,7 +183,7 @@ class Reflector:
         if is_empty or self._misses >= _MISSES_THAT_CONVINCE:
             if self._status.served:
                 _log.info("%s are not installed", self.resource.plural)
-            await self._sink.replace(self.resource.kind, (), self._newest)
+            await self._sink.begin_list(self.resource.kind).finish(self._newest)
             self._status.served = False
             self._recovered()
         raise _MissingError

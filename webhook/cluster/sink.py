@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from webhook.cluster.ordering import EventType
 from webhook.cluster.timing import Clock
 from webhook.eem import ResourceType
-from webhook.netpol.snapshot import Parsed
+from webhook.netpol.parse_objects import Parsed
 
 
 @dataclass(kw_only=True, slots=True)
@@ -62,6 +62,16 @@ class Selection:
         return {} if self.name is None else {"fieldSelector": f"metadata.name={self.name}"}
 
 
+class Intake(Protocol):
+    """A list while it is taken in, page by page, so that no more than one page is held as it came."""
+
+    async def add(self, mappings: Iterable[Mapping[str, Any]]) -> None:
+        """Take in the objects of one page."""
+
+    async def finish(self, number: int = 0) -> None:
+        """Make the added objects the complete set of objects, at the resourceVersion *number*."""
+
+
 class Sink(Protocol):
     """What a reflector fills; the methods of Store say what these mean."""
 
@@ -74,8 +84,8 @@ class Sink(Protocol):
     ) -> object:
         """Take in one event; *parsed* is the object if it was read beforehand."""
 
-    async def replace(self, kind: str, mappings: Iterable[Mapping[str, Any]], number: int = 0) -> None:
-        """Take in a list as the complete set of objects."""
+    def begin_list(self, kind: str) -> "Intake":
+        """Begin to take in a list; nothing changes before its end."""
 
     def all_heard_before(self, kind: str, number: int) -> None:
         """Note that all changes up to *number* have come."""

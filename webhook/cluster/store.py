@@ -8,19 +8,20 @@ that came meanwhile are kept in a journal and applied to it first.
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
-from webhook.cluster.ordering import EventType, Ordering, name_of
+from webhook.cluster.ordering import EventType, Name, Ordering, Relist, name_of
 from webhook.cluster.sink import KindStatus
 from webhook.cluster.timing import Clock, TimeSlice
 from webhook.eem import WATCHED, EemSnapshot, ResourceType
 from webhook.eem.resources import NETWORK_POLICIES
-from webhook.netpol.model import NetworkPolicy
-from webhook.netpol.size import is_large
-from webhook.netpol.snapshot import Parsed, read_object
-from webhook.netpol.sources import worked_out
+from webhook.netpol.parse_meta import read_owners
+from webhook.netpol.parse_objects import Parsed, is_large, read_object
+from webhook.netpol.reading import Faults
+from webhook.netpol.reading import mapping as read_mapping
 
 STALE_SECONDS: Final = 300.0
 """
@@ -77,10 +78,12 @@ class Store:
         self, kind: str, event_type: EventType, mapping: Mapping[str, Any], *, parsed: Parsed | None = None
     ) -> bool:
         """Take in one event; return whether it was new. *parsed* is the object if it was read beforehand."""
-        is_new = self._orderings[kind].admit(event_type, mapping)
+        ordering = self._orderings[kind]
+        is_dropped = event_type != "DELETED" and is_idle(mapping)
+        is_new = ordering.skip(mapping) if is_dropped else ordering.admit(event_type, mapping)
         if is_new:
             try:
-                if event_type == "DELETED":
+                if is_dropped or event_type == "DELETED":
                     namespace, name = name_of(mapping)
                     self._change(lambda snapshot: snapshot.without_object(kind, namespace, name))
                 elif parsed is not None:
@@ -88,33 +91,32 @@ class Store:
                 else:
                     self._change(lambda snapshot: snapshot.with_object(mapping))
             except Exception:
-                self._orderings[kind].forget(name_of(mapping))  # otherwise the next list would skip the object
+                ordering.forget(name_of(mapping))  # otherwise the next list would skip the object
                 raise
         self._heard(kind)
         return is_new
 
-    async def replace(self, kind: str, mappings: Iterable[Mapping[str, Any]], number: int = 0) -> None:
+    def begin_list(self, kind: str) -> "_StoreIntake":
         """
-        Take in a list as the complete set of objects of one kind, in one step, and mark the kind as synced.
+        Begin to take in a list as the complete set of objects of one kind.
 
-        Only objects that differ from what is known cost time. *mappings* is consumed bit by bit; if it raises, nothing
-        changes.
-
-        Args:
-            number: the resourceVersion of the list as a number.
+        Nothing changes before its end; then it replaces the kind in one step, and the kind is synced. Only objects
+        that differ from what is known cost time and memory.
         """
-        time_slice = TimeSlice(self._clock.monotonic)
+        finish = partial(self._finish_list, kind)
+        return _StoreIntake(kind, self._orderings[kind].relist(), TimeSlice(self._clock.monotonic), finish)
+
+    async def _finish_list(
+        self, kind: str, relist: Relist, changed: Mapping[Name, _Change], number: int, time_slice: TimeSlice
+    ) -> None:
         async with self._replacing:
-            ordering = self._orderings[kind]
-            relist = ordering.relist()
             before = building = self._snapshot
             leaving: list[object] = []
             self._journal = []
             try:
-                for mapping in mappings:
-                    if relist.take(mapping):
-                        leaving.append(before.cluster.find(kind, *name_of(mapping)))
-                        building = await _with_object(building, kind, mapping)
+                for name, change in changed.items():
+                    leaving.append(before.cluster.find(kind, *name))
+                    building = change(building)
                     await time_slice.check()
                 for name in relist.before:
                     if name not in relist.listed:
@@ -131,7 +133,7 @@ class Store:
             finally:
                 self._journal = None
             # There is no await between the last look into the journal and the end of this block.
-            ordering.replace(relist, number)
+            self._orderings[kind].replace(relist, number)
             self._snapshot = building
             status = self.status[kind]
             status.synced = True
@@ -232,22 +234,69 @@ class Store:
             self._journal.append(change)
 
 
-async def _with_object(snapshot: EemSnapshot, kind: str, mapping: Mapping[str, Any]) -> EemSnapshot:
-    """Return *snapshot* with one object added or replaced; a large policy is read in a thread."""
-    if kind == NETWORK_POLICIES.kind and is_large(mapping):
-        parsed = await asyncio.to_thread(read_ahead, mapping)
-        return snapshot if parsed is None else snapshot.with_parsed(parsed)
-    return snapshot.with_object(mapping)
+class _StoreIntake:
+    """A list of one kind while it is taken in; of each object that changed only what a snapshot keeps is held."""
+
+    def __init__(
+        self,
+        kind: str,
+        relist: Relist,
+        time_slice: TimeSlice,
+        finish: Callable[[Relist, Mapping[Name, _Change], int, TimeSlice], Awaitable[None]],
+    ) -> None:
+        self._kind = kind
+        self._relist = relist
+        self._time_slice = time_slice
+        self._finish = finish
+        self._changed: dict[Name, _Change] = {}
+
+    async def add(self, mappings: Iterable[Mapping[str, Any]]) -> None:
+        """Take in the objects of one page; *mappings* is consumed bit by bit."""
+        for mapping in mappings:
+            if not is_idle(mapping) and self._relist.take(mapping):
+                self._changed[name_of(mapping)] = await self._change_to(mapping)
+            await self._time_slice.check()
+
+    async def finish(self, number: int = 0) -> None:
+        """Make the added objects the complete set of objects, at the resourceVersion *number*."""
+        await self._finish(self._relist, self._changed, number, self._time_slice)
+
+    async def _change_to(self, mapping: Mapping[str, Any]) -> _Change:
+        """Return the change that adds or replaces one object; a large policy is read in a thread."""
+        is_slow = self._kind == NETWORK_POLICIES.kind and is_large(mapping)
+        parsed = await asyncio.to_thread(read_ahead, mapping) if is_slow else read_ahead(mapping)
+        if parsed is None:
+            return lambda snapshot: snapshot.with_object(mapping)
+        return lambda snapshot: snapshot.with_parsed(parsed)
+
+
+def is_idle(api_object: Mapping[str, Any]) -> bool:
+    """
+    Whether an object is a ReplicaSet of a Deployment, without a replica.
+
+    It has no pods, and only the template of the Deployment counts. A cluster keeps ten for each Deployment, so the
+    store keeps none of them.
+
+    Source: apps/v1 DeploymentSpec.revisionHistoryLimit, ReplicaSetSpec.replicas, ReplicaSetStatus.replicas.
+    """
+    if api_object.get("kind") != "ReplicaSet":
+        return False
+    faults = Faults()
+    spec = read_mapping(api_object.get("spec"), "spec", faults)
+    status = read_mapping(api_object.get("status"), "status", faults)
+    if spec.get("replicas") != 0 or status.get("replicas"):
+        return False
+    metadata = read_mapping(api_object.get("metadata"), "metadata", faults)
+    return any(owner.kind == "Deployment" for owner in read_owners(metadata, faults))
 
 
 def read_ahead(mapping: Mapping[str, Any]) -> Parsed | None:
     """Return what a snapshot would read of an object, with all that takes long; None if it reads nothing of it."""
-    parsed, _ = read_object(mapping)
-    return worked_out(parsed) if isinstance(parsed, NetworkPolicy) else parsed
+    return read_object(mapping)[0]
 
 
 async def _prepare(snapshot: EemSnapshot, time_slice: TimeSlice) -> None:
     """Work out, before the snapshot is in use, what the first review would have to wait for."""
     for known in snapshot.eem.values():
-        known.prepare()
+        known.precompute()
         await time_slice.check()
