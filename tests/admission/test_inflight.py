@@ -22,7 +22,7 @@ from webhook.admission.inflight import (
 from webhook.admission.networkpolicy import review_of
 from webhook.eem import EemSnapshot
 from webhook.netpol.model import NetworkPolicy
-from webhook.netpol.parse import parse_policy
+from webhook.netpol.parse import read_policy
 
 DENY = default_deny()
 ALLOW = allow()
@@ -34,7 +34,7 @@ Pair = tuple[ApiObject | None, ApiObject | None]
 
 
 def read(api_object: ApiObject | None) -> NetworkPolicy | None:
-    return None if api_object is None else parse_policy(api_object)
+    return None if api_object is None else read_policy(api_object)[0]
 
 
 def pending(

@@ -124,7 +124,7 @@ def test_a_delete_that_fails_is_forgotten_soon(arena: Racing, stage: Callable[..
 
     kept = place.delete("kept")
     arena.until_decided(place.name, "DELETE", "kept", "allowed")
-    wait_until(lambda: place.delete("b").status == 0, "the end of b", seconds=FORGOTTEN_SECONDS)
+    wait_until(lambda: place.delete("b").status == 0, "the deletion of b", seconds=FORGOTTEN_SECONDS)
 
     assert "objector.example.com" in kept.stderr
     assert place.policies() == {"kept", DENY}

@@ -45,7 +45,7 @@ DECISION = (
     "review",
 )
 MODULES = (
-    *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "webhook/netpol").glob("*.py")),
+    *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "webhook/netpol").rglob("*.py")),
     *(f"webhook/admission/{name}.py" for name in DECISION),
 )
 TESTS = ("tests/netpol", "tests/admission", "tests/oracle/test_settings.py")

@@ -13,7 +13,7 @@ from webhook.eem.eem_snapshot import EemSnapshot
 from webhook.eem.instances import SourcesDemand
 from webhook.eem.rules import Platform, ProductVersion, RuleSetting
 from webhook.netpol.intervals import Intervals
-from webhook.netpol.universe import IPBlockMatchesPods, Universe, pod_ranges_of
+from webhook.netpol.sources.universe import IPBlockMatchesPods, Universe, pod_ranges_of
 
 Mode = Literal["enforce", "warn", "audit"]
 """Refuse; allow and warn the user; allow and only annotate the audit log."""

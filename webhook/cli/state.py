@@ -11,7 +11,7 @@ from webhook.eem import read
 from webhook.eem.instances import Instance
 from webhook.files.file_objects import STDIN, FileFault, FileObjects, FilesError, ReadOptions
 from webhook.files.object_reader import read_files
-from webhook.netpol.snapshot import Parsed
+from webhook.netpol.parse_objects import Parsed
 from webhook.settings import CONNECTION, Settings, add_flags
 
 ReadObject = tuple[Mapping[str, Any], Parsed | Instance | None]
@@ -142,7 +142,7 @@ def _read_live(settings: Settings) -> State:
 
     async def ask() -> tuple[Mapping[str, Any], ...]:
         async with ApiClient(Kubeconfig(settings.kubeconfig, settings.context)) as client:
-            lists = [await read_all(client, resource) for resource in WATCHED]
+            lists = [(await read_all(client, resource)).objects for resource in WATCHED]
             return tuple(api_object for objects in lists for api_object in objects)
 
     try:

@@ -12,7 +12,7 @@ from webhook.cluster.ordering import EventType, Name, Ordering, Relist, name_of
 from webhook.cluster.sink import KindStatus, Selection
 from webhook.cluster.timing import Clock
 from webhook.eem.resources import ResourceType
-from webhook.netpol.snapshot import Parsed
+from webhook.netpol.parse_objects import Parsed
 
 
 class Observed:
@@ -102,6 +102,11 @@ class Observed:
         """Note whether the object can be kept up to date."""
         self.status[kind].synced = synced
         self.announce()
+
+    def distrust(self, kind: str) -> None:
+        """Note that what is known may be wrong: the object is not known until the next list."""
+        self._ordering.distrust()
+        self.mark(kind, synced=False)
 
     def announce(self) -> None:
         """Call all listeners, so that they look again."""

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from webhook.cluster.ordering import EventType
 from webhook.cluster.timing import Clock
 from webhook.eem import ResourceType
-from webhook.netpol.snapshot import Parsed
+from webhook.netpol.parse_objects import Parsed
 
 
 @dataclass(kw_only=True, slots=True)
@@ -92,6 +92,9 @@ class Sink(Protocol):
 
     def mark(self, kind: str, *, synced: bool) -> None:
         """Note whether the kind can be kept up to date."""
+
+    def distrust(self, kind: str) -> None:
+        """Note that what is known of the kind may be wrong: it is not known until the next list."""
 
     def announce(self) -> None:
         """Wake all waiting tasks, so that they look again."""

@@ -13,18 +13,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from webhook.cluster.ordering import EventType, Name, Ordering, Relist, name_of
+from webhook.cluster.ordering import EventType, Name, ObjectVersion, Ordering, Relist, name_of
 from webhook.cluster.sink import KindStatus
 from webhook.cluster.timing import Clock, TimeSlice
 from webhook.eem import WATCHED, EemSnapshot, ResourceType
 from webhook.eem.resources import NETWORK_POLICIES
-from webhook.netpol.model import NetworkPolicy
-from webhook.netpol.owners import read_owners
+from webhook.netpol.parse_meta import read_owners
+from webhook.netpol.parse_objects import Parsed, is_large, read_object
 from webhook.netpol.reading import Faults
 from webhook.netpol.reading import mapping as read_mapping
-from webhook.netpol.size import is_large
-from webhook.netpol.snapshot import Parsed, read_object
-from webhook.netpol.sources import worked_out
 
 STALE_SECONDS: Final = 300.0
 """
@@ -163,6 +160,14 @@ class Store:
         status.heard(self._clock)
         self.announce()
 
+    def known(self, kind: str) -> Mapping[Name, ObjectVersion]:
+        """Return the version of each known object of a kind; the mapping changes with the events."""
+        return self._orderings[kind].known
+
+    def newest(self, kind: str) -> int:
+        """Return the largest resourceVersion of a kind that is known; 0 before the first list."""
+        return self._orderings[kind].newest
+
     def checksum(self, kind: str) -> int:
         """Return a number that is equal on all replicas that know the same objects of a kind; 0 for files."""
         return self._orderings[kind].checksum
@@ -197,6 +202,11 @@ class Store:
         """Note that a kind can no longer be kept up to date, or that it can again, beginning with what is known."""
         self.status[kind].synced = synced
         self.announce()
+
+    def distrust(self, kind: str) -> None:
+        """Note that what is known of a kind may be wrong: it is not known until the next list."""
+        self._orderings[kind].distrust()
+        self.mark(kind, synced=False)
 
     def reset(self, snapshot: EemSnapshot) -> None:
         """Replace the snapshot by one that does not come from an API server, with every kind of it known."""
@@ -290,17 +300,16 @@ def is_idle(api_object: Mapping[str, Any]) -> bool:
     if spec.get("replicas") != 0 or status.get("replicas"):
         return False
     metadata = read_mapping(api_object.get("metadata"), "metadata", faults)
-    return any(owner.kind == "Deployment" and owner.controller for owner in read_owners(metadata, faults))
+    return any(owner.kind == "Deployment" for owner in read_owners(metadata, faults))
 
 
 def read_ahead(mapping: Mapping[str, Any]) -> Parsed | None:
     """Return what a snapshot would read of an object, with all that takes long; None if it reads nothing of it."""
-    parsed, _ = read_object(mapping)
-    return worked_out(parsed) if isinstance(parsed, NetworkPolicy) else parsed
+    return read_object(mapping)[0]
 
 
 async def _prepare(snapshot: EemSnapshot, time_slice: TimeSlice) -> None:
     """Work out, before the snapshot is in use, what the first review would have to wait for."""
     for known in snapshot.eem.values():
-        known.prepare()
+        known.precompute()
         await time_slice.check()

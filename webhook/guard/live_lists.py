@@ -14,8 +14,7 @@ from typing import Any, Final
 from webhook.admission.review import Policies, is_version_of, metadata_text, policy_named
 from webhook.netpol.model import NetworkPolicy
 from webhook.netpol.parse import read_policy
-from webhook.netpol.size import is_large
-from webhook.netpol.sources import worked_out
+from webhook.netpol.parse_objects import is_large
 
 SPACING_SECONDS: Final = 0.25
 """
@@ -132,4 +131,4 @@ async def _parsed(namespace: str, listed: Iterable[Mapping[str, Any]], cached: P
 
 
 def _parse_policies(namespace: str, listed: Iterable[Mapping[str, Any]]) -> dict[str, NetworkPolicy]:
-    return {policy.name: worked_out(policy) for policy in (read_policy(mapping, namespace)[0] for mapping in listed)}
+    return {policy.name: policy for policy in (read_policy(mapping, namespace)[0] for mapping in listed)}

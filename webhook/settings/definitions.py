@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from webhook.netpol.universe import IPBlockMatchesPods
+from webhook.netpol.sources.universe import IPBlockMatchesPods
 from webhook.settings.values import (
     account,
     address,

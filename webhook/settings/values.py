@@ -11,12 +11,12 @@ import ipaddress
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from webhook.netpol.universe import pod_ranges_of
+from webhook.netpol.model import LAST_PORT
+from webhook.netpol.sources.universe import pod_ranges_of
 
 if TYPE_CHECKING:
     from webhook.eem.rules import ProductVersion, RuleSetting
 
-LAST_PORT = 65535
 LEAST_SILENCE_SECONDS = 150.0  # a bookmark comes each 60 s, and a stream without one is closed within 90
 FAMILIES = {"IPv4": 4, "IPv6": 6}
 
