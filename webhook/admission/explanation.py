@@ -1,8 +1,8 @@
 """
-Explain findings: each lost requirement with an example of who is cut off, the policies that isolate its pods and a
-remedy; and the warnings.
+Explain findings: each lost requirement with a client that is cut off, the policies that isolate its pods and a remedy;
+and the warnings.
 
-This is dear, and done once for each verdict that is sent.
+This is expensive, and done once for each verdict that is sent.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -104,7 +104,7 @@ class _Examples:
         self._known: dict[tuple[int, int, int], PodExample] = {}
 
     def example(self, finding: Finding) -> Example:
-        """Return an example of who is cut off; None if there is no witness."""
+        """Return a client that is cut off; None if there is no witness."""
         witness = None if finding.loss is None else finding.loss.witness
         if not isinstance(witness, PodWitness):
             return witness
@@ -139,4 +139,4 @@ def _warnings(finding: Finding) -> Iterator[str]:
         by = shorten(_shown(isolating[0]), LONGEST_SHOWN) if isolating else "policies"
         yield warning(f"{what} {port} was not open as required and still is not (isolated by {by})")
     if finding.only_pods:
-        yield warning(f"{what} {port}: only selected pods may connect now; the API server is seldom a pod")
+        yield warning(f"{what} {port}: only selected pods may connect now; the API server is rarely a pod")

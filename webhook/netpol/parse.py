@@ -97,12 +97,11 @@ def _policy_types(spec: Mapping[str, Any], faults: Faults) -> frozenset[PolicyTy
     entries = items(spec.get("policyTypes"), "spec.policyTypes", faults)
     written: set[PolicyType] = set()
     for path, item in entries:
-        policy_type = _POLICY_TYPES.get(item) if isinstance(item, str) else None
-        if policy_type is None:
+        if isinstance(item, str) and item in _POLICY_TYPES:
+            written.add(_POLICY_TYPES[item])
+        else:
             string(item, path, faults)
             faults.add(path, f"must be Ingress or Egress, not {describe(item)}", "NotSupported")
-        else:
-            written.add(policy_type)
     if len(entries) > len(_POLICY_TYPES):
         faults.add("spec.policyTypes", f"must have at most {len(_POLICY_TYPES)} items, not {len(entries)}", "TooMany")
     if entries:
@@ -262,8 +261,7 @@ def _check_range(number: int | None, end: int | None, path: str, faults: Faults)
 def _protocol(value: object, path: str, faults: Faults) -> Protocol:
     if value is None:
         return Protocol.TCP
-    known = PROTOCOLS.get(value) if isinstance(value, str) else None
-    if known is None:
-        faults.add(path, f"must be TCP, UDP or SCTP, not {describe(value)}", "NotSupported")
-        return Protocol.TCP
-    return known
+    if isinstance(value, str) and value in PROTOCOLS:
+        return PROTOCOLS[value]
+    faults.add(path, f"must be TCP, UDP or SCTP, not {describe(value)}", "NotSupported")
+    return Protocol.TCP

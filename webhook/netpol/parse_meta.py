@@ -56,11 +56,11 @@ def _requirement(value: object, path: str, faults: Faults) -> LabelSelectorRequi
 
 
 def _operator(value: object, path: str, faults: Faults) -> Operator | None:
-    known = _OPERATORS.get(value) if isinstance(value, str) else None
-    if known is None:
-        string(value, path, faults)
-        faults.mistyped(path, value, f"one of {', '.join(_OPERATORS)}")
-    return known
+    if isinstance(value, str) and value in _OPERATORS:
+        return _OPERATORS[value]
+    string(value, path, faults)
+    faults.mistyped(path, value, f"one of {', '.join(_OPERATORS)}")
+    return None
 
 
 def _check_key(key: str, path: str, faults: Faults) -> None:

@@ -49,13 +49,12 @@ def satisfies(requirement: LabelSelectorRequirement, labels: Mapping[str, str]) 
 
     Source: apimachinery pkg/labels/selector.go, Requirement.Matches.
     """
-    value = labels.get(requirement.key)
     operator = requirement.operator
-    if operator is Operator.IN:
-        return value is not None and value in requirement.values
-    if operator is Operator.NOT_IN:
-        return value is None or value not in requirement.values
-    return (value is not None) is (operator is Operator.EXISTS)
+    if requirement.key not in labels:
+        return operator in {Operator.NOT_IN, Operator.DOES_NOT_EXIST}
+    if operator in {Operator.EXISTS, Operator.DOES_NOT_EXIST}:
+        return operator is Operator.EXISTS
+    return (labels[requirement.key] in requirement.values) is (operator is Operator.IN)
 
 
 def matches(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
