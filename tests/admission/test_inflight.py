@@ -1,10 +1,11 @@
 """Changes in flight: a verdict holds for each of their outcomes."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 
 import pytest
-from builders import ApiObject, block, from_, peer, policy, port
+from builders import ApiObject, block, body, from_, peer, policy, port, review
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +13,7 @@ from admission.reviews import allow, asked, default_deny, gateway, gateway_pod, 
 from webhook.admission import AdmissionResponse, Options, decide
 from webhook.admission.inflight import (
     MOST_PENDING,
+    MOST_PENDING_BYTES,
     MOST_WORLDS,
     PENDING_SECONDS,
     SETTLE_SECONDS,
@@ -484,6 +486,26 @@ def test_the_number_of_changes_in_flight_is_bounded() -> None:
     found = overfull()
 
     assert (len(found.pending), found.overfull_at, found.is_empty) == (MOST_PENDING, 5.0, False)
+
+
+def test_the_memory_of_changes_in_flight_is_bounded() -> None:
+    """One change of any size is kept, and beside others only what keeps them within their bytes."""
+    large = replace(pending(ALLOW, None), size=MOST_PENDING_BYTES + 1)
+    small, other = replace(pending(TWIN, None), size=MOST_PENDING_BYTES), pending(allow("other"), None)
+
+    assert InFlight().with_admitted(large).pending == (large,)
+    assert InFlight().with_admitted(large).with_admitted(other).overfull_at == 0.0
+    assert InFlight().with_admitted(small).with_admitted(other).pending == (small, other)
+    assert InFlight().with_admitted(other).with_admitted(large).overfull_at == 0.0
+
+
+def test_a_change_in_flight_knows_the_size_of_its_review() -> None:
+    """It is the number of bytes that came over the wire."""
+    snapshot, change = world(*GUARDED), (DENY, None)
+    found = pending_change(review_of(asked(*change), snapshot), snapshot, 7.0)
+
+    assert found is not None
+    assert found.size == len(body(review(*change)))
 
 
 @pytest.mark.parametrize(

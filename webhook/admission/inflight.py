@@ -13,7 +13,7 @@ Source: k8s.io/apiserver registry/generic/registry/store.go (Create, Update, Del
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice, product
 from math import prod
 
@@ -44,6 +44,9 @@ Changes of one namespace that are kept; each costs every later verdict there som
 change in that namespace must be acceptable whatever the other policies are.
 """
 
+MOST_PENDING_BYTES = 2**20
+"""Bytes of the reviews whose policies are kept for one namespace; a single review may have more."""
+
 States = tuple[NetworkPolicy | None, ...]
 Effect = tuple[LabelSelector, bool, tuple[PolicyRule, ...], bool]
 
@@ -58,6 +61,7 @@ class Pending:
         new: the policy after the change; None for DELETE.
         known: the last version of the policy in the cache, which may be earlier than *old*; None if there was none.
         admitted_at: the time of the verdict, in seconds of a monotonic clock.
+        size: bytes of the review, which bound what the policies take of memory.
     """
 
     name: str
@@ -65,6 +69,7 @@ class Pending:
     new: NetworkPolicy | None
     known: NetworkPolicy | None = None
     admitted_at: float
+    size: int = field(default=0, compare=False)
 
     def is_settled_by(self, current: NetworkPolicy | None) -> bool:
         """Whether *current*, a version that may be older than the verdict, shows the outcome of the change."""
@@ -109,7 +114,7 @@ class InFlight:
     The changes in flight of one namespace.
 
     Args:
-        pending: the oldest first; at most MOST_PENDING.
+        pending: the oldest first; at most MOST_PENDING, of reviews of at most MOST_PENDING_BYTES.
         overfull_at: the time of the last change that did not fit; None if there is none.
     """
 
@@ -129,7 +134,8 @@ class InFlight:
         server may send a review with any content.
         """
         others = tuple(known for known in self.pending if not change.repeats(known))
-        if len(others) >= MOST_PENDING:
+        size = sum(known.size for known in others) + change.size
+        if len(others) >= MOST_PENDING or (others and size > MOST_PENDING_BYTES):
             return replace(self, overfull_at=change.admitted_at)
         return replace(self, pending=(*others, change))
 
@@ -256,6 +262,7 @@ def pending_change(review: PolicyReview, snapshot: EemSnapshot, now: float) -> P
         new=review.new,
         known=policy_named(review.name, policies),
         admitted_at=now,
+        size=request.size,
     )
 
 
