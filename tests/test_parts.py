@@ -34,10 +34,9 @@ def test_without_namespaces_the_other_tests_run_and_pass(workers: int) -> None:
     assert " passed" in done.stdout.splitlines()[-1]
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_where_the_end_to_end_tests_are_required_the_session_fails(workers: int) -> None:
+def test_where_the_end_to_end_tests_are_required_the_session_fails() -> None:
     """The same session with `--require-end-to-end` fails, with the same line."""
-    done = run_without_tools(workers, "--require-end-to-end", *ENDS_TO_END, OTHER)
+    done = run_without_tools(2, "--require-end-to-end", *ENDS_TO_END, OTHER)
 
     assert "NOT RUN" in done.stdout
     assert done.returncode == 1
