@@ -176,8 +176,12 @@ def unknown_flags(text: str) -> list[str]:
             there = all_flags()
         elif (run := module_of(words)) is not None and (flags or run[0] in WITH_COMMANDS):
             there = offered(*run)
+        elif words[0] == ".ci/run":
+            there = (ROOT / ".ci/run").read_text()
         elif Path(words[0]).name in OTHERS or not flags:
             continue
+        elif (ROOT / words[0]).is_file():  # a script of the project
+            there = (ROOT / words[0]).read_text()
         else:
             there = ""
         unknown += [flag for flag in flags if not re.search(rf"{flag}(?![\w-])", there)]

@@ -1,1 +1,1 @@
-"""Tests of what a review means."""
+"""Tests of decisions on reviews."""

@@ -102,9 +102,11 @@ class _Switches(ast.NodeTransformer):
 
 
 def _is_look_up(node: ast.Call) -> bool:
-    """Whether a call looks a value up in a mapping; `get` with a literal reads a field of an object."""
-    looks_up = isinstance(node.func, ast.Attribute) and node.func.attr == "get"
-    return looks_up and bool(node.args) and not isinstance(node.args[0], ast.Constant)
+    """Whether a call looks a value up in a mapping; `get` with a literal or `..._field` reads a field of an object."""
+    if not (isinstance(node.func, ast.Attribute) and node.func.attr == "get" and node.args):
+        return False
+    key = node.args[0]
+    return not isinstance(key, ast.Constant) and not (isinstance(key, ast.Name) and key.id.endswith("_field"))
 
 
 class _Loader(SourceFileLoader):

@@ -1,4 +1,4 @@
-"""A small EEM world, and reviews of changes in it that have gone over the wire."""
+"""A small cluster with EEM, and reviews of changes in it that were encoded and decoded."""
 
 import json
 from collections.abc import Mapping
@@ -45,7 +45,7 @@ def manager_pod(name: str = MANAGER_POD, **fields: Any) -> ApiObject:
 
 
 def default_deny(name: str | None = "default-deny", **fields: Any) -> ApiObject:
-    """Return a policy that isolates every pod of its namespace and lets nobody in."""
+    """Return a policy that isolates every pod of its namespace and admits nothing."""
     return policy(name, policy_types=["Ingress"], **fields)
 
 
@@ -56,7 +56,7 @@ def allow(
     ports: tuple[int | str, ...] = (8092,),
     **fields: Any,
 ) -> ApiObject:
-    """Return a policy that lets *peers* (everyone without them) in to the pods of instance *to* (None: to all pods)."""
+    """Return a policy that admits *peers* (default: everyone) to the pods of instance *to* (None: to all pods)."""
     chosen = {} if to is None else selector(**eem_labels(to))
     rule = from_(*peers, ports=[port(number, "TCP") for number in ports])
     return policy(name, pod_selector=chosen, policy_types=["Ingress"], ingress=[rule], **fields)
@@ -67,7 +67,7 @@ def world(*objects: ApiObject) -> EemSnapshot:
 
 
 def asked(new: ApiObject | None = None, old: ApiObject | None = None, **fields: Any) -> AdmissionRequest:
-    """Return the request as the webhook reads it from the wire."""
+    """Return the request as the webhook decodes it."""
     return decode_review(body(review(new, old, **fields)))
 
 

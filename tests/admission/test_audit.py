@@ -1,4 +1,4 @@
-"""Which requirements hold now, whatever brought it about."""
+"""The state of each requirement, whatever changes led to it."""
 
 from typing import Any
 
@@ -51,7 +51,7 @@ def states(*objects: ApiObject, options: Options | None = None) -> dict[tuple[st
             [manager(), manager_pod(), allow("a", to="mgr", ports=(3000,))], [True, False], id="one port of two"
         ),
         pytest.param([operator_deployment(), DENY, OPEN_OPERATOR], [True], id="the operator from some"),
-        pytest.param([operator_deployment(), DENY], [False], id="the operator from nobody"),
+        pytest.param([operator_deployment(), DENY], [False], id="the operator from no source"),
         pytest.param(
             [
                 gateway(),
@@ -65,8 +65,8 @@ def states(*objects: ApiObject, options: Options | None = None) -> dict[tuple[st
         pytest.param([namespace(), default_deny(namespace="shop")], [], id="no EEM"),
     ],
 )
-def test_each_requirement_is_met_or_not_as_things_are(objects: list[ApiObject], met: list[bool]) -> None:
-    """For every subject, by the union of all policies."""
+def test_each_requirement_is_met_or_not(objects: list[ApiObject], met: list[bool]) -> None:
+    """It is met if it holds for every subject, by the union of all policies."""
     assert list(states(*objects).values()) == met
 
 
@@ -79,24 +79,24 @@ def test_each_requirement_is_met_or_not_as_things_are(objects: list[ApiObject], 
         (Options(sources="some"), "anywhere", False),
     ],
 )
-def test_whom_requirements_demand_counts_here_too(options: Any, annotation: str | None, met: bool) -> None:  # noqa: FBT001
-    """The namespace's annotation beats the option."""
+def test_the_audit_respects_which_sources_requirements_demand(options: Any, annotation: str | None, met: bool) -> None:  # noqa: FBT001
+    """The namespace's annotation takes precedence over the option."""
     annotations = None if annotation is None else {"eem-guardrail.io/sources": annotation}
     objects = [namespace(annotations=annotations), gateway(), allow("a", peer(pods={}))]
 
     assert list(states(*objects, options=options).values()) == [met]
 
 
-def test_namespaces_are_told_in_order() -> None:
-    """A metric must not jump."""
+def test_namespaces_are_in_order() -> None:
+    """The order of a metric's samples does not change."""
     spaces = [f"n{number}" for number in range(6)]
     objects = [gateway(namespace=space) for space in reversed(spaces)]
 
     assert [space for space, _, _ in states(*objects)] == spaces
 
 
-def test_what_a_refused_change_would_break_is_what_the_audit_finds_once_it_is_made() -> None:
-    """Both ask the same question."""
+def test_the_audit_finds_what_a_refused_change_would_have_broken() -> None:
+    """Both evaluate the same requirements."""
     objects = [gateway(), gateway_pod(), manager(), manager_pod(), allow()]
     response = judged(world(*objects), DENY)
     broken = sorted((name, number) for (_, name, number), met in states(*objects, DENY).items() if not met)

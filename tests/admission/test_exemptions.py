@@ -1,4 +1,4 @@
-"""What passes unjudged, and nothing else does."""
+"""Requests that are allowed without evaluation, and requests that only look like them."""
 
 from typing import Any
 
@@ -16,8 +16,21 @@ from builders import (
     workload,
 )
 
-from admission.reviews import allow, default_deny, gateway, judged, lost_ports, manager, verdict_of, world
-from webhook.admission import AdmissionResponse, Options
+from admission.reviews import (
+    allow,
+    answer,
+    asked,
+    default_deny,
+    gateway,
+    judged,
+    lost_ports,
+    manager,
+    verdict_of,
+    world,
+)
+from webhook.admission import AdmissionResponse, Options, decide
+from webhook.admission.exemptions import CANARY_NAMESPACE, HEARTBEAT_NAME, HEARTBEAT_REFUSAL
+from webhook.admission.options import Mode
 
 GARBAGE_COLLECTOR = "system:serviceaccount:kube-system:generic-garbage-collector"
 NAMESPACE_CONTROLLER = "system:serviceaccount:kube-system:namespace-controller"
@@ -41,8 +54,8 @@ def exempt_of(response: AdmissionResponse) -> str | None:
         pytest.param([], {"sub_resource": "status"}, "status", id="a status update"),
     ],
 )
-def test_what_passes_unjudged_passes_and_says_why(extra: list[ApiObject], fields: Node, why: str) -> None:
-    """Each such pass is named in the verdict, the metric's result and an audit annotation."""
+def test_an_exempt_request_is_allowed_and_names_the_reason(extra: list[ApiObject], fields: Node, why: str) -> None:
+    """The reason is in the verdict and in an audit annotation, and the metrics count the request as exempt."""
     response = judged(world(*WORLD, *extra), default_deny(), **fields)
 
     assert (response.allowed, response.result, exempt_of(response), dict(response.audit_annotations)) == (
@@ -57,7 +70,7 @@ def test_what_passes_unjudged_passes_and_says_why(extra: list[ApiObject], fields
     "username",
     [
         pytest.param("alice", id="a person"),
-        pytest.param("", id="nobody"),
+        pytest.param("", id="no name"),
         pytest.param("system:admin", id="the administrator"),
         pytest.param("system:serviceaccount:eem:generic-garbage-collector", id="a collector elsewhere"),
         pytest.param("generic-garbage-collector", id="a user called as the collector"),
@@ -71,30 +84,30 @@ def test_what_passes_unjudged_passes_and_says_why(extra: list[ApiObject], fields
         pytest.param("ibm-eem-operator", id="a user called as the operator"),
     ],
 )
-def test_whoever_else_asks_is_judged(username: str) -> None:
-    """No look-alike passes."""
+def test_a_similar_user_name_is_not_exempt(username: str) -> None:
+    """The request is evaluated and refused."""
     response = judged(world(*WORLD), default_deny(), username=username)
 
     assert (response.allowed, response.code) == (False, 403)
 
 
 @pytest.mark.parametrize("groups", [["system:masters"], ["system:serviceaccounts:operators"], None, []], ids=str)
-def test_no_group_passes(groups: list[str] | None) -> None:
-    """Who asks is taken from the user's name alone."""
+def test_no_group_is_exempt(groups: list[str] | None) -> None:
+    """Only the user name counts."""
     assert not judged(world(*WORLD), default_deny(), userInfo={"username": "alice", "groups": groups}).allowed
 
 
 @pytest.mark.parametrize("missing", [None, {}])
-def test_a_request_without_a_user_is_judged(missing: Any) -> None:
-    """Nobody is no exception."""
+def test_a_request_without_a_user_is_evaluated(missing: Any) -> None:
+    """It is not exempt."""
     assert not judged(world(*WORLD), default_deny(), userInfo=missing).allowed
 
 
 # The operator
 
 
-def test_the_operator_is_known_by_the_account_that_its_deployment_names() -> None:
-    """Whatever the account is called."""
+def test_the_operators_account_is_the_one_in_its_deployment() -> None:
+    """Its name does not matter."""
     snapshot = world(gateway(), operator_deployment(namespace="operators", service_account="custom"))
 
     responses = {
@@ -104,8 +117,8 @@ def test_the_operator_is_known_by_the_account_that_its_deployment_names() -> Non
     assert responses == {"custom": "exempt", "ibm-eem-operator": "denied", "default": "denied"}
 
 
-def test_a_setting_names_the_operators_account_instead() -> None:
-    """Then the Deployment's account no longer passes."""
+def test_the_setting_replaces_the_account_in_the_operators_deployment() -> None:
+    """The Deployment's account is not exempt any more."""
     options = Options(operator_service_account="own/account")
     responses = {
         user: judged(world(*WORLD), default_deny(), options=options, username=user).result
@@ -122,8 +135,8 @@ def test_a_setting_names_the_operators_account_instead() -> None:
         pytest.param(operator_deployment(namespace="operators", kind="StatefulSet"), id="no Deployment"),
     ],
 )
-def test_without_the_operators_deployment_its_account_is_anybodys(deployment: ApiObject) -> None:
-    """The name alone proves nothing."""
+def test_without_the_operators_deployment_its_account_is_not_exempt(deployment: ApiObject) -> None:
+    """The account's name alone proves nothing."""
     assert not judged(world(gateway(), deployment), default_deny(), username=OPERATOR).allowed
 
 
@@ -151,8 +164,8 @@ def changed(**meta: Any) -> ApiObject:
         pytest.param(changed(annotations={"eem-guardrail.io/bypass": "because"}), id="a bypass, which counts nothing"),
     ],
 )
-def test_an_update_that_leaves_the_spec_alone_passes(new: ApiObject) -> None:
-    """It changes nothing about who may connect."""
+def test_an_update_that_leaves_the_spec_unchanged_is_exempt(new: ApiObject) -> None:
+    """It does not change who may connect."""
     response = judged(world(*WORLD, DENY, OLD), new, OLD)
 
     assert (response.allowed, exempt_of(response)) == (True, "spec-unchanged")
@@ -160,14 +173,14 @@ def test_an_update_that_leaves_the_spec_alone_passes(new: ApiObject) -> None:
 
 @pytest.mark.parametrize(("old_spec", "new_spec"), [({}, None), (None, {}), (None, None), ({}, {})])
 def test_null_and_missing_specs_are_the_same(old_spec: Any, new_spec: Any) -> None:
-    """As the API server reads them."""
+    """The API server reads both as an empty spec."""
     old, new = DENY | {"spec": old_spec}, DENY | {"spec": new_spec}
 
     assert exempt_of(judged(world(*WORLD, DENY), new, old)) == "spec-unchanged"
 
 
-def test_a_bypass_annotation_on_a_new_policy_counts_nothing_yet() -> None:
-    """Until break-glass is built, the annotation is ignored."""
+def test_a_bypass_annotation_on_a_new_policy_is_ignored() -> None:
+    """Break-glass is not implemented."""
     new = default_deny(annotations={"eem-guardrail.io/bypass": "because"})
 
     assert not judged(world(*WORLD), new).allowed
@@ -185,7 +198,7 @@ LIVE = gateway("live", uid="uid-of-live")
         pytest.param([LIVE], owned_by(LIVE), False, id="a live instance"),
         pytest.param([LIVE], owned_by(LIVE) | {"uid": "old"}, True, id="the uid of an instance that was"),
         pytest.param([LIVE], owned_by(LIVE) | {"uid": ""}, True, id="no uid"),
-        pytest.param([LIVE], owned_by(LIVE) | {"name": "nobody"}, True, id="nobody"),
+        pytest.param([LIVE], owned_by(LIVE) | {"name": "nobody"}, True, id="an instance that does not exist"),
         pytest.param([LIVE], owned_by(LIVE) | {"kind": "EventEndpointManagement"}, True, id="the wrong kind"),
         pytest.param([LIVE], owned_by(LIVE) | {"apiVersion": "example.com/v1"}, True, id="the wrong group"),
         pytest.param(
@@ -205,27 +218,27 @@ LIVE = gateway("live", uid="uid-of-live")
         pytest.param([LIVE], "x", True, id="a reference that is no object"),
     ],
 )
-def test_an_update_that_adds_an_owner_is_judged_as_a_deletion_unless_that_is_a_live_instance(
+def test_an_update_that_adds_an_owner_is_judged_as_a_deletion_unless_the_owner_is_a_live_instance(
     instances: list[ApiObject],
     reference: Any,
     is_judged: bool,  # noqa: FBT001
 ) -> None:
-    """The garbage collector may delete the policy next, and nobody is asked then."""
+    """The garbage collector may delete the policy, and that deletion is exempt."""
     response = judged(world(*WORLD, *instances, DENY, OLD), changed(ownerReferences=[reference]), OLD)
 
     assert (response.allowed, exempt_of(response)) == ((False, None) if is_judged else (True, "spec-unchanged"))
 
 
-def test_the_deletion_that_an_owner_may_bring_is_refused_like_a_deletion() -> None:
-    """What is lost is the same."""
+def test_an_update_that_adds_an_owner_loses_what_the_deletion_loses() -> None:
+    """The losses are the same."""
     snapshot = world(*WORLD, DENY, OLD)
     owned = judged(snapshot, changed(ownerReferences=[owner("ConfigMap", "gone", "v1")]), OLD)
 
     assert lost_ports(owned) == lost_ports(judged(snapshot, None, OLD)) == [("gw", 8092)]
 
 
-def test_an_owner_of_a_policy_that_nobody_needs_is_allowed() -> None:
-    """It is judged, and nothing is lost."""
+def test_an_owner_of_a_policy_that_no_requirement_needs_is_allowed() -> None:
+    """The update is judged, and nothing is lost."""
     spare = allow("spare")
     new = spare | {"metadata": spare["metadata"] | {"ownerReferences": [owner("ConfigMap", "gone", "v1")]}}
     response = judged(world(*WORLD, DENY, OLD, spare), new, spare)
@@ -234,7 +247,7 @@ def test_an_owner_of_a_policy_that_nobody_needs_is_allowed() -> None:
 
 
 def test_an_owner_that_only_becomes_the_controller_is_no_new_owner() -> None:
-    """Who owns the policy is the same as before."""
+    """The policy has the same owners as before."""
     reference = owner("ConfigMap", "c", "v1")
     old = changed(ownerReferences=[reference | {"controller": False}])
     new = changed(ownerReferences=[reference | {"controller": True}])
@@ -242,23 +255,23 @@ def test_an_owner_that_only_becomes_the_controller_is_no_new_owner() -> None:
     assert exempt_of(judged(world(*WORLD, DENY, old), new, old)) == "spec-unchanged"
 
 
-def test_an_owner_that_was_there_is_not_added() -> None:
-    """Only what an UPDATE adds is its doing."""
+def test_an_owner_that_the_policy_already_has_is_not_added() -> None:
+    """Only owners that the UPDATE adds count."""
     old = changed(ownerReferences=[owner("ConfigMap", "c", "v1")])
     new = old | {"metadata": old["metadata"] | {"labels": {"a": "b"}}}
 
     assert exempt_of(judged(world(*WORLD, DENY, old), new, old)) == "spec-unchanged"
 
 
-def test_removing_owners_passes() -> None:
-    """The policy stays the longer for it."""
+def test_removing_owners_is_exempt() -> None:
+    """The garbage collector has fewer reasons to delete the policy."""
     old = changed(ownerReferences=[owner("ConfigMap", "c", "v1")])
 
     assert exempt_of(judged(world(*WORLD, DENY, old), OLD, old)) == "spec-unchanged"
 
 
-def test_an_instance_from_a_file_owns_by_name() -> None:
-    """Files have no uids; then the name decides."""
+def test_an_owner_from_a_file_is_compared_by_name() -> None:
+    """Objects in files have no uid."""
     live = gateway("live")
     del live["metadata"]["uid"]
     new = changed(ownerReferences=[owner(GATEWAY_KIND, "live", "events.ibm.com/v1beta1", uid="any")])
@@ -266,8 +279,8 @@ def test_an_instance_from_a_file_owns_by_name() -> None:
     assert exempt_of(judged(world(*WORLD, live, DENY, OLD), new, OLD)) == "spec-unchanged"
 
 
-def test_an_update_that_adds_an_owner_and_takes_something_away_tells_each_loss_once() -> None:
-    """It may come to the update or to the deletion; a requirement lost in both is lost once."""
+def test_an_update_that_adds_an_owner_reports_each_loss_once() -> None:
+    """A requirement that both the update and the deletion take away is lost once."""
     new = allow(ports=(9999,), owners=[owner("ConfigMap", "gone", "v1")])
     response = judged(world(*WORLD, DENY, OLD), new, OLD)
 
@@ -276,7 +289,7 @@ def test_an_update_that_adds_an_owner_and_takes_something_away_tells_each_loss_o
 
 
 def test_an_update_that_adds_an_owner_is_judged_as_the_update_too() -> None:
-    """A deletion that would be fine does not excuse an update that is not."""
+    """The deletion alone would be allowed here, but not the update."""
     old = policy("other", pod_selector={"matchLabels": {"nobody": "here"}}, ingress=[])
     new = default_deny("other", owners=[owner("ConfigMap", "gone", "v1")])
     response = judged(world(gateway(), old), new, old)
@@ -285,15 +298,15 @@ def test_an_update_that_adds_an_owner_is_judged_as_the_update_too() -> None:
 
 
 def test_a_new_policy_may_have_any_owner() -> None:
-    """Its deletion would leave what there was before."""
+    """Its deletion restores the state before its creation."""
     assert judged(world(*WORLD), allow(owners=[owner("ConfigMap", "gone", "v1")])).allowed
 
 
 # Where the instances concerned are exempt
 
 
-def test_a_change_that_touches_exempt_instances_alone_is_exempt() -> None:
-    """Their owner has taken the network over."""
+def test_a_change_that_touches_only_exempt_instances_is_exempt() -> None:
+    """Their owner has turned deployNetworkPolicies off."""
     response = judged(world(gateway(deploy_network_policies=False)), default_deny())
 
     assert (response.allowed, exempt_of(response), dict(response.audit_annotations)) == (
@@ -332,17 +345,49 @@ def test_a_change_that_touches_exempt_instances_alone_is_exempt() -> None:
         ),
     ],
 )
-def test_exempt_means_that_every_instance_concerned_is(
+def test_a_change_is_exempt_only_if_every_instance_that_it_touches_is(
     objects: list[ApiObject], change: ApiObject, expected: str | None
 ) -> None:
-    """An instance that the change does not touch is not concerned."""
+    """Instances that the change does not touch do not matter."""
     response = judged(world(*objects), change)
 
     assert (response.allowed, exempt_of(response)) == (True, expected)
 
 
-def test_a_look_alike_of_the_documented_labels_does_not_need_an_exemption() -> None:
-    """A namespace without EEM is no concern, and no exemption."""
+def test_a_namespace_without_eem_needs_no_exemption() -> None:
+    """A change there is allowed, and is not counted as exempt."""
     response = judged(world(namespace("shop")), default_deny(namespace="shop", labels=eem_labels("gw")))
 
     assert (response.result, exempt_of(response)) == ("allowed", None)
+
+
+# The heartbeat
+
+
+HEARTBEAT = policy(HEARTBEAT_NAME, namespace=CANARY_NAMESPACE)
+
+
+@pytest.mark.parametrize("dry_run", [True, False], ids=["dry run", "for real"])
+@pytest.mark.parametrize("mode", ["enforce", "warn", "audit"])
+def test_the_heartbeat_is_refused_in_every_mode(mode: Mode, *, dry_run: bool) -> None:
+    """The mode does not apply to it; it has its own message and is counted separately."""
+    request = asked(HEARTBEAT, dry_run=dry_run)
+    response = decide(request, world(), Options(mode=mode))
+    sent = answer(request, response)["response"]
+
+    assert (response.result, sent["allowed"], sent["status"]["code"]) == ("heartbeat", False, 403)
+    assert sent["status"]["message"] == HEARTBEAT_REFUSAL
+
+
+@pytest.mark.parametrize(
+    ("new", "old"),
+    [
+        pytest.param(policy(HEARTBEAT_NAME, namespace="shop"), None, id="in another namespace"),
+        pytest.param(default_deny(namespace=CANARY_NAMESPACE), None, id="of another name"),
+        pytest.param(HEARTBEAT, policy(HEARTBEAT_NAME, namespace=CANARY_NAMESPACE, ingress=[{}]), id="an update"),
+        pytest.param(None, HEARTBEAT, id="the deletion of one that exists"),
+    ],
+)
+def test_a_similar_request_is_not_the_heartbeat(new: dict[str, object] | None, old: dict[str, object] | None) -> None:
+    """A request with another namespace, name or operation is evaluated."""
+    assert judged(world(), new, old).allowed

@@ -1,4 +1,4 @@
-"""Changes that were admitted and not seen yet: a verdict holds whatever becomes of them."""
+"""Changes in flight: a verdict holds for each of their outcomes."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -14,7 +14,7 @@ from webhook.admission.inflight import MOST_WORLDS, PENDING_SECONDS, SETTLE_SECO
 from webhook.admission.networkpolicy import review_of
 from webhook.eem import EemSnapshot
 from webhook.netpol.model import NetworkPolicy
-from webhook.netpol.parse import parse_policy
+from webhook.netpol.parse import read_policy
 
 DENY = default_deny()
 ALLOW = allow()
@@ -26,7 +26,7 @@ Pair = tuple[ApiObject | None, ApiObject | None]
 
 
 def read(api_object: ApiObject | None) -> NetworkPolicy | None:
-    return None if api_object is None else parse_policy(api_object)
+    return None if api_object is None else read_policy(api_object)[0]
 
 
 def pending(
@@ -56,7 +56,7 @@ def decided(snapshot: EemSnapshot, change: Pair, *changes: Pair, options: Option
         pytest.param([(allow("third"), None)], (None, TWIN), False, id="an allow more does no harm"),
         pytest.param([(None, ALLOW), (allow("third"), None)], (None, TWIN), True, id="an allow counts only when seen"),
         pytest.param([(allow(ports=(1,)), ALLOW)], (None, TWIN), True, id="an allow that is being narrowed"),
-        pytest.param([(None, DENY)], (None, TWIN), False, id="a deny that goes"),
+        pytest.param([(None, DENY)], (None, TWIN), False, id="a deny deleted"),
     ],
 )
 def test_two_changes_that_are_a_break_together_are_not_both_admitted(
@@ -71,15 +71,15 @@ def test_two_changes_that_are_a_break_together_are_not_both_admitted(
 
 
 def test_an_isolation_in_flight_counts_at_once() -> None:
-    """An allow that goes was not needed before the deny comes."""
+    """The allow was not needed before the default deny was admitted."""
     snapshot = world(gateway(), gateway_pod(), ALLOW)
 
     assert decided(snapshot, (None, ALLOW)).allowed
     assert not decided(snapshot, (None, ALLOW), (DENY, None)).allowed
 
 
-def test_a_surely_lost_state_is_looked_for_behind_one_that_is_not_decided() -> None:
-    """The first state that may come about only warns; another one refuses."""
+def test_a_sure_loss_in_one_outcome_is_found_behind_an_undecided_one() -> None:
+    """The first outcome only warns; another one refuses."""
     unsure = allow("twin", block("0.0.0.0/0"))
     snapshot = world(gateway(), gateway_pod(), DENY, allow("twin"), allow(ports=(1,)))
     change = (allow("twin", block("0.0.0.0/0"), ports=(8092,)), allow("twin"))
@@ -90,8 +90,8 @@ def test_a_surely_lost_state_is_looked_for_behind_one_that_is_not_decided() -> N
     assert [item.decided for item in verdict_of(together).lost] == [True]
 
 
-def test_an_undecided_loss_as_known_does_not_hide_a_sure_one_in_flight() -> None:
-    """As known, an ipBlock may or may not admit pods; once the allow is gone, addresses are lost for sure."""
+def test_an_undecided_loss_in_the_known_state_does_not_hide_a_sure_one() -> None:
+    """An ipBlock may admit pods in the known state; without the allow in flight, addresses are surely lost."""
     part = allow("part", peer(namespaces={}))
     most = allow("most", block("0.0.0.0/0"))
     snapshot = world(gateway(), gateway_pod(), DENY, most, part)
@@ -102,15 +102,15 @@ def test_an_undecided_loss_as_known_does_not_hide_a_sure_one_in_flight() -> None
     assert (response.allowed, [item.decided for item in verdict_of(response).lost]) == (False, [True])
 
 
-def test_warnings_speak_of_the_state_as_it_is_known() -> None:
-    """What may come is no reason to warn."""
+def test_warnings_are_about_the_known_state() -> None:
+    """A possible outcome is no reason to warn."""
     response = decided(world(*GUARDED), (allow("third"), None), (None, ALLOW), (None, TWIN))
 
     assert (response.result, response.warnings) == ("allowed", ())
 
 
-def test_many_changes_in_flight_are_judged_by_their_extremes() -> None:
-    """Where more states may come about than are tried, two stand for all of them."""
+def test_many_changes_in_flight_are_judged_in_two_extreme_states() -> None:
+    """Two states stand for all outcomes if there are too many."""
     allows = [allow(f"a{number}") for number in range(MOST_WORLDS)]
     snapshot = world(gateway(), gateway_pod(), DENY, ALLOW, *allows)
     gone: list[Pair] = [(None, known) for known in allows]
@@ -121,8 +121,8 @@ def test_many_changes_in_flight_are_judged_by_their_extremes() -> None:
     assert decided(snapshot, (None, ALLOW), *gone[1:]).allowed
 
 
-def test_an_isolation_that_nothing_else_brings_is_found_among_many_changes() -> None:
-    """Every policy that isolates goes, and what comes instead fails: then the new one is the first that isolates."""
+def test_the_extreme_states_include_one_in_which_no_other_policy_isolates() -> None:
+    """Every isolating policy is deleted and its replacement fails: then the new policy isolates alone."""
     allows = [allow(f"a{number}") for number in range(MOST_WORLDS)]
     snapshot = world(gateway(), gateway_pod(), *allows)
     gone: list[Pair] = [(None, known) for known in allows]
@@ -131,8 +131,8 @@ def test_an_isolation_that_nothing_else_brings_is_found_among_many_changes() -> 
     assert not decided(snapshot, (DENY, None), *gone, (allow("more"), None)).allowed
 
 
-def test_a_policy_that_isolates_the_same_pods_whatever_comes_of_it_isolates_them_among_many_changes() -> None:
-    """A default deny whose rules are being changed lets nobody in before or afterwards."""
+def test_a_policy_that_isolates_the_same_pods_in_each_outcome_isolates_them_in_the_extreme_states() -> None:
+    """A default deny whose rules change isolates the pods before and after the change."""
     allows = [allow(f"a{number}") for number in range(MOST_WORLDS)]
     snapshot = world(gateway(), gateway_pod(), DENY, *allows)
     gone: list[Pair] = [(None, known) for known in allows]
@@ -141,21 +141,21 @@ def test_a_policy_that_isolates_the_same_pods_whatever_comes_of_it_isolates_them
     assert decided(snapshot, (policy("second", policy_types=["Ingress"]), None), *gone, (opened, DENY)).allowed
 
 
-def test_both_changes_of_one_version_may_be_the_one_that_happens() -> None:
-    """A deletion and a widening of the same version: the widening does not take the deletion back."""
+def test_either_of_two_changes_of_one_version_may_happen() -> None:
+    """A deletion and a widening have the same old version: the widening does not cancel the deletion."""
     assert not decided(world(*GUARDED), (None, TWIN), (None, ALLOW), (allow(ports=(8092, 1)), ALLOW)).allowed
 
 
-def test_an_old_object_that_the_cache_does_not_have_may_be_there() -> None:
-    """The request showed a narrow policy where the cache still has a wide one: if its widening fails, it is narrow."""
+def test_the_old_object_of_a_change_in_flight_may_be_the_stored_one() -> None:
+    """The request has a narrow policy and the cache a wide one: if the change fails, the policy is narrow."""
     snapshot = world(gateway(), gateway_pod(), DENY, ALLOW, TWIN)
     narrow = allow(ports=(1,))
 
     assert not decided(snapshot, (None, TWIN), (allow(ports=(8092, 1)), narrow)).allowed
 
 
-def test_what_leaves_ingress_as_it_is_makes_no_other_state() -> None:
-    """Egress rules admit nobody to Event Endpoint Management, so more of such changes than any bound are in no way."""
+def test_changes_in_flight_that_leave_ingress_unchanged_do_not_matter() -> None:
+    """Egress rules have no effect on ingress, so any number of such changes leads to one state."""
     allows = [allow(f"a{number}") for number in range(MOST_WORLDS)]
     snapshot = world(gateway(), gateway_pod(), DENY, ALLOW, *allows)
     edits: list[Pair] = [(allow(f"a{number}", egress=[{}]), old) for number, old in enumerate(allows)]
@@ -201,10 +201,10 @@ def after(snapshot: EemSnapshot, happened: Sequence[Pair]) -> EemSnapshot:
 @given(
     change=changes("asked"), admitted=st.tuples(changes("a"), changes("b"), changes("c")), standing=policies("standing")
 )
-def test_a_change_is_refused_if_it_would_be_in_any_state_that_may_come_about(
+def test_a_change_is_refused_if_and_only_if_it_would_be_in_some_outcome(
     change: Pair, admitted: tuple[Pair, ...], standing: ApiObject
 ) -> None:
-    """Every combination of what happened and what failed is tried by itself."""
+    """Every combination of successes and failures is judged separately."""
     known = [old for _, old in (change, *admitted) if old is not None]
     snapshot = world(gateway(), gateway_pod(), standing, *known)
     expected = all(
@@ -221,10 +221,8 @@ def test_a_change_is_refused_if_it_would_be_in_any_state_that_may_come_about(
     admitted=st.tuples(*(changes(name) for name in "abcde")),
     standing=policies("standing"),
 )
-def test_where_too_many_states_may_come_about_none_is_missed(
-    change: Pair, admitted: tuple[Pair, ...], standing: ApiObject
-) -> None:
-    """What would be refused in any of 32 states is refused in one of the two that stand for them."""
+def test_the_two_extreme_states_miss_no_refusal(change: Pair, admitted: tuple[Pair, ...], standing: ApiObject) -> None:
+    """A change that would be refused in one of 32 states is refused in one of the two extreme states."""
     known = [old for _, old in (change, *admitted) if old is not None]
     snapshot = world(gateway(), gateway_pod(), standing, *known)
 
@@ -272,7 +270,7 @@ def test_a_change_is_in_flight_until_the_cache_has_a_later_version(
     current: ApiObject | None,
     seen: bool,  # noqa: FBT001
 ) -> None:
-    """Then it is known what became of it; an earlier version, which a cache that lags may have, tells nothing."""
+    """A later version shows the outcome; a cache that lags may have an earlier one, which shows nothing."""
     cached = None if known is None else version(known)
     found = InFlight(pending=(pending(*change, cached),))
 
@@ -293,41 +291,41 @@ def test_a_change_is_in_flight_until_the_cache_has_a_later_version(
         pytest.param((version("", uid="v"), None), version("1"), True, id="creation, and its name is taken"),
     ],
 )
-def test_a_list_begun_after_the_verdict_settles_what_it_shows(
+def test_a_list_that_begins_after_the_verdict_settles_the_changes_that_it_shows(
     change: Pair,
     listed: ApiObject | None,
     shown: bool,  # noqa: FBT001
 ) -> None:
-    """Such a list is not older than the request's old object, so whatever differs from that is news."""
+    """It is not older than the request's old object, so a difference is an outcome."""
     found = InFlight(pending=(pending(*change, admitted_at=5.0),))
 
     assert (found.without_shown(by_name(listed), 5.0) == InFlight()) is shown
 
 
-def test_a_list_begun_before_the_verdict_settles_only_what_is_later() -> None:
-    """It may have an earlier version than the request showed."""
+def test_a_list_that_begins_before_the_verdict_settles_only_later_versions() -> None:
+    """It may have a version that is earlier than the request's old object."""
     found = InFlight(pending=(pending(None, version("2"), version("1"), admitted_at=5.0),))
 
     assert found.without_shown(by_name(version("1")), 4.9) == found
     assert found.without_shown(by_name(version("3")), 4.9) == InFlight()
 
 
-def test_a_name_that_is_about_to_be_free_can_be_taken() -> None:
-    """A deletion and a creation of the same name: while the old one is listed, both may still happen."""
+def test_a_deletion_and_a_creation_of_one_name_may_both_happen() -> None:
+    """While the old policy is listed, neither is settled."""
     both = (pending(None, version("1")), pending(version("", uid="v"), None))
 
     assert InFlight(pending=both).without_shown(by_name(version("1")), 1.0).pending == both
 
 
-def test_a_name_that_was_free_for_a_moment_is_taken_again() -> None:
-    """The listed one is neither what is deleted nor what is created: both are settled."""
+def test_a_policy_of_the_name_with_another_uid_settles_a_deletion_and_a_creation() -> None:
+    """It is neither the policy to delete nor the one to create."""
     both = (pending(None, version("1")), pending(version("", uid="v"), None))
 
     assert InFlight(pending=both).without_shown(by_name(version("5", uid="w")), 1.0) == InFlight()
 
 
-def test_what_the_cache_shows_later_counts_for_what_it_shows_last() -> None:
-    """The cache has seen nothing of the policy when its deletion is admitted; then it sees it come, and go."""
+def test_a_deletion_is_settled_after_the_cache_has_seen_the_policy_come_and_go() -> None:
+    """The cache did not have the policy when its deletion was admitted."""
     found = InFlight(pending=(pending(None, version("2")),))
     absent = found.without_seen({}, 0.0)
     present = absent.without_seen(by_name(version("1")), 0.0)
@@ -340,8 +338,8 @@ def test_what_the_cache_shows_later_counts_for_what_it_shows_last() -> None:
 @pytest.mark.parametrize(
     ("elapsed", "left"), [(0.0, 1), (PENDING_SECONDS, 1), (PENDING_SECONDS + 0.001, 0)], ids=["now", "in time", "late"]
 )
-def test_what_is_too_old_to_happen_is_dropped(elapsed: float, left: int) -> None:
-    """The API server gives a request at most a minute, and a watch that is dead is soon replaced."""
+def test_a_change_that_is_too_old_to_happen_is_dropped(elapsed: float, left: int) -> None:
+    """The API server gives a request at most a minute, and a silent watch is replaced."""
     found = InFlight().with_admitted(pending(ALLOW, None, admitted_at=5.0))
 
     assert len(found.without_seen({}, 5.0 + elapsed).pending) == left
@@ -356,8 +354,10 @@ def test_what_is_too_old_to_happen_is_dropped(elapsed: float, left: int) -> None
         pytest.param(None, SETTLE_SECONDS + 0.001, 1, id="it has happened"),
     ],
 )
-def test_a_list_begun_later_tells_what_has_failed(listed: ApiObject | None, elapsed: float, left: int) -> None:
-    """What has happened counts on until the cache knows it as well."""
+def test_a_list_that_begins_later_shows_which_changes_failed(
+    listed: ApiObject | None, elapsed: float, left: int
+) -> None:
+    """A change that has happened counts until the cache has it."""
     found = InFlight(pending=(pending(None, version("1"), admitted_at=5.0),))
 
     assert len(found.without_failed(by_name(listed), 5.0 + elapsed).pending) == left
@@ -375,19 +375,19 @@ def test_a_list_begun_later_tells_what_has_failed(listed: ApiObject | None, elap
         pytest.param((None, allow("other")), (None, version("1")), True, id="another policy"),
     ],
 )
-def test_a_later_change_settles_an_earlier_one_whose_end_it_shows(
+def test_a_later_change_replaces_an_earlier_one_whose_outcome_it_shows(
     first: Pair,
     second: Pair,
     kept: bool,  # noqa: FBT001
 ) -> None:
-    """An earlier change of the same version may still be the one that happens."""
+    """An earlier change of the same version may still happen."""
     found = InFlight().with_admitted(pending(*first)).with_admitted(pending(*second))
 
     assert found.pending == ((pending(*first), pending(*second)) if kept else (pending(*second),))
 
 
-def test_nothing_in_flight_stays_the_value_that_it_is() -> None:
-    """Most of the time there is nothing to look through."""
+def test_an_empty_set_of_changes_in_flight_is_not_copied() -> None:
+    """Most of the time nothing is in flight."""
     nothing = InFlight()
 
     assert nothing.without_seen({}, 0.0) is nothing
@@ -417,7 +417,7 @@ def test_nothing_in_flight_stays_the_value_that_it_is() -> None:
 def test_an_admitted_request_leaves_in_flight_what_it_changes(
     change: Pair, fields: dict[str, object], expected: Pending | None
 ) -> None:
-    """And nothing, where it changes nothing in EEM's way."""
+    """A request that does not change ingress of EEM leaves nothing in flight."""
     snapshot = world(*GUARDED)
 
     assert pending_change(review_of(asked(*change, **fields), snapshot), snapshot, 7.0) == expected

@@ -1,4 +1,4 @@
-"""What the EEM webhooks answer: rules, what passes, the network that an instance meets, and defaults."""
+"""The EEM webhooks: rules, exemptions, warnings about closed ports, and defaults."""
 
 import base64
 import json
@@ -34,7 +34,7 @@ from webhook.admission import (
 from webhook.admission.instance import version_of
 from webhook.admission.response import LONGEST_MESSAGE, LONGEST_WARNING
 from webhook.eem import EemSnapshot
-from webhook.eem.rules import NEWEST, Version
+from webhook.eem.rules import NEWEST, ProductVersion
 
 LICENCE = {
     "accept": True,
@@ -46,7 +46,7 @@ OPERATOR = "system:serviceaccount:eem:ibm-eem-operator"
 
 
 def gateway(name: str = "gw", *, spec: Node | None = None, **fields: Any) -> ApiObject:
-    """Return a gateway that every rule is content with."""
+    """Return a gateway that no rule objects to."""
     whole = {
         "license": LICENCE,
         "gatewayGroupName": "group",
@@ -79,15 +79,15 @@ def without(api_object: ApiObject, *fields: str) -> ApiObject:
     return api_object | {"spec": spec}
 
 
-def test_a_sound_instance_is_allowed_without_a_word() -> None:
-    """What every rule is content with gets no warning either."""
+def test_a_valid_instance_is_allowed_without_a_warning() -> None:
+    """No rule objects to it."""
     found = judged(world(), gateway())
 
     assert (True, (), "allowed") == (found.allowed, found.warnings, found.result)
 
 
 def test_every_denial_is_in_one_answer_with_its_field() -> None:
-    """422, Invalid, one cause for each fault, as the API server's own ErrorList."""
+    """422, Invalid, with one cause for each fault, as in the API server's own ErrorList."""
     bad = gateway(spec={"license": LICENCE | {"accept": False}, "replicas": -1, "gatewayID": 5})
 
     found = judged(world(), bad)
@@ -100,7 +100,7 @@ def test_every_denial_is_in_one_answer_with_its_field() -> None:
 
 
 def test_a_hundred_faults_fit_one_message() -> None:
-    """The paragraph stays within its length and says how many are left out; the causes have them all."""
+    """The paragraph has its length and counts the faults that it leaves out; the causes have all of them."""
     trusted = [{"secretName": "Not A Name!", "certificate": "/"} for _ in range(60)]
 
     found = judged(world(), gateway(spec={"tls": {"trustedCertificates": trusted}}))
@@ -111,15 +111,15 @@ def test_a_hundred_faults_fit_one_message() -> None:
 
 
 def test_warnings_are_single_short_lines() -> None:
-    """What is doubtful is allowed, and said in lines that the API server does not drop."""
+    """A doubtful object is allowed, with lines that the API server does not drop."""
     found = judged(world(), gateway(spec={"maxNumKafkaBrokers": 20, "managerEndpoint": "https://eem.example.com"}))
 
     assert (True, "warned") == (found.allowed, found.result)
     assert all(len(text) <= LONGEST_WARNING and text.isprintable() for text in found.warnings)
 
 
-def test_an_update_is_denied_only_for_what_is_new() -> None:
-    """An old fault does not hold up its repair, nor any other change."""
+def test_an_update_is_denied_only_for_new_faults() -> None:
+    """A fault of the old object does not refuse its repair, nor another change."""
     old = gateway(spec={"license": LICENCE | {"accept": False}})
     new = gateway(spec={"license": LICENCE | {"accept": False}, "gatewayContact": "jane@example.com"})
 
@@ -144,15 +144,15 @@ def test_an_update_is_denied_only_for_what_is_new() -> None:
         ),
     ],
 )
-def test_what_is_never_denied(request_fields: Node, new: ApiObject | None, old: ApiObject | None) -> None:
-    """These pass whatever the object says."""
+def test_exempt_requests_are_never_denied(request_fields: Node, new: ApiObject | None, old: ApiObject | None) -> None:
+    """They are allowed, whatever the object has."""
     found = judged(world(gateway(), operator_deployment()), new, old, **request_fields)
 
     assert found.allowed
 
 
-def test_another_kind_of_the_group_passes_untouched() -> None:
-    """The group belongs to more products than this one."""
+def test_another_kind_of_the_group_is_allowed() -> None:
+    """Other products have kinds in the group as well."""
     other = {"group": "events.ibm.com", "version": "v1beta1", "kind": "EventProcessing"}
     change = {"kind": other, "resource": {"group": "events.ibm.com", "version": "v1beta1", "resource": "x"}}
 
@@ -171,7 +171,7 @@ def kind_of(group: str = "events.ibm.com", version: str = "v1beta1", kind: str =
 @pytest.mark.parametrize(
     ("fields", "path"),
     [
-        pytest.param(kind_of(version="v1alpha1"), "request.kind.version", id="a version that nobody serves"),
+        pytest.param(kind_of(version="v1alpha1"), "request.kind.version", id="a version that is not served"),
         pytest.param(kind_of(group="apps"), "request.kind.group", id="another group"),
         pytest.param(kind_of(kind="EventGatewayList"), "request.kind.kind", id="a list"),
         pytest.param({"operation": "CONNECT"}, "request.operation", id="another operation"),
@@ -180,8 +180,8 @@ def kind_of(group: str = "events.ibm.com", version: str = "v1beta1", kind: str =
     ],
 )
 @pytest.mark.parametrize("judge", [validate, default])
-def test_what_is_no_review_of_an_instance_is_no_verdict(judge: Any, fields: Node, path: str) -> None:
-    """It is answered with HTTP 400, which is no verdict."""
+def test_a_review_of_another_resource_raises_an_error(judge: Any, fields: Node, path: str) -> None:
+    """The server answers it with HTTP 400, which is no verdict."""
     request = asked(gateway(), **fields)
 
     with pytest.raises(ReviewError) as refused:
@@ -193,15 +193,15 @@ def test_what_is_no_review_of_an_instance_is_no_verdict(judge: Any, fields: Node
 @pytest.mark.parametrize(
     ("mode", "expected"), [("warn", (True, "warned")), ("audit", (True, "audited")), ("enforce", (False, "denied"))]
 )
-def test_the_mode_says_what_a_denial_becomes(mode: Any, expected: tuple[bool, str]) -> None:
-    """As for policies."""
+def test_the_mode_turns_a_denial_into_its_result(mode: Any, expected: tuple[bool, str]) -> None:
+    """The modes are those of NetworkPolicies."""
     found = judged(world(), gateway(spec={"replicas": -1}), options=Options(mode=mode))
 
     assert expected == (found.allowed, found.result)
 
 
 def test_a_rule_can_be_turned_off() -> None:
-    """One severity for each rule, by its id."""
+    """Each rule has its severity, by its id."""
     bad = gateway(spec={"license": LICENCE | {"accept": False}})
 
     found = judged(world(), bad, options=Options(severities={"licence.not-accepted": "off"}))
@@ -216,19 +216,21 @@ def test_a_rule_can_be_turned_off() -> None:
     ("label", "options", "expected"),
     [
         pytest.param("11.4.0", Options(), "11.4.0", id="the operator's Deployment tells"),
-        pytest.param("11.4.0", Options(installed_version=Version.parse("11.8.0")), "11.4.0", id="and beats the rest"),
+        pytest.param(
+            "11.4.0", Options(installed_version=ProductVersion.parse("11.8.0")), "11.4.0", id="and beats the rest"
+        ),
         pytest.param(
             "none",
-            Options(installed_version=Version.parse("11.6.0"), eem_version=Version.parse("11.2.0")),
+            Options(installed_version=ProductVersion.parse("11.6.0"), eem_version=ProductVersion.parse("11.2.0")),
             "11.6.0",
             id="else the definitions tell",
         ),
-        pytest.param("none", Options(eem_version=Version.parse("11.2.0")), "11.2.0", id="else it is set"),
+        pytest.param("none", Options(eem_version=ProductVersion.parse("11.2.0")), "11.2.0", id="else it is set"),
         pytest.param("none", Options(), str(NEWEST), id="else it is the newest"),
     ],
 )
-def test_the_rules_follow_the_version(label: str, options: Options, expected: str) -> None:
-    """Who knows the version best is asked first."""
+def test_the_rules_are_those_of_the_operators_version(label: str, options: Options, expected: str) -> None:
+    """Then the installed definitions count, and then the setting."""
     deployment = operator_deployment()
     deployment["metadata"]["labels"] = {"app.kubernetes.io/version": label}
 
@@ -239,11 +241,11 @@ def test_the_rules_follow_the_version(label: str, options: Options, expected: st
 
 
 def clean(response: AdmissionResponse) -> list[str]:
-    """Give the warnings about ports alone."""
+    """Return only the warnings about ports."""
     return [text for text in response.warnings if "TCP/" in text]
 
 
-def test_an_instance_made_where_its_pods_are_isolated_is_told() -> None:
+def test_creating_an_instance_whose_pods_are_isolated_is_a_warning() -> None:
     """The warning names the port and the policy."""
     found = judged(world(default_deny()), gateway())
 
@@ -251,22 +253,22 @@ def test_an_instance_made_where_its_pods_are_isolated_is_told() -> None:
     assert ["TCP/8092 of its pods will not be open: isolated by default-deny"] == clean(found)
 
 
-def test_only_the_instances_own_ports_are_told() -> None:
-    """What another instance of the namespace suffers is not this one's news."""
+def test_only_ports_of_the_instance_itself_are_warned_about() -> None:
+    """Ports of another instance in the namespace are not mentioned."""
     found = judged(world(gateway("other"), default_deny()), gateway())
 
     assert ["TCP/8092 of its pods will not be open: isolated by default-deny"] == clean(found)
 
 
-def test_an_instance_that_is_going_hears_nothing_of_the_network() -> None:
-    """Nothing of it is needed any more."""
+def test_a_terminating_instance_gets_no_warning_about_ports() -> None:
+    """It needs no ingress any more."""
     found = judged(world(default_deny()), gateway(terminating=True))
 
     assert [] == clean(found)
 
 
-def test_an_instance_made_where_an_allow_waits_is_not_bothered() -> None:
-    """Who applies the allows first hears nothing."""
+def test_creating_an_instance_whose_ports_are_allowed_is_no_warning() -> None:
+    """A user who applies the allows first gets no warning."""
     open_all = policy("open", ingress=[from_()])
 
     found = judged(world(default_deny(), open_all), gateway())
@@ -274,8 +276,8 @@ def test_an_instance_made_where_an_allow_waits_is_not_bothered() -> None:
     assert [] == clean(found)
 
 
-def test_giving_the_network_away_tells_what_goes_with_the_operators_policies() -> None:
-    """What only the operator's own policy admits will not be admitted once it is gone."""
+def test_turning_deploy_network_policies_off_warns_about_the_ports_of_the_operators_policies() -> None:
+    """The operator deletes its policies, and the ports that only they allow will be closed."""
     old = gateway()
     own = allow("gw-own", to="gw", owners=[owned_by(old)])
     off = gateway(deploy_network_policies=False)
@@ -289,16 +291,16 @@ def test_giving_the_network_away_tells_what_goes_with_the_operators_policies() -
     ]
 
 
-def test_giving_the_network_away_where_others_open_it_is_fine() -> None:
-    """An allow of somebody else stays."""
+def test_turning_deploy_network_policies_off_is_no_warning_if_another_policy_allows_the_ports() -> None:
+    """The policy of another owner stays."""
     old = gateway()
     snapshot = world(old, gateway_pod(), default_deny(), allow("theirs", to="gw"))
 
     assert [] == clean(judged(snapshot, gateway(deploy_network_policies=False), old))
 
 
-def test_taking_the_network_back_tells_what_is_closed_now() -> None:
-    """Until the operator's policies come."""
+def test_turning_deploy_network_policies_on_warns_about_ports_that_are_closed() -> None:
+    """They are closed until the operator creates its policies."""
     old = gateway(deploy_network_policies=False)
 
     found = judged(world(old, gateway_pod(), default_deny()), gateway(), old)
@@ -306,8 +308,8 @@ def test_taking_the_network_back_tells_what_is_closed_now() -> None:
     assert "is closed until the operator acts: isolated by default-deny" in clean(found)[0]
 
 
-def test_a_listener_moved_away_from_what_is_allowed_is_told() -> None:
-    """The policies still speak of the old port."""
+def test_moving_a_listener_to_a_port_that_is_not_allowed_is_a_warning() -> None:
+    """The policies allow the old port."""
     old = gateway()
     listeners = [{"name": "external", "port": 9092, "groups": old["spec"]["listeners"][0]["groups"]}]
     snapshot = world(old, gateway_pod(), default_deny(), allow("theirs", to="gw"))
@@ -329,7 +331,7 @@ def test_a_listener_moved_away_from_what_is_allowed_is_told() -> None:
     ],
 )
 def test_the_policy_behind_a_closed_port_is_named_however_long_the_names_are(before: Node | None, after: Node) -> None:
-    """Nothing that matters is cut off at the end of a warning."""
+    """The end of a warning is not cut."""
     name = "f" * 60
     isolating = [default_deny(f"{letter}-{name}") for letter in "abc"]
     there = gateway_pod(f"gw-ibm-egw-gateway-{name}", labels=eem_labels("gw"))
@@ -344,8 +346,8 @@ def test_the_policy_behind_a_closed_port_is_named_however_long_the_names_are(bef
     assert told.endswith("ffff and 2 more")
 
 
-def test_a_change_of_something_else_says_nothing_about_the_network() -> None:
-    """An old break is not told at each change of the instance."""
+def test_another_change_of_an_instance_is_no_warning_about_ports() -> None:
+    """A port that was closed before is not mentioned at each change."""
     old = gateway()
 
     found = judged(world(old, gateway_pod(), default_deny()), gateway(spec={"gatewayContact": "jane"}), old)
@@ -353,8 +355,8 @@ def test_a_change_of_something_else_says_nothing_about_the_network() -> None:
     assert [] == clean(found)
 
 
-def test_some_source_is_enough_where_some_is_demanded() -> None:
-    """`--sources some` holds for these warnings too."""
+def test_some_source_is_enough_under_sources_some() -> None:
+    """`--sources some` applies to these warnings as well."""
     some = policy(
         "some",
         pod_selector=selector(**{"app.kubernetes.io/instance": "gw"}),
@@ -370,7 +372,7 @@ def test_some_source_is_enough_where_some_is_demanded() -> None:
 
 
 def patch_of(request: AdmissionRequest, options: Options | None = None) -> list[Any] | None:
-    """Give the patch as it stands on the wire."""
+    """Return the patch as it is on the wire."""
     answer = json.loads(encode_review(request, default(request, world(), options or Options())))["response"]
     assert answer["allowed"]
     if "patch" not in answer:
@@ -382,7 +384,7 @@ def patch_of(request: AdmissionRequest, options: Options | None = None) -> list[
 
 
 def test_a_new_instance_gets_its_documented_defaults() -> None:
-    """Above all the switch that says who keeps the network."""
+    """Above all spec.deployNetworkPolicies."""
     patch = patch_of(asked(gateway()))
 
     assert {"op": "add", "path": "/spec/deployNetworkPolicies", "value": True} in (patch or [])
@@ -396,15 +398,15 @@ def test_a_new_instance_gets_its_documented_defaults() -> None:
         pytest.param(gateway(), None, Options(defaults=False), id="defaults are off"),
     ],
 )
-def test_nothing_is_filled_in_where_there_is_nothing_to_fill_in(
+def test_an_instance_without_missing_defaults_gets_no_patch(
     new: ApiObject, old: ApiObject | None, options: Options | None
 ) -> None:
-    """Then the answer has no patch at all."""
+    """The answer has no patch field."""
     assert patch_of(asked(new, old), options) is None
 
 
-def test_what_was_filled_in_is_judged_as_what_was_written() -> None:
-    """The defaults change no verdict."""
+def test_defaults_do_not_change_a_verdict() -> None:
+    """The patched object gets the verdict of the original."""
     bare = without(instance("mgr", kind=MANAGER_KIND, spec={"license": LICENCE}), "manager")
     filled = bare | {"spec": bare["spec"] | {"deployNetworkPolicies": True}}
 
@@ -413,8 +415,8 @@ def test_what_was_filled_in_is_judged_as_what_was_written() -> None:
     assert before.causes == after.causes
 
 
-def test_audit_only_notes_what_is_doubtful() -> None:
-    """In audit mode whoever asks is told nothing, and the audit log has it."""
+def test_audit_mode_only_annotates_a_warning() -> None:
+    """The user gets no warning."""
     doubtful = gateway(spec={"maxNumKafkaBrokers": 20})
 
     found = judged(world(), doubtful, options=Options(mode="audit"))
@@ -423,8 +425,8 @@ def test_audit_only_notes_what_is_doubtful() -> None:
     assert "maxNumKafkaBrokers" in found.audit_annotations["noted"]
 
 
-def test_an_absurd_object_gets_no_absurd_answer() -> None:
-    """The causes of one refusal are bounded."""
+def test_the_number_of_causes_is_bounded() -> None:
+    """One refusal has at most a hundred causes."""
     trusted = [{"secretName": "Not A Name!", "certificate": "/"} for _ in range(200)]
 
     assert len(judged(world(), gateway(spec={"tls": {"trustedCertificates": trusted}})).causes) == 100

@@ -1,4 +1,4 @@
-"""Policies as large as the API server stores them are decided, and rightly, from the review to the verdict."""
+"""Policies as large as the API server stores them get the right verdict."""
 
 from collections.abc import Callable
 from random import Random
@@ -31,7 +31,7 @@ def holes(*, but: int | None = None) -> list[Node]:
 
 
 def selectors(*, but: int | None = None) -> list[Node]:
-    """Return selectors over forty keys that cover every pod, but for one of them: everything, halved key after key."""
+    """Return selectors over forty keys that together cover every pod, without the one at index *but*."""
     rng = Random(4)
     pieces: list[list[Node]] = [[]]
     while len(pieces) < 200:

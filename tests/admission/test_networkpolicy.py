@@ -1,4 +1,4 @@
-"""The decision: refused if and only if the change takes required ingress away."""
+"""The decision: a change is refused if and only if it cuts off required ingress."""
 
 from typing import Any
 
@@ -63,15 +63,15 @@ def narrowed(*peers: Node, **fields: Any) -> ApiObject:
     [
         pytest.param(EEM, DENY, None, GATEWAY + MANAGER, id="a default deny before the allows"),
         pytest.param((*EEM, ALLOW, ALLOW_MANAGER), DENY, None, [], id="a default deny after the allows"),
-        pytest.param(EEM, ALLOW, None, [], id="an allow isolates, and lets everybody in"),
+        pytest.param(EEM, ALLOW, None, [], id="an allow isolates and admits everyone"),
         pytest.param(EEM, allow(ports=(9999,)), None, GATEWAY, id="an allow for another port isolates"),
         pytest.param(EEM, allow("ui", to="mgr", ports=(3000,)), None, [("mgr", 8081)], id="one of two ports"),
         pytest.param(EEM, allow("a", to=None), None, MANAGER, id="an allow for the gateway that selects all pods"),
         pytest.param(EEM, default_deny(namespace="shop"), None, [], id="a namespace without EEM"),
-        pytest.param(EEM, policy(policy_types=["Egress"], egress=[]), None, [], id="egress is nobody's way in"),
+        pytest.param(EEM, policy(policy_types=["Egress"], egress=[]), None, [], id="an egress policy"),
         pytest.param(EEM, policy(policy_types=["Ingress", "Egress"]), None, GATEWAY + MANAGER, id="both directions"),
         pytest.param(EEM, policy(egress=[to()]), None, GATEWAY + MANAGER, id="types that are not written"),
-        pytest.param(EEM, policy(pod_selector=selector(a="b")), None, [], id="pods of somebody else"),
+        pytest.param(EEM, policy(pod_selector=selector(a="b")), None, [], id="pods of another application"),
         pytest.param(EEM, policy(ingress=[from_()]), None, [], id="a rule for everyone on every port"),
         pytest.param(GUARDED, None, ALLOW, GATEWAY, id="an allow deleted under the default deny"),
         pytest.param(GUARDED, None, ALLOW_MANAGER, MANAGER, id="the manager's allow deleted"),
@@ -80,7 +80,7 @@ def narrowed(*peers: Node, **fields: Any) -> ApiObject:
         pytest.param((*EEM, ALLOW), None, ALLOW, [], id="the last selecting policy deleted un-isolates"),
         pytest.param((*EEM, DENY), None, DENY, [], id="the last deny deleted un-isolates"),
         pytest.param(GUARDED, narrowed(ports=(8093,)), ALLOW, GATEWAY, id="another port"),
-        pytest.param(GUARDED, narrowed(peer(pods={})), ALLOW, GATEWAY, id="only pods of the own namespace"),
+        pytest.param(GUARDED, narrowed(peer(pods={})), ALLOW, GATEWAY, id="only pods of the namespace of the policy"),
         pytest.param(GUARDED, narrowed(peer(namespaces={})), ALLOW, GATEWAY, id="every pod, but no address"),
         pytest.param(GUARDED, narrowed(to="other"), ALLOW, GATEWAY, id="a selector that no longer selects"),
         pytest.param(GUARDED, narrowed(to=None), ALLOW, [], id="a selector widened to all pods, which the deny has"),
@@ -106,7 +106,7 @@ def narrowed(*peers: Node, **fields: Any) -> ApiObject:
 def test_a_change_is_refused_if_and_only_if_required_ingress_is_lost(
     before: tuple[ApiObject, ...], new: ApiObject | None, old: ApiObject | None, lost: list[tuple[str, int]]
 ) -> None:
-    """The union of all policies after the change is compared with the union before."""
+    """The union of all policies after the change is compared with the union before it."""
     response = judged(world(*before), new, old)
 
     assert (lost_ports(response), response.allowed) == (lost, not lost)
@@ -115,14 +115,14 @@ def test_a_change_is_refused_if_and_only_if_required_ingress_is_lost(
 
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_a_dry_run_is_answered_like_the_change_itself(dry_run: bool) -> None:  # noqa: FBT001
-    """Otherwise it would be no rehearsal."""
+    """A dry run shows the verdict that the change would get."""
     response = judged(world(*EEM), DENY, dry_run=dry_run)
 
     assert (response.allowed, lost_ports(response)) == (False, GATEWAY + MANAGER)
 
 
-def test_a_name_to_be_generated_is_no_obstacle() -> None:
-    """It has no name yet, and replaces nothing."""
+def test_a_policy_with_a_generated_name_is_judged() -> None:
+    """It has no name yet, and replaces no policy."""
     new = default_deny(None)
     new["metadata"]["generateName"] = "deny-"
     response = judged(world(*EEM, ALLOW, DENY), new)
@@ -134,7 +134,7 @@ def test_a_name_to_be_generated_is_no_obstacle() -> None:
 
 
 def test_each_item_of_a_deletecollection_is_named_by_its_old_object() -> None:
-    """The request has no name then."""
+    """The request of a deletecollection has no name."""
     snapshot = world(*GUARDED)
     responses = {
         old["metadata"]["name"]: judged(snapshot, None, old, name=missing).allowed
@@ -145,16 +145,16 @@ def test_each_item_of_a_deletecollection_is_named_by_its_old_object() -> None:
     assert responses == {"allow-clients": False, "allow-ui": False, "default-deny": True}
 
 
-def test_a_delete_without_an_old_object_is_judged_by_the_copy_that_was_seen() -> None:
-    """Older API servers send none."""
+def test_a_delete_without_an_old_object_is_judged_by_the_cached_policy() -> None:
+    """API servers before 1.15 send no old object."""
     snapshot = world(*GUARDED)
 
     assert lost_ports(judged(snapshot, None, ALLOW, oldObject=None)) == GATEWAY
     assert judged(snapshot, None, allow("never-seen"), oldObject=None).allowed
 
 
-def test_the_old_object_beats_the_copy_that_was_seen() -> None:
-    """The cache may be late: what the request says is what is stored."""
+def test_the_old_object_takes_precedence_over_the_cached_policy() -> None:
+    """The cache may lag; the request has what is stored."""
     stale = allow(ports=(9999,))
     snapshot = world(*EEM, DENY, ALLOW_MANAGER, stale)
 
@@ -163,13 +163,13 @@ def test_the_old_object_beats_the_copy_that_was_seen() -> None:
     assert lost_ports(judged(snapshot, narrowed(peer(pods={})), ALLOW)) == GATEWAY
 
 
-def test_an_old_object_that_was_never_seen_counts() -> None:
-    """A policy made a moment ago may be deleted before the watch tells of it."""
+def test_an_old_object_that_is_not_cached_counts() -> None:
+    """A policy may be deleted before the watch brings its creation."""
     assert lost_ports(judged(world(*EEM, DENY, ALLOW_MANAGER), None, ALLOW)) == GATEWAY
 
 
-def test_a_copy_of_the_very_version_is_as_good_as_the_old_object() -> None:
-    """It need not be read again; another version must."""
+def test_a_cached_policy_of_the_same_version_replaces_the_old_object() -> None:
+    """It need not be parsed again; another version must be."""
     seen = allow(ports=(9999,), resource_version="7", uid="u")
     snapshot = world(*EEM, DENY, ALLOW_MANAGER, seen)
     versions = [("7", "u"), ("8", "u"), ("7", "v"), (None, "u")]
@@ -178,8 +178,8 @@ def test_a_copy_of_the_very_version_is_as_good_as_the_old_object() -> None:
     assert lost == [[], GATEWAY, GATEWAY, GATEWAY]
 
 
-def test_a_created_policy_replaces_the_copy_of_a_deleted_one_of_its_name() -> None:
-    """The watch has not told of the deletion yet."""
+def test_a_created_policy_replaces_the_cached_policy_of_its_name() -> None:
+    """The watch has not brought the deletion yet."""
     assert lost_ports(judged(world(*EEM, DENY, ALLOW_MANAGER, ALLOW), narrowed(ports=(1,)))) == []
     assert lost_ports(judged(world(*EEM, ALLOW_MANAGER, ALLOW), narrowed(ports=(1,)))) == GATEWAY
 
@@ -195,21 +195,21 @@ def test_a_created_policy_replaces_the_copy_of_a_deleted_one_of_its_name() -> No
         pytest.param((*EEM, DENY), narrowed(peer(pods={})), None, 1, id="a repair for some"),
         pytest.param((*EEM, DENY), default_deny("second"), None, 3, id="a second deny beside the first"),
         pytest.param((*EEM, DENY, default_deny("second")), None, DENY, 3, id="one of two denies deleted"),
-        pytest.param((*EEM, DENY), policy("x", pod_selector=selector(a="b")), None, 0, id="somebody else's policy"),
+        pytest.param((*EEM, DENY), policy("x", pod_selector=selector(a="b")), None, 0, id="a policy for other pods"),
     ],
 )
-def test_what_is_broken_already_may_stay_so(
+def test_ingress_that_is_already_broken_is_no_reason_to_refuse(
     before: tuple[ApiObject, ...], new: ApiObject | None, old: ApiObject | None, warned: int
 ) -> None:
-    """A repair, an unrelated change and one that leaves things as they are pass; the last two with a warning."""
+    """A change that restores ingress is allowed; one that leaves it broken is allowed with a warning."""
     response = judged(world(*before), new, old)
 
     assert (response.allowed, lost_ports(response), len(response.warnings)) == (True, [], warned)
     assert response.result == ("warned" if warned else "allowed")
 
 
-def test_the_warning_says_what_is_broken_and_by_whom() -> None:
-    """One line for each requirement."""
+def test_the_warning_names_the_broken_requirement_and_the_policy() -> None:
+    """There is one line for each requirement."""
     response = judged(world(*EEM, DENY), default_deny("second", pod_selector=selector(**eem_labels("gw"))))
 
     assert response.warnings == (
@@ -217,16 +217,16 @@ def test_the_warning_says_what_is_broken_and_by_whom() -> None:
     )
 
 
-def test_a_refusal_warns_of_what_is_broken_besides() -> None:
-    """The manager was cut off already, the gateway would be now."""
+def test_a_refusal_warns_about_other_broken_requirements() -> None:
+    """The manager was cut off before, and the change would cut off the gateway."""
     manager_deny = default_deny("ui", pod_selector=selector(**eem_labels("mgr")))
     response = judged(world(*EEM, manager_deny), DENY)
 
     assert (response.allowed, lost_ports(response), len(response.warnings)) == (False, GATEWAY, 2)
 
 
-def test_a_partly_broken_requirement_can_be_broken_further_only_by_a_refusal() -> None:
-    """What is left of it counts."""
+def test_narrowing_a_partly_broken_requirement_is_refused() -> None:
+    """The sources that can still connect count."""
     pods = narrowed(peer(namespaces={}))
     fewer = narrowed(peer(namespaces=selector(team="a")))
     snapshot = world(*EEM, DENY, ALLOW_MANAGER, pods)
@@ -257,15 +257,15 @@ def test_a_partly_broken_requirement_can_be_broken_further_only_by_a_refusal() -
         ),
     ],
 )
-def test_a_default_deny_takes_away_what_each_component_needs(
+def test_a_default_deny_is_refused_for_each_component_that_needs_ingress(
     objects: list[ApiObject], lost: list[tuple[str, int]]
 ) -> None:
-    """Exemption, assumption and host network decide whether there is anything to lose."""
+    """Exempt instances and pods on the host network have nothing to lose; assumed pods do."""
     assert lost_ports(judged(world(*objects), DENY)) == lost
 
 
-def test_each_label_set_of_a_component_is_judged_by_itself() -> None:
-    """A policy may isolate the pods of the next rollout only."""
+def test_each_label_set_of_a_component_is_judged_separately() -> None:
+    """A policy may isolate only the pods of the next rollout."""
     rollout = workload("d", owners=[owned_by(gateway())], labels=eem_labels("gw", rollout="2"))
     only_next = policy(pod_selector=selector(rollout="2"))
     (lost,) = verdict_of(judged(world(gateway(), gateway_pod(), rollout), only_next)).lost
@@ -273,15 +273,15 @@ def test_each_label_set_of_a_component_is_judged_by_itself() -> None:
     assert (lost.pods.names, lost.pods.assumed, lost.pods.labels["rollout"]) == ((), False, "2")
 
 
-def test_live_pods_of_one_requirement_are_told_together() -> None:
-    """One loss, all its pods, the labels that they have in common."""
+def test_live_pods_of_one_requirement_are_reported_together() -> None:
+    """One loss lists all its pods and the labels that they have in common."""
     objects = [gateway(), gateway_pod("b", labels=eem_labels("gw", n="1")), gateway_pod("a")]
     (lost,) = verdict_of(judged(world(*objects), DENY)).lost
 
     assert (lost.pods.names, dict(lost.pods.labels)) == (("a", "b"), eem_labels("gw"))
 
 
-def test_a_named_port_counts_where_the_pod_names_it_so() -> None:
+def test_a_named_port_is_resolved_by_the_ports_of_the_pod() -> None:
     """The name is resolved over the pod's containers."""
     named = gateway_pod(ports=[container_port(8092, "kafka")])
     other = gateway_pod(ports=[container_port(8092, "data")])
@@ -291,7 +291,7 @@ def test_a_named_port_counts_where_the_pod_names_it_so() -> None:
 
 
 def test_template_labels_of_an_instance_count_for_its_assumed_pods() -> None:
-    """A policy may select on them before the first pod is there."""
+    """A policy may select by them before the first pod exists."""
     labelled = gateway(template={"labels": {"team": "a"}})
     snapshot = world(labelled)
 
@@ -299,8 +299,8 @@ def test_template_labels_of_an_instance_count_for_its_assumed_pods() -> None:
     assert lost_ports(judged(snapshot, policy(pod_selector=selector(team="b")))) == []
 
 
-def test_an_instance_elsewhere_is_not_concerned() -> None:
-    """A policy speaks of its own namespace."""
+def test_an_instance_in_another_namespace_is_not_affected() -> None:
+    """A policy affects its own namespace only."""
     snapshot = world(gateway(namespace="other"), manager())
 
     assert lost_ports(judged(snapshot, DENY)) == MANAGER
@@ -325,7 +325,7 @@ def operator_policy(*peers: Node, ports: tuple[int, ...] = (8443,)) -> ApiObject
         pytest.param([], operator_policy(block("10.0.0.0/8")), True, 0, id="from some addresses, as IBM advises"),
         pytest.param([], operator_policy(peer(pods={})), True, 1, id="from pods alone: a warning"),
         pytest.param([], operator_policy(peer(pods={}), block("192.0.2.1/32")), True, 0, id="from pods and a node"),
-        pytest.param([], operator_policy(ports=(9999,)), False, 0, id="from nobody"),
+        pytest.param([], operator_policy(ports=(9999,)), False, 0, id="from no source"),
         pytest.param([], operator_policy(block("127.0.0.0/8")), False, 0, id="from no unicast address"),
         pytest.param(
             [operator_policy(peer(pods={}))], operator_policy(peer(pods=selector(a="b"))), True, 0, id="fewer"
@@ -338,24 +338,24 @@ def operator_policy(*peers: Node, ports: tuple[int, ...] = (8443,)) -> ApiObject
         ),
     ],
 )
-def test_the_operator_needs_some_source_and_warns_where_only_pods_are_left(
+def test_the_operator_needs_some_source_and_a_warning_follows_if_only_pods_are_left(
     before: list[ApiObject],
     new: ApiObject,
     allowed: bool,  # noqa: FBT001
     warnings: int,
 ) -> None:
-    """The API server, which calls it, is seldom a pod."""
+    """The API server calls it, and is usually not a pod."""
     response = judged(world(*OPERATED, *before), new, before[0] if before else None)
 
     assert (response.allowed, len(response.warnings)) == (allowed, warnings)
 
 
-def test_the_operators_warning_says_why() -> None:
-    """One line."""
+def test_the_operators_warning_gives_the_reason() -> None:
+    """It is one line."""
     response = judged(world(*OPERATED), operator_policy(peer(pods={})))
 
     assert response.warnings == (
-        "eem/ibm-eem-operator operator TCP/8443: only selected pods may connect now; the API server is seldom a pod",
+        "eem/ibm-eem-operator operator TCP/8443: only selected pods may connect now; the API server is rarely a pod",
     )
 
 
@@ -373,12 +373,12 @@ def test_the_operators_warning_says_why() -> None:
         pytest.param(Options(), "", False, id="an empty annotation"),
     ],
 )
-def test_whom_requirements_demand_is_the_namespaces_to_say(
+def test_the_namespace_can_set_which_sources_requirements_demand(
     options: Options,
     annotation: str | None,
     allowed: bool,  # noqa: FBT001
 ) -> None:
-    """Under "some" an edit may narrow who may connect."""
+    """Under "some" a change may narrow who may connect."""
     annotations = None if annotation is None else {"eem-guardrail.io/sources": annotation}
     snapshot = world(namespace(annotations=annotations), gateway(), DENY, ALLOW)
     response = judged(snapshot, narrowed(peer(pods=selector(app="client"))), ALLOW, options=options)
@@ -386,15 +386,15 @@ def test_whom_requirements_demand_is_the_namespaces_to_say(
     assert (response.allowed, response.warnings) == (allowed, ())
 
 
-def test_the_last_source_is_lost_even_where_some_are_enough() -> None:
-    """From nobody is not from some."""
+def test_losing_the_last_source_is_refused_under_sources_some() -> None:
+    """No source is less than some."""
     snapshot = world(gateway(), DENY, ALLOW)
     response = judged(snapshot, None, ALLOW, options=Options(sources="some"))
 
     assert (response.allowed, lost_ports(response)) == (False, GATEWAY)
 
 
-def test_clients_that_are_pods_are_no_cause_for_a_warning() -> None:
+def test_a_gateway_that_only_pods_can_reach_is_no_reason_to_warn() -> None:
     """Only the operator is called by the API server."""
     response = judged(world(gateway()), narrowed(peer(namespaces={})), options=Options(sources="some"))
 
@@ -419,13 +419,13 @@ MOST = (block("0.0.0.0/0", "10.0.0.0/8"),)
         pytest.param("no", True, False, True, id="strict changes nothing where it is known: no"),
     ],
 )
-def test_whether_an_ip_block_admits_pods_is_the_plugins_affair(
+def test_whether_an_ip_block_admits_pods_depends_on_the_plugin(
     matches: Any,
     strict: bool,  # noqa: FBT001
     allowed: bool,  # noqa: FBT001
     decided: bool | None,  # noqa: FBT001
 ) -> None:
-    """What is not decided is not silently a yes."""
+    """An undecided loss is a warning, and a refusal under --strict."""
     options = Options(ipblock_matches_pods=matches, strict=strict)
     response = judged(world(*GUARDED), narrowed(*EVERYWHERE), ALLOW, options=options)
     lost = verdict_of(response).lost
@@ -434,7 +434,7 @@ def test_whether_an_ip_block_admits_pods_is_the_plugins_affair(
     assert [item.decided for item in lost] == ([] if decided is None else [decided])
 
 
-def test_what_is_not_decided_is_a_warning_and_an_audit_annotation() -> None:
+def test_an_undecided_loss_is_a_warning_and_an_audit_annotation() -> None:
     """Both say what is not known."""
     response = judged(world(*GUARDED), narrowed(*EVERYWHERE), ALLOW)
 
@@ -454,12 +454,12 @@ def test_what_is_not_decided_is_a_warning_and_an_audit_annotation() -> None:
         pytest.param(Options(), [], True, id="nothing is known of pods"),
     ],
 )
-def test_an_exception_that_holds_pods_alone_cuts_nobody_off_but_pods(
+def test_an_exception_that_contains_only_pods_cuts_off_no_other_address(
     options: Options,
     pods: list[str],
     decided: bool | None,  # noqa: FBT001
 ) -> None:
-    """The pods themselves are let in by a selector here."""
+    """A selector admits the pods here."""
     seen = [pod("seen", "shop", ips=pods)] if pods else []
     new = narrowed(*MOST, peer(namespaces={}))
     lost = verdict_of(judged(world(*GUARDED, *seen), new, ALLOW, options=options)).lost
@@ -482,22 +482,22 @@ def test_the_universe_has_the_address_families_that_are_in_use(
     ips: list[str],
     allowed: bool,  # noqa: FBT001
 ) -> None:
-    """All of IPv4 is everything only where there is no IPv6."""
+    """0.0.0.0/0 contains every address only in a cluster without IPv6."""
     new = narrowed(*EVERYWHERE, peer(namespaces={}))
     response = judged(world(*GUARDED, pod("seen", "shop", ips=ips)), new, ALLOW, options=options)
 
     assert response.allowed is allowed
 
 
-def test_both_families_written_out_are_everything_in_a_dual_stack_cluster() -> None:
-    """With every pod by selector, nobody is missing."""
+def test_both_families_and_all_pods_are_everyone_in_a_dual_stack_cluster() -> None:
+    """Nothing is lost if every pod is admitted by a selector."""
     new = narrowed(*EVERYWHERE, block("::/0"), peer(namespaces={}))
 
     assert judged(world(*GUARDED, pod("seen", "shop", ips=["10.0.0.1", "fd00::1"])), new, ALLOW).result == "allowed"
 
 
-def test_a_stored_policy_that_cannot_be_read_is_no_silent_yes() -> None:
-    """It may admit everybody or nobody."""
+def test_a_stored_policy_that_cannot_be_read_makes_a_loss_undecided() -> None:
+    """It may admit everyone or no one."""
     unreadable = policy("odd", pod_selector=selector(**eem_labels("gw")), ingress=[{"from": [{}]}])
     snapshot = world(*GUARDED).with_object(unreadable)
     response = judged(snapshot, None, ALLOW)
@@ -506,8 +506,8 @@ def test_a_stored_policy_that_cannot_be_read_is_no_silent_yes() -> None:
     assert not judged(snapshot, None, ALLOW, options=Options(strict=True)).allowed
 
 
-def test_a_surely_lost_requirement_is_refused_beside_one_that_is_not_decided() -> None:
-    """Only what is sure counts, and the verdict has both."""
+def test_a_sure_loss_is_refused_beside_an_undecided_one() -> None:
+    """The message has the sure losses, and the verdict has both."""
     snapshot = world(*EEM, policy("open", ingress=[from_()]))
     new = policy("open", ingress=[from_(*EVERYWHERE, ports=[port(8092)])])
     response = judged(snapshot, new, policy("open", ingress=[from_()]))
@@ -530,7 +530,7 @@ GOING = {"terminating": True}
 @pytest.mark.parametrize(
     ("before", "new", "old", "lost"),
     [
-        pytest.param([default_deny(**GOING)], ALLOW, None, [], id="an allow beside a deny that goes"),
+        pytest.param([default_deny(**GOING)], ALLOW, None, [], id="an allow beside a terminating deny"),
         pytest.param(
             [default_deny(**GOING)],
             narrowed(peer(pods={})),
@@ -539,11 +539,11 @@ GOING = {"terminating": True}
             id="in the world where the deny is gone, a narrow allow is what isolates",
         ),
         pytest.param(
-            [DENY, allow(**GOING), allow("twin")], None, allow("twin"), GATEWAY, id="an allow that goes admits nothing"
+            [DENY, allow(**GOING), allow("twin")], None, allow("twin"), GATEWAY, id="a terminating allow admits nothing"
         ),
-        pytest.param([allow(**GOING)], DENY, None, GATEWAY, id="a deny beside an allow that goes, once that is gone"),
-        pytest.param([DENY, allow(**GOING)], None, DENY, [], id="the deny deleted beside an allow that goes"),
-        pytest.param([DENY, allow(**GOING)], None, allow(**GOING), [], id="one that goes is deleted again"),
+        pytest.param([allow(**GOING)], DENY, None, GATEWAY, id="a deny beside a terminating allow"),
+        pytest.param([DENY, allow(**GOING)], None, DENY, [], id="the deny deleted beside a terminating allow"),
+        pytest.param([DENY, allow(**GOING)], None, allow(**GOING), [], id="a terminating policy is deleted again"),
         pytest.param(
             [DENY, allow(**GOING)],
             allow(ports=(1,), **GOING),
@@ -568,17 +568,17 @@ GOING = {"terminating": True}
         pytest.param([DENY, default_deny("b", **GOING)], allow("new", ports=(1,)), None, [], id="another deny stays"),
     ],
 )
-def test_a_terminating_policy_isolates_and_admits_nothing_and_may_be_gone(
+def test_a_change_is_judged_with_and_without_terminating_policies(
     before: list[ApiObject], new: ApiObject | None, old: ApiObject | None, lost: list[tuple[str, int]]
 ) -> None:
-    """It will go without another question, so both worlds are judged; edits of its own spec are judged like any."""
+    """A terminating policy isolates and admits nothing, and may soon be gone. Edits of its spec are judged."""
     response = judged(world(gateway(), gateway_pod(), *before), new, old)
 
     assert lost_ports(response) == lost
 
 
-def test_a_deletion_timestamp_on_the_old_object_counts_and_not_that_of_the_copy() -> None:
-    """What the request says is newer than what was seen."""
+def test_the_deletion_timestamp_of_the_old_object_counts() -> None:
+    """The request is newer than the cache."""
     snapshot = world(gateway(), DENY, ALLOW)
     going = allow()
     going["metadata"]["deletionTimestamp"] = ANOTHER_TIME
@@ -604,8 +604,10 @@ def test_a_deletion_timestamp_on_the_old_object_counts_and_not_that_of_the_copy(
     ],
 )
 @pytest.mark.parametrize("change", [DENY, policy(ingress=[from_(ports=[port(0)])])], ids=["lost", "faulty"])
-def test_the_mode_says_what_a_refusal_becomes(service: Any, annotation: str | None, result: str, change: Node) -> None:
-    """The namespace's annotation beats the service's mode."""
+def test_the_mode_turns_a_refusal_into_its_result(
+    service: Any, annotation: str | None, result: str, change: Node
+) -> None:
+    """The namespace's annotation takes precedence over the service's mode."""
     annotations = None if annotation is None else {"eem-guardrail.io/mode": annotation}
     snapshot = world(namespace(annotations=annotations), gateway())
     response = judged(snapshot, change, options=Options(mode=service))
@@ -613,8 +615,8 @@ def test_the_mode_says_what_a_refusal_becomes(service: Any, annotation: str | No
     assert (response.result, response.allowed) == (result, result != "denied")
 
 
-def test_warn_tells_whoever_asked_and_audit_only_notes_it() -> None:
-    """Both write the refusal that would be into the audit log."""
+def test_warn_mode_warns_the_user_and_audit_mode_only_annotates() -> None:
+    """Both write the refusal into the audit annotation."""
     enforced, warned, audited = (
         judged(world(gateway()), DENY, options=Options(mode=mode)) for mode in ("enforce", "warn", "audit")
     )
@@ -625,8 +627,8 @@ def test_warn_tells_whoever_asked_and_audit_only_notes_it() -> None:
     assert warned.warnings[0].startswith("would be refused: EventGateway eem/gw: gateway TCP/8092")
 
 
-def test_a_warning_of_a_fault_says_where_it_is() -> None:
-    """What is wrong without the field is a riddle."""
+def test_a_warning_about_a_fault_names_the_field() -> None:
+    """The message alone does not say where the fault is."""
     faulty = policy(ingress=[from_(ports=[port(0)])])
     response = judged(world(gateway()), faulty, options=Options(mode="warn"))
 
@@ -635,8 +637,8 @@ def test_a_warning_of_a_fault_says_where_it_is() -> None:
     )
 
 
-def test_the_mode_of_another_namespace_is_its_own_affair() -> None:
-    """Each namespace has its own."""
+def test_the_mode_of_another_namespace_does_not_apply() -> None:
+    """Each namespace has its own mode."""
     snapshot = world(namespace("other", annotations={"eem-guardrail.io/mode": "audit"}), gateway())
 
     assert judged(snapshot, DENY).result == "denied"
@@ -646,7 +648,7 @@ def test_the_mode_of_another_namespace_is_its_own_affair() -> None:
 
 
 def test_a_new_object_that_cannot_be_understood_is_refused_with_every_fault() -> None:
-    """422, each with its field."""
+    """The status is 422, and each fault has its field."""
     rules = [from_(block("10.0.0.0/99"), ports=[port(70000)])]
     response = judged(world(gateway()), policy(ingress=rules))
 
@@ -658,8 +660,8 @@ def test_a_new_object_that_cannot_be_understood_is_refused_with_every_fault() ->
     assert [fault.field for fault in verdict_of(response).faults] == [cause.field for cause in response.causes]
 
 
-def test_faults_that_the_old_object_had_do_not_stop_its_repair() -> None:
-    """Old objects stay editable; a fault more is a fault."""
+def test_faults_of_the_old_object_do_not_refuse_an_update() -> None:
+    """Old objects stay editable; an additional fault is refused."""
     old = policy("odd", pod_selector=selector(a="b"), ingress=[from_(ports=[port(0)])])
     better = policy("odd", pod_selector=selector(a="c"), ingress=[from_(ports=[port(0)])])
     worse = policy("odd", pod_selector=selector(a="c"), ingress=[from_(ports=[port(0), port(-1)])])
@@ -695,30 +697,30 @@ def test_faults_that_the_old_object_had_do_not_stop_its_repair() -> None:
         pytest.param({"operation": "DELETE", "name": "", "object": None}, "request.name", id="nothing is named"),
     ],
 )
-def test_a_request_about_something_else_is_no_verdict(fields: Node, path: str) -> None:
-    """The API server's failurePolicy decides then, not a guess."""
+def test_a_request_about_something_else_raises_an_error(fields: Node, path: str) -> None:
+    """The API server applies its failurePolicy."""
     with pytest.raises(ReviewError) as caught:
         judged(world(gateway()), DENY, **fields)
     assert (caught.value.path, caught.value.status) == (path, 400)
 
 
 @pytest.mark.parametrize("metadata", [None, {}, {"name": None}, {"name": ""}, {"name": 5}, [], 5, "x"], ids=str)
-def test_a_deletion_of_nothing_by_name_is_no_verdict(metadata: Any) -> None:
-    """To allow it would be to allow whatever it deletes."""
+def test_a_deletion_without_a_name_raises_an_error(metadata: Any) -> None:
+    """To allow it would be to allow any deletion."""
     old = ALLOW | {"metadata": metadata}
     with pytest.raises(ReviewError):
         judged(world(*GUARDED), None, ALLOW, name=None, oldObject=old)
 
 
-def test_a_kind_that_is_another_does_not_matter_where_the_resource_is_the_right_one() -> None:
-    """The resource is what was asked for."""
+def test_the_resource_of_the_request_counts_and_not_its_kind() -> None:
+    """The webhook is registered for the resource."""
     kind = {"group": "example.com", "version": "v9", "kind": "Unknown"}
 
     assert not judged(world(gateway()), DENY, kind=kind).allowed
 
 
 def test_a_request_made_in_python_is_decided_like_one_from_the_wire() -> None:
-    """Whoever embeds the core may leave the name to the object."""
+    """A program that embeds the core may leave the name to the object."""
     request = AdmissionRequest(
         uid="1",
         operation="DELETE",
@@ -733,7 +735,7 @@ def test_a_request_made_in_python_is_decided_like_one_from_the_wire() -> None:
 
 
 def test_an_empty_snapshot_allows_everything() -> None:
-    """Without EEM there is nothing to guard; whether the cache is filled is the server's question."""
+    """Without EEM there is nothing to guard; the guard checks that the cache is synced."""
     assert judged(EemSnapshot.empty(), DENY).result == "allowed"
 
 
@@ -741,7 +743,7 @@ def test_an_empty_snapshot_allows_everything() -> None:
 
 
 def test_a_requirement_split_over_two_policies_holds() -> None:
-    """Policies add up: with and without a label is everybody."""
+    """Policies add up: pods with a label and pods without it are all pods."""
     halves = [
         allow("with", peer(pods=selector(expression("team", "Exists")), namespaces={})),
         allow("without", peer(pods=selector(expression("team", "DoesNotExist")), namespaces={}), block("0.0.0.0/0")),
@@ -752,7 +754,7 @@ def test_a_requirement_split_over_two_policies_holds() -> None:
     assert lost_ports(judged(world(gateway(), ALLOW, halves[0], DENY), None, ALLOW)) == GATEWAY
 
 
-def test_an_instance_called_as_the_operator_is_guarded_beside_it() -> None:
+def test_an_instance_with_the_operators_name_is_guarded_beside_it() -> None:
     """Both need their own ports."""
     objects = [instance("ibm-eem-operator"), operator_deployment()]
 
@@ -763,8 +765,8 @@ def test_an_instance_called_as_the_operator_is_guarded_beside_it() -> None:
     ]
 
 
-def test_nothing_of_the_request_is_changed() -> None:
-    """A decision reads; the object on the wire stays what it was."""
+def test_a_decision_does_not_change_the_request() -> None:
+    """The object of the request stays as it was on the wire."""
     request = asked(DENY)
     before = repr(request)
     decide(request, world(*EEM, gateway_pod(GATEWAY_POD)), Options())
@@ -772,8 +774,8 @@ def test_nothing_of_the_request_is_changed() -> None:
     assert repr(request) == before
 
 
-def test_audit_only_notes_what_is_not_decided() -> None:
-    """Where nothing would be refused, audit mode tells whoever asks nothing either: the audit log has it."""
+def test_audit_mode_only_annotates_an_undecided_loss() -> None:
+    """The user gets no warning."""
     to_addresses = allow("allow-clients", block("0.0.0.0/0"))
     here = world(gateway(), gateway_pod(), default_deny(), allow())
 
@@ -784,7 +786,7 @@ def test_audit_only_notes_what_is_not_decided() -> None:
 
 
 def test_pod_ranges_of_a_family_that_is_not_in_use_hide_no_loss() -> None:
-    """A `--pod-cidr` of the wrong family is as good as none: pods that lose their access are still found."""
+    """A `--pod-cidr` of a family that is not in use is ignored: pods that lose their access are still found."""
     to_a_team = allow("allow-clients", peer(namespaces=selector(team="a")), block("0.0.0.0/0", "10.0.0.0/8"))
     here = world(gateway(), gateway_pod(ips=["10.0.0.5"]), default_deny(), allow())
     options = Options(pod_cidrs=("fd00::/8",), ip_families=(4,), ipblock_matches_pods="yes")

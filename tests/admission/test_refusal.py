@@ -1,4 +1,4 @@
-"""What people read: one paragraph, single lines, whatever names are in them."""
+"""The text of a refusal: one paragraph and single lines, whatever names are in them."""
 
 import re
 from typing import Any
@@ -121,10 +121,10 @@ def gateway_advice(likewise: str = "") -> str:
         ),
     ],
 )
-def test_a_refusal_says_what_who_by_whom_and_what_to_do(
+def test_a_refusal_names_the_pods_the_port_the_client_the_policy_and_the_remedy(
     objects: list[ApiObject], new: ApiObject | None, old: ApiObject | None, expected: str
 ) -> None:
-    """Instance, component, port, pods, who is cut off, which policy, and the remedy."""
+    """Instance, component, port, pods, the client that is cut off, the policy, and the remedy."""
     assert judged(world(*objects), new, old, options=Options(ipblock_matches_pods="no")).message == expected
 
 
@@ -138,13 +138,13 @@ def test_a_refusal_says_what_who_by_whom_and_what_to_do(
         pytest.param([gateway(), gateway_pod("p")], "of pod p could not", id="one pod"),
     ],
 )
-def test_pods_are_named_as_far_as_they_are_few(objects: list[ApiObject], part: str) -> None:
-    """Two names, then a number."""
+def test_a_refusal_names_at_most_two_pods(objects: list[ApiObject], part: str) -> None:
+    """Then it counts them."""
     assert part in judged(world(*objects), DENY).message
 
 
-def test_policies_are_named_as_far_as_they_are_few() -> None:
-    """The changed one first, one more, then a number."""
+def test_a_refusal_names_at_most_two_policies() -> None:
+    """The changed one is first; then it counts them."""
     denies = [default_deny(f"d{n}") for n in range(3)]
     response = judged(world(gateway(), gateway_pod(), *denies, allow()), None, allow())
     changed = judged(world(gateway(), gateway_pod(), *denies, allow()), allow(ports=(1,)), allow())
@@ -153,8 +153,8 @@ def test_policies_are_named_as_far_as_they_are_few() -> None:
     assert "isolated by eem/allow-clients, eem/d0 and 2 more." in changed.message
 
 
-def test_an_example_in_a_namespace_that_does_not_exist_says_what_it_would_be() -> None:
-    """A lost pod may be one that is yet to come."""
+def test_an_example_in_a_namespace_that_does_not_exist_has_its_labels() -> None:
+    """The pod that is cut off may be a future one."""
     old = allow("allow-clients", peer(namespaces=selector(team="blue"), pods=selector(app="client")))
     response = judged(world(gateway(), gateway_pod("p"), DENY, old), None, old)
 
@@ -162,7 +162,7 @@ def test_an_example_in_a_namespace_that_does_not_exist_says_what_it_would_be() -
 
 
 def test_an_example_in_a_namespace_that_exists_names_it() -> None:
-    """People know their namespaces."""
+    """Users know the names of their namespaces."""
     old = allow("allow-clients", peer(namespaces=selector(team="blue"), pods=selector(app="client")))
     snapshot = world(namespace("shop", labels={"team": "blue"}), gateway(), gateway_pod("p"), DENY, old)
 
@@ -181,8 +181,8 @@ def test_without_a_remedy_the_advice_is_general() -> None:
     )
 
 
-def test_labels_of_an_example_are_told_as_far_as_they_are_few() -> None:
-    """Three, then a number."""
+def test_a_refusal_names_at_most_three_labels() -> None:
+    """Then it counts them."""
     wanted = {f"k{n}": "v" for n in range(5)}
     old = allow("allow-clients", peer(pods=selector(**wanted)))
     response = judged(world(gateway(), gateway_pod("p"), DENY, old), None, old)
@@ -190,8 +190,8 @@ def test_labels_of_an_example_are_told_as_far_as_they_are_few() -> None:
     assert "from a pod with k0=v, k1=v, k2=v and 2 more labels in namespace eem" in response.message
 
 
-def test_a_loss_of_everybody_is_told_as_such() -> None:
-    """Where the only sources are addresses that may be pods', no example is certain."""
+def test_a_loss_of_all_sources_without_an_example_has_a_text() -> None:
+    """If the only sources are addresses that may be pods', no example is certain."""
     old = allow("allow-clients", block("10.0.0.0/8"))
     options = Options(sources="some", pod_cidrs=("10.0.0.0/8",), ipblock_matches_pods="yes")
     response = judged(world(gateway(), gateway_pod("p"), DENY, old), None, old, options=options)
@@ -233,8 +233,8 @@ HOSTILE = [
 
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.parametrize("mode", ["enforce", "warn", "audit"])
-def test_no_name_breaks_a_line_or_the_length(name: str, mode: Any) -> None:
-    """Names of instances, pods, namespaces, labels, policies and ports, all hostile at once."""
+def test_no_name_makes_a_text_of_several_lines_or_too_long(name: str, mode: Any) -> None:
+    """Names of instances, pods, namespaces, labels, policies and ports are hostile at once."""
     snapshot = EemSnapshot.empty()
     for api_object in (
         gateway(name),
@@ -266,7 +266,7 @@ def test_no_name_breaks_a_line_or_the_length(name: str, mode: Any) -> None:
     count=st.integers(1, 30),
 )
 def test_any_names_and_any_number_of_losses_are_presentable(names: list[str], count: int) -> None:
-    """Up to thirty instances with any names."""
+    """Up to thirty instances have arbitrary names."""
     snapshot = EemSnapshot.empty().with_object(namespace(names[1]))
     for number in range(count):
         snapshot = snapshot.with_object(gateway(f"{names[0]}{number}"))
@@ -276,8 +276,8 @@ def test_any_names_and_any_number_of_losses_are_presentable(names: list[str], co
     assert len(response.causes) == count
 
 
-def test_a_long_refusal_tells_the_worst_first_and_how_many_more() -> None:
-    """What is decided before what is not, live pods before those to come."""
+def test_a_long_refusal_has_the_worst_loss_first_and_counts_the_others() -> None:
+    """Decided losses come before undecided ones, live pods before future ones."""
     objects = [gateway(f"g{n:02}") for n in range(40)] + [pod("live", labels=eem_labels("g39"))]
     response = judged(world(*objects), DENY)
 
@@ -288,8 +288,8 @@ def test_a_long_refusal_tells_the_worst_first_and_how_many_more() -> None:
     assert f"; and {40 - told} more." in response.message
 
 
-def test_causes_are_one_for_each_lost_requirement() -> None:
-    """For programs: a reason, a sentence, a component and port."""
+def test_there_is_one_cause_for_each_lost_requirement() -> None:
+    """It has a reason, a sentence, a component and a port, for programs."""
     response = judged(world(manager(), manager_pod()), DENY)
 
     assert [(cause.reason, cause.field) for cause in response.causes] == [
@@ -299,8 +299,8 @@ def test_causes_are_one_for_each_lost_requirement() -> None:
     assert all(cause.message in response.message.replace(" and TCP/8081", "") for cause in response.causes[:1])
 
 
-def test_under_strict_a_refusal_says_that_it_is_not_sure() -> None:
-    """And why."""
+def test_under_strict_a_refusal_says_what_is_not_decided() -> None:
+    """It names the setting that would decide it."""
     snapshot = world(gateway(), gateway_pod("p"), DENY, allow())
     response = judged(snapshot, allow("allow-clients", block("0.0.0.0/0")), allow(), options=Options(strict=True))
 
@@ -309,8 +309,8 @@ def test_under_strict_a_refusal_says_that_it_is_not_sure() -> None:
     )
 
 
-def test_faults_are_told_in_one_line_with_their_paths() -> None:
-    """Up to the length of a message."""
+def test_faults_are_in_one_line_with_their_fields() -> None:
+    """The line is cut to the length of a message."""
     rules = [from_(ports=[port(0), port(70000)])]
     response = judged(world(gateway()), policy("p", ingress=rules))
 
@@ -323,15 +323,15 @@ def test_faults_are_told_in_one_line_with_their_paths() -> None:
     assert len(many.causes) == 100
 
 
-def test_a_fault_of_a_policy_without_a_name_is_told() -> None:
-    """It has none where the API server is to generate it."""
+def test_a_fault_of_a_policy_without_a_name_is_reported() -> None:
+    """The API server has yet to generate the name."""
     new: Node = policy(None, ingress=[from_(ports=[port(0)])])
 
     assert judged(world(gateway()), new).message.startswith("NetworkPolicy eem/(generated name) is not valid: ")
 
 
-def test_every_text_of_a_hostile_refusal_goes_over_the_wire() -> None:
-    """UTF-8 all through."""
+def test_a_refusal_with_hostile_names_can_be_encoded() -> None:
+    """All texts are valid UTF-8."""
     name = "\u202e\x00\u00e4\U0001f4a3"
     snapshot = EemSnapshot.empty().with_object(gateway(name))
     found = asked(DENY)

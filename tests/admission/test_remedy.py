@@ -1,4 +1,4 @@
-"""The advice is good: whoever applies the remedy first may then make the change."""
+"""A user who applies the remedy first may then make the change."""
 
 from itertools import chain
 from typing import Any
@@ -33,7 +33,7 @@ DENY = default_deny()
 
 
 def remedies(response: AdmissionResponse) -> list[ApiObject]:
-    """Return the distinct remedies of a refusal, as a person would apply them."""
+    """Return the distinct remedies of a refusal, as a user would apply them."""
     found: dict[str, ApiObject] = {}
     for lost in verdict_of(response).lost:
         if lost.remedy is not None:
@@ -114,10 +114,10 @@ def followed(snapshot: EemSnapshot, response: AdmissionResponse, options: Option
         pytest.param([gateway("g" * 100)], {}, id="a name that no label can have has no remedy"),
     ],
 )
-def test_a_remedy_selects_as_narrowly_as_it_can_last_and_opens_what_it_isolates(
+def test_a_remedy_selects_by_lasting_labels_and_opens_every_port_that_its_pods_need(
     objects: list[ApiObject], expected: dict[str, tuple[Node, list[int]]]
 ) -> None:
-    """A policy that selects pods isolates them too."""
+    """A policy that selects pods isolates them as well."""
     found = {
         remedy["metadata"]["name"]: (
             remedy["spec"]["podSelector"]["matchLabels"],
@@ -129,8 +129,8 @@ def test_a_remedy_selects_as_narrowly_as_it_can_last_and_opens_what_it_isolates(
     assert found == expected
 
 
-def test_a_remedy_is_a_whole_network_policy() -> None:
-    """Ready for kubectl."""
+def test_a_remedy_is_a_complete_network_policy() -> None:
+    """A user can apply it with kubectl."""
     assert remedies(judged(world(gateway()), DENY)) == [
         {
             "apiVersion": "networking.k8s.io/v1",
@@ -148,7 +148,7 @@ def test_a_remedy_is_a_whole_network_policy() -> None:
 @pytest.mark.parametrize(
     ("there", "name", "expected"),
     [
-        pytest.param([], "other", "allow-gw-gateway", id="nobody has the name"),
+        pytest.param([], "other", "allow-gw-gateway", id="no policy has the name"),
         pytest.param([], "allow-gw-gateway", "allow-gw-gateway-2", id="the deleted policy has it"),
         pytest.param(["allow-gw-gateway"], "other", "allow-gw-gateway-2", id="another policy has it"),
         pytest.param(
@@ -156,8 +156,8 @@ def test_a_remedy_is_a_whole_network_policy() -> None:
         ),
     ],
 )
-def test_a_remedy_has_a_name_of_its_own(there: list[str], name: str, expected: str) -> None:
-    """It would replace a policy of that name, or go with the one that is deleted."""
+def test_a_remedy_has_a_name_that_no_policy_has(there: list[str], name: str, expected: str) -> None:
+    """It would replace a policy of that name, or be deleted with it."""
     others = [allow(known, to="nobody") for known in there]
     snapshot = world(gateway(), gateway_pod(), DENY, allow(name), *others)
     response = judged(snapshot, None, allow(name))
@@ -167,8 +167,8 @@ def test_a_remedy_has_a_name_of_its_own(there: list[str], name: str, expected: s
 
 
 @pytest.mark.parametrize("length", [40, 44, 45, 50, 60, 63])
-def test_long_names_are_cut_and_stay_apart(length: int) -> None:
-    """A manager's and a gateway's remedy are two policies, of legal names."""
+def test_long_names_are_cut_and_stay_distinct(length: int) -> None:
+    """The remedies of a manager and of a gateway are two policies with valid names."""
     name = "x" * length
     objects = [
         gateway(name),
@@ -182,7 +182,7 @@ def test_long_names_are_cut_and_stay_apart(length: int) -> None:
     assert all(len(known) <= 63 for known in names)
 
 
-def test_a_name_is_not_cut_behind_a_dot_or_a_dash() -> None:
+def test_a_name_is_not_cut_after_a_dot_or_a_dash() -> None:
     """A name ends in a letter or a digit."""
     for length in range(45, 56):
         name = "x" * length + "-.-" + "y" * 5
@@ -191,8 +191,8 @@ def test_a_name_is_not_cut_behind_a_dot_or_a_dash() -> None:
         assert remedy["metadata"]["name"][-1].isalnum()
 
 
-def test_a_remedy_is_for_the_deletion_that_an_owner_may_bring_too() -> None:
-    """And for the update itself."""
+def test_a_remedy_covers_the_deletion_that_an_added_owner_may_cause() -> None:
+    """It covers the update as well."""
     old = allow("allow-gw-gateway")
     new = allow("allow-gw-gateway", ports=(1,), owners=[owner("ConfigMap", "gone", "v1")])
     snapshot = world(gateway(), gateway_pod(), DENY, old)
@@ -202,8 +202,8 @@ def test_a_remedy_is_for_the_deletion_that_an_owner_may_bring_too() -> None:
     assert judged(followed(snapshot, response), new, old).allowed
 
 
-def test_a_remedy_opens_what_pods_need_that_the_change_does_not_touch() -> None:
-    """Its labels say whose pods they are, and select the manager's of the same name, too."""
+def test_a_remedy_opens_the_ports_of_pods_that_the_change_does_not_touch() -> None:
+    """Its labels select the pods of a manager with the same name as well."""
     snapshot = world(
         gateway("x"),
         manager("x"),
@@ -217,15 +217,15 @@ def test_a_remedy_opens_what_pods_need_that_the_change_does_not_touch() -> None:
     assert judged(followed(snapshot, response), new).allowed
 
 
-def test_no_remedy_is_offered_that_would_not_do() -> None:
-    """Two label sets with nothing in common need two policies: one alone leaves a loss."""
+def test_pods_without_a_common_label_have_no_remedy() -> None:
+    """They need two policies: one alone leaves a loss."""
     objects = [gateway(), *(pod(name, labels={name: "1"}, owners=[owned_by(gateway())]) for name in ("a", "b"))]
 
     assert remedies(judged(world(*objects), DENY)) == []
 
 
 def test_pods_without_labels_have_a_remedy_for_the_whole_namespace() -> None:
-    """It opens what every pod of EEM there needs."""
+    """It opens the ports that all pods of EEM in the namespace need."""
     objects = [gateway(), pod("bare", owners=[owned_by(gateway())]), manager(), manager_pod()]
     response = judged(world(*objects), DENY)
     found = {remedy["metadata"]["name"]: remedy["spec"] for remedy in remedies(response)}
@@ -319,10 +319,10 @@ OPTIONS = st.builds(
 
 @settings(max_examples=150, deadline=None)
 @given(data=st.data(), objects=worlds(), options=OPTIONS)
-def test_whoever_applies_the_remedies_first_may_make_the_change(
+def test_a_change_is_allowed_after_its_remedies_are_applied(
     data: st.DataObject, objects: list[ApiObject], options: Options
 ) -> None:
-    """Each remedy is allowed by itself; after all of them so is the change, wherever each loss has one."""
+    """Each remedy is allowed by itself; after all of them the change is allowed, if each loss has one."""
     snapshot = world(*objects)
     known = [one for one in objects if one["kind"] == "NetworkPolicy"]
     old = data.draw(st.sampled_from([None, *known]))

@@ -1,4 +1,4 @@
-"""The answers that a review can get."""
+"""The answers that a review can get, and their texts."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from webhook.admission.response import with_age, with_note
 
 @pytest.mark.parametrize("note", ["(one note)", "n" * 1000], ids=["short", "long"])
 def test_a_note_is_added_within_the_length_of_a_message(note: str) -> None:
-    """The middle of the message gives way, never the note."""
+    """The middle of the message is cut, never the note."""
     response = judged(world(*(gateway(f"g{number}") for number in range(30))), default_deny())
     noted = with_note(response, note)
 
@@ -19,8 +19,8 @@ def test_a_note_is_added_within_the_length_of_a_message(note: str) -> None:
     assert (noted.causes, noted.code, noted.allowed) == (response.causes, response.code, response.allowed)
 
 
-def test_an_old_view_is_told_and_noted_beside_what_else_is() -> None:
-    """A verdict on an old view keeps all that it said, and says on what it rests."""
+def test_the_age_of_an_old_view_is_a_warning_and_an_annotation() -> None:
+    """The verdict keeps its other warnings and annotations."""
     response = judged(world(gateway()), default_deny())
     told = with_age(response, "networkpolicies", 600.2)
     note = "judged on a view that is 600 s old: the API server has sent nothing about networkpolicies since"
@@ -30,8 +30,8 @@ def test_an_old_view_is_told_and_noted_beside_what_else_is() -> None:
     assert (told.allowed, told.message, told.verdict) == (False, response.message, response.verdict)
 
 
-def test_audit_mode_notes_an_old_view_and_tells_nobody() -> None:
-    """Where nobody is to be told anything, only the audit log hears of it."""
+def test_audit_mode_only_annotates_the_age_of_an_old_view() -> None:
+    """The user gets no warning."""
     told = with_age(judged(world(gateway()), default_deny(), options=Options(mode="audit")), "pods", 600)
 
     assert told.warnings == ()

@@ -1,4 +1,4 @@
-"""A verdict as the JSON that pipelines read."""
+"""The JSON form of a verdict, for pipelines."""
 
 import json
 from typing import Any
@@ -13,15 +13,15 @@ DENY = default_deny()
 
 
 def as_json(*objects: ApiObject, new: Any = None, old: Any = None, options: Options | None = None) -> dict[str, Any]:
-    """Return the verdict as it is after a journey through JSON."""
+    """Return the verdict after it was encoded as JSON and decoded again."""
     found = verdict_json(verdict_of(judged(world(*objects), new, old, options=options)))
     parsed: dict[str, Any] = json.loads(json.dumps(found))
     assert parsed == found
     return parsed
 
 
-def test_a_refusal_is_told_with_all_its_evidence() -> None:
-    """The whole document, in the documented form."""
+def test_the_json_of_a_refusal_has_all_its_evidence() -> None:
+    """The complete document, in the documented form."""
     found = as_json(namespace("shop"), gateway(), gateway_pod("gw-ibm-egw-gateway-0"), new=DENY)
     message = found.pop("message")
 
@@ -58,8 +58,8 @@ def test_a_refusal_is_told_with_all_its_evidence() -> None:
     }
 
 
-def test_an_allowed_change_is_told_in_the_same_form() -> None:
-    """The whole document."""
+def test_the_json_of_an_allowed_change_has_the_same_form() -> None:
+    """The complete document."""
     assert as_json(gateway(), new=allow()) == {
         "allowed": True,
         "operation": "CREATE",
@@ -72,8 +72,8 @@ def test_an_allowed_change_is_told_in_the_same_form() -> None:
     }
 
 
-def test_faults_are_told_by_field_reason_and_message() -> None:
-    """The whole document but for the sentence."""
+def test_the_json_of_a_fault_has_its_field_reason_and_message() -> None:
+    """The complete document except for the paragraph."""
     found = as_json(gateway(), new=policy(ingress=[from_(ports=[port(1, "ICMP")])]))
 
     assert found["faults"] == [
@@ -98,7 +98,7 @@ def test_faults_are_told_by_field_reason_and_message() -> None:
         ),
     ],
 )
-def test_who_is_cut_off_is_a_pod_or_a_range(peers: list[Any], expected: dict[str, Any]) -> None:
+def test_the_counterexample_is_a_pod_or_a_range(peers: list[Any], expected: dict[str, Any]) -> None:
     """`{"namespace", "labels"}` for a pod, `{"cidr"}` for outside addresses."""
     options = Options(ipblock_matches_pods="no")
     found = as_json(
@@ -108,8 +108,8 @@ def test_who_is_cut_off_is_a_pod_or_a_range(peers: list[Any], expected: dict[str
     assert [lost["counterexample"] for lost in found["lost"]] == [expected]
 
 
-def test_a_loss_without_an_example_says_null() -> None:
-    """Nobody can be named where everyone may be a pod."""
+def test_the_counterexample_of_a_loss_without_an_example_is_null() -> None:
+    """No client can be named if all addresses may be pods'."""
     old = allow("allow-clients", block("10.0.0.0/8"))
     options = Options(sources="some", ipblock_matches_pods="unknown", pod_cidrs=("10.0.0.0/8",), strict=True)
     found = as_json(gateway(), gateway_pod(), DENY, old, old=old, options=options)
@@ -117,30 +117,30 @@ def test_a_loss_without_an_example_says_null() -> None:
     assert [(lost["counterexample"], lost["decided"]) for lost in found["lost"]] == [(None, False)]
 
 
-def test_pods_that_are_assumed_are_marked() -> None:
+def test_assumed_pods_are_marked() -> None:
     """Neither a pod nor a template was seen."""
     (lost,) = as_json(gateway(), new=DENY)["lost"]
 
     assert lost["pods"] == {"labels": eem_labels("gw"), "names": [], "assumed": True}
 
 
-def test_what_was_not_judged_says_why() -> None:
-    """In `exempt`, and with nothing lost."""
+def test_the_json_of_an_exempt_change_names_the_reason() -> None:
+    """It is in `exempt`, and nothing is lost."""
     found = as_json(gateway(), DENY, new=DENY, old=DENY)
 
     assert (found["exempt"], found["allowed"], found["lost"]) == ("spec-unchanged", True, [])
 
 
-def test_a_deletion_is_told_as_one() -> None:
-    """With the name of what is deleted."""
+def test_the_json_of_a_deletion_names_the_deleted_policy() -> None:
+    """The operation is DELETE."""
     found = as_json(gateway(), gateway_pod(), DENY, allow(), old=allow())
 
     assert (found["operation"], found["resource"]["name"]) == ("DELETE", "allow-clients")
     assert found["lost"][0]["policies"] == ["eem/default-deny"]
 
 
-def test_losses_stand_with_the_worst_first() -> None:
-    """Live pods before those to come."""
+def test_the_worst_loss_is_first() -> None:
+    """Losses of live pods come before losses of future ones."""
     found = as_json(gateway("a"), manager(), manager_pod(), new=DENY)
 
     assert [(lost["instance"]["name"], lost["port"]) for lost in found["lost"]] == [

@@ -1,4 +1,4 @@
-"""Reading what the API server asks and writing what it is told; bad input gets a clear answer, never a wrong allow."""
+"""Decoding the request and encoding the answer; a body that is not a review is never allowed."""
 
 import copy
 import json
@@ -61,8 +61,8 @@ def without(tree: Node, *path: str) -> Node:
 # What is read
 
 
-def test_a_review_is_read_as_the_api_server_writes_it() -> None:
-    """Every field that a decision rests on; the others are left where they are."""
+def test_a_review_is_decoded_as_the_api_server_writes_it() -> None:
+    """Every field that is evaluated is decoded."""
     wire = review(
         ALLOW,
         DENY,
@@ -95,8 +95,8 @@ def test_a_review_is_read_as_the_api_server_writes_it() -> None:
     [(DENY, None, "CREATE"), (ALLOW, DENY, "UPDATE"), (None, DENY, "DELETE"), (DENY, None, "CONNECT")],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_every_operation_of_the_api_is_read(new: ApiObject | None, old: ApiObject | None, operation: str) -> None:
-    """Whether it is judged is the decision's affair."""
+def test_every_operation_of_the_api_is_decoded(new: ApiObject | None, old: ApiObject | None, operation: str) -> None:
+    """Which of them are judged is decided later."""
     assert asked(new, old, operation=operation).operation == operation
 
 
@@ -139,7 +139,7 @@ def test_a_user_may_have_no_groups(groups: list[str] | None) -> None:
 def test_the_name_comes_from_the_request_or_the_object(
     new: ApiObject | None, old: ApiObject | None, name: str | None, expected: str
 ) -> None:
-    """The request of a deletecollection has none."""
+    """The request of a deletecollection has no name."""
     subject = new or old or {}
     wire = review(DENY, None)
     wire["request"] |= {"operation": "CREATE" if new else "DELETE", "object": new, "oldObject": old, "name": name}
@@ -149,8 +149,8 @@ def test_the_name_comes_from_the_request_or_the_object(
     assert decode_review(body(wire)).name == expected
 
 
-def test_duplicate_keys_are_last_wins_as_in_the_api_server() -> None:
-    """In the envelope and in the object."""
+def test_of_duplicate_keys_the_last_one_counts() -> None:
+    """In the envelope and in the object, as in the API server."""
     text = body(REVIEW).decode()
     twice = text.replace('"name": "default-deny"', '"name": "first", "name": "second"')
     found = decode_review(twice.replace('"podSelector": {}', '"podSelector": {"a": 1}, "podSelector": {}').encode())
@@ -158,8 +158,8 @@ def test_duplicate_keys_are_last_wins_as_in_the_api_server() -> None:
     assert (found.name, found.object) == ("second", DENY | {"metadata": DENY["metadata"] | {"name": "second"}})
 
 
-def test_what_nobody_looks_at_in_a_policy_is_passed_over() -> None:
-    """Managed fields are most of a review; what a decision rests on is as it was written, null and missing apart."""
+def test_fields_of_a_policy_that_are_not_evaluated_are_skipped() -> None:
+    """Managed fields are most of a review. The other fields are as they were written, null and missing apart."""
     looked_at = {
         "name": "deny",
         "namespace": "eem",
@@ -178,23 +178,23 @@ def test_what_nobody_looks_at_in_a_policy_is_passed_over() -> None:
 
 
 @pytest.mark.parametrize("metadata", [None, [], "text"])
-def test_a_policy_with_metadata_of_another_type_is_read_as_it_is(metadata: object) -> None:
-    """It is the decision that says what is wrong with it, with its path."""
+def test_metadata_of_another_type_is_kept_as_it_is(metadata: object) -> None:
+    """The decision reports it, with its field."""
     wire = review(DENY)
     wire["request"]["object"] = DENY | {"metadata": metadata}
 
     assert decode_review(body(wire)).object == DENY | {"metadata": metadata}
 
 
-def test_an_object_of_another_kind_is_read_whole() -> None:
-    """The rules for EEM resources look at all of it."""
+def test_an_object_of_another_kind_is_decoded_completely() -> None:
+    """The rules for EEM resources evaluate all of it."""
     written = gateway() | {"metadata": {"name": "gw", "managedFields": [{}]}, "status": {"phase": "Running"}}
 
     assert asked(written).object == written
 
 
-def test_fields_that_nobody_knows_are_left_alone() -> None:
-    """The API grows."""
+def test_unknown_fields_of_a_review_are_ignored() -> None:
+    """Later versions of the API may add fields."""
     wire = REVIEW | {"future": [1], "request": REVIEW["request"] | {"future": {"a": None}}}
 
     assert decode_review(body(wire)) == asked(DENY)
@@ -257,7 +257,7 @@ WHOLE = body(REVIEW)
         ),
     ],
 )
-def test_what_is_no_review_is_refused_with_the_place_and_the_problem(wire: bytes, path: str, problem: str) -> None:
+def test_a_body_that_is_not_a_review_raises_an_error_with_its_field(wire: bytes, path: str, problem: str) -> None:
     """This is no verdict: the API server applies its failurePolicy."""
     error = refused(wire)
 
@@ -267,16 +267,16 @@ def test_what_is_no_review_is_refused_with_the_place_and_the_problem(wire: bytes
 
 
 @pytest.mark.parametrize("length", range(1, len(WHOLE), 7))
-def test_a_review_cut_anywhere_is_refused(length: int) -> None:
-    """No part of a review is a review."""
+def test_a_truncated_review_raises_an_error(length: int) -> None:
+    """No prefix of a review is a review."""
     assert refused(WHOLE[:length]).status == 400
 
 
 @pytest.mark.parametrize("pair", [("[", "]"), ('{"a":', "}")], ids=["lists", "objects"])
 @pytest.mark.parametrize("place", ['"spec": {"x":', '"extra": {"x":', '"options": {"x":'])
 @pytest.mark.parametrize("depth", [10_000, 300_000])
-def test_a_depth_that_no_object_has_is_refused(depth: int, place: str, pair: tuple[str, str]) -> None:
-    """Ten thousand levels neither crash the process nor pass."""
+def test_an_extreme_depth_raises_an_error(depth: int, place: str, pair: tuple[str, str]) -> None:
+    """Ten thousand levels do not crash the process, and are not allowed."""
     deep = pair[0] * depth + "1" + pair[1] * depth
     wire = f'{{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", {place} {deep}}}}}'
 
@@ -284,12 +284,12 @@ def test_a_depth_that_no_object_has_is_refused(depth: int, place: str, pair: tup
 
 
 def further_in(calls: int, then: Callable[[], str]) -> str:
-    """Call *then* that many calls further in, as a server does that reads and decides in different places."""
+    """Call *then* at a greater depth of calls, as a server does that decodes and decides at different depths."""
     return further_in(calls - 1, then) if calls else then()
 
 
-def test_any_depth_is_either_refused_or_decided() -> None:
-    """What can just be read may be too deep to be compared some calls further in: then it is judged, not passed."""
+def test_every_depth_is_either_an_error_or_decided() -> None:
+    """A depth that can be decoded but not compared is judged, and not exempt."""
     results = set()
     for depth in range(700, 1050):
         spec = '{"ingress": ' + "[" * depth + "]" * depth + "}"
@@ -306,7 +306,7 @@ def test_any_depth_is_either_refused_or_decided() -> None:
 
 
 @pytest.mark.parametrize("digits", [20, 400])
-def test_huge_integers_are_no_ports(digits: int) -> None:
+def test_huge_integers_are_not_ports(digits: int) -> None:
     """Python can hold them, an API object cannot."""
     text = body(review(allow(ports=(4711,)))).decode().replace("4711", "1" * digits)
     response = decide(decode_review(text.encode()), WORLD, Options())
@@ -314,15 +314,15 @@ def test_huge_integers_are_no_ports(digits: int) -> None:
     assert (response.code, response.causes[0].field) == (422, "spec.ingress[0].ports[0].port")
 
 
-def test_integers_that_python_refuses_to_read_are_refused() -> None:
-    """More than 4,300 digits."""
+def test_integers_that_python_cannot_convert_raise_an_error() -> None:
+    """They have more than 4,300 digits."""
     text = body(review(allow(ports=(4711,)))).decode().replace("4711", "1" * 5000)
 
     assert "out of range" in refused(text.encode()).problem
 
 
 def test_a_name_that_cannot_be_printed_is_shown_escaped() -> None:
-    """A message must not carry what it complains of."""
+    """The message does not contain the control characters."""
     error = refused(body(REVIEW | {"apiVersion": "v1\x1b[31m" + "x" * 500}))
 
     assert "\x1b" not in error.problem
@@ -366,7 +366,7 @@ def replaced(tree: Node, path: tuple[str | int, ...], value: Any) -> Node:
 
 
 def outcome(wire: bytes) -> AdmissionResponse | None:
-    """Return the decision about a review; None where it is no review."""
+    """Return the decision about a review; None if it is not a review."""
     try:
         found = decode_review(wire)
         response = decide(found, WITHOUT_ALLOWS if b'"second"' in wire else WORLD, Options())
@@ -384,8 +384,8 @@ WITHOUT_ALLOWS = world(gateway(), manager())
 @pytest.mark.parametrize(
     "whole", [CREATION, UPDATE, DELETION, PERMITTED], ids=["a creation", "an update", "a deletion", "an allow"]
 )
-def test_a_wrong_type_at_any_field_is_refused_or_decided_and_never_an_accident(whole: Node) -> None:
-    """Each node of a review in turn becomes each JSON value: no exception but a ReviewError."""
+def test_a_wrong_type_at_any_field_is_an_error_or_decided(whole: Node) -> None:
+    """Each node of a review in turn becomes each JSON value: no exception but a ReviewError is raised."""
     decided = 0
     for path in places(whole):
         for value in JSON_VALUES:
@@ -402,8 +402,8 @@ MEANS_ANOTHER_CHANGE = {
 }
 
 
-def test_no_wrong_type_makes_a_known_refusal_an_allow() -> None:
-    """A default deny stays refused, whichever of its fields is broken; fields that say what is asked aside."""
+def test_no_wrong_type_turns_a_refusal_into_an_allow() -> None:
+    """A default deny stays refused if one of its fields has a wrong type, except fields that identify the request."""
     first = outcome(body(CREATION))
     assert first is not None
     assert not first.allowed
@@ -424,8 +424,8 @@ def test_no_wrong_type_makes_a_known_refusal_an_allow() -> None:
     assert surprising == []
 
 
-def test_no_broken_object_makes_a_known_refusal_a_silent_allow() -> None:
-    """An old object that cannot be read is warned of, for nobody knows what goes with it."""
+def test_an_old_object_that_cannot_be_parsed_is_a_warning() -> None:
+    """It is not known what its deletion takes away."""
     silent = [
         (path, value)
         for whole in (UPDATE, DELETION)
@@ -456,7 +456,7 @@ JSON_TREES = st.recursive(
 @settings(max_examples=300, deadline=None)
 @given(spec=JSON_TREES, old=JSON_TREES)
 def test_any_json_in_the_place_of_an_object_gets_an_answer(spec: Any, old: Any) -> None:
-    """Whatever stands there."""
+    """The answer is an error or a decision."""
     outcome(body(review(ALLOW | {"spec": spec}, ALLOW | {"spec": old})))
     outcome(body(review(ALLOW, ALLOW, object=spec, oldObject=old)))
 
@@ -464,15 +464,15 @@ def test_any_json_in_the_place_of_an_object_gets_an_answer(spec: Any, old: Any) 
 @settings(max_examples=300, deadline=None)
 @given(wire=st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_any_bytes_get_an_answer(wire: bytes) -> None:
-    """Nobody has to be the API server to connect."""
+    """Clients other than the API server can connect."""
     assert outcome(wire) is None
 
 
 # What is written
 
 
-def test_an_allowed_change_is_answered_in_few_words() -> None:
-    """The whole review."""
+def test_the_answer_to_an_allowed_change() -> None:
+    """The complete AdmissionReview."""
     found = asked(ALLOW, uid="u-1")
 
     assert answer(found, judged(world(gateway()), ALLOW)) == {
@@ -483,7 +483,7 @@ def test_an_allowed_change_is_answered_in_few_words() -> None:
 
 
 def test_a_refusal_is_a_status_of_403_with_causes() -> None:
-    """The whole review."""
+    """The complete AdmissionReview."""
     found = asked(DENY, uid="u-1")
     response = decide(found, world(gateway(), gateway_pod("gw-ibm-egw-gateway-0")), Options())
     loss = (
@@ -521,7 +521,7 @@ def test_a_refusal_is_a_status_of_403_with_causes() -> None:
 
 
 def test_an_object_that_cannot_be_understood_is_a_status_of_422() -> None:
-    """The whole review."""
+    """The complete AdmissionReview."""
     found = asked(default_deny(ingress=[from_(ports=[port(0)])]), uid="u-1")
     problem = "must be between 1 and 65535, not the number 0"
     message = f"NetworkPolicy eem/default-deny is not valid: spec.ingress[0].ports[0].port: {problem}"
@@ -547,8 +547,8 @@ def test_an_object_that_cannot_be_understood_is_a_status_of_422() -> None:
     }
 
 
-def test_a_warning_goes_with_an_allowed_change() -> None:
-    """The whole review."""
+def test_the_answer_to_an_allowed_change_with_a_warning() -> None:
+    """The complete AdmissionReview."""
     found = asked(default_deny("second"), uid="u-1")
     text = "eem/gw gateway TCP/8092 was not open as required and still is not (isolated by eem/second)"
 
@@ -559,8 +559,8 @@ def test_a_warning_goes_with_an_allowed_change() -> None:
     }
 
 
-def test_a_pass_is_named_in_the_audit_annotations() -> None:
-    """The whole review."""
+def test_an_exemption_is_named_in_the_audit_annotations() -> None:
+    """The complete AdmissionReview."""
     found = asked(ALLOW, ALLOW, uid="u-1")
 
     assert answer(found, decide(found, WORLD, Options()))["response"] == {
@@ -572,20 +572,20 @@ def test_a_pass_is_named_in_the_audit_annotations() -> None:
 
 @pytest.mark.parametrize("uid", ["705ab4f5-6393-11e8-b7cc-42010a800002", "x", "ü-\u202e", '"}', "\x01"])
 def test_the_uid_is_echoed_exactly(uid: str) -> None:
-    """Else the API server takes the answer for none."""
+    """The API server rejects an answer with another uid."""
     found = asked(DENY, uid=uid)
 
     assert answer(found, judged(WORLD, DENY))["response"]["uid"] == uid
 
 
 def test_an_answer_never_has_a_patch_or_the_request() -> None:
-    """A validating webhook that patches fails the call."""
+    """A patch from a validating webhook fails the call."""
     wire = json.loads(encode_review(asked(DENY), judged(world(gateway()), DENY)))
 
     assert set(wire) == {"apiVersion", "kind", "response"}
     assert set(wire["response"]) == {"uid", "allowed", "status", "auditAnnotations"}
 
 
-def test_a_request_is_built_like_the_wires() -> None:
+def test_the_builder_makes_requests_like_the_api_server() -> None:
     """The builder of these tests writes what the API server writes."""
     assert set(request(DENY)) >= {"uid", "kind", "resource", "operation", "userInfo", "object", "oldObject"}

@@ -1,4 +1,4 @@
-"""`eem-guardrail check`: verdicts for files, in text and JSON, and its exit status."""
+"""`eem-guardrail check`: verdicts for files, in text and JSON, and the exit status."""
 
 import json
 from pathlib import Path
@@ -31,8 +31,10 @@ def state(tmp_path: Path) -> str:
     return write(tmp_path / "state.yaml", *STATE)
 
 
-def test_a_lock_down_without_allows_is_denied(tmp_path: Path, state: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """The verdict of the webhook comes out on standard output, and the exit status is 1."""
+def test_a_default_deny_without_allows_is_refused(
+    tmp_path: Path, state: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The verdict is on standard output, and the exit status is 1."""
     status = check("--state", state, "--apply", write(tmp_path / "deny.yaml", DENY))
 
     assert status == DENIED
@@ -42,7 +44,7 @@ def test_a_lock_down_without_allows_is_denied(tmp_path: Path, state: str, capsys
 
 
 def test_changes_are_judged_in_the_order_given(tmp_path: Path, state: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each change meets the state that those before it left: the allow first, then the lock-down, then its removal."""
+    """Each change is judged on the state that those before it leave: allow, default deny, deletion of the allow."""
     allow, deny = write(tmp_path / "allow.yaml", ALLOW), write(tmp_path / "deny.yaml", DENY)
 
     status = check(
@@ -56,8 +58,8 @@ def test_changes_are_judged_in_the_order_given(tmp_path: Path, state: str, capsy
     ]
 
 
-def test_a_denied_change_is_not_made(tmp_path: Path, state: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """What was denied is not in the state of the changes after it."""
+def test_a_refused_change_is_not_applied(tmp_path: Path, state: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The changes after it do not see it."""
     deny = write(tmp_path / "deny.yaml", DENY)
 
     check("--state", state, "--apply", deny, deny, "-o", "json")
@@ -66,10 +68,10 @@ def test_a_denied_change_is_not_made(tmp_path: Path, state: str, capsys: pytest.
     assert ["CREATE", "CREATE"] == [verdict["operation"] for verdict in verdicts]
 
 
-def test_other_kinds_change_the_state_and_are_allowed(
+def test_an_exempt_instance_allows_the_default_deny_after_it(
     tmp_path: Path, state: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An instance that gives its network away makes room for the lock-down after it."""
+    """A change of another kind changes the state."""
     exempt = write(tmp_path / "gw.yaml", instance("gw", kind=GATEWAY_KIND, deploy_network_policies=False))
     deny = write(tmp_path / "deny.yaml", DENY)
 
@@ -82,16 +84,16 @@ def test_other_kinds_change_the_state_and_are_allowed(
     ] == [line for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
 
 
-def test_warnings_are_told(tmp_path: Path, state: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """In warn mode nothing is denied, and what would have been is a warning."""
+def test_in_warn_mode_a_refusal_is_a_warning(tmp_path: Path, state: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The exit status is 0."""
     status = check("--state", state, "--mode", "warn", "--apply", write(tmp_path / "deny.yaml", DENY))
 
     assert status == ALLOWED
     assert "        Warning: would be refused: EventGateway eem/gw" in capsys.readouterr().out
 
 
-def test_the_remedy_is_an_object_to_apply(tmp_path: Path, state: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """What the verdict names as its remedy, applied first, makes the same change pass."""
+def test_the_remedy_makes_the_change_acceptable(tmp_path: Path, state: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Applied first, it makes the same change pass."""
     deny = write(tmp_path / "deny.yaml", DENY)
     check("--state", state, "--apply", deny, "-o", "json")
     remedy = json.loads(capsys.readouterr().out)[0]["lost"][0]["remedy"]
@@ -119,10 +121,10 @@ def test_the_remedy_is_an_object_to_apply(tmp_path: Path, state: str, capsys: py
         pytest.param(["--delete", "egw/eem/gw", "--operator-service-account", "x"], "NAMESPACE/NAME", id="no account"),
     ],
 )
-def test_what_cannot_be_used_is_told_with_status_2(
+def test_wrong_usage_and_unreadable_input_have_status_2(
     words: list[str], complaint: str, state: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Usage that is none and input that cannot be read are told on standard error, and nothing on standard output."""
+    """The reason is on standard error, and nothing is on standard output."""
     status = check("--state", state, *words)
 
     captured = capsys.readouterr()
@@ -130,7 +132,7 @@ def test_what_cannot_be_used_is_told_with_status_2(
     assert complaint in captured.err
 
 
-def test_every_fault_of_a_file_is_told_with_its_place(
+def test_every_fault_of_a_file_is_reported_with_its_place(
     tmp_path: Path, state: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A policy that cannot be understood is never skipped: file, document and field are named."""
@@ -145,8 +147,8 @@ def test_every_fault_of_a_file_is_told_with_its_place(
     assert "spec.policyTypes[0]" in complaint
 
 
-def test_verbose_tells_what_was_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Kinds that do not matter are counted, never in the way."""
+def test_verbose_shows_what_was_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Kinds that no verdict depends on are counted."""
     secret: dict[str, Any] = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}}
     state = write(tmp_path / "state.yaml", *STATE, secret)
 
@@ -156,8 +158,8 @@ def test_verbose_tells_what_was_skipped(tmp_path: Path, capsys: pytest.CaptureFi
     assert "state: 3 objects; skipped: 1 Secret" in complaint
 
 
-def test_settings_come_from_the_environment_too(tmp_path: Path, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A flag beats the environment, which beats the default."""
+def test_settings_are_read_from_the_environment(tmp_path: Path, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flag wins over the environment, the environment over the default."""
     deny = write(tmp_path / "deny.yaml", DENY)
     monkeypatch.setenv("EEM_GUARDRAIL_MODE", "warn")
 
@@ -167,8 +169,8 @@ def test_settings_come_from_the_environment_too(tmp_path: Path, state: str, monk
     assert (ALLOWED, DENIED) == (by_environment, by_flag)
 
 
-def test_strict_counts_what_is_not_decided(tmp_path: Path, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An allow that becomes an ipBlock for everywhere is a warning, and a denial under --strict."""
+def test_strict_refuses_what_is_not_decided(tmp_path: Path, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An allow that becomes an ipBlock for all addresses is a warning, and a refusal under --strict."""
     for_addresses = policy(
         "allow-clients",
         pod_selector=selector(**eem_labels("gw")),

@@ -1,4 +1,4 @@
-"""`eem-guardrail explain`: one connection, a range, or everyone who may connect."""
+"""`eem-guardrail explain`: one connection, a range, or all sources that may connect."""
 
 import json
 from pathlib import Path
@@ -73,15 +73,15 @@ def explain(state: str, *words: str) -> int:
 def test_a_connection_is_explained(
     source: str, status: int, answer: str, state: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The first line is the answer, the exit status says the same."""
+    """The first line is the answer, and the exit status agrees."""
     found = explain(state, "--from", source)
 
     first = capsys.readouterr().out.splitlines()[0]
     assert (status, f"{source} -> eem/gw-0 TCP/8092: {answer}") == (found, first)
 
 
-def test_the_json_has_the_evidence(state: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each rule of each policy that isolates an end says what it makes of the connection."""
+def test_the_json_has_the_outcome_of_each_rule(state: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """For each policy that isolates an end."""
     explain(state, "--from", "shop/other-0", "-o", "json")
 
     answer = json.loads(capsys.readouterr().out)
@@ -90,8 +90,8 @@ def test_the_json_has_the_evidence(state: str, capsys: pytest.CaptureFixture[str
     assert answer["egress"]["allowed"]
 
 
-def test_without_a_source_everyone_who_may_connect_is_told(state: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """The set of sources comes out in words, term by term."""
+def test_without_a_source_all_sources_are_listed(state: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each term of the set of sources is one line."""
     status = explain(state)
 
     out = capsys.readouterr().out
@@ -113,10 +113,10 @@ def test_without_a_source_everyone_who_may_connect_is_told(state: str, capsys: p
         pytest.param("eem/node-0", "everyone: every pod, every node, every address", id="on the node's network"),
     ],
 )
-def test_a_pod_that_nothing_isolates_is_open(
+def test_a_pod_that_no_policy_isolates_is_open(
     to_pod: str, expected: str, state: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Where no policy selects the pod, everyone may connect, any range included."""
+    """Every source may connect, any range included."""
     status = main(["explain", "--state", state, "--to", to_pod, "--port", "80"])
     out = capsys.readouterr().out
     by_range = main(["explain", "--state", state, "--to", to_pod, "--port", "80", "--from", "0.0.0.0/0"])
@@ -125,13 +125,13 @@ def test_a_pod_that_nothing_isolates_is_open(
     assert expected in out
 
 
-def test_nobody_is_said_as_such(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A default deny admits nobody."""
+def test_a_default_deny_admits_no_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The sources of a pod under a default deny are named as none."""
     state = write(tmp_path / "s.json", pod("gw-0", "eem"), policy("deny", "eem", egress=[to()]))
 
     explain(state, "-o", "json")
 
-    assert json.loads(capsys.readouterr().out)["sources"] == ["nobody"]
+    assert json.loads(capsys.readouterr().out)["sources"] == ["no source"]
 
 
 @pytest.mark.parametrize(
@@ -146,10 +146,10 @@ def test_nobody_is_said_as_such(tmp_path: Path, capsys: pytest.CaptureFixture[st
         pytest.param(["--state", "no-such-folder"], "no-such-folder", id="no state"),
     ],
 )
-def test_what_cannot_be_answered_is_told_with_status_2(
+def test_a_question_about_something_that_does_not_exist_has_status_2(
     words: list[str], complaint: str, state: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A question about what is not there is no answer 'no'."""
+    """It is not answered with `not allowed`."""
     status = explain(state, *words)
 
     captured = capsys.readouterr()

@@ -19,12 +19,12 @@ CLUSTER = [instance("gw", kind=GATEWAY_KIND), pod("gw-ibm-egw-gateway-0", labels
 
 
 class Api(BaseHTTPRequestHandler):
-    """An API server that lists what is there."""
+    """An API server that lists objects."""
 
     objects: ClassVar[list[ApiObject]] = CLUSTER
 
     def do_GET(self) -> None:
-        """Answer a list."""
+        """Answer a list request."""
         path = self.path.partition("?")[0]
         kind = next(resource.kind for resource in WATCHED if resource.path() == path)
         items = [known for known in self.objects if known["kind"] == kind]
@@ -36,7 +36,7 @@ class Api(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def kubeconfig(path: Path, url: str) -> str:
 def test_a_change_is_judged_in_the_live_cluster(
     api_server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What is in the cluster is the state, and the change comes from a file."""
+    """The cluster is the state, and the change comes from a file."""
     change = tmp_path / "deny.json"
     change.write_text(json.dumps(DENY))
 
@@ -77,10 +77,8 @@ def test_a_change_is_judged_in_the_live_cluster(
     assert "DENIED  CREATE NetworkPolicy eem/default-deny" in capsys.readouterr().out
 
 
-def test_a_cluster_that_cannot_be_reached_is_told_with_status_2(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Whoever is not connected is told so, and gets no verdict."""
+def test_a_cluster_that_cannot_be_reached_has_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """There is a reason and no verdict."""
     config = kubeconfig(tmp_path / "config", "http://127.0.0.1:1")
 
     status = main(["check", "--live", "--kubeconfig", config, "--delete", "netpol/eem/x"])

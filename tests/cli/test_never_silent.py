@@ -137,7 +137,7 @@ def test_unknown_fields_are_named(tmp_path: Path, state: str, capsys: pytest.Cap
 
 
 def test_an_unknown_mode_annotation_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Row 24: the namespace is not in the mode that somebody wanted for it."""
+    """Row 24: the namespace is not in the mode that its owner wanted."""
     annotated = namespace("eem", annotations={"eem-guardrail.io/mode": "wrn"})
     state = write(tmp_path / "state.json", annotated, *STATE[1:])
 

@@ -1,4 +1,4 @@
-"""`serve`, `demo` and `version` as processes: what a person starts, sees and stops."""
+"""`serve`, `demo`, `rules` and `version` as processes."""
 
 import json
 import os
@@ -29,7 +29,7 @@ DENY = policy("default-deny", policy_types=["Ingress"])
 
 
 class Served:
-    """A running command, with the ports that it said it listens on."""
+    """A running command, and the ports that it listens on."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
@@ -38,7 +38,7 @@ class Served:
         self.https_port, self.http_port = ports["https"], ports["http"]
 
     def wait_for(self, event: str) -> dict[str, Any]:
-        """Read the log up to a line about *event*."""
+        """Read the log up to a line whose event begins with *event*."""
         assert self.process.stderr is not None
         for line in self.process.stderr:
             self.log.append(json.loads(line))
@@ -51,7 +51,7 @@ class Served:
             return str(answer.read().decode())
 
     def ask(self, trust: ssl.SSLContext) -> dict[str, Any]:
-        """Ask for a lock-down, and give the response."""
+        """Send the review of a default deny, and return the response."""
         asked = urllib.request.Request(
             f"https://127.0.0.1:{self.https_port}/validate-networkpolicy",
             data=body(review(DENY)),
@@ -90,8 +90,8 @@ def pair(tmp_path: Path) -> Path:
     return folder
 
 
-def test_files_are_served_read_again_and_left_on_sigterm(state: Path, pair: Path) -> None:
-    """A review gets its verdict over TLS; a change of the files changes the verdict; SIGTERM drains and exits 0."""
+def test_serve_on_files_follows_their_changes_and_drains_on_sigterm(state: Path, pair: Path) -> None:
+    """A review gets its verdict over TLS, a changed file changes the verdict, and SIGTERM ends with status 0."""
     trust = ssl.create_default_context(cafile=str(pair / "ca.crt"))
     with served("--state", str(state), "--tls-dir", str(pair), "--drain-seconds", "0.1") as service:
         before = service.ask(trust)
@@ -108,8 +108,8 @@ def test_files_are_served_read_again_and_left_on_sigterm(state: Path, pair: Path
     assert 'result="denied",webhook="networkpolicies.eem-guardrail.io"} 1.0' in metrics
 
 
-def test_the_metrics_tell_which_requirements_hold(state: Path) -> None:
-    """A gateway that is locked in shows as a requirement that is not met."""
+def test_the_metrics_show_which_requirements_hold(state: Path) -> None:
+    """A gateway that is cut off has a requirement that is not met."""
     (state / "deny.yaml").write_text(json.dumps(DENY))
     with served("--state", str(state)) as service:
         metrics = service.get("/metrics")
@@ -118,16 +118,16 @@ def test_the_metrics_tell_which_requirements_hold(state: Path) -> None:
     assert f"eem_guardrail_requirement_met{{{labels}}} 0.0" in metrics
 
 
-def test_an_interrupt_ends_at_once(state: Path) -> None:
-    """Ctrl-C in a terminal does not wait for any drain."""
+def test_ctrl_c_ends_serve_without_a_drain(state: Path) -> None:
+    """The exit status is 130."""
     with served("--state", str(state)) as service:
         service.process.send_signal(signal.SIGINT)
 
         assert service.process.wait(timeout=10) == 130
 
 
-def test_a_cluster_that_cannot_be_reached_is_waited_for(pair: Path, tmp_path: Path) -> None:
-    """In a cluster whose API server is away the service lives, is not ready, and says why."""
+def test_serve_waits_for_a_cluster_that_cannot_be_reached(pair: Path, tmp_path: Path) -> None:
+    """The service is alive, not ready, and shows the reason."""
     account = tmp_path / "account"
     account.mkdir()
     (account / "token").write_text("token")
@@ -168,10 +168,10 @@ def test_a_cluster_that_cannot_be_reached_is_waited_for(pair: Path, tmp_path: Pa
         pytest.param(["--tls-dir", "."], "not inside a cluster", id="no cluster"),
     ],
 )
-def test_what_cannot_be_served_is_told_with_status_2(
+def test_a_service_that_cannot_start_has_status_2(
     words: list[str], complaint: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A service that cannot start says so in one line and leaves."""
+    """The reason is one line."""
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
 
     status = main(["serve", *words])
@@ -180,8 +180,8 @@ def test_what_cannot_be_served_is_told_with_status_2(
     assert complaint in capsys.readouterr().err
 
 
-def test_a_port_that_is_taken_is_told_with_status_2(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Who started it twice sees at once why the second one does not run."""
+def test_a_port_that_is_taken_has_status_2(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Row 39: the message names the flag."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         status = main(["serve", "--bind", "127.0.0.1", "--https-port", port, "--http-port", "0", "--state", str(state)])
@@ -191,7 +191,7 @@ def test_a_port_that_is_taken_is_told_with_status_2(state: Path, capsys: pytest.
 
 
 def test_the_demo_shows_a_refusal_and_its_repair(capsys: pytest.CaptureFixture[str]) -> None:
-    """The demo asks its own service over TLS and prints what kubectl would print."""
+    """The demo sends reviews to its own service over TLS, and prints what kubectl prints."""
     status = main(["demo", "--once", "--https-port", "0", "--http-port", "0"])
 
     out = capsys.readouterr().out
@@ -223,8 +223,8 @@ def test_the_demo_serves_on_and_its_curl_line_works() -> None:
 
 
 @pytest.mark.parametrize("output", ["text", "json", "markdown"])
-def test_the_rules_are_listed(output: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every rule is there by its id, in each form."""
+def test_the_rules_are_listed_in_each_format(output: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every rule is there by its id."""
     status = main(["rules", "-o", output])
 
     out = capsys.readouterr().out
@@ -233,7 +233,7 @@ def test_the_rules_are_listed(output: str, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    """The version is the release's."""
+    """It is the version of the release."""
     status = main(["version"])
 
     assert (0, f"eem-guardrail {VERSION}\n") == (status, capsys.readouterr().out)

@@ -3,11 +3,14 @@
 from collections.abc import Callable
 
 import pytest
+from harness.decisions import warnings
 from harness.instances import Instances
 from harness.machine import Machine
 from harness.objects import LICENSE, Json, event_gateway, listed, listener, management, namespace
 from harness.place import Place
 
+NOT_ACCEPTED = "must be true: the operator deploys nothing until you accept the licence"
+FIXED = "cannot change: the existing claim keeps the value that it was created with"
 FLAGS = {
     "apply": ("apply",),
     "create": ("create",),
@@ -46,17 +49,16 @@ def test_all_faults_of_an_instance_are_in_one_answer(here: Instances, flags: tup
     told = here.refused(answer, "CREATE", instance)
 
     assert told == {
-        "spec.license.accept": "is false: nothing is deployed until the licence is read and this is true",
-        "spec.license.use": told["spec.license.use"],
+        "spec.license.accept": NOT_ACCEPTED,
         "spec.manager.authConfig.oidcConfig": "must be set: authType is OIDC",
-        "spec.manager.endpoints[0].host": f'{host} must begin "eem.": gateways expect it of the server',
-        "spec.manager.endpoints[1].name": told["spec.manager.endpoints[1].name"],
+        "spec.manager.endpoints[0].host": f'must begin with "eem." for the endpoint server, not be {host}',
         "spec.manager.storage.size": told["spec.manager.storage.size"],
-        "spec.manager.tls.caSecretName": "still has <secret>: put the value in its place",
+        "spec.manager.tls.caSecretName": "must have a value in place of <secret>",
     }
-    assert '"Production" is not known' in told["spec.license.use"]
     assert '"10GiB"' in told["spec.manager.storage.size"]
-    assert '"web"' in told["spec.manager.endpoints[1].name"]
+    # Only the definitions tell the version here, and a later release may know these values.
+    doubtful = {line.partition(": ")[0] for line in warnings(answer)}
+    assert {"spec.license.use", "spec.manager.endpoints[1].name"} <= doubtful
     assert here.stored(instance) is None
 
 
@@ -68,8 +70,7 @@ def test_a_single_fault_is_printed_like_a_fault_of_the_api_server(here: Instance
     here.refused(answer, "CREATE", instance)
 
     assert answer.stderr.splitlines()[-1] == (
-        'The EventGateway "single" is invalid: spec.license.accept: '
-        "is false: nothing is deployed until the licence is read and this is true"
+        f'The EventGateway "single" is invalid: spec.license.accept: {NOT_ACCEPTED}'
     )
 
 
@@ -108,8 +109,8 @@ def test_a_questionable_setting_is_stored_with_a_warning(here: Instances) -> Non
     deprecated = here.passed(here.apply(old), "CREATE", old, "warned")
 
     assert len(told) == 1
-    assert told[0].startswith("spec.manager.storage.type: is ephemeral, with the licence for EventAutomationProduction")
-    assert "spec.managerEndpoint: Deprecated since 11.8.0: spec.manager.endpoint takes its place." in deprecated
+    assert told[0].startswith("spec.manager.storage.type: should be persistent-claim with the licence for Event")
+    assert "spec.managerEndpoint: Deprecated since 11.8.0: use spec.manager.endpoint instead" in deprecated
     assert here.stored(instance) is not None
 
 
@@ -187,7 +188,7 @@ def test_mode_warn_gives_warnings_and_mode_audit_gives_none(alone: Instances) ->
     alone.set_mode("audit")
     silent = alone.passed(alone.apply(audited), "CREATE", audited, "audited")
 
-    assert sum(line.startswith("would be refused: ") for line in told) == 7
+    assert sum(line.startswith("would be refused: ") for line in told) == 5
     assert silent == []
 
 
@@ -220,12 +221,12 @@ def test_impossible_changes_of_a_claim_are_denied(here: Instances) -> None:
     lost = here.passed(here.apply(management(here.name, "claimed")), "UPDATE", instance, "warned")
 
     assert told == {
-        "spec.manager.storage.selectors": "cannot change: the claim that exists keeps what it was made with",
-        "spec.manager.storage.size": "cannot shrink from 1Gi to 500Mi: a claim never gives space back",
-        "spec.manager.storage.storageClassName": "cannot change: the claim that exists keeps what it was made with",
+        "spec.manager.storage.selectors": FIXED,
+        "spec.manager.storage.size": "cannot shrink from 1Gi to 500Mi: a persistent claim can only grow",
+        "spec.manager.storage.storageClassName": FIXED,
     }
     assert grown == []
-    assert lost == ["spec.manager.storage.type: changes: what is stored does not move with it and is lost"]
+    assert lost == ["spec.manager.storage.type: changes: the stored data is not copied to the new storage and is lost"]
 
 
 def test_a_claim_without_class_needs_a_default_storage_class(here: Instances) -> None:
@@ -254,4 +255,4 @@ def test_a_duplicate_gateway_id_is_denied(here: Instances, machine: Machine) -> 
     answer = machine.kubectl("apply", "-f", "-", stdin=listed(second))
     here.guard.verdicts.heard("elsewhere", "CREATE", "second", "denied")
 
-    assert f'"one" is the id of EventGateway {here.name}/first already, in the group group' in answer.stderr
+    assert f'in the group group: "one" is already the id of EventGateway {here.name}/first' in answer.stderr

@@ -14,7 +14,7 @@ from harness.objects import Json, listed
 from webhook.cluster.credentials import SERVICE_ACCOUNT_DIRECTORY
 from webhook.eem import WATCHED
 from webhook.eem.resources import EEM_GROUP, NETWORK_POLICIES
-from webhook.eem.rules.version import Version
+from webhook.eem.rules import ProductVersion
 from webhook.server import WEBHOOKS
 from webhook.settings import Settings
 
@@ -118,7 +118,7 @@ def test_the_base_passes_strict_validation(machine: Machine) -> None:
 
 @pytest.mark.usefixtures("guard")
 @pytest.mark.parametrize("release", RELEASES, ids=str)
-def test_the_definitions_of_the_tests_pass_strict_validation(machine: Machine, release: Version) -> None:
+def test_the_definitions_of_the_tests_pass_strict_validation(machine: Machine, release: ProductVersion) -> None:
     """For each release, the tables of fields make structural schemas."""
     made = listed(*definitions(release))
 

@@ -124,7 +124,7 @@ def test_a_delete_that_fails_is_forgotten_soon(arena: Racing, stage: Callable[..
 
     kept = place.delete("kept")
     arena.until_decided(place.name, "DELETE", "kept", "allowed")
-    wait_until(lambda: place.delete("b").status == 0, "the end of b", seconds=FORGOTTEN_SECONDS)
+    wait_until(lambda: place.delete("b").status == 0, "the deletion of b", seconds=FORGOTTEN_SECONDS)
 
     assert "objector.example.com" in kept.stderr
     assert place.policies() == {"kept", DENY}
@@ -161,7 +161,7 @@ def test_a_refusal_says_when_the_api_server_could_not_be_asked(
     arena.order("fault")
     sure = place.delete("a")
 
-    assert "could not be asked whether this still is so" in unsure.stderr
+    assert "could not be asked to confirm this" in unsure.stderr
     assert reason in unsure.stderr
     assert "denied the request" in sure.stderr
     assert "could not be asked" not in sure.stderr

@@ -347,7 +347,7 @@ def test_a_conflict_with_another_writer_is_slowed_down_and_reported(
         leader = registrars.leader() or {}
         return "undoes each write" in (leader.get("problem") or "")
 
-    wait_until(undone, "the fight to be noticed", seconds=SECONDS)
+    wait_until(undone, "the conflict to be reported", seconds=SECONDS)
 
     def told() -> bool:
         found = machine.must("get", "events", "--namespace=default", "--output=json").json["items"]
@@ -355,7 +355,7 @@ def test_a_conflict_with_another_writer_is_slowed_down_and_reported(
 
     wait_until(told, "an Event", seconds=SECONDS)
     until_owned(guard, owned, MUTATING)
-    registrars.until(lambda one: one["problem"] is None, "peace")
+    registrars.until(lambda one: one["problem"] is None, "no problem")
 
 
 def test_another_replica_takes_over_after_the_leader_is_killed(
@@ -627,7 +627,7 @@ def test_the_development_overlay_blocks_nothing(guard: BareGuard, machine: Machi
         return budget.json["status"]["expectedPods"] == 1 and budget.json["status"]["disruptionsAllowed"] == 1
 
     warned = wait_until(judged, "the mode and the entry of the overlay", seconds=HANDOVER_SECONDS)
-    wait_until(may_go, "the budget to count one pod, which may go", seconds=HANDOVER_SECONDS)
+    wait_until(may_go, "the budget to allow the eviction of its one pod", seconds=HANDOVER_SECONDS)
     (replica,) = guard.replicas()
     eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": replica, "namespace": NAMESPACE}}
     path = f"/api/v1/namespaces/{NAMESPACE}/pods/{replica}/eviction"

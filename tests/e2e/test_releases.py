@@ -8,19 +8,19 @@ from harness.guard import Guard
 from harness.instances import Instances
 from harness.objects import listener, management, old_gateway
 
-from webhook.eem.rules.version import NEWEST, Version
+from webhook.eem.rules import NEWEST, ProductVersion
 
 KEYCLOAK = {"authConfig": {"authType": "INTEGRATION_KEYCLOAK"}}
-REPLICAS_CAME, KEYCLOAK_CAME = Version(11, 1, 0), Version(11, 2, 1)
-SERVER_CAME, LISTENERS_CAME = Version(11, 5, 0), Version(11, 8, 0)
+REPLICAS_CAME, KEYCLOAK_CAME = ProductVersion(11, 1, 0), ProductVersion(11, 2, 1)
+SERVER_CAME, LISTENERS_CAME = ProductVersion(11, 5, 0), ProductVersion(11, 8, 0)
 
 
 @pytest.fixture(scope="module")
-def install(guard: Guard) -> Iterator[Callable[[Version], None]]:
+def install(guard: Guard) -> Iterator[Callable[[ProductVersion], None]]:
     """Return a function that installs the definitions of a release; the newest release is restored at the end."""
     installed = [NEWEST]
 
-    def install(release: Version) -> None:
+    def install(release: ProductVersion) -> None:
         guard.set_kinds(release)
         guard.restart()
         guard.until_seen()
@@ -32,14 +32,14 @@ def install(guard: Guard) -> Iterator[Callable[[Version], None]]:
 
 
 @pytest.fixture(scope="module", params=RELEASES, ids=str)
-def release(install: Callable[[Version], None], request: pytest.FixtureRequest) -> Version:
+def release(install: Callable[[ProductVersion], None], request: pytest.FixtureRequest) -> ProductVersion:
     """Install the definitions of each release in turn."""
-    found: Version = request.param
+    found: ProductVersion = request.param
     install(found)
     return found
 
 
-def test_the_api_server_enforces_the_definitions_before_the_webhooks(here: Instances, release: Version) -> None:
+def test_the_api_server_enforces_the_definitions_before_the_webhooks(here: Instances, release: ProductVersion) -> None:
     """The API server rejects or removes what older definitions do not have."""
     nowhere = old_gateway(here.name, f"nowhere-{release}")
     del nowhere["spec"]["managerEndpoint"]
@@ -57,7 +57,7 @@ def test_the_api_server_enforces_the_definitions_before_the_webhooks(here: Insta
     assert ("listeners" in here.spec(listening)) == (release >= LISTENERS_CAME)
 
 
-def test_rules_follow_the_definitions(here: Instances, release: Version) -> None:
+def test_rules_follow_the_definitions(here: Instances, release: ProductVersion) -> None:
     """A rule of a later release is off, and a rule of an earlier release is on."""
     ends = [{"name": "server", "host": f"server.{release}.example.com"}]
     manager = management(here.name, f"rules-{release}", {"endpoints": ends})
@@ -68,12 +68,12 @@ def test_rules_follow_the_definitions(here: Instances, release: Version) -> None
     assert any("Deprecated" in line for line in told) == (release >= LISTENERS_CAME), told
     if release < SERVER_CAME:
         found = here.passed(answer, "CREATE", manager, "warned")
-        assert any("server came with 11.5.0" in line for line in found)
+        assert any("the endpoint server exists since 11.5.0" in line for line in found)
     else:
         assert set(here.refused(answer, "CREATE", manager)) == {"spec.manager.endpoints[0].host"}
 
 
-def test_defaults_follow_the_definitions(here: Instances, release: Version) -> None:
+def test_defaults_follow_the_definitions(here: Instances, release: ProductVersion) -> None:
     """The default of deployNetworkPolicies exists in every release, and of replicas since 11.1.0."""
     instance = old_gateway(here.name, f"counted-{release}")
 

@@ -24,7 +24,7 @@ from builders import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from webhook.eem import EemSnapshot, faults_of
+from webhook.eem import EemSnapshot, read
 from webhook.eem.eem_snapshot import name_of
 from webhook.eem.standing import Standing, standing_of
 from webhook.netpol import SpecError
@@ -103,16 +103,12 @@ def key_of(api_object: ApiObject) -> Key:
 
 @st.composite
 def steps(draw: st.DrawFn) -> tuple[str, Any]:
-    """Draw one step of a history: an object comes or changes, one goes, a kind is listed anew, somebody asks."""
-    match draw(st.sampled_from(["with", "with", "with", "without", "kind", "ask"])):
+    """Draw one step of a history: an object is added or changed, one is deleted, or the standings are asked for."""
+    match draw(st.sampled_from(["with", "with", "with", "without", "ask"])):
         case "with":
             return "with", draw(api_objects())
         case "without":
             return "without", key_of(draw(api_objects()))
-        case "kind":
-            kind = draw(st.sampled_from(KINDS))
-            listed = draw(st.lists(api_objects(), max_size=3))
-            return "kind", (kind, [known for known in listed if known["kind"] == kind])
         case _:
             return "ask", None
 
@@ -123,9 +119,6 @@ def stepped(snapshot: EemSnapshot, known: Known, step: tuple[str, Any]) -> tuple
             return snapshot.with_object(api_object), {**known, key_of(api_object): api_object}
         case ("without", key):
             return snapshot.without_object(*key), {other: value for other, value in known.items() if other != key}
-        case ("kind", (kind, listed)):
-            kept = {key: value for key, value in known.items() if key[0] != kind}
-            return snapshot.with_kind(kind, listed), {**kept, **{key_of(value): value for value in listed}}
         case _:
             for view in snapshot.eem.values():
                 assert view.standings is not None
@@ -144,12 +137,12 @@ def described(snapshot: EemSnapshot) -> dict[str, Any]:
         "names": {kind: sorted(snapshot.names(kind)) for kind in KINDS},
         "cluster": snapshot.cluster,
         "storage classes": snapshot.storage_classes,
-        "fleet": snapshot.fleet,
+        "neighbours": snapshot.neighbours,
         "addresses": (sorted(snapshot.cluster.pod_addresses.bearers), snapshot.cluster.pod_addresses.families()),
         "operators": sorted(snapshot.operators.values(), key=lambda operator: operator.ref),
         "eem": {
             name: (
-                view.subjects,
+                view.inventory.subjects,
                 view.requirements("anywhere"),
                 view.requirements("some"),
                 view.guarded,
@@ -259,7 +252,10 @@ def test_what_is_not_there_can_go_without_harm(gone: tuple[str, str, str]) -> No
 def test_a_pod_that_goes_takes_its_subject_with_it() -> None:
     """Then nothing is seen any more, and the documented labels are assumed."""
     snapshot = EemSnapshot.from_objects([instance(), pod("p", labels=eem_labels(a="b"))])
-    (seen,), (assumed,) = snapshot.eem["eem"].subjects, snapshot.without_object("Pod", "eem", "p").eem["eem"].subjects
+    (seen,), (assumed,) = (
+        snapshot.eem["eem"].inventory.subjects,
+        snapshot.without_object("Pod", "eem", "p").eem["eem"].inventory.subjects,
+    )
 
     assert (seen.assumed, assumed.assumed) == (False, True)
 
@@ -270,7 +266,7 @@ def test_a_pod_that_changes_its_labels_belongs_to_whom_they_say() -> None:
     found = []
     for labels in ({}, eem_labels(), {}):
         snapshot = snapshot.with_object(pod("p", labels=labels))
-        found.append([subject.names for subject in snapshot.eem["eem"].subjects])
+        found.append([subject.names for subject in snapshot.eem["eem"].inventory.subjects])
 
     assert found == [[()], [("p",)], [()]]
 
@@ -280,47 +276,6 @@ def test_kinds_that_do_not_matter_change_nothing() -> None:
     snapshot = EemSnapshot.from_objects([instance()])
 
     assert snapshot.with_object({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}}) is snapshot
-
-
-# Relists
-
-
-def test_a_relist_replaces_all_of_its_kind_and_nothing_else() -> None:
-    """What is not in the list is gone; other kinds of the same name stay."""
-    snapshot = EemSnapshot.from_objects([instance("a"), instance("b"), instance("a", kind=GATEWAY_KIND), pod("a")])
-    relisted = snapshot.with_kind(MANAGER_KIND, [instance("b", terminating=True), instance("c")])
-
-    assert sorted(relisted.names(MANAGER_KIND)) == [("eem", "b"), ("eem", "c")]
-    assert (relisted.count(GATEWAY_KIND), relisted.count("Pod")) == (1, 1)
-    assert relisted.instance(MANAGER_KIND, "eem", "b") != snapshot.instance(MANAGER_KIND, "eem", "b")
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_an_empty_relist_empties_a_kind(kind: str) -> None:
-    """A CustomResourceDefinition that vanished lists nothing."""
-    snapshot = EemSnapshot.from_objects(
-        [
-            namespace(),
-            policy(),
-            instance(),
-            instance(kind=GATEWAY_KIND),
-            workload(),
-            workload(kind="ReplicaSet"),
-            pod(),
-            storage_class(),
-        ]
-    )
-    relisted = snapshot.with_kind(kind, iter(()))
-
-    assert {known: relisted.count(known) for known in KINDS} == {known: int(known != kind) for known in KINDS}
-
-
-@pytest.mark.parametrize("listed", [namespace("fast"), storage_class()], ids=["Namespace", "StorageClass"])
-def test_a_relist_of_a_kind_without_namespaces_keeps_what_it_lists(listed: ApiObject) -> None:
-    """Such an object is in no namespace, not in the default one."""
-    relisted = EemSnapshot.from_objects([listed]).with_kind(listed["kind"], [listed])
-
-    assert relisted.names(listed["kind"]) == (("", "fast"),)
 
 
 @pytest.mark.parametrize(
@@ -373,7 +328,7 @@ def test_a_faulty_policy_is_refused_from_files_and_taken_from_the_api_server() -
 
     with pytest.raises(SpecError):
         EemSnapshot.from_objects([instance(), faulty])
-    assert [fault.field for fault in faults_of(faulty)] == ["spec.ingress[0].ports[0].port"]
+    assert [fault.field for fault in read(faulty)[1]] == ["spec.ingress[0].ports[0].port"]
     assert EemSnapshot.from_objects([instance()]).with_object(faulty).count("NetworkPolicy") == 1
 
 
@@ -400,4 +355,4 @@ def test_a_label_of_an_instance_that_is_no_text_is_a_fault() -> None:
     """As for every other kind: `on: yes` without quotes is a boolean."""
     api_object = instance(labels={"true": True})
 
-    assert ["metadata.labels[true]"] == [fault.field for fault in faults_of(api_object)]
+    assert ["metadata.labels[true]"] == [fault.field for fault in read(api_object)[1]]

@@ -15,14 +15,14 @@ from builders import (
     workload,
 )
 
-from webhook.eem import EemSnapshot, faults_of
+from webhook.eem import EemSnapshot, read
 from webhook.eem.instances import Component, Instance, InstanceRef
 from webhook.netpol import SpecError
 
 
 def only_instance(api_object: Node) -> Instance:
     snapshot = EemSnapshot.empty().with_object(api_object)
-    (found,) = (known for view in snapshot.eem.values() for known in view.instances.values())
+    (found,) = (known for view in snapshot.eem.values() for known in view.inventory.instances.values())
     return found
 
 
@@ -225,7 +225,7 @@ def test_an_operator_without_a_service_account_runs_as_default(written: str | No
 )
 def test_other_kinds_are_no_instances_and_have_no_faults(api_object: Node) -> None:
     """The group `events.ibm.com` is shared with other products."""
-    assert (len(EemSnapshot.from_objects([api_object]).eem), faults_of(api_object)) == (0, ())
+    assert (len(EemSnapshot.from_objects([api_object]).eem), read(api_object)[1]) == (0, ())
 
 
 def test_every_version_of_the_group_is_an_instance() -> None:
@@ -293,13 +293,13 @@ def test_every_structural_fault_of_an_instance_is_told_with_its_path(change: Nod
     """Strict reading names all faults at once; tolerant reading never fails."""
     api_object = instance() | change
 
-    assert [fault.field for fault in faults_of(api_object)] == fields
+    assert [fault.field for fault in read(api_object)[1]] == fields
     assert isinstance(EemSnapshot.empty().with_object(api_object), EemSnapshot)
 
 
 def test_a_fault_names_the_object_that_it_belongs_to() -> None:
     """A file holds many objects."""
-    (fault,) = faults_of(instance(kind=GATEWAY_KIND, spec={"deployNetworkPolicies": 1}))
+    (fault,) = read(instance(kind=GATEWAY_KIND, spec={"deployNetworkPolicies": 1}))[1]
 
     assert str(fault) == ("EventGateway eem/quick: spec.deployNetworkPolicies: must be true or false, not the number 1")
 

@@ -31,7 +31,7 @@ GATEWAY = instance("x", kind=GATEWAY_KIND, uid="uid-of-gateway-x")
 
 
 def subjects(*objects: Node, namespace: str = "eem") -> tuple[Subject, ...]:
-    return EemSnapshot.from_objects(objects).eem[namespace].subjects
+    return EemSnapshot.from_objects(objects).eem[namespace].inventory.subjects
 
 
 def seen(*objects: Node) -> list[tuple[str, str, list[str]]]:
@@ -176,7 +176,7 @@ def test_the_owner_chain_is_followed_in_whatever_order_its_links_arrive(order: t
     for link in order:
         snapshot = snapshot.with_object({**CHAIN, "instance": GATEWAY}[link])
 
-    found = {(known.names, tuple(sorted(known.pod.labels))) for known in snapshot.eem["eem"].subjects}
+    found = {(known.names, tuple(sorted(known.pod.labels))) for known in snapshot.eem["eem"].inventory.subjects}
     assert found == {((), ("made",)), (("d-1-a",), ("made", "pod-template-hash"))}
 
 

@@ -1,4 +1,4 @@
-"""Text becomes the values that kubectl would see, or a fault with its line."""
+"""Texts become the values that kubectl sees, or faults with their lines."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def read(text: str, *, json_only: bool = False) -> list[Document]:
 
 
 def faults(text: str, *, json_only: bool = False) -> list[tuple[int, int, str]]:
-    """Give (document, line, message) of every fault."""
+    """Return document, line and message of every fault."""
     found = read(text, json_only=json_only)
     return [(document.number, fault.line, fault.message) for document in found for fault in document.faults]
 
@@ -50,7 +50,7 @@ def faults(text: str, *, json_only: bool = False) -> list[tuple[int, int, str]]:
     ],
 )
 def test_plain_scalars_mean_what_they_mean_to_kubectl(text: str, value: object) -> None:
-    """Words, numbers of every base, and numbers too large for 64 bits."""
+    """Words, numbers of every base, and numbers of more than 64 bits."""
     found = resolve(text)
 
     assert (type(found), found) == (type(value), value)
@@ -64,13 +64,13 @@ STRINGS = (
 
 @pytest.mark.parametrize("text", STRINGS, ids=lambda text: text[:10])
 def test_everything_else_is_a_string(text: str) -> None:
-    """Dates, times, versions, addresses and what only looks like a number."""
+    """Dates, times, versions, addresses and texts that resemble numbers."""
     assert resolve(text) == text
 
 
 @pytest.mark.parametrize("text", [".inf", "-.Inf", "+.INF", ".nan", ".NaN"])
-def test_what_json_cannot_hold_is_a_fault(text: str) -> None:
-    """No Kubernetes object can hold an infinity."""
+def test_infinities_and_nan_are_faults(text: str) -> None:
+    """No Kubernetes object can hold them."""
     assert faults(f"a: 1\nb: {text}\n") == [(1, 2, f"{text} is not a value that a Kubernetes object can hold")]
 
 
@@ -78,12 +78,12 @@ def test_what_json_cannot_hold_is_a_fault(text: str) -> None:
     ("key", "text"), [("a", "a"), (True, "true"), (False, "false"), (8, "8"), (1.5, "1.5")], ids=repr
 )
 def test_keys_are_strings(key: object, text: str) -> None:
-    """A label key that YAML takes for a number or a boolean becomes the text that kubectl sends."""
+    """A key that YAML reads as a number or a boolean becomes the text that kubectl sends."""
     assert as_key(key) == text
 
 
 def is_text(text: str) -> bool:
-    """Say whether a string stays one without quotes; PyYAML does not know all that kubectl takes for something else."""
+    """Whether a string stays one without quotes, which PyYAML does not always know."""
     try:
         return resolve(text) == text
     except ValueError:
@@ -109,14 +109,14 @@ json_values = st.recursive(
 
 @given(json_values)
 def test_what_pyyaml_writes_is_read_back(value: Any) -> None:
-    """An independent writer's YAML, block and flow, means what it was made from."""
+    """In block and in flow style."""
     for flow in (True, False):
         text = yaml.safe_dump(value, default_flow_style=flow, allow_unicode=True)
 
         assert [document.value for document in read(text)] == [value]
 
 
-def test_documents_are_numbered_and_know_their_line() -> None:
+def test_documents_have_their_number_and_line() -> None:
     """Empty documents count, comments do not."""
     found = read("# comment\n---\n---\na: 1\n---\n\n# more\nitems:\n- a: 1\n\n- b: 2\n- *\n".replace("- *\n", ""))
 
@@ -150,17 +150,17 @@ def test_documents_are_numbered_and_know_their_line() -> None:
     ids=lambda value: repr(value)[:30],
 )
 def test_faults_have_their_line(text: str, expected: list[tuple[int, int, str]]) -> None:
-    """Each fault says where; a content fault does not hide the documents after it."""
+    """A fault in a value does not hide the documents after it."""
     assert faults(text) == expected
 
 
 def test_a_faulty_document_has_no_value() -> None:
-    """Nothing of it can be taken for an object; its neighbours can."""
+    """The other documents have theirs."""
     assert [document.value for document in read("a: .inf\n---\nb: 1\n")] == [None, {"b": 1}]
 
 
-def test_tags_that_fit_are_heeded() -> None:
-    """What is said to be a string is one; the other core types as well."""
+def test_tags_that_fit_are_applied() -> None:
+    """`!!str` makes a string; the other core types work as well."""
     (document,) = read(
         "a: !!str 1\nb: !!float 2\nc: !!int 3\nd: !!bool yes\ne: !!null ~\nf: ! 5\ng: !!map {}\nh: !!seq []\n"
     )
@@ -168,8 +168,8 @@ def test_tags_that_fit_are_heeded() -> None:
     assert document.value == {"a": "1", "b": 2.0, "c": 3, "d": True, "e": None, "f": "5", "g": {}, "h": []}
 
 
-def test_merged_mappings_yield_to_what_is_written() -> None:
-    """`<<` adds the keys that are not there; the first of several wins."""
+def test_merge_keys_add_the_keys_of_mappings() -> None:
+    """A key that is written later wins; of a list of mappings the first one wins."""
     (document,) = read(
         "a: &a {x: 1, w: 1}\nb: &b {w: 2, z: 2}\nc: {<<: [*a, *b], z: 3}\nd: {<<: *a}\n'<<': &s text\ne: *s\n"
     )
@@ -191,14 +191,14 @@ def test_alias_bombs_are_refused() -> None:
     "text", ["{a: " * 201 + "1" + "}" * 201, '{"a":' * 201 + "1" + "}" * 201], ids=["YAML", "JSON"]
 )
 def test_depth_has_a_limit(text: str) -> None:
-    """Deeper than any object is a fault, not a stack that overflows; that deep is fine."""
+    """One level more than the limit is a fault."""
     assert faults(text) == [(1, 1, f"nested more than {MAX_DEPTH} deep")]
     assert faults(text.removeprefix(text[: text.index("{", 1)])[:-1]) == []
 
 
 @pytest.mark.parametrize("suffix", ["yaml", "json"])
 def test_absurd_depth_is_a_fault(suffix: str) -> None:
-    """A hundred thousand brackets end in a sentence."""
+    """A hundred thousand brackets do not overflow the stack."""
     (first, *_) = faults("[" * 100_000 if suffix == "yaml" else '{"a":' * 100_000, json_only=suffix == "json")
 
     assert first[:2] == (1, 1)
@@ -215,15 +215,15 @@ def test_absurd_depth_is_a_fault(suffix: str) -> None:
     ],
     ids=["comma", "NaN", "surrogate", "YAML", "huge integer"],
 )
-def test_json_is_json(text: str, expected: list[tuple[int, int, str]] | None) -> None:
-    """What ends in .json is held to JSON, without Python's extensions."""
+def test_a_json_file_must_be_json(text: str, expected: list[tuple[int, int, str]] | None) -> None:
+    """Python's extensions of JSON are faults."""
     found = faults(text, json_only=True)
 
     assert found == expected if expected else found[0][2].startswith("not JSON")
 
 
 def test_json_documents_may_follow_one_another() -> None:
-    """As kubectl allows; each knows its line; escapes of whole characters are fine."""
+    """As kubectl allows; each has its line, and escaped characters are read."""
     found = read('\n{"a": "\\ud83d\\udc08"}\n\n{"b": 2}\n', json_only=True)
 
     assert [(document.number, document.line, document.value) for document in found] == [
@@ -233,13 +233,13 @@ def test_json_documents_may_follow_one_another() -> None:
     assert read("", json_only=True) == []
 
 
-def test_what_begins_like_json_may_be_yaml() -> None:
-    """A flow mapping without quotes is read as YAML unless the file says JSON."""
+def test_a_text_that_begins_like_json_may_be_yaml() -> None:
+    """A flow mapping without quotes is read as YAML, unless the file's name ends in .json."""
     assert [document.value for document in read("{a: b}")] == [{"a": "b"}]
 
 
 def test_pyyaml_agrees_on_a_manifest() -> None:
-    """On plain manifests the values are those of PyYAML's own loader."""
+    """On plain manifests the values are those of PyYAML's loader."""
     text = (
         "apiVersion: v1\nkind: Pod\nspec:\n  text: |\n    two\n    lines\n"
         "  folded: >-\n    one\n    line\n  port: 8092\n  quoted: 'yes'\n"

@@ -1,4 +1,4 @@
-"""Files that change are read again; files that broke leave what was good in force."""
+"""Files that change are read again; if they cannot be read, the last good state stays in force."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ def known(store: Store) -> set[str]:
 
 @asynccontextmanager
 async def watched(*paths: Path | str, stdin: str = "") -> AsyncIterator[tuple[FileState, Store]]:
-    """Run a FileState whose interval passes at once."""
+    """Run a FileState without waiting between its checks."""
     store = Store()
     clock = Clock(sleep=lambda _: asyncio.sleep(0))
     state = FileState([str(path) for path in paths], store, BytesIO(stdin.encode()), clock=clock)
@@ -44,14 +44,14 @@ async def until(store: Store, *names: str) -> None:
 
 
 async def test_files_fill_the_store(tmp_path: Path) -> None:
-    """After the first reading everything is synced."""
+    """After the first reading every kind is synced."""
     (tmp_path / "a.yaml").write_text(namespaces("a", "b"))
     async with watched(tmp_path, "-", stdin=namespaces("piped")) as (state, store):
         assert (store.has_synced, state.is_fresh, known(store)) == (True, True, {"a", "b", "piped"})
 
 
-async def test_changes_are_read(tmp_path: Path) -> None:
-    """Edits, new files, files that go and files that are swapped for others; standard input is kept."""
+async def test_changes_of_files_are_read(tmp_path: Path) -> None:
+    """Edits, new files, removed files and replaced files; standard input is kept."""
     (tmp_path / "a.yaml").write_text(namespaces("a"))
     async with watched(tmp_path, "-", stdin=namespaces("piped")) as (_, store):
         (tmp_path / "a.yaml").write_text(namespaces("a", "more"))
@@ -69,7 +69,7 @@ async def test_changes_are_read(tmp_path: Path) -> None:
 
 
 async def test_a_broken_edit_keeps_the_last_good_state(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Until the files are understood again, the state is the last good one and not fresh."""
+    """Until the files can be read again, the state is not fresh."""
     path = tmp_path / "a.yaml"
     path.write_text(namespaces("a"))
     async with watched(path) as (state, store):
@@ -91,7 +91,7 @@ async def test_a_broken_edit_keeps_the_last_good_state(tmp_path: Path, caplog: p
 
 
 async def test_unchanged_files_are_not_read_again(tmp_path: Path) -> None:
-    """A look that finds nothing new costs no reading: the snapshot stays the same object."""
+    """The snapshot stays the same object."""
     (tmp_path / "a.yaml").write_text(namespaces("a"))
     looks = asyncio.Semaphore(0)
 
@@ -113,8 +113,8 @@ async def test_unchanged_files_are_not_read_again(tmp_path: Path) -> None:
     assert store.snapshot is before
 
 
-async def test_files_that_are_broken_from_the_start_are_an_error(tmp_path: Path) -> None:
-    """Who starts with files that cannot be understood is told why, and nothing is synced."""
+async def test_files_that_cannot_be_read_at_the_start_are_an_error(tmp_path: Path) -> None:
+    """No kind is synced."""
     store = Store()
     state = FileState([str(tmp_path / "none")], store, BytesIO())
     with pytest.raises(FilesError, match="No such file"):

@@ -1,4 +1,4 @@
-"""Files become objects that know where they stand; everything wrong is told at once."""
+"""Files become objects with their places; all faults are reported at once."""
 
 import json
 from io import BytesIO
@@ -27,7 +27,7 @@ def read(*paths: Path | str, stdin: str = "") -> FileObjects:
 
 
 def faults(*paths: Path | str, stdin: str = "") -> list[str]:
-    """Give every fault as one reads it."""
+    """Return every fault as text."""
     with pytest.raises(FilesError) as raised:
         read(*paths, stdin=stdin)
 
@@ -37,7 +37,7 @@ def faults(*paths: Path | str, stdin: str = "") -> list[str]:
 
 
 def test_a_folder_is_read_by_path(tmp_path: Path) -> None:
-    """Every .yaml, .yml and .json below it, sorted by path, hidden and other files left out."""
+    """Every .yaml, .yml and .json below it, sorted by path, without hidden and other files."""
     (tmp_path / "b" / "deep").mkdir(parents=True)
     (tmp_path / ".git").mkdir()
     for place in ("c.yaml", "a.YML", "b/deep/x.yaml", "b/a.yaml", ".git/x.yaml", "b/.hidden.yaml", "b/readme.md"):
@@ -57,8 +57,8 @@ def test_a_folder_is_read_by_path(tmp_path: Path) -> None:
     ]
 
 
-def test_paths_keep_their_order_and_documents_theirs(tmp_path: Path) -> None:
-    """A file named first is read first, standard input where it is named; a named file may have any ending."""
+def test_objects_keep_the_order_of_paths_and_documents(tmp_path: Path) -> None:
+    """Standard input is read where it is named; a named file may have any suffix."""
     (tmp_path / "z.txt").write_text(policy("one") + "---\n" + policy("two"))
     (tmp_path / "a.yaml").write_text("---\n# nothing\n---\n" + policy("four"))
     found = read(tmp_path / "z.txt", "-", tmp_path / "a.yaml", stdin=policy("three"))
@@ -109,7 +109,7 @@ spec: {}
     assert found.skipped == {"AllowList": 1}
 
 
-def test_kinds_that_do_not_matter_are_counted() -> None:
+def test_kinds_that_no_verdict_depends_on_are_counted() -> None:
     """They are neither objects nor errors, even without a name."""
     found = read("-", stdin="apiVersion: v1\nkind: Service\n---\napiVersion: v1\nkind: Service\n---\n" + policy("a"))
 
@@ -117,8 +117,8 @@ def test_kinds_that_do_not_matter_are_counted() -> None:
     assert len(found.objects) == 1
 
 
-def test_every_fault_is_told_with_its_place(tmp_path: Path) -> None:
-    """Unreadable files, broken text, documents that are no objects, and fields: all at once, in order."""
+def test_every_fault_is_reported_with_its_place(tmp_path: Path) -> None:
+    """Unreadable files, invalid text, documents that are not objects, and fields, in order."""
     (tmp_path / "a.yaml").write_text("a: 1\na: 2\n---\nx: [\n")
     (tmp_path / "b.yaml").write_bytes(b"ok: 1\nname: \xff\n")
     (tmp_path / "c.json").write_text('{"a": }')
@@ -178,21 +178,21 @@ spec:
     ]
 
 
-def test_a_folder_that_may_not_be_read_is_a_fault(tmp_path: Path) -> None:
-    """A named file that turns out to be none is told, not passed over."""
+def test_a_dangling_link_in_a_folder_is_a_fault(tmp_path: Path) -> None:
+    """It is reported, not passed over."""
     (tmp_path / "x.yaml").symlink_to(tmp_path / "gone.yaml")
 
     assert faults(tmp_path) == [f"{tmp_path}/x.yaml: cannot be read: No such file or directory"]
 
 
-def test_a_file_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file without end is not read without end."""
+def test_a_file_above_the_size_limit_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file without an end is not read without an end."""
     monkeypatch.setattr(object_reader, "MAX_FILE_BYTES", 10)
     (tmp_path / "x.yaml").write_text("a: 12345678")
 
     assert faults(tmp_path / "x.yaml") == [f"{tmp_path}/x.yaml: is larger than 10 bytes"]
 
 
-def test_a_byte_order_mark_is_no_fault() -> None:
-    """Editors on Windows write one."""
+def test_a_utf_8_byte_order_mark_is_accepted() -> None:
+    """Editors on Windows write it."""
     assert len(read("-", stdin="\ufeff" + policy("a").replace("\n", "\r\n")).objects) == 1

@@ -1,4 +1,4 @@
-"""Plain scalars that are read otherwise than most writers mean are told with their line."""
+"""Plain scalars that are read otherwise than most writers mean are noted with their line."""
 
 from io import BytesIO
 from pathlib import Path
@@ -21,19 +21,19 @@ from webhook.files.yaml_scalars import trap
         ("1_000", "the number 1000"),
     ],
 )
-def test_a_trap_is_told(text: str, taken_for: str) -> None:
-    """What it is read as, and what to write instead."""
+def test_a_surprising_scalar_is_noted(text: str, taken_for: str) -> None:
+    """The note has the reading, and what to write instead."""
     assert taken_for in trap(text)
 
 
 @pytest.mark.parametrize("text", ["true", "False", "null", "", "8092", "0", "1e3", "a_b", "v1_2", "10.0.0.0/8", "1_x"])
-def test_what_is_clear_is_not_told(text: str) -> None:
+def test_a_clear_scalar_is_not_noted(text: str) -> None:
     """Most scalars mean what they look like."""
     assert trap(text) == ""
 
 
-def test_traps_of_objects_that_matter_are_told_with_file_document_and_line(tmp_path: Path) -> None:
-    """A quoted text is none, and another kind's values are nobody's business here."""
+def test_the_note_has_file_document_and_line(tmp_path: Path) -> None:
+    """A quoted text has no note, nor has an object of another kind."""
     file = tmp_path / "state.yaml"
     file.write_text(
         "kind: ConfigMap\napiVersion: v1\nmetadata: {name: other}\ndata: {on: yes}\n---\n"

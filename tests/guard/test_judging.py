@@ -1,4 +1,4 @@
-"""What is judged while the cluster changes underneath: in flight, live lists, and what they cannot tell."""
+"""Judging while the cluster changes: changes in flight and live lists."""
 
 import asyncio
 import random
@@ -35,7 +35,7 @@ WORLD = (
     instance("gw", kind=GATEWAY_KIND),
     pod("gw-ibm-egw-gateway-7f9c-x2x", labels=eem_labels("gw")),
 )
-SHORT_SECONDS = 0.02  # what a refusal waits for a change in flight that nobody will see
+SHORT_SECONDS = 0.02  # how long a refusal waits for the outcome of a change in flight that is never seen
 DENY = policy("default-deny", policy_types=["Ingress"], resource_version="1")
 
 
@@ -56,7 +56,7 @@ def narrow(name: str = "allow", version: str = "2", uid: str = "first") -> ApiOb
 @dataclass
 class Cluster:
     """
-    A cluster in which the cache lags behind the store, and both are in the test's hands.
+    A cluster whose cache lags behind the store; the test controls both.
 
     `stored` is what a live list shows, `snapshot` what the watch has brought.
     """
@@ -99,7 +99,7 @@ class Cluster:
         del self.stored[name]
 
     def seen(self) -> None:
-        """Let the watch bring the cache to what is stored."""
+        """Let the watch bring the cache to the stored state."""
         self.snapshot = EemSnapshot.from_objects([*WORLD, *self.stored.values()])
         for listener in self.listeners:
             listener()
@@ -121,8 +121,8 @@ async def ask(
     return await judge(decode_review(body(review(new, old, **fields))))
 
 
-async def test_an_unsynced_cache_gives_no_verdict() -> None:
-    """While the cluster is not known, no verdict is given, for another replica may know it."""
+async def test_no_verdict_is_given_before_the_cache_is_synced() -> None:
+    """Another replica may know the cluster."""
     cluster = Cluster.of(DENY, allow())
     cluster.has_synced = False
 
@@ -131,7 +131,7 @@ async def test_an_unsynced_cache_gives_no_verdict() -> None:
 
 
 async def test_two_removals_that_are_only_together_a_break_are_not_both_admitted() -> None:
-    """The second of two removals is judged as if the first had happened, before anybody has seen it."""
+    """The second removal is judged as if the first had happened, before the watch shows it."""
     cluster = Cluster.of(DENY, allow("a"), allow("b"))
     judge = cluster.judge()
 
@@ -142,7 +142,7 @@ async def test_two_removals_that_are_only_together_a_break_are_not_both_admitted
 
 
 async def test_an_isolation_in_flight_counts_at_once() -> None:
-    """A default deny that was admitted for the sake of an allow forbids at once to delete that allow."""
+    """After a default deny was admitted, the allow that it needs cannot be deleted."""
     cluster = Cluster.of(allow())
     judge = cluster.judge()
 
@@ -153,7 +153,7 @@ async def test_an_isolation_in_flight_counts_at_once() -> None:
 
 
 async def test_an_allow_in_flight_does_not_count() -> None:
-    """An allow that was admitted and then rejected by a quota is not trusted by the removal that would need it."""
+    """An allow that was admitted may be rejected by a quota, so a removal that needs it is refused."""
     cluster = Cluster.of(DENY, allow("a"))
     judge = cluster.judge()
 
@@ -164,7 +164,7 @@ async def test_an_allow_in_flight_does_not_count() -> None:
 
 
 async def test_a_repair_on_another_replica_is_seen_before_a_refusal() -> None:
-    """A fix that went through another replica is in no cache yet; the live list shows it, and nothing is refused."""
+    """The cache does not have it yet; the live list shows it, and nothing is refused."""
     cluster = Cluster.of(DENY, allow("a"))
     cluster.store(allow("b"))
 
@@ -173,7 +173,7 @@ async def test_a_repair_on_another_replica_is_seen_before_a_refusal() -> None:
     assert (removal.allowed, cluster.lists) == (True, 1)
 
 
-async def test_an_allowed_change_costs_no_list() -> None:
+async def test_an_allowed_change_needs_no_live_list() -> None:
     """Only a refusal is confirmed."""
     cluster = Cluster.of(DENY, allow("a"), allow("b"))
 
@@ -182,8 +182,8 @@ async def test_an_allowed_change_costs_no_list() -> None:
     assert cluster.lists == 0
 
 
-async def test_a_dry_run_leaves_no_trace() -> None:
-    """A removal that was only tried does not count against the next one."""
+async def test_a_dry_run_leaves_nothing_in_flight() -> None:
+    """A removal as a dry run does not count for the next one."""
     cluster = Cluster.of(DENY, allow("a"), allow("b"))
     judge = cluster.judge()
 
@@ -193,8 +193,8 @@ async def test_a_dry_run_leaves_no_trace() -> None:
     assert removal.allowed
 
 
-async def test_an_admitted_delete_that_fails_is_forgotten_by_the_next_look() -> None:
-    """A list that begins once a write must have happened, and shows nothing, means that it failed."""
+async def test_a_deletion_that_failed_is_forgotten_after_a_later_list() -> None:
+    """A list that begins after the write must have happened, and does not show it, means that it failed."""
     cluster = Cluster.of(DENY, allow("a"), allow("b"))
     judge = cluster.judge()
 
@@ -205,7 +205,7 @@ async def test_an_admitted_delete_that_fails_is_forgotten_by_the_next_look() -> 
     assert (removal.allowed, cluster.lists) == (True, 1)
 
 
-async def test_a_delete_on_its_way_is_not_forgotten() -> None:
+async def test_a_deletion_that_may_still_happen_is_not_forgotten() -> None:
     """A list that begins at once may be older than the write: the removal still counts."""
     cluster = Cluster.of(DENY, allow("a"), allow("b"))
     judge = cluster.judge()
@@ -217,8 +217,8 @@ async def test_a_delete_on_its_way_is_not_forgotten() -> None:
     assert not removal.allowed
 
 
-async def test_a_refused_edit_is_refused_again_before_the_watch_has_caught_up() -> None:
-    """What a live list has shown to be gone is not there again for the next edit, though the cache still has it."""
+async def test_a_refused_change_is_refused_again_before_the_watch_shows_the_deletion() -> None:
+    """A policy that a live list shows as deleted does not count for the next change, though the cache still has it."""
     cluster = Cluster.of(DENY, allow("a"), allow("b"))
     judge = cluster.judge()
 
@@ -230,8 +230,8 @@ async def test_a_refused_edit_is_refused_again_before_the_watch_has_caught_up() 
     assert removals == [False, False]
 
 
-async def test_a_policy_that_is_made_anew_and_narrower_counts_as_narrow() -> None:
-    """A deletion and a creation of the same name: the cache still has the old one, on which nothing can rest."""
+async def test_a_policy_that_is_created_again_and_narrower_counts_as_narrow() -> None:
+    """The cache still has the old policy of that name, which does not count."""
     cluster = Cluster.of(DENY, allow("a"), allow("b"))
     judge = cluster.judge()
 
@@ -242,8 +242,8 @@ async def test_a_policy_that_is_made_anew_and_narrower_counts_as_narrow() -> Non
     assert (deletion.allowed, creation.allowed, removal.allowed) == (True, True, False)
 
 
-async def test_a_removal_counts_though_the_cache_lags_behind_its_old_object() -> None:
-    """The removed policy was annotated a moment before: the cache has an earlier version, and nobody has seen it go."""
+async def test_a_removal_counts_if_the_cache_has_an_earlier_version() -> None:
+    """The policy was annotated a moment before: the cache lags behind the request's old object."""
     cluster = Cluster.of(DENY, allow("a"), allow("b"))
     judge = cluster.judge()
 
@@ -255,7 +255,7 @@ async def test_a_removal_counts_though_the_cache_lags_behind_its_old_object() ->
 
 
 async def test_of_two_changes_of_one_version_either_may_happen() -> None:
-    """A removal is not taken back by an edit of the same version, which may be the one that fails."""
+    """An edit of the same version does not cancel a removal: either may fail."""
     cluster = Cluster.of(DENY, allow("a"), allow("b"))
     judge = cluster.judge()
 
@@ -269,8 +269,8 @@ async def test_of_two_changes_of_one_version_either_may_happen() -> None:
     assert (deletion.allowed, opening.allowed, removal.allowed) == (True, True, False)
 
 
-async def test_a_list_that_the_watch_has_overtaken_is_asked_for_again() -> None:
-    """What is gone while a list is on its way is not taken for there because that list still has it."""
+async def test_a_list_is_repeated_if_the_watch_brings_a_change_meanwhile() -> None:
+    """A policy that is deleted meanwhile does not count because the list still has it."""
     cluster = Cluster.of(DENY, allow("a"))
     cluster.store(allow("b"))
 
@@ -285,8 +285,8 @@ async def test_a_list_that_the_watch_has_overtaken_is_asked_for_again() -> None:
     assert (removal.allowed, cluster.lists) == (False, 2)
 
 
-async def test_a_refusal_waits_for_what_becomes_of_a_change_in_flight() -> None:
-    """An isolation that another replica has taken back at once: the watch shows both, and the edit after it is fine."""
+async def test_a_refusal_waits_for_the_outcome_of_a_change_in_flight() -> None:
+    """Another replica takes an isolation back at once: the watch shows both, and the change is allowed."""
     cluster = Cluster.of(allow("a"))
     judge = cluster.judge(live_seconds=30)
 
@@ -301,7 +301,7 @@ async def test_a_refusal_waits_for_what_becomes_of_a_change_in_flight() -> None:
     assert (isolation.allowed, (await removal).allowed, cluster.lists) == (True, True, 2)
 
 
-async def test_a_refusal_is_certain_once_the_watch_shows_the_change_before_it() -> None:
+async def test_a_refusal_is_certain_after_the_watch_shows_the_outcome() -> None:
     """The first removal has happened: then nothing is in doubt about the second."""
     cluster = Cluster.of(DENY, allow("a"), allow("b"))
     judge = cluster.judge(live_seconds=30)
@@ -316,8 +316,8 @@ async def test_a_refusal_is_certain_once_the_watch_shows_the_change_before_it() 
     assert (removal.allowed, "try again" in removal.message) == (False, False)
 
 
-async def test_a_list_that_is_old_by_now_is_not_judged_again() -> None:
-    """The watch shows that the first removal has happened, and then there is no time left to list again."""
+async def test_a_refusal_stands_if_there_is_no_time_for_another_list() -> None:
+    """The watch shows that the first removal has happened, and the second list does not come in time."""
     cluster = Cluster.of(DENY, allow("a"), allow("b"))
     judge = cluster.judge()
 
@@ -336,8 +336,8 @@ async def test_a_list_that_is_old_by_now_is_not_judged_again() -> None:
     assert cluster.lists == 2
 
 
-async def test_a_refusal_that_hangs_on_a_change_in_flight_says_so() -> None:
-    """Nobody can tell in time whether the first removal happens: the second is refused, and may be tried again."""
+async def test_a_refusal_that_depends_on_a_change_in_flight_says_so() -> None:
+    """The outcome of the first removal is not known in time: the second is refused, and may be tried again."""
     cluster = Cluster.of(DENY, allow("a"), allow("b"))
     judge = cluster.judge()
 
@@ -348,8 +348,8 @@ async def test_a_refusal_that_hangs_on_a_change_in_flight_says_so() -> None:
     assert "try again" in removal.message
 
 
-async def test_where_nothing_is_refused_nothing_is_waited_for() -> None:
-    """In warn mode a change passes at once, with the warning that it would have been refused for."""
+async def test_warn_mode_does_not_wait_for_outcomes() -> None:
+    """The change is allowed at once, with a warning."""
     cluster = Cluster.of(DENY, allow("a"), allow("b"))
     cluster.options = Options(mode="warn")
     judge = cluster.judge()
@@ -360,8 +360,8 @@ async def test_where_nothing_is_refused_nothing_is_waited_for() -> None:
     assert (removal.result, cluster.waiting.is_set()) == ("warned", False)
 
 
-async def test_a_creation_whose_name_is_taken_is_in_nobodys_way() -> None:
-    """The API server asks before it looks: a creation that will meet AlreadyExists changes nothing."""
+async def test_a_creation_whose_name_is_taken_does_not_count() -> None:
+    """The API server calls webhooks before it looks: a creation that ends in AlreadyExists changes nothing."""
     cluster = Cluster.of(DENY, allow("a"), allow("b"))
     judge = cluster.judge()
 
@@ -390,8 +390,8 @@ async def test_a_namespace_with_too_much_in_flight_gives_no_verdict_until_it_has
     assert later.allowed
 
 
-async def test_what_is_in_flight_in_another_namespace_is_of_no_concern() -> None:
-    """A policy speaks of its own namespace; and what is too old is forgotten though nobody asks there any more."""
+async def test_changes_in_flight_in_another_namespace_do_not_count() -> None:
+    """They are forgotten when they are too old, though no review comes from their namespace."""
     cluster = Cluster.of(DENY, allow("a"), allow("b"))
     elsewhere = [instance("gw", kind=GATEWAY_KIND, namespace="other"), allow("a", namespace="other")]
     for known in elsewhere:
@@ -408,8 +408,8 @@ async def test_what_is_in_flight_in_another_namespace_is_of_no_concern() -> None
     assert (cluster.lists, both, judge.in_flight) == (0, 2, 1)
 
 
-async def test_a_change_that_was_seen_is_in_flight_no_more() -> None:
-    """Once the watch shows a narrowing undone, the narrowing does not count any more."""
+async def test_a_change_is_not_in_flight_after_the_watch_shows_its_outcome() -> None:
+    """A narrowing that was taken back does not count any more."""
     cluster = Cluster.of(DENY, allow("a"), allow("b"))
     judge = cluster.judge()
 
@@ -421,8 +421,8 @@ async def test_a_change_that_was_seen_is_in_flight_no_more() -> None:
     assert (narrowing.allowed, removal.allowed) == (True, True)
 
 
-async def test_a_change_that_nobody_saw_is_forgotten_in_the_end() -> None:
-    """No request of the API server lives longer than a minute, and so nothing is in flight for longer."""
+async def test_a_change_whose_outcome_is_never_seen_is_forgotten() -> None:
+    """A request of the API server lives at most a minute, so nothing is in flight for much longer."""
     cluster = Cluster.of(DENY, allow("a"), allow("b"))
     judge = cluster.judge()
 
@@ -441,7 +441,7 @@ async def test_a_change_that_nobody_saw_is_forgotten_in_the_end() -> None:
     ],
 )
 async def test_a_refusal_that_cannot_be_confirmed_says_so(failure: Exception) -> None:
-    """Where the live list fails, the refusal stands, and whoever reads it knows on what it rests."""
+    """If the live list fails, the refusal stands, with a note."""
     cluster = Cluster.of(DENY, allow("a"))
     cluster.failure = failure
 
@@ -454,7 +454,7 @@ async def test_a_refusal_that_cannot_be_confirmed_says_so(failure: Exception) ->
 
 
 async def test_a_live_list_that_hangs_ends_within_its_time() -> None:
-    """An API server that does not answer delays a refusal by no more than the time for one list."""
+    """An API server that does not answer delays a refusal by at most the time for one confirmation."""
     cluster = Cluster.of(DENY, allow("a"))
 
     async def never() -> None:
@@ -468,12 +468,12 @@ async def test_a_live_list_that_hangs_ends_within_its_time() -> None:
 
 
 def test_a_refusal_comes_in_time_for_the_shortest_timeout_of_a_webhook() -> None:
-    """A list that hangs must not end in a call that failed, which nobody would explain."""
+    """Otherwise a list that hangs would end in a failed call without an explanation."""
     assert LIVE_SECONDS + ANSWER_MARGIN_SECONDS < MIN_TIMEOUT_SECONDS
 
 
-async def test_what_is_only_warned_about_is_confirmed_too() -> None:
-    """In warn mode a change passes with its warning, whether or not the list could be had."""
+async def test_a_warning_is_confirmed_as_well() -> None:
+    """In warn mode a change is allowed with its warning, whether or not the list succeeds."""
     cluster = Cluster.of(DENY, allow("a"))
     cluster.options = Options(mode="warn")
     cluster.failure = ListError("connection refused")
@@ -484,7 +484,7 @@ async def test_what_is_only_warned_about_is_confirmed_too() -> None:
 
 
 async def test_more_changes_in_flight_than_can_be_combined_are_judged_at_their_worst() -> None:
-    """With many removals in flight the last allow stays, whatever becomes of the others."""
+    """With many removals in flight the last allow stays, whatever their outcomes."""
     cluster = Cluster.of(DENY, *(allow(f"a{index}") for index in range(8)))
     judge = cluster.judge()
 
@@ -493,8 +493,8 @@ async def test_more_changes_in_flight_than_can_be_combined_are_judged_at_their_w
     assert verdicts == [True] * 7 + [False]
 
 
-async def test_files_have_nothing_in_flight() -> None:
-    """Where the cluster is files, the same question gets the same answer, whatever was asked before."""
+async def test_nothing_is_in_flight_if_the_cluster_is_read_from_files() -> None:
+    """The same review gets the same answer, whatever was judged before."""
     cluster = Cluster.of(DENY, allow("a"), allow("b"))
     judge = PolicyJudge(cluster, Options())
 
@@ -506,9 +506,9 @@ async def test_files_have_nothing_in_flight() -> None:
 
 async def test_pairs_of_racing_edits_never_break_together() -> None:
     """
-    Of two edits that are each fine and together a break, one replica admits at most one.
+    Of two edits that are each allowed and together a break, one replica admits at most one.
 
-    They come 0 to 50 ms apart on the test's clock; each admitted edit is stored, and seen, a random while later.
+    They come 0 to 50 ms apart on the test's clock; each admitted edit is stored, and seen, after a random time.
     """
     rng = random.Random(20261123)
     broken = 0
@@ -527,8 +527,8 @@ async def test_pairs_of_racing_edits_never_break_together() -> None:
     assert broken == 0
 
 
-async def test_instances_are_judged_on_what_is_known_now() -> None:
-    """The judge of EEM resources gives no verdict before the cluster is known, and then one."""
+async def test_instances_are_judged_on_the_snapshot_of_the_moment() -> None:
+    """There is no verdict before the cluster is known."""
     cluster = Cluster.of()
     judge = InstanceJudge(cluster, lambda: cluster.options, validate)
     request = decode_review(body(review(instance("new", kind=GATEWAY_KIND))))

@@ -1,4 +1,4 @@
-"""What the way of a review does once: parse each policy, judge where the list agrees, and explain one verdict."""
+"""Each step of a review is done once: parse each policy, judge if the list agrees, explain one verdict."""
 
 import sys
 import time

@@ -1,8 +1,8 @@
 """
-Every order in which reviews, writes, lists and watch events can come, drawn at random, with an API server in the test.
+Random orders in which reviews, writes, lists and watch events can come, with an API server in the test.
 
-It keeps to what the real one promises: a verdict is bound to the version that it was given about, what is admitted may
-fail all the same, a list is as new as the moment in which it is read, and a watch brings everything, in order, late.
+It keeps the promises of the real one: a verdict is bound to the version for which it was given, an admitted change may
+fail, a list is as new as the moment at which it is read, and a watch brings every change, in order, late.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ WIDE, NARROW, DENY = "wide", "narrow", "deny"
 
 
 def made(name: str, form: str) -> ApiObject:
-    """Return a policy that lets in everyone, one team, or nobody."""
+    """Return a policy that admits everyone, one team, or no source."""
     peers = [{"podSelector": labels(team="one")}] if form == NARROW else []
     rules = [] if form == DENY else [from_(*peers, ports=[port(8092, "TCP")])]
     chosen = None if form == DENY else labels(**eem_labels("gw"))
@@ -42,13 +42,13 @@ def made(name: str, form: str) -> ApiObject:
 
 
 def is_open(stored: Mapping[str, ApiObject]) -> bool:
-    """Say whether everyone reaches the gateway: nothing isolates it, or something lets everyone in."""
+    """Whether everyone reaches the gateway: nothing isolates it, or a policy admits everyone."""
     rules = [rule for one in stored.values() for rule in one["spec"]["ingress"]]
     return not stored or any("from" not in rule for rule in rules)
 
 
 class Simulation:
-    """One replica, one API server, and what is under way between them."""
+    """One replica, one API server, and the requests and events between them."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
@@ -86,7 +86,7 @@ class Simulation:
     # What happens
 
     async def turn(self) -> None:
-        """Wait until it is this one's turn: anything may come before, while edits race."""
+        """Wait until the race continues this task: any other event may come before."""
         if self.free:
             return
         mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -94,7 +94,7 @@ class Simulation:
         await mine
 
     def write(self, name: str, new: ApiObject | None) -> None:
-        """Store a change, which the watch will bring."""
+        """Store a change, for the watch to bring."""
         was_open = is_open(self.stored)
         self.version += 1
         if new is None:
@@ -124,8 +124,8 @@ class Simulation:
         """
         Make one edit as the API server does.
 
-        It asks about what it has, which may be a version behind, and writes if that is what is stored; else it asks
-        again. A creation asks before it looks.
+        It sends a review of the version that it has, which may be the previous one, and writes if that version is
+        stored; otherwise it sends another review. A creation is reviewed before the API server looks for its name.
         """
         await self.turn()
         creates = form is not None and (name not in self.stored or self.rng.random() < 0.2)
@@ -160,7 +160,7 @@ class Simulation:
             self.watch()
 
     async def race(self, *racing: Coroutine[Any, Any, None]) -> None:
-        """Let one thing happen after another until all is done."""
+        """Continue one task or event after another until all are done."""
         tasks = [asyncio.create_task(one) for one in racing]
         while not all(one.done() for one in tasks):
             await asyncio.sleep(0)
@@ -173,7 +173,7 @@ class Simulation:
         await asyncio.gather(*tasks)
 
     async def compare(self) -> None:
-        """Ask about every edit, once all is over: nothing is in flight any more, so it is as if nothing had been."""
+        """Review every edit after the race: nothing is in flight, so each verdict is that of `decide`."""
         self.catch_up()
         self.now += SETTLE_SECONDS + 1
         for name, form in product(NAMES, (None, WIDE, NARROW, DENY)):
@@ -187,8 +187,8 @@ class Simulation:
 
 
 @pytest.mark.parametrize("seed", range(8))
-async def test_whatever_comes_first_nothing_is_lost_and_nothing_is_left(seed: int) -> None:
-    """In no order do edits that one replica admits cut anybody off; and once they are over, none counts any more."""
+async def test_in_no_order_is_ingress_lost_or_a_change_left_in_flight(seed: int) -> None:
+    """Edits that one replica admits cut off no client in any order; after the race none of them counts."""
     rng = random.Random(seed)
     found: Counter[str] = Counter()
     for _ in range(RUNS):

@@ -1,4 +1,4 @@
-"""When a replica with an old view answers: only when nobody has a better one, and then it always does."""
+"""A replica with an old view answers only if no replica with a newer one does, and then always."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -43,7 +43,7 @@ def replica(*, old: bool, judge: Callable[..., object] = refuse) -> LastResort:
 
 
 async def attempts(replicas: Sequence[LastResort], choices: Sequence[int]) -> tuple[int, int, AdmissionResponse] | None:
-    """Ask as the API server does, one replica after another; give the attempt that was answered, by whom and how."""
+    """Send a review as the API server does; return the attempt that was answered, the replica and the answer."""
     request = asked()
     for number, choice in enumerate(choices, start=1):
         try:
@@ -54,14 +54,14 @@ async def attempts(replicas: Sequence[LastResort], choices: Sequence[int]) -> tu
 
 
 async def test_a_fresh_view_answers_at_once() -> None:
-    """A replica that has heard lately gives its verdict, and says nothing of its age."""
+    """The verdict does not mention the age of the view."""
     response = await replica(old=False)(asked())
 
     assert (response.warnings, dict(response.audit_annotations)) == ((), {})
 
 
-async def test_an_old_view_sends_away_twice_and_then_answers() -> None:
-    """The third time that the same review comes, nobody else had an answer."""
+async def test_a_replica_with_an_old_view_answers_the_third_attempt() -> None:
+    """At the third attempt of a review no other replica has answered."""
     old = replica(old=True)
     for _ in range(2):
         with pytest.raises(Stale, match="nothing about pods for 312 s"):
@@ -74,16 +74,16 @@ async def test_an_old_view_sends_away_twice_and_then_answers() -> None:
     assert again == response
 
 
-async def test_each_review_is_counted_for_itself() -> None:
-    """Ten different reviews are ten first sightings."""
+async def test_the_attempts_of_each_review_are_counted_separately() -> None:
+    """Ten different reviews are ten first attempts."""
     old = replica(old=True)
     for number in range(10):
         with pytest.raises(Stale):
             await old(asked(f"uid-{number}"))
 
 
-async def test_what_never_was_known_is_never_judged() -> None:
-    """Where there never was a view, no number of sightings makes a verdict."""
+async def test_a_replica_that_never_had_a_view_never_answers() -> None:
+    """No number of attempts leads to a verdict."""
     old = replica(old=True, judge=unknowing)
     outcomes = Counter[str]()
     for _ in range(ATTEMPTS):
@@ -94,8 +94,8 @@ async def test_what_never_was_known_is_never_judged() -> None:
     assert outcomes == {"Stale": 2, "NotReady": 9}
 
 
-def test_the_longest_unseen_review_is_forgotten_first() -> None:
-    """The count is bounded: what comes again stays, what was seen longest ago goes."""
+def test_the_review_that_was_seen_longest_ago_is_forgotten_first() -> None:
+    """The number of reviews is bounded."""
     sightings = Sightings(most=2)
     counts = [sightings.count(uid) for uid in ("a", "b", "a", "c", "b", "a", "c", "c")]
 
@@ -104,15 +104,15 @@ def test_the_longest_unseen_review_is_forgotten_first() -> None:
 
 @given(choices=st.lists(st.integers(0, 2), min_size=7, max_size=7))
 async def test_three_old_views_answer_within_seven_attempts(choices: list[int]) -> None:
-    """Whichever of three replicas each attempt falls on, one with an old view answers by the seventh."""
+    """Whichever of three replicas the attempts reach, one with an old view answers by the seventh."""
     answered = await attempts([replica(old=True) for _ in range(3)], choices)
 
     assert answered is not None
     assert answered[2].warnings == (NOTE,)
 
 
-async def test_five_old_views_answer_within_what_the_api_server_tries() -> None:
-    """Even taken in turn, five replicas with old views answer at the eleventh and last attempt."""
+async def test_five_old_views_answer_within_the_attempts_of_the_api_server() -> None:
+    """In turn, five replicas with old views answer at the eleventh and last attempt."""
     answered = await attempts([replica(old=True) for _ in range(5)], [number % 5 for number in range(ATTEMPTS)])
 
     assert answered is not None
@@ -123,7 +123,7 @@ async def test_five_old_views_answer_within_what_the_api_server_tries() -> None:
     ("old", "share"), [(1, Fraction(1, 27)), (2, Fraction(48, 243))], ids=["one of three is old", "two of three are"]
 )
 async def test_with_a_fresh_view_an_old_one_seldom_answers(old: int, share: Fraction) -> None:
-    """Of all ways in which attempts fall on three replicas, an old view answers first in this share."""
+    """Of all ways in which attempts reach three replicas, an old view answers first in this share."""
     found = Counter[bool]()
     for choices in product(range(3), repeat=5):
         answered = await attempts([replica(old=number < old) for number in range(3)], choices)
@@ -134,7 +134,7 @@ async def test_with_a_fresh_view_an_old_one_seldom_answers(old: int, share: Frac
 
 
 async def test_taken_in_turn_a_fresh_view_always_answers() -> None:
-    """A Service that deals out in turn never gets an old view's verdict while there is a fresh one."""
+    """A Service that balances in turn never gets an old view's verdict while there is a fresh one."""
     rng = Random(1)
     for _ in range(20):
         fresh, first = rng.randrange(3), rng.randrange(3)
@@ -145,8 +145,8 @@ async def test_taken_in_turn_a_fresh_view_always_answers() -> None:
         assert answered[1] == fresh
 
 
-async def test_over_the_wire_an_old_view_is_503_and_then_a_verdict_that_says_so() -> None:
-    """Sent away means 503 with `Retry-After: 0` on a connection that closes; the verdict carries a warning."""
+async def test_over_the_wire_an_old_view_is_503_twice_and_then_a_verdict_with_a_warning() -> None:
+    """503 comes with `Retry-After: 0` on a connection that closes."""
     async with running(LastResort(refuse, lambda: SILENT)) as server:
         away = [await server.ask(post(review(uid="one"), path=PATH)) for _ in range(2)]
         verdict = await server.ask(post(review(uid="one"), path=PATH))
@@ -162,10 +162,10 @@ async def test_over_the_wire_an_old_view_is_503_and_then_a_verdict_that_says_so(
     [(True, None, True), (False, None, False), (False, ListError("connection refused"), False)],
     ids=["the live list shows a repair", "the live list agrees", "the API server is gone"],
 )
-async def test_a_refusal_on_an_old_view_asks_the_api_server_all_the_same(
+async def test_a_refusal_on_an_old_view_needs_a_live_list(
     *, repaired: bool, failure: Exception | None, allowed: bool
 ) -> None:
-    """What the policies are is asked live before a refusal; where that cannot be, the refusal stands and says so."""
+    """If the list fails, the refusal stands, with a note."""
     cluster = Cluster.of(DENY, allow_policy("a"))
     cluster.failure = failure
     if repaired:

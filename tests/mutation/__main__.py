@@ -1,12 +1,12 @@
 """
-Change the code in one place at a time, and see whether its tests notice.
+Change the code in one place at a time, and run the tests that should notice it.
 
     PYTHONPATH=.:tests python -m mutation --sample 1500 --seed 1 --report mutation.json
 
-takes a seeded sample of all changes of `webhook/netpol` and the decision on a NetworkPolicy (0: all of them), runs for
-each the tests that reach the changed line, the quickest first, and the witness on a few hundred pairs, and lists the
-changes that none of them noticed. The tests are collected once; each change is made in a fork, by putting other code
-into the function that is there already.
+This command takes a seeded sample of all changes of `webhook/netpol` and of the decision on a NetworkPolicy (0: all of
+them). For each change it runs the tests that reach the changed line, the quickest first, and the independent evaluator
+on a few hundred generated changes; it lists the changes that none of them noticed. The tests are collected once, and
+each change is made in a forked process, by replacing the code of the existing function.
 """
 
 import argparse
@@ -45,13 +45,13 @@ DECISION = (
     "review",
 )
 MODULES = (
-    *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "webhook/netpol").glob("*.py")),
+    *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "webhook/netpol").rglob("*.py")),
     *(f"webhook/admission/{name}.py" for name in DECISION),
 )
 TESTS = ("tests/netpol", "tests/admission", "tests/oracle/test_settings.py")
-LEFT_OUT = "not single_faults"  # every call of the decision, thousands of times over
+LEFT_OUT = "not single_faults"  # it judges each case hundreds of times
 PAIRS = 300
-"""Pairs that the witness looks at where no test noticed anything: half a second."""
+"""Generated changes for the independent evaluator if no test noticed the change: half a second."""
 
 ENOUGH_SECONDS = 4.0
 """CPU seconds of tests after which a change counts as not noticed."""
@@ -91,7 +91,7 @@ class Mutation:
         self.done = 0
 
     def pytest_configure(self) -> None:
-        """Let every run of a test look at the same examples, and at fewer of them."""
+        """Let every run of a test use the same examples, and fewer of them."""
         import hypothesis  # noqa: PLC0415  pytest wants to be the first to load it
 
         hypothesis.settings.register_profile(
@@ -124,7 +124,7 @@ class Mutation:
 
 
 def _calls(session: pytest.Session) -> tuple[list[set[Line]], list[float]]:
-    """Run every test once; give the lines that it reaches, and how long it takes."""
+    """Run every test once; return the lines that each reaches, and its processor time."""
     tracer = coverage.Coverage(data_file=None, include=[str(ROOT / path) for path in MODULES], config_file=False)
     seconds: list[float] = []
     tracer.start()

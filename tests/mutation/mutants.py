@@ -1,8 +1,8 @@
 """
-Every small change of the code that its tests ought to notice: found in the syntax tree, one at a time.
+Find every small change of the code that its tests should notice, in the syntax tree.
 
-Only what stands inside of functions is changed. Docstrings, annotations and the parts of formatted strings are left
-alone, and so are tables of modules.
+Only code inside functions is changed. Docstrings, annotations, the text of formatted strings and tables at module level
+are not.
 """
 
 import ast
@@ -44,8 +44,8 @@ class Mutant:
 
     Args:
         path: of the module, from the root of the repository.
-        function: the outermost function that holds it, with its class.
-        number: which of the changes of that module this is.
+        function: the outermost function that contains it, with its class.
+        number: the index of the change among those of its module.
         lines: those of the function.
         what: the change in words.
     """

@@ -5,15 +5,24 @@ from typing import Any
 
 import builders as b
 
-from webhook.netpol import ClusterSnapshot, Connection, Verdict, evaluate
-from webhook.netpol.model import IPBlock, NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort, Pod, PolicyRule
-from webhook.netpol.parse import parse_policy, read_policy
+from webhook.netpol import ClusterSnapshot, Connection, ConnectionVerdict, SpecError, evaluate
+from webhook.netpol.model import (
+    IPBlock,
+    NetworkPolicy,
+    NetworkPolicyPeer,
+    NetworkPolicyPort,
+    Pod,
+    PodPeer,
+    PolicyRule,
+)
+from webhook.netpol.parse import read_policy
+from webhook.netpol.parse_meta import read_selector
 from webhook.netpol.parse_objects import read_pod
-from webhook.netpol.parse_selector import read_selector
 from webhook.netpol.reading import Faults
 from webhook.netpol.selectors import LabelSelector
-from webhook.netpol.sources import Sources, of_rules
-from webhook.netpol.universe import IPBlockMatchesPods
+from webhook.netpol.sources.source_set import Sources
+from webhook.netpol.sources.terms import Term, term_of
+from webhook.netpol.sources.universe import IPBlockMatchesPods
 
 
 def selector_of(node: object) -> LabelSelector:
@@ -23,6 +32,19 @@ def selector_of(node: object) -> LabelSelector:
 def policy_of(*args: Any, **fields: Any) -> NetworkPolicy:
     """Return the model of a policy that has no faults."""
     return parse_policy(b.policy(*args, **fields))
+
+
+def parse_policy(api_object: Mapping[str, Any]) -> NetworkPolicy:
+    """
+    Return the model of a policy as it stands in a file.
+
+    Raises:
+        SpecError: it has faults.
+    """
+    policy, faults = read_policy(api_object)
+    if faults:
+        raise SpecError(faults)
+    return policy
 
 
 def tolerated(**fields: Any) -> NetworkPolicy:
@@ -51,6 +73,12 @@ def block_of(cidr: str, *except_: str) -> IPBlock:
     return block
 
 
+def term_of_peer(peer: NetworkPolicyPeer) -> Term | None:
+    """Return the term of a peer of selectors; None where no pod can match it."""
+    assert isinstance(peer, PodPeer)
+    return term_of(peer.namespace, peer.namespace_selector, peer.pod_selector)
+
+
 def port_of(entry: object) -> NetworkPolicyPort:
     ports = rule_of({"ports": [entry]}).ports
     assert ports is not None
@@ -62,8 +90,8 @@ def pod_of(*args: Any, **fields: Any) -> Pod:
 
 
 def sources_of(*peers: Any) -> Sources:
-    """Return the set of those that one ingress rule with these peers admits; without peers, everyone."""
-    return of_rules([rule_of(b.from_(*peers))])
+    """Return what one ingress rule with these peers admits; without peers, everyone."""
+    return rule_of(b.from_(*peers)).admits
 
 
 def ask(  # noqa: PLR0913  the parts of a connection
@@ -74,12 +102,12 @@ def ask(  # noqa: PLR0913  the parts of a connection
     protocol: str = "TCP",
     *,
     ipblock_matches_pods: IPBlockMatchesPods = "unknown",
-) -> Verdict:
+) -> ConnectionVerdict:
     connection = Connection(source=source, destination=destination, port=port, protocol=protocol)
     return evaluate(connection, ClusterSnapshot.from_objects(objects), ipblock_matches_pods=ipblock_matches_pods)
 
 
-def word(verdict: Verdict) -> str:
+def word(verdict: ConnectionVerdict) -> str:
     """Return a verdict in one word."""
     if not verdict.decided:
         return "undecided"

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from webhook.netpol.labelspace import POD, Key, Term, ValueSet, admits
+from webhook.netpol.sources.terms import POD, Key, Term, ValueSet, admits
 
 EXISTS = ValueSet(absent=False, values=frozenset(), others=True)
 MISSING = ValueSet(absent=True, values=frozenset(), others=False)

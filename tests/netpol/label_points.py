@@ -6,10 +6,9 @@ from itertools import product
 import builders as b
 from hypothesis import strategies as st
 
-from netpol.asking import peer_of
-from webhook.netpol.difference import PodWitness
-from webhook.netpol.labelspace import NAME_KEY, NAMESPACE, POD, Key, Term, admits, terms_of
-from webhook.netpol.model import PodPeer
+from netpol.asking import peer_of, term_of_peer
+from webhook.netpol.sources.difference import PodWitness
+from webhook.netpol.sources.terms import NAME_KEY, NAMESPACE, POD, Key, Term, admits
 
 VALUES = ("", "x", "y")
 FRESH = "fresh"
@@ -44,19 +43,14 @@ PEERS = st.one_of(
 )
 
 
-def pod_peer(node: b.Node) -> PodPeer:
-    peer = peer_of(node)
-    assert isinstance(peer, PodPeer)
-    return peer
-
-
 def term(node: b.Node) -> Term:
-    (made,) = terms_of(pod_peer(node))
+    made = term_of_peer(peer_of(node))
+    assert made is not None
     return made
 
 
 def terms(nodes: Iterable[b.Node]) -> list[Term]:
-    return [made for node in nodes for made in terms_of(pod_peer(node))]
+    return [made for node in nodes if (made := term_of_peer(peer_of(node))) is not None]
 
 
 def points(keys: dict[Key, tuple[str | None, ...]] = KEYS) -> Iterator[PodWitness]:

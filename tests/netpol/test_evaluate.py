@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from netpol.asking import ask, tolerated, word
 from webhook.netpol import ClusterSnapshot, Connection, SpecError, evaluate
-from webhook.netpol.evaluate import Outcome, Reason, RuleEvidence, find_pod
-from webhook.netpol.universe import IPBlockMatchesPods
+from webhook.netpol.evaluate import Outcome, Reason, RuleEvidence, read_pod_name
+from webhook.netpol.reading import Faults
+from webhook.netpol.sources.universe import IPBlockMatchesPods
 
 SERVER = b.pod(
     "server",
@@ -251,11 +252,11 @@ def test_a_pod_is_preferred_to_a_workload_and_kinds_go_by_name() -> None:
     without = ClusterSnapshot.from_objects(workloads)
     pods = ClusterSnapshot.from_objects([*workloads, b.pod("web")])
 
-    assert [pod.template_of for pod in (find_pod("eem", "web", without), find_pod("eem", "web", pods)) if pod] == [
-        "DaemonSet",
-        "",
-    ]
-    assert find_pod("eem", "web", ClusterSnapshot()) is None
+    faults = Faults()
+    found = [read_pod_name("eem/web", "to", known, faults) for known in (without, pods, ClusterSnapshot())]
+
+    assert [pod and pod.template_of for pod in found] == ["DaemonSet", "", None]
+    assert [(fault.field, fault.reason) for fault in faults.found] == [("to", "NotFound")]
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,17 @@
-"""A verdict in sentences: the answer first, then each end with its evidence."""
+"""Answers in lines of text: a verdict with its evidence, and a set of sources."""
+
+from typing import Any
 
 import builders as b
 import pytest
 
-from netpol.asking import ask
-from webhook.netpol import explain
+from netpol.asking import ask, sources_of
+from webhook.netpol import ClusterSnapshot, SpecError, explain
+from webhook.netpol.explain import Reach, describe_sources, networks, who_may_connect
+from webhook.netpol.intervals import network, subtract
+from webhook.netpol.sources.source_set import EVERYONE, NO_SOURCES, Sources
+
+# Verdicts
 
 PODS = [
     b.pod("server", labels={"app": "server"}, ips=["10.244.0.1"], node="n1", ports=[b.container_port(3000, "ui")]),
@@ -84,3 +91,172 @@ NOT_ISOLATED = "no policy selects the pod in this direction"
 def test_explanations(policies: list[b.ApiObject], lines: tuple[str, ...]) -> None:
     """The verdict reads like this."""
     assert lines == explain(ask([*PODS, *policies], "shop/client", "eem/server"))
+
+
+# The sources of a port
+
+SERVER = b.pod("server", labels={"app": "server"}, ports=[b.container_port(3000, "ui")])
+
+
+def reach(*objects: b.ApiObject, to: str = "eem/server", protocol: str = "TCP", port: int = 3000) -> Reach:
+    return who_may_connect(to, protocol, port, ClusterSnapshot.from_objects([SERVER, *objects]))
+
+
+def test_no_policy_everyone() -> None:
+    """A pod that no policy isolates is reached by everyone."""
+    assert reach(b.policy(policy_types=["Egress"])) == Reach(policies=(), sources=EVERYONE)
+
+
+def test_the_policies_that_isolate_and_who_they_admit() -> None:
+    """The policies are named, in order, and the sources are the union of their rules for the port."""
+    objects = [
+        b.policy("b", ingress=[b.from_(b.peer(namespaces={}), ports=[b.port("ui")]), b.from_(ports=[b.port(80)])]),
+        b.policy("a"),
+    ]
+
+    assert reach(*objects) == Reach(policies=("eem/a", "eem/b"), sources=sources_of(b.peer(namespaces={})))
+    assert reach(*objects, port=80).sources == EVERYONE
+    assert reach(*objects, protocol="UDP").sources == NO_SOURCES
+
+
+def test_a_pod_on_its_nodes_network() -> None:
+    """No policy isolates a pod on its node's network."""
+    host = b.pod("host", host_network=True)
+
+    assert reach(host, b.policy(), to="eem/host") == Reach(policies=(), sources=EVERYONE)
+
+
+def test_a_workload_stands_for_its_pods() -> None:
+    """A workload may be asked about before it has a pod."""
+    assert reach(b.workload("web"), b.policy("deny"), to="eem/web") == Reach(policies=("eem/deny",), sources=NO_SOURCES)
+
+
+@pytest.mark.parametrize(
+    ("policies", "cidr", "refused"),
+    [
+        pytest.param([], "203.0.113.0/24", [], id="everyone may"),
+        pytest.param([b.policy()], "203.0.113.0/24", ["203.0.113.0/24"], id="nobody may"),
+        pytest.param(
+            [b.policy(ingress=[b.from_(b.block("203.0.113.0/25"))])],
+            "203.0.113.0/24",
+            ["203.0.113.128/25"],
+            id="one half may",
+        ),
+        pytest.param(
+            [b.policy(ingress=[b.from_(b.block("0.0.0.0/0"))])], "2001:db8::/32", ["2001:db8::/32"], id="IPv6"
+        ),
+    ],
+)
+def test_addresses_that_may_not(policies: list[b.ApiObject], cidr: str, refused: list[str]) -> None:
+    """Of a range of addresses, those that may not connect are given."""
+    family, interval = network(cidr)
+
+    assert tuple(network(text)[1] for text in refused) == reach(*policies).refused(family, interval)
+
+
+def test_questions_that_make_no_sense() -> None:
+    """All faults of a question are told at once."""
+    with pytest.raises(SpecError) as raised:
+        reach(to="eem/nobody", protocol="ICMP", port=10**5000)
+
+    assert [str(fault) for fault in raised.value.faults] == [
+        "to: there is no pod or workload nobody in namespace eem",
+        "protocol: must be TCP, UDP or SCTP, not 'ICMP'",
+        "port: must be between 1 and 65535, not the number of more than 4,300 digits",
+    ]
+
+
+@pytest.mark.parametrize("to", ["server", "eem", "", "/"])
+def test_what_names_no_pod(to: str) -> None:
+    """A pod is asked about with its namespace."""
+    with pytest.raises(SpecError, match="there is no pod or workload"):
+        reach(to=to)
+
+
+# Sets of sources
+
+
+@pytest.mark.parametrize(
+    ("sources", "lines"),
+    [
+        pytest.param(EVERYONE, ["everyone: every pod, every node, every address"], id="everyone"),
+        pytest.param(NO_SOURCES, ["no source"], id="no source"),
+        pytest.param(sources_of(b.peer(namespaces={})), ["every pod in every namespace"], id="every pod"),
+        pytest.param(sources_of(b.peer(pods={})), ["every pod in namespace eem"], id="every pod of one namespace"),
+        pytest.param(
+            sources_of(b.peer(pods=b.selector(app="web"))), ["pods with app=web in namespace eem"], id="by one label"
+        ),
+        pytest.param(
+            sources_of(b.peer(pods=b.selector(app="web", tier="1"), namespaces=b.selector(team="a"))),
+            ["pods with app=web and tier=1 in namespaces with team=a"],
+            id="by labels of both",
+        ),
+        pytest.param(
+            sources_of(b.peer(namespaces=b.selector(b.expression(b.NAME_LABEL, "In", "b", "a")))),
+            ["every pod in namespace a, b"],
+            id="namespaces by name",
+        ),
+        pytest.param(
+            sources_of(b.peer(namespaces=b.selector(b.expression(b.NAME_LABEL, "NotIn", "a"), team="x"))),
+            ["every pod in every namespace but a with team=x"],
+            id="namespaces by label, but for one",
+        ),
+        pytest.param(
+            sources_of(b.peer(namespaces=b.selector(b.expression(b.NAME_LABEL, "NotIn", "b", "a")))),
+            ["every pod in every namespace but a, b"],
+            id="every namespace but two",
+        ),
+        pytest.param(
+            sources_of(b.block("203.0.113.0/24", "203.0.113.0/25"), b.block("::/0")),
+            [
+                "addresses in 203.0.113.128/25",
+                "addresses in ::/0",
+                "pods with such an address: that depends on the network plugin",
+            ],
+            id="addresses",
+        ),
+        pytest.param(
+            Sources(unreadable=True), ["perhaps others: a stored policy has parts that cannot be read"], id="unreadable"
+        ),
+    ],
+)
+def test_sources_in_words(sources: Sources, lines: list[str]) -> None:
+    """The set reads like this."""
+    assert tuple(lines) == describe_sources(sources)
+
+
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        pytest.param(b.expression("app", "In", "a"), "pods with app=a", id="In with one value"),
+        pytest.param(b.expression("app", "In", "b", "a"), "pods with app in (a, b)", id="In with two"),
+        pytest.param(b.expression("app", "NotIn", "a"), "pods with app not in (a)", id="NotIn"),
+        pytest.param(b.expression("app", "Exists"), "pods with label app", id="Exists"),
+        pytest.param(b.expression("app", "DoesNotExist"), "pods with no label app", id="DoesNotExist"),
+    ],
+)
+def test_operators_in_words(expression: b.Node, words: str) -> None:
+    """Each operator has its words."""
+    assert describe_sources(sources_of(b.peer(pods=b.selector(expression)))) == (f"{words} in namespace eem",)
+
+
+def test_two_operators_on_one_key() -> None:
+    """Requirements on one key are told together."""
+    both = b.selector(b.expression("app", "Exists"), b.expression("app", "NotIn", "a"))
+
+    assert describe_sources(sources_of(b.peer(pods=both))) == ("pods with label app, not in (a) in namespace eem",)
+
+
+def test_lines_have_an_order() -> None:
+    """The order of lines does not depend on the order of rules."""
+    peers: list[Any] = [b.peer(pods=b.selector(app=name)) for name in "cab"]
+
+    assert describe_sources(sources_of(*peers)) == tuple(f"pods with app={name} in namespace eem" for name in "abc")
+
+
+def test_networks_of_a_set() -> None:
+    """A set of addresses is shown as the CIDRs that make it up."""
+    rest = subtract((network("10.0.0.0/30")[1],), (network("10.0.0.1/32")[1],))
+
+    assert list(networks(4, rest)) == ["10.0.0.0/32", "10.0.0.2/31"]
+    assert list(networks(6, (network("fd00::/8")[1],))) == ["fd00::/8"]

@@ -3,7 +3,7 @@
 import pytest
 
 from netpol.asking import policy_of
-from webhook.netpol.model import NO_LABELS, Namespace, OwnerReference, PolicyRule, PolicyType
+from webhook.netpol.model import NO_LABELS, Namespace, OwnerReference, PolicyType
 
 
 @pytest.mark.parametrize(
@@ -34,8 +34,8 @@ def test_rules_of_a_direction(policy_types: list[str], ingress: int, egress: int
     """Rules count only in a direction that the policy restricts."""
     policy = policy_of(policy_types=policy_types, ingress=[{}], egress=[{}])
 
-    assert (PolicyRule(),) * ingress == policy.rules(PolicyType.INGRESS)
-    assert (PolicyRule(),) * egress == policy.rules(PolicyType.EGRESS)
+    assert ingress == len(policy.rules(PolicyType.INGRESS))
+    assert egress == len(policy.rules(PolicyType.EGRESS))
 
 
 def test_no_labels_cannot_be_changed() -> None:

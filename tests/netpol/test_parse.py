@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from netpol.asking import faults_of, peer_of, policy_of, port_of, rule_of, selector_of, tolerated
+from netpol.asking import faults_of, parse_policy, peer_of, policy_of, port_of, rule_of, selector_of, tolerated
 from webhook.netpol import SpecError
 from webhook.netpol.intervals import network
 from webhook.netpol.model import (
@@ -25,15 +25,22 @@ from webhook.netpol.model import (
     Protocol,
     Unreadable,
 )
-from webhook.netpol.parse import parse_policy, read_policy
+from webhook.netpol.parse import read_policy
 from webhook.netpol.selectors import EVERYTHING
+from webhook.netpol.sources.admitted import sources_of
+from webhook.netpol.sources.source_set import EVERYONE
 
 INGRESS = frozenset({PolicyType.INGRESS})
 EGRESS = frozenset({PolicyType.EGRESS})
 BOTH = frozenset(PolicyType)
-ANYONE = PolicyRule()
+ANYONE = PolicyRule(peers=None, ports=None, admits=EVERYONE)
 WEB = selector_of(b.selector(app="web"))
 ALL_PORTS = (1, 65535)
+
+
+def rule_with(peer: NetworkPolicyPeer) -> PolicyRule:
+    """Return a rule with one peer, for every port."""
+    return PolicyRule(peers=(peer,), ports=None, admits=sources_of([peer]))
 
 
 def spec(**fields: Any) -> dict[str, Any]:
@@ -108,7 +115,7 @@ def test_ingress_rules(fields: b.Node, rules: tuple[PolicyRule, ...]) -> None:
         pytest.param({"policyTypes": ["Ingress"], "egress": [{}]}, (), id="inert where Egress does not apply"),
         pytest.param(
             {"egress": [{"to": [{"podSelector": {}}]}]},
-            (PolicyRule(peers=(PodPeer(namespace="default"),)),),
+            (rule_with(PodPeer(namespace="default")),),
             id="peers stand in `to`",
         ),
         pytest.param(
@@ -173,7 +180,7 @@ def test_peers(peer: b.Node, means: NetworkPolicyPeer) -> None:
     """A peer is an ipBlock alone, or selectors; without namespaceSelector it speaks of the policy's own namespace."""
     policy = policy_of(ingress=[b.from_(peer)])
 
-    assert (PolicyRule(peers=(means,)),) == policy.ingress
+    assert (rule_with(means),) == policy.ingress
 
 
 def test_two_peers_are_two_peers() -> None:
@@ -413,6 +420,15 @@ def test_faulty_policies(api_object: b.ApiObject, faults: list[tuple[str, str]])
     assert faults == faults_of(api_object)
 
 
+def test_a_quoted_port_number_is_called_a_text() -> None:
+    """Row 26 of the inputs from the field: the port "8092" fits the characters of a name, but a name needs a letter."""
+    _, faults = read_policy(b.policy(ingress=[b.from_(ports=[b.port("8092")])]))
+
+    assert [str(fault).partition("port: ")[2] for fault in faults] == [
+        "the string '8092' is a text, not a number: remove the quotes"
+    ]
+
+
 def test_strict_reading_tells_every_fault() -> None:
     """Reading strictly raises with all faults, and says for each what is wrong, where, and what was expected."""
     rules = [b.from_(b.block("10.0.0.0/33", "x/y"), ports=[b.port(70000)])]
@@ -499,15 +515,15 @@ def test_a_policy_whose_reach_cannot_be_read(fields: dict[str, Any]) -> None:
 
     assert (policy.pod_selector, policy.policy_types) == (EVERYTHING, BOTH)
     for policy_type in PolicyType:
-        assert policy.rules(policy_type) == (PolicyRule(peers=(Unreadable(field="spec"),)),)
+        assert policy.rules(policy_type) == (rule_with(Unreadable(field="spec")),)
 
 
 def test_rules_that_cannot_be_read() -> None:
     """Rules that are no list, and a rule that is no object, admit an unreadable peer."""
     whole, one = tolerated(ingress="all"), tolerated(ingress=["all", {}])
 
-    assert whole.ingress == (PolicyRule(peers=(Unreadable(field="spec.ingress"),)),)
-    assert one.ingress == (PolicyRule(peers=(Unreadable(field="spec.ingress[0]"),)), ANYONE)
+    assert whole.ingress == (rule_with(Unreadable(field="spec.ingress")),)
+    assert one.ingress == (rule_with(Unreadable(field="spec.ingress[0]")), ANYONE)
 
 
 def test_peers_and_ports_that_cannot_be_read() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from webhook.netpol.intervals import address_of
 from webhook.netpol.model import ContainerPort, OwnerReference, Protocol
-from webhook.netpol.parse_objects import TEMPLATE_PATHS, read_namespace, read_pod, read_workload
+from webhook.netpol.parse_objects import MOST_VALUES, TEMPLATE_PATHS, is_large, read_namespace, read_pod, read_workload
 from webhook.netpol.reading import Faults
 
 HTTP = b.container_port(8080, "http")
@@ -133,9 +133,7 @@ def test_what_else_is_kept_of_a_pod() -> None:
 
     assert (pod.namespace, pod.name, pod.labels, pod.node) == ("shop", "p", {"a": "b"}, "n1")
     assert pod.host_addresses == (address_of("192.168.0.1"), address_of("fd01::1"))
-    assert pod.owners == (
-        OwnerReference(api_version="apps/v1", kind="StatefulSet", name="quick", uid="uid-of-quick", controller=True),
-    )
+    assert pod.owners == (OwnerReference(api_version="apps/v1", kind="StatefulSet", name="quick", uid="uid-of-quick"),)
     assert (pod.host_network, pod.finished, pod.template_of) == (False, False, "")
 
 
@@ -338,3 +336,33 @@ def test_any_json_anywhere_is_read_or_is_a_fault(place: Place, value: object) ->
     holder = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path[:-1]).lstrip(".")
 
     assert all(field.startswith(holder) or holder.startswith(field) for field, _ in faults_of(changed))
+
+
+# The size of an object
+
+CASES = {
+    "nothing": (None, 0, False),
+    "a text is one value, however long": ({"a": "x" * 100}, 1, False),
+    "an object with one value more": ({"a": 1, "b": 2}, 1, True),
+    "a list with as many": ([1, 2, 3], 3, False),
+    "what is in a list counts, and the list": ({"a": [1, {"b": 2}]}, 4, False),
+    "and is too much for a smaller bound": ({"a": [1, {"b": 2}]}, 3, True),
+    "a tuple counts as a list does": (([], (1, 2)), 3, True),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_values_are_counted_at_any_depth(name: str) -> None:
+    """An object is large if there is more in it than the bound."""
+    value, most, expected = CASES[name]
+
+    assert expected == is_large(value, most)
+
+
+def test_depth_does_no_harm() -> None:
+    """An object that is nested more deeply than Python can call is counted like any other."""
+    nested: list[object] = []
+    for _ in range(MOST_VALUES + 1):
+        nested = [nested]
+
+    assert is_large(nested)

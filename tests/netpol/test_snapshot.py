@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from webhook.netpol import ClusterSnapshot, SpecError
 from webhook.netpol.intervals import address_of
-from webhook.netpol.snapshot import KIND_GROUPS, WORKLOAD_KINDS, implied, kind_of, read_object
+from webhook.netpol.parse_objects import KIND_GROUPS, WORKLOAD_KINDS, kind_of, read_object
+from webhook.netpol.snapshot import implied
 
 Key = tuple[str, str, str]
 

@@ -12,8 +12,8 @@ from oracle.semantics import NAME_LABEL, SOUND, Source, read_cidr
 from oracle.sources import Address, Rules, admits_address, admits_pod, is_unicast
 from oracle.world import holders_of, of_kind, subjects_of
 from webhook.admission.verdict import Lost
-from webhook.netpol.counterexample import PodExample
-from webhook.netpol.loss import AddressWitness
+from webhook.netpol.sources.counterexample import PodExample
+from webhook.netpol.sources.loss import AddressWitness
 
 CHUNK = 500
 CHUNKS = 4

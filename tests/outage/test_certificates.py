@@ -57,7 +57,7 @@ def rotate(kept: Kept) -> Iterator[Phase]:
     for phase in KILLED_AT:
         wait_until(
             lambda phase=phase: kept.phase() is phase and kept.authorities() != before,
-            f"a rotation to come so far: {phase}",
+            f"this phase of a rotation: {phase}",
             seconds=ROTATION_SECONDS,
         )
         yield phase
@@ -144,7 +144,7 @@ def lose(guard: RegisteringGuard, kept: Kept, load: Callable[..., Load], figure:
             kept.delete()
         else:
             kept.replace(DAMAGES[damage](kept.data()))
-        wait_until(lambda: is_whole(kept), f"the Secret that was {damage}", seconds=REPAIRED_SECONDS)
+        wait_until(lambda: is_whole(kept), f"the repair of the Secret that was {damage}", seconds=REPAIRED_SECONDS)
         took = time.monotonic() - began
         guard.until_registered()
         pressing.go_on(1)
@@ -279,7 +279,9 @@ def test_ten_replicas_that_start_together_make_one_ca(  # noqa: PLR0913, PLR0917
         guard.take_away()
         machine.must("delete", "validatingwebhookconfiguration,mutatingwebhookconfiguration", "eem-guardrail")
         guard.kept.delete()
-        wait_until(lambda: passes_unasked(machine, busy), "nobody to be asked", seconds=UNGUARDED_SECONDS)
+        wait_until(
+            lambda: passes_unasked(machine, busy), "a change to be allowed without a replica", seconds=UNGUARDED_SECONDS
+        )
         made = secrets_made(machine)
         with load(harmless=True) as pressing:
             guard.apply_configurations()
@@ -287,7 +289,9 @@ def test_ten_replicas_that_start_together_make_one_ca(  # noqa: PLR0913, PLR0917
             guard.scale(MANY)
             took.append(time.monotonic() - began)
             guard.until_registered()
-            wait_until(lambda: busy.name in guard.registered(), "the guard", seconds=UNGUARDED_SECONDS)
+            wait_until(
+                lambda: busy.name in guard.registered(), "the registration of the namespace", seconds=UNGUARDED_SECONDS
+            )
             pressing.go_on(1)
 
         assert (pressing.report.dropped, pressing.report.wrong) == ([], [])

@@ -62,7 +62,9 @@ def test_without_a_replica_owned_objects_and_finalizers_can_be_removed(place: Pl
         freed = place.kubectl("patch", "eventgateway", "gw", "--type=merge", f"--patch={json.dumps(NO_FINALIZERS)}")
         wait_until(lambda: is_terminating(place, "owned"), "the garbage collection", seconds=COLLECTED_SECONDS)
         released = place.patch("owned", NO_FINALIZERS, "merge")
-        wait_until(lambda: "owned" not in place.policies(), "the end of what was held", seconds=COLLECTED_SECONDS)
+        wait_until(
+            lambda: "owned" not in place.policies(), "the deletion of the released policy", seconds=COLLECTED_SECONDS
+        )
 
     assert (freed.status, freed.stderr) == (0, "")
     assert (released.status, released.stderr) == (0, "")

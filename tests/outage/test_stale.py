@@ -32,7 +32,7 @@ def deletion(policy: dict[str, Any], uid: str) -> dict[str, Any]:
         "name": policy["metadata"]["name"],
         "namespace": policy["metadata"]["namespace"],
         "operation": "DELETE",
-        "userInfo": {"username": "somebody"},
+        "userInfo": {"username": "platform-user"},
         "object": None,
         "oldObject": policy,
         "dryRun": False,
@@ -66,7 +66,7 @@ def test_a_stale_replica_judges_with_a_warning_on_the_third_attempt(
         machine.order("stop", name="kube-apiserver")
         try:
             soon = ask("soon", 1)
-            wait_until(lambda: is_stale(ask("probe", 0)), "the replica to call its view old", seconds=UNREADY_SECONDS)
+            wait_until(lambda: is_stale(ask("probe", 0)), "the replica to report stale data", seconds=UNREADY_SECONDS)
             late = ask("late", 3)
             alive = machine.order("alive")
         finally:

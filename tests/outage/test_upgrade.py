@@ -115,7 +115,7 @@ def test_an_upgrade_and_a_downgrade_fail_no_request(
             versions.begin(other=is_other)
             if is_other:
                 guard.kept.ask_for_rotation()
-                signing = "the next authority to sign"
+                signing = "the next CA to sign"
                 wait_until(lambda: guard.kept.phase() is Phase.SIGNING, signing, seconds=ROTATED_SECONDS)
             guard.until_registered()
             so_far = writes(machine)

@@ -1,4 +1,4 @@
-"""Build a running server with a real certificate, and clients that speak to it byte by byte."""
+"""Build a running server with a real certificate, and clients that write and read bytes."""
 
 import asyncio
 import json
@@ -47,7 +47,7 @@ async def allow(_request: AdmissionRequest) -> AdmissionResponse:
 
 
 def review(**request: Any) -> bytes:
-    """Give an AdmissionReview that is well-formed but for what is passed."""
+    """Return a well-formed AdmissionReview; the arguments replace fields of its request."""
     resource = {"group": "networking.k8s.io", "version": "v1"}
     complete = {
         "uid": "6f1c-42",
@@ -71,7 +71,7 @@ def review(**request: Any) -> bytes:
 def post(
     body: bytes, *, path: str = PATH, headers: Mapping[str, str | None] | None = None, method: str = "POST"
 ) -> bytes:
-    """Write a request as it goes over the wire; a header that is None is left out."""
+    """Return a request as bytes; a header that is None is left out."""
     complete: dict[str, str | None] = {
         "Host": "localhost",
         "Content-Type": "application/json",
@@ -89,7 +89,7 @@ class Answer:
     body: bytes
 
     def json(self) -> Any:
-        """Give the body as JSON."""
+        """Return the body as JSON."""
         return json.loads(self.body)
 
 
@@ -120,25 +120,25 @@ class Connected:
         return await self.answer()
 
     async def closed(self) -> bool:
-        """Wait for the server to close; whatever it still sends is thrown away."""
+        """Wait for the server to close the connection; discard what it still sends."""
         with suppress(ConnectionError):
             while await self.reader.read(65536):
                 pass
         return True
 
     def certificate(self) -> bytes:
-        """Give the certificate that the server showed, as DER."""
+        """Return the server's certificate as DER."""
         return self.writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
 
     async def close(self) -> None:
-        """Close from this side."""
+        """Close the connection."""
         self.writer.close()
         with suppress(OSError):
             await self.writer.wait_closed()
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Let the event loop turn until something is so; five seconds is never."""
+    """Run the event loop until *condition* holds, for at most five seconds."""
     async with asyncio.timeout(5):
         while not condition():  # noqa: ASYNC110  what is waited for has no event of its own
             await asyncio.sleep(0.001)
@@ -152,7 +152,7 @@ def client_context(authority: KeyPair = AUTHORITY) -> ssl.SSLContext:
 
 @dataclass(kw_only=True)
 class Running:
-    """A server that runs, and what belongs to it."""
+    """A running server and its parts."""
 
     servers: Servers
     app: web.Application
@@ -168,7 +168,7 @@ class Running:
         return self._keep(reader, writer)
 
     async def connect_plain(self, port: int | None = None) -> Connected:
-        """Connect without TLS, to the probes' port or to another."""
+        """Connect without TLS, to the probes' port or to *port*."""
         reader, writer = await asyncio.open_connection(HOST, port or self.servers.http_port)
         return self._keep(reader, writer)
 
@@ -178,12 +178,12 @@ class Running:
         return await connected.ask(data)
 
     async def get(self, path: str) -> Answer:
-        """Ask the probes' port."""
+        """Send a GET request to the probes' port."""
         connected = await self.connect_plain()
         return await connected.ask(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
 
     async def metric(self, name: str) -> float:
-        """Read a metric as Prometheus would; 0 where there is none yet."""
+        """Return the value of a metric as Prometheus reads it; 0 if it does not exist yet."""
         for line in (await self.get("/metrics")).body.decode().splitlines():
             if line.startswith(f"{name} "):
                 return float(line.rpartition(" ")[2])
@@ -228,7 +228,7 @@ async def running(  # noqa: PLR0913  one argument for each part of a server
 
 
 class Lines(logging.Handler):
-    """Keep what is logged."""
+    """Collects log records."""
 
     def __init__(self, formatter: logging.Formatter | None = None) -> None:
         super().__init__()
@@ -237,18 +237,18 @@ class Lines(logging.Handler):
         self.setFormatter(formatter)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep a record."""
+        """Collect a record."""
         self.records.append(record)
         self.lines.append(self.format(record))
 
     def fields(self) -> list[Mapping[str, Any]]:
-        """Give the fields of all records."""
+        """Return the fields of all records."""
         return [record.fields for record in self.records]  # type: ignore[attr-defined]
 
 
 @contextmanager
 def logged(name: str, formatter: logging.Formatter | None = None) -> Iterator[Lines]:
-    """Catch what a logger writes while the block runs."""
+    """Collect the records of a logger inside the block."""
     logger, handler = logging.getLogger(name), Lines(formatter)
     level = logger.level
     logger.addHandler(handler)

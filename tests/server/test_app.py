@@ -1,4 +1,4 @@
-"""What the webhook's paths answer, over real connections."""
+"""The answers of the webhook's paths, over real connections."""
 
 import asyncio
 import json
@@ -27,8 +27,8 @@ async def refuse(_request: AdmissionRequest) -> AdmissionResponse:
     return AdmissionResponse(allowed=False, code=403, reason="Forbidden", message="cuts off gw", result="denied")
 
 
-async def test_a_verdict_is_http_200_whatever_it_says() -> None:
-    """Allowed and denied are both 200, with the uid of the question, and both are counted."""
+async def test_allowed_and_denied_are_both_http_200() -> None:
+    """Both answers have the uid of the request, and both are counted."""
     judges = {PATH: refuse, VALIDATE_EEM: allow, MUTATE_EEM: allow}
     async with running(judges=judges) as server:
         denied = await server.ask(post(review(uid="one"), path=f"{PATH}?timeout=5s"))
@@ -87,8 +87,8 @@ BAD_BODIES = {
 
 
 @pytest.mark.parametrize("body", [pytest.param(body, id=name) for name, body in BAD_BODIES.items()])
-async def test_what_is_no_review_is_400_with_a_reason(body: bytes) -> None:
-    """A body that cannot be read gets no verdict, and the connection serves the next request."""
+async def test_a_body_that_is_not_a_review_is_400_with_a_reason(body: bytes) -> None:
+    """A body that cannot be decoded gets no verdict, and the connection serves the next request."""
     async with running() as server:
         connected = await server.connect()
         bad = await connected.ask(post(body))
@@ -112,14 +112,14 @@ async def test_what_is_no_review_is_400_with_a_reason(body: bytes) -> None:
         pytest.param(review(object=None, operation="DELETE"), id="no object"),
     ],
 )
-async def test_odd_bodies_get_an_answer_and_never_a_crash(body: bytes) -> None:
-    """Odd JSON is a verdict or a 400; it is never a 500."""
+async def test_unusual_json_is_never_a_500(body: bytes) -> None:
+    """Unusual JSON gets a verdict or a 400."""
     async with running() as server:
         assert (await server.ask(post(body))).status in {200, 400}
 
 
-async def test_duplicate_keys_are_last_wins() -> None:
-    """As in the API server, the last of two equal keys counts: we judge what will be stored."""
+async def test_the_last_of_duplicate_keys_counts() -> None:
+    """As in the API server: the guard judges what will be stored."""
     seen: list[AdmissionRequest] = []
 
     async def judge(request: AdmissionRequest) -> AdmissionResponse:
@@ -144,8 +144,8 @@ async def test_duplicate_keys_are_last_wins() -> None:
         pytest.param({"Content-Encoding": "identity"}, id="identity"),
     ],
 )
-async def test_another_content_is_415(headers: dict[str, str | None]) -> None:
-    """Only plain JSON is read; anything else is refused by its header and the connection closed."""
+async def test_a_content_other_than_plain_json_is_415(headers: dict[str, str | None]) -> None:
+    """The headers decide, and the connection is closed."""
     async with running() as server:
         connected = await server.connect()
         answer = await connected.ask(post(review(), headers=headers))
@@ -154,7 +154,7 @@ async def test_another_content_is_415(headers: dict[str, str | None]) -> None:
         assert await connected.closed()
 
 
-async def test_a_charset_parameter_is_no_other_type() -> None:
+async def test_a_charset_parameter_is_accepted() -> None:
     """`application/json; charset=utf-8` is JSON."""
     async with running() as server:
         answer = await server.ask(post(review(), headers={"Content-Type": "Application/JSON; charset=utf-8"}))
@@ -163,7 +163,7 @@ async def test_a_charset_parameter_is_no_other_type() -> None:
 
 
 async def test_9_mib_is_413_and_3_mib_is_judged() -> None:
-    """The largest change that an API server accepts is judged; what no API server sends is refused."""
+    """The largest change that an API server accepts is judged; a larger body is refused."""
     big = review(object={"spec": "x" * (3 * 2**20)}, oldObject={"spec": "x" * (3 * 2**20)})
     huge = review(object={"spec": "x" * (9 * 2**20)})
     async with running() as server:
@@ -174,16 +174,16 @@ async def test_9_mib_is_413_and_3_mib_is_judged() -> None:
         assert (await server.ask(head + chunks)).status == 413
 
 
-async def test_a_body_announced_too_large_is_not_waited_for() -> None:
-    """What says that it will be too large is refused before a byte of it is read."""
+async def test_a_body_announced_too_large_is_refused_before_it_is_read() -> None:
+    """Content-Length is enough to refuse it."""
     async with running(limits=Limits(linger_seconds=0.01)) as server:
         answer = await server.ask(post(b"", headers={"Content-Length": str(9 * 2**20)}))
 
     assert (answer.status, answer.headers["connection"]) == (413, "close")
 
 
-async def test_chunks_are_a_body_too() -> None:
-    """A chunked body within the limit is judged."""
+async def test_a_chunked_body_is_judged() -> None:
+    """Within the limit, like any other body."""
     body = review()
     chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
     head = post(b"", headers={"Content-Length": None, "Transfer-Encoding": "chunked"})
@@ -191,8 +191,8 @@ async def test_chunks_are_a_body_too() -> None:
         assert (await server.ask(head + chunks)).status == 200
 
 
-async def test_a_broken_chunk_is_400() -> None:
-    """A body that is framed wrongly ends the connection, not the service."""
+async def test_invalid_chunk_framing_is_400() -> None:
+    """It ends the connection; the service goes on."""
     head = post(b"", headers={"Content-Length": None, "Transfer-Encoding": "chunked"})
     async with running() as server:
         answer = await server.ask(head + b"zz\r\nhello\r\n")
@@ -201,8 +201,8 @@ async def test_a_broken_chunk_is_400() -> None:
         assert (await server.ask(post(review()))).status == 200
 
 
-async def test_a_body_that_breaks_on_the_way_is_408() -> None:
-    """After a framing fault in the middle the rest cannot come: the deadline ends it, and its bytes are given back."""
+async def test_a_body_whose_framing_breaks_midway_is_408() -> None:
+    """The rest cannot arrive: the deadline ends the request, and its bytes are released."""
     head = post(b"", headers={"Content-Length": None, "Transfer-Encoding": "chunked"})
     async with running(limits=Limits(body_seconds=0.1, linger_seconds=0.01)) as server:
         bodies = server.app[GATE].bodies
@@ -214,8 +214,8 @@ async def test_a_body_that_breaks_on_the_way_is_408() -> None:
         assert (answer.status, bodies.held) == (408, 0)
 
 
-async def test_an_answer_before_the_bodys_end_closes() -> None:
-    """What follows a body that was not read cannot be told from a request: the connection ends."""
+async def test_an_answer_before_the_end_of_the_body_closes_the_connection() -> None:
+    """The bytes after an unread body cannot be told from the next request."""
     async with running(limits=Limits(linger_seconds=0.01)) as server:
         connected = await server.connect()
         answer = await connected.ask(post(review(), path="/nobody")[:-20])
@@ -227,7 +227,7 @@ async def test_an_answer_before_the_bodys_end_closes() -> None:
 
 
 async def test_a_slow_body_is_408() -> None:
-    """A body that stalls is given up at its deadline, and the connection closed."""
+    """A body that stalls is refused at its deadline, and the connection is closed."""
     async with running(limits=Limits(body_seconds=0.05, linger_seconds=0.05)) as server:
         connected = await server.connect()
         answer = await connected.ask(post(review())[:-20])
@@ -236,16 +236,16 @@ async def test_a_slow_body_is_408() -> None:
         assert await connected.closed()
 
 
-async def test_the_callers_timeout_bounds_the_body() -> None:
-    """A caller that gives up after a second is not waited for longer than that."""
+async def test_the_clients_timeout_bounds_the_body() -> None:
+    """If the client's timeout is one second, the server waits no longer for the body."""
     async with running(limits=Limits(body_seconds=60, linger_seconds=0.05)) as server:
         answer = await server.ask(post(review(), path=f"{PATH}?timeout=1s")[:-20])
 
     assert b"within 1 s" in answer.body
 
 
-async def test_a_caller_that_leaves_is_no_bug() -> None:
-    """A connection lost in the middle of a body is counted and logged without a traceback."""
+async def test_a_client_that_disconnects_is_logged_without_a_traceback() -> None:
+    """A connection lost in the middle of a body is counted."""
     async with running() as server:
         with logged("webhook.server.answering") as log:
             connected = await server.connect()
@@ -258,7 +258,7 @@ async def test_a_caller_that_leaves_is_no_bug() -> None:
 
 
 async def test_a_bug_is_500_with_a_traceback_in_the_log_and_none_in_the_answer() -> None:
-    """Any exception of the judge is a 500 that failurePolicy decides, logged and counted."""
+    """Any exception of a judge is a 500, logged and counted; the failurePolicy applies."""
 
     async def broken(_request: AdmissionRequest) -> AdmissionResponse:
         raise KeyError("secret detail")
@@ -275,8 +275,8 @@ async def test_a_bug_is_500_with_a_traceback_in_the_log_and_none_in_the_answer()
         assert await server.metric(reviews("CREATE", "errored")) == 1
 
 
-async def test_a_judges_own_timeout_is_a_bug_and_not_the_deadline() -> None:
-    """A TimeoutError from inside the judge is told apart from the caller's deadline."""
+async def test_a_timeout_inside_a_judge_is_not_the_clients_deadline() -> None:
+    """A TimeoutError of a judge is a 500 like any other exception."""
 
     async def broken(_request: AdmissionRequest) -> AdmissionResponse:
         raise TimeoutError("a lookup")
@@ -287,8 +287,8 @@ async def test_a_judges_own_timeout_is_a_bug_and_not_the_deadline() -> None:
     assert (answer.status, b"error in the guard" in answer.body) == (500, True)
 
 
-async def test_past_the_callers_timeout_is_500_with_a_clear_text() -> None:
-    """A judge that takes longer than the caller waits is given up half a second before."""
+async def test_a_judge_that_exceeds_the_clients_timeout_is_500_with_a_reason() -> None:
+    """The judge is cancelled half a second before the client's timeout."""
 
     async def slow(_request: AdmissionRequest) -> AdmissionResponse:
         await asyncio.Event().wait()
@@ -302,8 +302,8 @@ async def test_past_the_callers_timeout_is_500_with_a_clear_text() -> None:
         assert await server.metric(reviews("CREATE", "errored")) == 1
 
 
-async def test_not_ready_is_503_for_another_replica() -> None:
-    """Before the caches are complete there is no verdict, and the API server is told to ask again elsewhere."""
+async def test_a_replica_that_is_not_ready_answers_503() -> None:
+    """Before the caches are complete there is no verdict; the API server asks another replica."""
 
     async def unready(_request: AdmissionRequest) -> AdmissionResponse:
         raise NotReady("pods are not synced")
@@ -319,8 +319,8 @@ async def test_not_ready_is_503_for_another_replica() -> None:
         assert await server.metric(reviews("CREATE", "errored")) == 0
 
 
-async def test_overload_is_503_for_another_replica_and_ends() -> None:
-    """Beyond the bound reviews are left to others; those inside are answered, and then there is room again."""
+async def test_reviews_beyond_the_limit_are_answered_503() -> None:
+    """The reviews in progress are answered, and then there is room again."""
     inside, release = asyncio.Semaphore(0), asyncio.Event()
 
     async def waiting(_request: AdmissionRequest) -> AdmissionResponse:
@@ -343,8 +343,8 @@ async def test_overload_is_503_for_another_replica_and_ends() -> None:
         assert await server.metric('eem_guardrail_reviews_shed_total{reason="overloaded"}') == 1
 
 
-async def test_bodies_that_fill_the_budget_are_503_and_give_it_back() -> None:
-    """The bytes that all callers together may have in memory are bounded, and free again after each answer."""
+async def test_bodies_beyond_the_memory_budget_are_answered_503() -> None:
+    """The memory of all bodies together is bounded, and released after each answer."""
     body = review(object={"spec": "x" * 400_000})
     limits = Limits(max_held_bytes=500_000, linger_seconds=0.05)
     async with running(limits=limits) as server:
@@ -366,7 +366,7 @@ METHODS = ("GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "QUERY")
 
 @pytest.mark.parametrize("method", METHODS)
 async def test_other_methods_are_405(method: str) -> None:
-    """A path of the webhook takes POST and names it; nothing else is done or shown."""
+    """A path of the webhook accepts POST only, and the answer says so."""
     async with running() as server:
         connected = await server.connect()
         await connected.send(post(b"", method=method))
@@ -398,7 +398,7 @@ PATHS = (
 @pytest.mark.parametrize("path", PATHS, ids=range(len(PATHS)))
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_other_paths_are_404_and_never_a_redirect(path: str, method: str) -> None:
-    """No path but the webhook's own exists, and no answer sends the API server anywhere else."""
+    """Only the webhook's paths exist."""
     async with running() as server:
         answer = await server.ask(post(review() if method == "POST" else b"", path=path, method=method))
 
@@ -408,8 +408,8 @@ async def test_other_paths_are_404_and_never_a_redirect(path: str, method: str) 
     assert "aiohttp" not in str(answer.headers).lower()
 
 
-async def test_the_decision_is_logged_with_everything_that_finds_it_again() -> None:
-    """One line for each decision: who asked for what, and what was answered."""
+async def test_the_decision_line_has_the_request_the_user_and_the_answer() -> None:
+    """Each decision has one line."""
     async with running(refuse) as server:
         with logged("webhook.decision") as log:
             await server.ask(post(review(dryRun=True)))
@@ -433,8 +433,8 @@ async def test_the_decision_is_logged_with_everything_that_finds_it_again() -> N
     }
 
 
-async def test_one_connection_serves_many_reviews_even_pipelined() -> None:
-    """Requests that follow each other on one connection are answered in order, each with its own uid."""
+async def test_pipelined_reviews_are_answered_in_order() -> None:
+    """Each answer has its own uid."""
     async with running() as server:
         connected = await server.connect()
         await connected.send(b"".join(post(review(uid=f"u{number}")) for number in range(100)))
@@ -444,7 +444,7 @@ async def test_one_connection_serves_many_reviews_even_pipelined() -> None:
 
 
 async def test_expect_100_continue_is_honoured() -> None:
-    """A client that asks first is told to go on."""
+    """A client that asks first is told to continue."""
     async with running() as server:
         connected = await server.connect()
         await connected.send(post(review(), headers={"Expect": "100-continue"})[: -len(review())])
@@ -454,7 +454,7 @@ async def test_expect_100_continue_is_honoured() -> None:
 
 
 async def test_many_connections_at_once_are_all_answered() -> None:
-    """A burst of fresh handshakes, each with a review, loses none."""
+    """A burst of new handshakes, each with a review, loses none."""
 
     async def one(server: Running) -> int:
         connected = await server.connect(tls=context)
@@ -467,8 +467,8 @@ async def test_many_connections_at_once_are_all_answered() -> None:
     assert statuses == [200] * 100
 
 
-def test_the_names_are_the_ones_of_the_interface() -> None:
-    """Paths and webhook names are what manifests and dashboards rely on."""
+def test_paths_and_webhook_names_are_those_of_the_interface() -> None:
+    """Manifests and dashboards rely on them."""
     assert json.loads(json.dumps(dict(WEBHOOKS))) == {
         "/validate-networkpolicy": "networkpolicies.eem-guardrail.io",
         "/validate-eem": "eem.eem-guardrail.io",

@@ -1,4 +1,4 @@
-"""What happens to connections that keep a place without using it."""
+"""Connections that occupy a place without use are closed."""
 
 import asyncio
 import socket
@@ -35,8 +35,8 @@ def cut(reason: str) -> str:
         pytest.param(b"POST /validate-networkpolicy HTTP/1.1\r\nHost: x\r\n", id="half a header"),
     ],
 )
-async def test_a_header_that_does_not_come_ends_the_connection(sent: bytes) -> None:
-    """A connection without a complete header is closed at its deadline; others are served meanwhile."""
+async def test_a_connection_without_a_header_is_closed_at_its_deadline(sent: bytes) -> None:
+    """Other connections are served meanwhile."""
     async with running(limits=FAST) as server:
         connected = await server.connect()
         await connected.send(sent)
@@ -47,8 +47,8 @@ async def test_a_header_that_does_not_come_ends_the_connection(sent: bytes) -> N
         assert await server.metric(cut("slow_header")) >= 1
 
 
-async def test_half_a_header_after_a_request_ends_the_connection() -> None:
-    """The deadline holds for every header of a connection, not only for its first."""
+async def test_half_a_header_after_a_request_is_closed_at_its_deadline() -> None:
+    """The deadline applies to every header of a connection."""
     async with running(limits=FAST) as server:
         connected = await server.connect()
         await connected.ask(post(review()))
@@ -58,8 +58,8 @@ async def test_half_a_header_after_a_request_ends_the_connection() -> None:
             assert await connected.closed()
 
 
-async def test_half_a_header_behind_a_request_ends_the_connection() -> None:
-    """One that came together with a request is not told from rest, and ends with the keep-alive time."""
+async def test_half_a_header_sent_with_a_request_ends_with_the_keepalive_time() -> None:
+    """The server cannot tell it from an idle connection."""
     async with running(limits=Limits(keepalive_seconds=0.05)) as server:
         connected = await server.connect()
         await connected.ask(post(review()) + b"POST /valid")
@@ -68,8 +68,8 @@ async def test_half_a_header_behind_a_request_ends_the_connection() -> None:
             assert await connected.closed()
 
 
-async def test_a_header_that_drips_ends_the_connection() -> None:
-    """Sending a byte now and then does not move the deadline."""
+async def test_a_header_sent_byte_by_byte_is_closed_at_its_deadline() -> None:
+    """A byte now and then does not move the deadline."""
     async with running(limits=FAST) as server:
         connected = await server.connect()
         ended = asyncio.create_task(connected.closed())
@@ -85,7 +85,7 @@ async def test_a_header_that_drips_ends_the_connection() -> None:
 
 
 async def test_an_idle_connection_outlives_the_header_deadline() -> None:
-    """Between requests a connection may rest: the API server keeps it for 90 s."""
+    """The API server keeps an idle connection for 90 s."""
     async with running(limits=FAST) as server:
         connected = await server.connect()
         await connected.ask(post(review()))
@@ -96,7 +96,7 @@ async def test_an_idle_connection_outlives_the_header_deadline() -> None:
 
 
 async def test_an_idle_connection_is_closed_after_the_keepalive_time() -> None:
-    """An idle connection does not live for ever."""
+    """An idle connection has a limit."""
     async with running(limits=Limits(keepalive_seconds=0.05)) as server:
         connected = await server.connect()
         await connected.ask(post(review()))
@@ -105,8 +105,8 @@ async def test_an_idle_connection_is_closed_after_the_keepalive_time() -> None:
             assert await connected.closed()
 
 
-async def test_a_long_review_is_not_taken_for_a_slow_header() -> None:
-    """While a review is judged, no deadline of the header's runs."""
+async def test_a_long_review_is_not_closed_as_a_slow_header() -> None:
+    """While a review is judged, the header's deadline does not run."""
     release = asyncio.Event()
 
     async def waiting(_request: AdmissionRequest) -> AdmissionResponse:
@@ -122,8 +122,8 @@ async def test_a_long_review_is_not_taken_for_a_slow_header() -> None:
         assert (await task).status == 200
 
 
-async def test_a_tls_handshake_that_does_not_come_ends_the_connection() -> None:
-    """Half-open TLS, nothing and half a ClientHello, is closed at the handshake's deadline."""
+async def test_an_incomplete_tls_handshake_is_closed_at_its_deadline() -> None:
+    """Neither no byte nor half a ClientHello keeps a connection open."""
     async with running(limits=FAST) as server:
         for sent in (b"", b"\x16\x03\x01\x02\x00\x01\x00"):
             connected = await server.connect_plain(server.servers.https_port)
@@ -141,8 +141,8 @@ async def test_a_tls_handshake_that_does_not_come_ends_the_connection() -> None:
         pytest.param(b"\x16\x03\x01\x00\x05hello", id="a broken ClientHello"),
     ],
 )
-async def test_what_is_no_tls_is_refused_at_once(sent: bytes) -> None:
-    """Garbage instead of a handshake ends the connection and nothing else."""
+async def test_bytes_that_are_not_tls_end_the_connection(sent: bytes) -> None:
+    """Other connections are not affected."""
     async with running() as server:
         connected = await server.connect_plain(server.servers.https_port)
         await connected.send(sent)
@@ -168,8 +168,8 @@ async def test_what_is_no_tls_is_refused_at_once(sent: bytes) -> None:
         pytest.param(post(review()).replace(b"HTTP/1.1", b"HTTP/9.9"), id="an unknown version"),
     ],
 )
-async def test_what_is_no_http_is_400_without_an_echo(data: bytes) -> None:
-    """Broken framing gets one short 400 and a closed connection; nothing of it is repeated or traced."""
+async def test_bytes_that_are_not_http_are_400_without_an_echo(data: bytes) -> None:
+    """The connection is closed; the bytes are neither repeated nor logged with a traceback."""
     async with running() as server:
         with logged("webhook.server.connection") as log:
             connected = await server.connect()
@@ -190,15 +190,15 @@ async def test_what_is_no_http_is_400_without_an_echo(data: bytes) -> None:
         pytest.param(post(review(), headers={"Connection": "close"}), id="close"),
     ],
 )
-async def test_odd_http_has_one_answer_for_one_request(data: bytes) -> None:
-    """What is odd but allowed is answered once; the service goes on."""
+async def test_unusual_http_has_one_answer_per_request(data: bytes) -> None:
+    """The service goes on."""
     async with running() as server:
         assert (await server.ask(data)).status in {200, 400}
         assert (await server.ask(post(review()))).status == 200
 
 
-async def test_a_peer_that_reads_nothing_is_cut() -> None:
-    """A client that asks and never reads is given up when the buffers are full."""
+async def test_a_client_that_does_not_read_is_closed() -> None:
+    """The deadline starts when the buffers are full."""
     limits = Limits(write_seconds=0.05, sweep_seconds=0.02)
     async with running(limits=limits) as server:
         connected = await server.connect_plain()
@@ -213,8 +213,8 @@ async def test_a_peer_that_reads_nothing_is_cut() -> None:
         connected.writer.transport.abort()
 
 
-async def test_a_peer_that_reads_slowly_is_served() -> None:
-    """Full buffers that empty in time stop the clock."""
+async def test_a_client_that_reads_slowly_is_served() -> None:
+    """Buffers that drain in time stop the deadline."""
     limits = Limits(write_seconds=60)
     async with running(limits=limits) as server:
         connected = await server.connect_plain()
@@ -229,8 +229,8 @@ async def test_a_peer_that_reads_slowly_is_served() -> None:
         assert [each.overdue(in_an_hour) for each in held] == [None]
 
 
-async def test_the_longest_idle_connection_makes_room() -> None:
-    """At the cap a new connection is served and the one idle longest goes."""
+async def test_at_the_limit_the_longest_idle_connection_is_closed() -> None:
+    """The new connection is served."""
     async with running(limits=Limits(max_connections=3, keepalive_seconds=60)) as server:
         old, middle, young = [await server.connect() for _ in range(3)]
         clock = asyncio.get_running_loop().time
@@ -247,8 +247,8 @@ async def test_the_longest_idle_connection_makes_room() -> None:
         assert await server.metric(cut("crowded")) == 1
 
 
-async def test_a_request_that_has_come_is_not_cut_to_make_room() -> None:
-    """One that was read in the same turn of the loop, and not begun yet, counts from when it came."""
+async def test_a_connection_with_a_received_request_is_not_closed_to_make_room() -> None:
+    """A request that was received but not yet begun counts from its arrival."""
     async with running() as server:
         connections = server.servers._https._started.connections  # noqa: SLF001  there is no other way to see it
         clock = asyncio.get_running_loop().time
@@ -265,8 +265,8 @@ async def test_a_request_that_has_come_is_not_cut_to_make_room() -> None:
         assert await young.closed()
 
 
-async def test_half_open_handshakes_give_way_to_connections_that_work() -> None:
-    """A flood of connections that never shake hands does not keep the API server out, nor cut it off."""
+async def test_a_flood_of_half_open_handshakes_does_not_keep_clients_out() -> None:
+    """The oldest handshakes are closed, established connections stay."""
     async with running(limits=Limits(max_connections=8)) as server:
         served = await server.connect()
         await served.ask(post(review()))
@@ -278,8 +278,8 @@ async def test_half_open_handshakes_give_way_to_connections_that_work() -> None:
         assert await flood[0].closed()
 
 
-async def test_where_all_are_busy_a_newcomer_is_turned_away() -> None:
-    """No review under way is given up for a new connection."""
+async def test_if_all_connections_are_busy_a_new_one_is_refused() -> None:
+    """No review in progress is given up for a new connection."""
     inside, release = asyncio.Semaphore(0), asyncio.Event()
 
     async def waiting(_request: AdmissionRequest) -> AdmissionResponse:
@@ -298,8 +298,8 @@ async def test_where_all_are_busy_a_newcomer_is_turned_away() -> None:
         assert [(await task).status for task in tasks] == [200, 200]
 
 
-async def test_a_server_without_descriptors_accepts_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the system has no file descriptor left, accepting is tried again and nothing ends."""
+async def test_after_running_out_of_descriptors_the_server_accepts_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Accepting is retried, and the service goes on."""
     failures = [OSError(24, "Too many open files")]
     monkeypatch.setattr("webhook.server.listener.RETRY_SECONDS", 0.01)
 
@@ -316,15 +316,15 @@ async def test_a_server_without_descriptors_accepts_again(monkeypatch: pytest.Mo
 
 
 async def test_more_connections_than_a_batch_are_accepted() -> None:
-    """A backlog of hundreds is worked off."""
+    """A backlog of hundreds is accepted completely."""
     async with running() as server:
         opened = [await server.connect_plain() for _ in range(200)]
 
         assert [(await each.ask(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")).status for each in opened] == [200] * 200
 
 
-async def test_closed_connections_are_forgotten() -> None:
-    """Nothing is kept of a connection that is gone."""
+async def test_nothing_is_kept_of_closed_connections() -> None:
+    """They are removed from the set of the port."""
     async with running() as server:
         held = server.servers._https._started.connections.open  # noqa: SLF001  there is no other way to see it
         for _ in range(5):
@@ -335,7 +335,7 @@ async def test_closed_connections_are_forgotten() -> None:
         await until(lambda: not held)
 
 
-def test_the_defaults_keep_their_promises() -> None:
+def test_the_default_limits_fit_the_api_server() -> None:
     """Silence ends within 15 s, an idle connection outlives the API server's 90 s, a body of 8 MiB is read."""
     limits = Limits()
 

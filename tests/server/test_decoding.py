@@ -13,7 +13,7 @@ from server_builders import PATH, logged, post, review, running, until
 from webhook.admission import AdmissionRequest, AdmissionResponse, ReviewError
 from webhook.server import VALIDATE_EEM, Limits
 from webhook.server.decoding import TooComplex, count_values, decode_within, is_deeper
-from webhook.server.limits import MAX_DEPTH
+from webhook.server.limits import MAX_DEPTH, MAX_RULES
 from webhook.server.logs import MAX_LINES, LimitedLog
 
 json_values = st.recursive(
@@ -88,6 +88,20 @@ async def test_a_large_object_that_is_nested_too_deeply_is_refused_with_422(dept
     response = answer.json()["response"]
     assert (response["uid"], response["allowed"], response["status"]["code"]) == ("6f1c-42", False, 422)
     assert "nested more than 100 levels deep" in response["status"]["message"]
+
+
+async def test_a_policy_with_too_many_rules_is_refused_with_422() -> None:
+    """Each rule costs time for each component, and an empty rule has only two values."""
+    async with running() as server:
+        rules = [{}] * (MAX_RULES + 1)
+        answers = [
+            await server.ask(post(review(**{key: {"metadata": {"name": "deny"}, "spec": {direction: rules}}})))
+            for key, direction in (("object", "ingress"), ("oldObject", "egress"))
+        ]
+
+    for answer in answers:
+        assert not answer.json()["response"]["allowed"]
+        assert "the policy has more than 40,000 rules" in answer.json()["response"]["status"]["message"]
 
 
 async def test_an_object_too_deep_for_its_judge_is_refused_with_422() -> None:

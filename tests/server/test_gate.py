@@ -1,4 +1,4 @@
-"""Who is let in, in which order, and who is sent away, on a clock of the test's own."""
+"""The order in which reviews are admitted and refused, on the test's clock."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ PATIENCE = 3.0
 
 @dataclass
 class World:
-    """A gate, reviews that cost time, and an event loop that has other things to do."""
+    """A gate, reviews that take time, and an event loop with other work."""
 
     limits: Limits = field(default_factory=Limits)
     now: float = 1000.0
@@ -28,32 +28,32 @@ class World:
         self.gate = Gate(self.limits, monotonic=lambda: self.now)
 
     async def review(self, number: int) -> None:
-        """Wait for the turn, then compute."""
+        """Wait for admission, then compute."""
         await self.gate.admit(PATIENCE)
         self.now += COST
         self.judged.append(number)
 
     async def others(self) -> None:
-        """Note, in every round of the event loop, how many reviews were judged by then."""
+        """Record, in every iteration of the event loop, how many reviews were judged."""
         while True:
             self.rounds.append(len(self.judged))
             self.now += self.elsewhere
             await asyncio.sleep(0)
 
     async def burst(self, size: int) -> list[BaseException | None]:
-        """Let so many reviews come at once, and give what became of each."""
+        """Send *size* reviews at once, and return their outcomes."""
         watching = asyncio.create_task(self.others())
         outcomes = await asyncio.gather(*(self.review(number) for number in range(size)), return_exceptions=True)
         watching.cancel()
         return outcomes
 
     def most_in_a_round(self) -> int:
-        """Give the most reviews that were judged between two turns of the others."""
+        """Return the most reviews that were judged in one iteration."""
         return max(after - before for before, after in zip(self.rounds, self.rounds[1:], strict=False))
 
 
-async def test_a_review_alone_waits_for_nobody() -> None:
-    """Where nobody is before it, a review is judged in the same round of the event loop."""
+async def test_a_single_review_does_not_wait() -> None:
+    """It is judged in the same iteration of the event loop."""
     world = World()
     watching = asyncio.create_task(world.others())
     for number in range(3):
@@ -65,8 +65,8 @@ async def test_a_review_alone_waits_for_nobody() -> None:
     assert (world.judged, world.gate.waiting) == ([0, 1, 2], 0)
 
 
-async def test_a_burst_is_judged_in_order_and_leaves_the_others_their_turns() -> None:
-    """Of a hundred reviews at once, each longer than a turn, one is judged in each round of the event loop."""
+async def test_a_burst_is_judged_in_order_one_review_per_iteration() -> None:
+    """If each of a hundred reviews takes longer than the time of one iteration, an iteration judges one."""
     world = World()
     outcomes = await world.burst(100)
 
@@ -75,8 +75,8 @@ async def test_a_burst_is_judged_in_order_and_leaves_the_others_their_turns() ->
     assert world.most_in_a_round() == 1
 
 
-async def test_short_reviews_share_a_turn() -> None:
-    """As many as fit into a turn are judged in it: a round of the event loop costs something, too."""
+async def test_short_reviews_share_an_iteration() -> None:
+    """As many as fit are judged together, because an iteration has a cost as well."""
     world = World(limits=Limits(round_seconds=10 * COST))
     await world.burst(200)
 
@@ -84,7 +84,7 @@ async def test_short_reviews_share_a_turn() -> None:
 
 
 async def test_half_of_the_time_is_for_judging() -> None:
-    """Where the event loop has 50 ms of other work in each round, reviews get 50 ms too."""
+    """If the event loop has 50 ms of other work per iteration, reviews get 50 ms, too."""
     world = World(elsewhere=5 * COST)
     began = world.now
     await world.burst(200)
@@ -92,16 +92,16 @@ async def test_half_of_the_time_is_for_judging() -> None:
     assert world.now - began < 2.2 * 200 * COST
 
 
-async def test_no_turn_holds_the_probes_up() -> None:
-    """However long the rest took, judging never takes more than a quarter of a second at a time."""
+async def test_no_iteration_delays_the_probes() -> None:
+    """Judging never takes more than a quarter of a second per iteration."""
     world = World(elsewhere=200 * COST)
     await world.burst(100)
 
     assert 20 <= world.most_in_a_round() <= 26
 
 
-async def test_who_would_wait_too_long_is_sent_away_at_once() -> None:
-    """With 10 ms for each, a wait of 3 s has room for 300; the others need not wait to hear it."""
+async def test_a_review_that_would_wait_too_long_is_refused_at_once() -> None:
+    """At 10 ms per review, 300 reviews fit into 3 s; the others are refused without waiting."""
     world = World()
     await world.burst(50)
     world.judged.clear()
@@ -112,8 +112,8 @@ async def test_who_would_wait_too_long_is_sent_away_at_once() -> None:
     assert refused == list(range(len(world.judged), 1000))
 
 
-async def test_after_a_flood_the_next_is_judged_at_once() -> None:
-    """Nothing of a flood is left once its reviews are judged."""
+async def test_after_a_flood_the_next_review_is_judged_at_once() -> None:
+    """Nothing of a flood remains after its reviews are judged."""
     world = World()
     await world.burst(50)
     await world.burst(1000)
@@ -123,8 +123,8 @@ async def test_after_a_flood_the_next_is_judged_at_once() -> None:
     assert world.judged == [0]
 
 
-async def test_a_caller_that_left_takes_no_turn() -> None:
-    """Whose connection is lost while it waits is passed over."""
+async def test_a_review_whose_client_has_left_is_skipped() -> None:
+    """Its place is cancelled while it waits."""
     world = World()
     tasks = [asyncio.create_task(world.review(number)) for number in range(6)]
     await asyncio.sleep(0)
@@ -135,8 +135,8 @@ async def test_a_caller_that_left_takes_no_turn() -> None:
     assert world.judged == [0, 1, 5]
 
 
-async def test_a_flood_is_told_to_wait() -> None:
-    """The first 50 of a second go to other replicas at once; the others come back in a second, on their connection."""
+async def test_beyond_50_refusals_per_second_clients_are_told_to_wait() -> None:
+    """The first 50 retry on another replica at once; the others after a second on their connection."""
     world = World(limits=Limits(max_concurrent_reviews=0))
     told: list[bool] = []
 

@@ -1,4 +1,4 @@
-"""What probes and Prometheus see."""
+"""The probes and the metrics."""
 
 import asyncio
 
@@ -10,8 +10,8 @@ from webhook.server import Limits
 LONGEST_SECONDS = 30.0
 
 
-async def test_ready_when_every_check_is_well() -> None:
-    """All well is 200 and `ok`; ?verbose shows each check on its own line."""
+async def test_ready_if_every_check_passes() -> None:
+    """The answer is 200 and `ok`; ?verbose shows each check on its own line."""
     async with running(checks={"certificate": lambda: None, "synced": lambda: None}) as server:
         short = await server.get("/readyz")
         long = await server.get("/readyz?verbose")
@@ -20,8 +20,8 @@ async def test_ready_when_every_check_is_well() -> None:
     assert (long.status, long.body) == (200, b"[+]certificate ok\n[+]synced ok\n[+]serving ok\nok\n")
 
 
-async def test_not_ready_says_why_without_being_asked() -> None:
-    """One check that is not well is 503, with its reason."""
+async def test_not_ready_shows_the_reason_without_verbose() -> None:
+    """One failed check is a 503 with its reason."""
     problems: list[str | None] = ["pods: no list yet", None]
     async with running(checks={"certificate": lambda: None, "synced": lambda: problems[0]}) as server:
         before = await server.get("/readyz")
@@ -34,13 +34,13 @@ async def test_not_ready_says_why_without_being_asked() -> None:
 
 
 async def test_alive_does_not_depend_on_ready() -> None:
-    """A replica that waits for the API server is alive: restarting it would help nobody."""
+    """A replica that waits for the API server is alive: a restart would not help."""
     async with running(checks={"synced": lambda: "no"}) as server:
         assert (await server.get("/livez")).status == 200
 
 
 async def test_draining_is_alive_and_not_ready() -> None:
-    """From the first moment of the drain the replica is not ready, and alive until its end."""
+    """From the start of the drain the replica is not ready, and it is alive until the end."""
     async with running() as server:
         server.serving.drain.start()
         ready, alive = await server.get("/readyz"), await server.get("/livez")
@@ -50,7 +50,7 @@ async def test_draining_is_alive_and_not_ready() -> None:
 
 
 async def test_a_broken_check_is_not_ready() -> None:
-    """A check that raises is no reason to be called ready."""
+    """A check that raises an exception does not count as passed."""
 
     def broken() -> str | None:
         raise RuntimeError("bug")
@@ -60,7 +60,7 @@ async def test_a_broken_check_is_not_ready() -> None:
 
 
 async def test_metrics_are_prometheus_text() -> None:
-    """Prometheus gets its text with its type; the series named in the interface are there."""
+    """The content type is Prometheus', and the series of the interface exist."""
     async with running() as server:
         await server.ask(post(review()))
         answer = await server.get("/metrics")
@@ -84,7 +84,7 @@ async def test_metrics_are_prometheus_text() -> None:
 
 
 async def test_open_connections_and_tasks_are_counted() -> None:
-    """Connections are counted for each port while they are open, and tasks as long as they run."""
+    """Connections are counted by port while they are open, tasks while they run."""
     name = 'eem_guardrail_connections{port="https"}'
     async with running() as server:
         none = await server.metric(name)
@@ -106,7 +106,7 @@ async def test_open_connections_and_tasks_are_counted() -> None:
 
 
 async def test_hostile_values_make_no_new_series() -> None:
-    """Names, namespaces, users, uids and paths never become labels: the number of series stays the same."""
+    """Names, namespaces, users, uids and paths never become labels."""
     async with running() as server:
         await server.ask(post(review()))
         await server.ask(post(review(operation="BOGUS")))
@@ -131,8 +131,8 @@ async def test_hostile_values_make_no_new_series() -> None:
         ("GET", "/validate-networkpolicy", 404),
     ],
 )
-async def test_nothing_else_is_served(method: str, path: str, status: int) -> None:
-    """The probes' port has three pages, and no redirect to them."""
+async def test_the_probes_port_serves_three_paths(method: str, path: str, status: int) -> None:
+    """There is no redirect to them."""
     async with running(limits=Limits(linger_seconds=0.01)) as server:
         connected = await server.connect_plain()
         answer = await connected.ask(f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
@@ -141,8 +141,8 @@ async def test_nothing_else_is_served(method: str, path: str, status: int) -> No
     assert "location" not in answer.headers
 
 
-async def test_notes_are_shown_and_make_nobody_less_ready() -> None:
-    """What people should know is a line of ?verbose; the replica stays ready."""
+async def test_notes_are_shown_and_do_not_affect_readiness() -> None:
+    """A note is a line of ?verbose."""
     notes = {"api-server": lambda: "does not answer", "drift": lambda: None}
     async with running(checks={"synced": lambda: None}, notes=notes) as server:
         short = await server.get("/readyz")

@@ -1,4 +1,4 @@
-"""Large reviews are read one after another beside the event loop, and nobody waits for them."""
+"""Large reviews are decoded one after another outside the event loop, and small reviews do not wait for them."""
 
 import asyncio
 import threading
@@ -20,7 +20,7 @@ SPEC = {"podSelector": {}, "ingress": [{"from": BLOCKS}]}
 
 
 class Held(ThreadPoolExecutor):
-    """A thread that begins to read when it is told to, and says that it is about to."""
+    """A thread that decodes only when it is told to."""
 
     def __init__(self) -> None:
         super().__init__(max_workers=1)
@@ -39,7 +39,7 @@ class Held(ThreadPoolExecutor):
 
 
 class Asked:
-    """A judge that keeps what it is asked."""
+    """A judge that keeps its requests."""
 
     def __init__(self) -> None:
         self.requests: list[AdmissionRequest] = []
@@ -54,8 +54,8 @@ def large(uid: str, seconds: int = 30) -> bytes:
     return post(review(uid=uid, object=new), path=f"{PATH}?timeout={seconds}s")
 
 
-async def test_small_reviews_are_answered_while_a_large_one_is_read() -> None:
-    """Ten thousand blocks are still unread when reviews that came later have their answers; then they are judged."""
+async def test_small_reviews_are_answered_while_a_large_one_is_decoded() -> None:
+    """Reviews that arrive later have their answers before a policy of ten thousand blocks is decoded."""
     judge, thread = Asked(), Held()
     async with running(judge, large_reviews=LargeReviews(Limits(), thread)) as server:
         first = asyncio.create_task(server.ask(large("large")))
@@ -74,8 +74,8 @@ async def test_small_reviews_are_answered_while_a_large_one_is_read() -> None:
     assert len(parsed[0].ingress[0].peers or ()) == len(BLOCKS)
 
 
-async def test_large_reviews_are_read_one_after_another() -> None:
-    """The second begins when the first was read, and one whose caller has left is not read."""
+async def test_large_reviews_are_decoded_one_after_another() -> None:
+    """The second waits for the first, and a review whose client has left is not decoded."""
     judge, thread = Asked(), Held()
     async with running(judge, large_reviews=LargeReviews(Limits(), thread)) as server:
         first = asyncio.create_task(server.ask(large("first")))
@@ -97,8 +97,8 @@ async def test_large_reviews_are_read_one_after_another() -> None:
     assert [asked.uid for asked in judge.requests] == ["first", "third"]
 
 
-async def test_a_large_body_that_is_no_review_is_told_so() -> None:
-    """What is wrong with it is found in the thread, and answered as for a small one."""
+async def test_a_large_body_that_is_not_a_review_is_400() -> None:
+    """The error is found in the thread, and answered as for a small body."""
     async with running(large_reviews=LargeReviews(Limits(large_body_bytes=10))) as server:
         answer = await server.ask(post(b'{"apiVersion": "v1", "kind": 5}'))
 

@@ -1,4 +1,4 @@
-"""How the ports start, and how a replica goes without losing a request."""
+"""How the ports start, and how a replica stops without losing a request."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 
 
 async def test_a_drain_loses_no_request() -> None:
-    """Not ready at once, every answer closes its connection, new connections served, then the end."""
+    """The replica is not ready at once, closes each connection after its answer, and still accepts new ones."""
     async with running(limits=Limits(drain_seconds=0.3, in_flight_seconds=5)) as server:
         warm = await server.connect()
         assert "connection" not in (await warm.ask(post(review()))).headers
@@ -52,8 +52,8 @@ async def test_a_drain_loses_no_request() -> None:
             await server.connect_plain(port)
 
 
-async def test_requests_under_way_are_answered_after_listening_ends() -> None:
-    """A review that is being judged when listening stops is answered all the same."""
+async def test_requests_in_progress_are_answered_after_listening_ends() -> None:
+    """A review that is being judged when listening stops gets its answer."""
     inside, release = asyncio.Event(), asyncio.Event()
 
     async def waiting(_request: AdmissionRequest) -> AdmissionResponse:
@@ -77,8 +77,8 @@ async def test_requests_under_way_are_answered_after_listening_ends() -> None:
         await draining
 
 
-async def test_a_request_that_never_ends_does_not_hold_the_end_up() -> None:
-    """After the time for requests under way, the rest is cut."""
+async def test_a_request_that_never_ends_is_cut_after_its_time() -> None:
+    """The server stops when the time for requests in progress is over."""
 
     async def stuck(_request: AdmissionRequest) -> AdmissionResponse:
         inside.set()
@@ -97,7 +97,7 @@ async def test_a_request_that_never_ends_does_not_hold_the_end_up() -> None:
 
 
 async def test_load_during_a_drain_is_answered_to_the_last_request() -> None:
-    """Clients that open a connection whenever theirs is closed see no failure until listening ends."""
+    """Clients that reconnect after each close see no failure until listening ends."""
     async with running(limits=Limits(drain_seconds=0.3, in_flight_seconds=5)) as server:
         statuses: list[int] = []
 
@@ -123,8 +123,8 @@ async def test_load_during_a_drain_is_answered_to_the_last_request() -> None:
     assert all(each is None or isinstance(each, asyncio.IncompleteReadError | ConnectionError) for each in results)
 
 
-async def test_signals_are_caught_where_nobody_does_yet() -> None:
-    """Without signals at hand they are caught from then on, and no longer than that."""
+async def test_signals_are_caught_while_serving() -> None:
+    """Without given signals they are caught until serving ends."""
     before = signal.getsignal(signal.SIGTERM)
     async with running(limits=Limits(drain_seconds=0)) as server:
         serving = asyncio.create_task(server.servers.serve_until_told())
@@ -135,8 +135,8 @@ async def test_signals_are_caught_where_nobody_does_yet() -> None:
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-async def test_an_interrupt_ends_a_drain_in_this_process_too() -> None:
-    """The interrupted drain is given up, not waited for."""
+async def test_an_interrupt_cancels_a_drain() -> None:
+    """The drain is cancelled, not awaited."""
     loop = asyncio.get_running_loop()
     told = StopSignals(terminated=loop.create_future(), interrupted=loop.create_future())
     async with running(limits=Limits(drain_seconds=3600)) as server:
@@ -148,8 +148,8 @@ async def test_an_interrupt_ends_a_drain_in_this_process_too() -> None:
         assert await serving == 130
 
 
-async def test_an_address_that_is_taken_leaves_nothing_listening() -> None:
-    """When the second port cannot be had, the first is given back."""
+async def test_if_one_port_is_taken_no_port_stays_open() -> None:
+    """The first port is closed again."""
     serving = Serving(metrics=Metrics(version="test"))
     source = CertificateSource(metrics=serving.metrics)
     with socket.create_server((HOST, 0)) as taken:
@@ -165,8 +165,8 @@ async def test_an_address_that_is_taken_leaves_nothing_listening() -> None:
             await asyncio.open_connection(HOST, servers.https_port)
 
 
-async def test_a_local_port_is_served_between_the_others() -> None:
-    """A third port, where one is asked for, starts and stops with the rest."""
+async def test_a_local_port_is_served() -> None:
+    """The third port starts and stops with the others."""
     serving = Serving(metrics=Metrics(version="test"))
     source = CertificateSource(metrics=serving.metrics)
     source.install(PAIR.certificate_pem(), PAIR.key_pem())
@@ -183,21 +183,21 @@ async def test_a_local_port_is_served_between_the_others() -> None:
     await servers.stop()
 
 
-async def test_a_path_that_is_no_webhook_is_refused_when_built() -> None:
-    """A judge for a path that nobody calls is a mistake of the composition."""
+async def test_a_judge_for_an_unknown_path_is_an_error() -> None:
+    """It is a mistake of the composition."""
     with pytest.raises(KeyError):
         make_app({"/other": allow}, Serving(metrics=Metrics(version="test")))
 
 
 def test_an_empty_host_is_every_address() -> None:
-    """Without an address both families are listened on with one socket."""
+    """One socket listens on both families."""
     (opened,) = open_sockets("", 0, 16)
     with opened, socket.create_connection((HOST, opened.getsockname()[1])) as connected:
         assert connected.getpeername()[0] == HOST
 
 
-def test_a_name_is_all_its_addresses_on_one_port(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name with several addresses is listened on at each, with the same port."""
+def test_a_name_is_served_on_all_its_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They have the same port."""
     found = [
         (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0)),
         (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.2", 0)),
@@ -255,7 +255,7 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_sigterm_drains_and_exits_0(loop: str) -> None:
-    """SIGTERM ends a process with status 0, after the drain and without a complaint."""
+    """The process ends after the drain, without an error."""
     process, _ = started(0.1, loop)
     process.send_signal(signal.SIGTERM)
 
@@ -272,7 +272,7 @@ def test_sigint_ends_at_once(loop: str) -> None:
 
 
 def test_sigint_ends_a_drain() -> None:
-    """Who does not want to wait for the drain may interrupt it; a second SIGTERM changes nothing."""
+    """A second SIGTERM changes nothing; SIGINT ends the drain."""
     process, port = started(3600)
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGTERM)

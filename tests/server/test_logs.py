@@ -1,4 +1,4 @@
-"""What a log line may hold, whoever writes into it."""
+"""The form of log lines, whatever their content."""
 
 import json
 import logging
@@ -32,8 +32,8 @@ def raised(error: Exception) -> Any:
         return sys.exc_info()
 
 
-def test_a_json_line() -> None:
-    """The JSON form is one object with time, level, logger, event and the fields."""
+def test_a_json_line_has_time_level_logger_event_and_fields() -> None:
+    """It is one object."""
     assert json.loads(formatter("json").format(record(uid="u", allowed=True, milliseconds=1.5))) == {
         "time": "2027-01-15T08:00:00.250Z",
         "level": "INFO",
@@ -45,8 +45,8 @@ def test_a_json_line() -> None:
     }
 
 
-def test_a_text_line() -> None:
-    """The text form is for people: plain words bare, everything else in quotes."""
+def test_a_text_line_quotes_what_is_not_a_plain_word() -> None:
+    """Plain words stand without quotes."""
     line = formatter("text").format(record('it "works"', uid="u-1", message="two words", empty="", dry=False))
 
     assert line == (
@@ -54,7 +54,7 @@ def test_a_text_line() -> None:
     )
 
 
-def test_another_format_is_refused() -> None:
+def test_an_unknown_format_is_an_error() -> None:
     """A format is json or text."""
     with pytest.raises(ValueError, match="json or text"):
         formatter("xml")
@@ -62,8 +62,8 @@ def test_another_format_is_refused() -> None:
 
 @pytest.mark.parametrize("log_format", ["json", "text"])
 @given(st.lists(st.text(), min_size=3, max_size=3), st.text())
-def test_no_text_breaks_out_of_its_line(log_format: str, values: list[str], message: str) -> None:
-    """Whatever is logged is one line of printable ASCII within its length; JSON gives the fields back."""
+def test_every_record_is_one_line_of_printable_ascii(log_format: str, values: list[str], message: str) -> None:
+    """The line has a limited length, and JSON returns the fields."""
     line = formatter(log_format).format(record(message, uid=values[0], name=values[1], user=values[2]))
 
     assert line.isascii()
@@ -74,8 +74,8 @@ def test_no_text_breaks_out_of_its_line(log_format: str, values: list[str], mess
 
 
 @pytest.mark.parametrize("log_format", ["json", "text"])
-def test_hostile_fields_stay_fields(log_format: str) -> None:
-    """Line ends, terminal colours, text direction, quotes and half characters are escaped."""
+def test_hostile_fields_are_escaped(log_format: str) -> None:
+    """Line ends, terminal colours, text direction, quotes and lone surrogates."""
     line = formatter(log_format).format(record(HOSTILE, **{HOSTILE[:0] + "uid": HOSTILE}))
 
     assert line.isascii()
@@ -87,8 +87,8 @@ def test_hostile_fields_stay_fields(log_format: str) -> None:
 
 @pytest.mark.parametrize("log_format", ["json", "text"])
 @pytest.mark.parametrize("letter", ["x", "\n", "ü", "\U0001f600"])
-def test_long_fields_are_cut_and_lines_bounded(log_format: str, letter: str) -> None:
-    """A megabyte in every field is a line of at most 4 KiB that still tells the fields apart."""
+def test_long_fields_are_cut(log_format: str, letter: str) -> None:
+    """With a megabyte in every field, the line has at most 4 KiB and every field."""
     made = record(letter * 100_000, **{f"field{number}": letter * 1_000_000 for number in range(13)})
     made.exc_info = raised(ValueError(letter * 100_000))
     line = formatter(log_format).format(made)
@@ -99,7 +99,7 @@ def test_long_fields_are_cut_and_lines_bounded(log_format: str, letter: str) -> 
 
 
 def test_a_field_of_256_characters_is_whole_and_one_more_is_cut() -> None:
-    """The longest name there is fits; the cut is shown."""
+    """The longest name fits; the cut is shown."""
     whole, cut = (json.loads(formatter("json").format(record(name="x" * size)))["name"] for size in (256, 257))
 
     assert whole == "x" * 256
@@ -107,7 +107,7 @@ def test_a_field_of_256_characters_is_whole_and_one_more_is_cut() -> None:
 
 
 def test_a_traceback_keeps_its_end() -> None:
-    """Of a long traceback the innermost part and the error itself are kept, in one line."""
+    """The innermost frames and the error stay, in one line."""
     made = record("a bug")
     made.exc_info = raised(RuntimeError("the cause"))
     line = formatter("json").format(made)
@@ -116,8 +116,8 @@ def test_a_traceback_keeps_its_end() -> None:
     assert "\n" not in line
 
 
-def test_a_line_is_written_whole_however_little_is_taken_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pipe or terminal that takes a few bytes of a line gets the rest of it before the next."""
+def test_a_line_is_completed_after_partial_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe that accepts a few bytes gets the rest of the line before the next line."""
     reading, writing = os.pipe()
     write = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, content: write(descriptor, content[:7]))
@@ -132,8 +132,8 @@ def test_a_line_is_written_whole_however_little_is_taken_at_once(monkeypatch: py
     assert uids == ["u-1", "u-2"]
 
 
-def test_a_line_that_cannot_be_written_ends_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    """Who listened has gone: the library's own complaint is all that comes of it."""
+def test_a_line_that_cannot_be_written_does_not_stop_the_service(capsys: pytest.CaptureFixture[str]) -> None:
+    """The logging library reports it."""
     reading, writing = os.pipe()
     os.close(reading)
     handler = LineHandler(writing)
@@ -143,8 +143,8 @@ def test_a_line_that_cannot_be_written_ends_nothing(capsys: pytest.CaptureFixtur
     assert "BrokenPipeError" in capsys.readouterr().err
 
 
-def test_a_decision_is_a_record_like_any_other() -> None:
-    """Its time is now, and other formatters of the library can show it."""
+def test_a_decision_record_works_with_other_formatters() -> None:
+    """It has the current time."""
     asked = decode_review(review())
     before = time.time()
     with logged("webhook.decision", logging.Formatter("%(name)s %(levelname)s %(lineno)d %(message)s")) as log:
@@ -157,8 +157,8 @@ def test_a_decision_is_a_record_like_any_other() -> None:
 
 
 @pytest.mark.parametrize("annotations", [{}, {"noted": "gateway TCP/8092 was closed before"}, {"would-deny": "no"}])
-def test_what_nobody_is_told_is_read_in_the_log(annotations: dict[str, str]) -> None:
-    """A decision that only notes what would be a warning has it in its line; no other has such a field."""
+def test_the_note_of_audit_mode_is_in_the_decision_line(annotations: dict[str, str]) -> None:
+    """Only a decision with a note has the field."""
     response = AdmissionResponse(allowed=True, result="audited", audit_annotations=annotations)
     with logged("webhook.decision", formatter("json")) as log:
         log_decision("w", decode_review(review()), response, 1.0)
@@ -166,8 +166,8 @@ def test_what_nobody_is_told_is_read_in_the_log(annotations: dict[str, str]) -> 
     assert json.loads(log.lines[0]).get("noted") == annotations.get("noted")
 
 
-async def test_what_users_write_reaches_the_log_only_as_fields() -> None:
-    """A review with hostile text everywhere leaves one clean line, without the object and without `extra`."""
+async def test_a_review_with_hostile_text_leaves_one_clean_line() -> None:
+    """The line has neither the object nor `extra`."""
     hostile = HOSTILE.replace("\ud800", "")
     secret = "-----BEGIN PRIVATE KEY----- Bearer eyJhbGciOi"
     body = review(
@@ -187,8 +187,8 @@ async def test_what_users_write_reaches_the_log_only_as_fields() -> None:
     assert "Bearer" not in log.lines[0]
 
 
-def test_nothing_is_built_where_nothing_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """Above level INFO decisions cost nothing and leave nothing."""
+def test_below_its_level_a_decision_is_not_built(caplog: pytest.LogCaptureFixture) -> None:
+    """Above level INFO decisions cost nothing."""
     asked: AdmissionRequest = decode_review(review())
     with caplog.at_level(logging.WARNING, "webhook.decision"):
         log_decision("w", asked, AdmissionResponse(allowed=True), 1.0)

@@ -3,8 +3,8 @@
 from webhook.server import Metrics
 
 
-def test_an_operation_that_is_not_the_apis_is_unknown() -> None:
-    """Whatever is passed as an operation, the label has five values."""
+def test_an_operation_outside_the_api_is_counted_as_unknown() -> None:
+    """The label has five values."""
     metrics = Metrics(version="1")
     for operation in ("CREATE", "UPDATE", "DELETE", "CONNECT", "create", "", "DROP TABLE"):
         for _ in range(2):
@@ -17,8 +17,8 @@ def test_an_operation_that_is_not_the_apis_is_unknown() -> None:
     assert metrics.registry.get_sample_value("eem_guardrail_review_duration_seconds_count", {"webhook": "w"}) == 14
 
 
-def test_two_registries_do_not_meet() -> None:
-    """Metrics of two services in one process, as in tests, are apart."""
+def test_two_services_in_one_process_have_separate_metrics() -> None:
+    """As in these tests."""
     Metrics(version="1").shed("overloaded")
 
     assert b"overloaded" not in Metrics(version="1").exposition()[0]

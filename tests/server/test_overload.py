@@ -1,4 +1,4 @@
-"""More reviews than can be judged: some are sent away early, the probes are answered, and then all is well again."""
+"""More reviews than can be judged: some are refused early, probes are answered, and then service is normal again."""
 
 import asyncio
 import time
@@ -14,19 +14,18 @@ ASK = post(review(), path=f"{PATH}?timeout=4s")
 
 
 async def slow(_request: AdmissionRequest) -> AdmissionResponse:
-    """Hold the event loop, as a judge that computes does: nothing else can run meanwhile."""
+    """Block the event loop, as a judge that computes."""
     end = time.monotonic() + COST_SECONDS
     while time.monotonic() < end:
         pass
     return AdmissionResponse(allowed=True)
 
 
-async def test_a_flood_is_cut_early_and_leaves_nothing_behind() -> None:
+async def test_a_flood_is_refused_early_and_probes_are_answered() -> None:
     """
-    Of reviews that take 4 s together, none of which may wait for more than 2.4 s, some are answered, the others not.
+    Of reviews that take 4 s together, with 2.4 s to wait, some are judged and the others answered with 503.
 
-    Who is sent away hears so before those who are judged are through, nobody is left without an answer, and the
-    probes' port answers in the midst of it.
+    The 503 answers come before the last verdict, every client gets an answer, and the probes are answered meanwhile.
     """
     answers: list[int] = []
 
@@ -57,8 +56,8 @@ async def test_a_flood_is_cut_early_and_leaves_nothing_behind() -> None:
     assert answers.index(503) < len(answers) - 1 - answers[::-1].index(200)
 
 
-async def test_callers_that_left_are_not_judged() -> None:
-    """Where a flood's callers hang up, nobody computes for them, and the next caller need not wait for their turns."""
+async def test_reviews_of_clients_that_left_are_not_judged() -> None:
+    """The next client does not wait for them."""
     judged: list[str] = []
 
     async def counting(request: AdmissionRequest) -> AdmissionResponse:
@@ -78,8 +77,8 @@ async def test_callers_that_left_are_not_judged() -> None:
     assert len(judged) < CALLERS
 
 
-async def test_a_review_is_as_old_as_its_first_byte() -> None:
-    """What passes before the header is complete counts as waiting, for the caller has waited."""
+async def test_the_age_of_a_review_counts_from_its_first_byte() -> None:
+    """The client has waited while the header was incomplete."""
     whole = post(review(), path=PATH)
     async with running() as server:
         slow_caller = await server.connect()

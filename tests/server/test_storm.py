@@ -1,4 +1,4 @@
-"""An API server that has lost all its connections makes them anew at once: everybody is served."""
+"""An API server that lost all its connections opens them again at once."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ LONGEST_SECONDS = 100.0
 
 
 async def ask_afresh(server: Running, at_once: asyncio.Barrier) -> int:
-    """Make a connection together with all others, and ask one question over it."""
+    """Connect together with all others, and send one review."""
     await at_once.wait()
     connected = await server.connect()
     answer = await connected.ask(post(review(), path="/validate-networkpolicy?timeout=30s"))
@@ -18,8 +18,8 @@ async def ask_afresh(server: Running, at_once: asyncio.Barrier) -> int:
     return answer.status
 
 
-async def test_everybody_who_comes_at_once_is_served() -> None:
-    """Two hundred handshakes at one moment, twice: a verdict each, a probe in the midst of it, and nobody cut off."""
+async def test_two_hundred_connections_at_once_are_served() -> None:
+    """Twice: each gets a verdict, a probe is answered meanwhile, and no connection is cut."""
     at_once = asyncio.Barrier(CALLERS + 1)
     async with running() as server, asyncio.timeout(LONGEST_SECONDS):
         for _ in range(ROUNDS):

@@ -1,4 +1,4 @@
-"""How a serving pair is loaded and replaced while connections live."""
+"""How a serving pair is loaded, and replaced while connections exist."""
 
 import asyncio
 import os
@@ -67,7 +67,7 @@ async def served_by(server: Running, **options: object) -> bytes:
 
 
 async def test_a_swapped_secret_is_served_to_new_handshakes_and_old_connections_live(tmp_path: Path) -> None:
-    """After a swap every new handshake gets the new pair, and a connection made before goes on."""
+    """New handshakes get the new pair, existing connections go on."""
     mount(tmp_path, "one", PAIR)
     source = await loaded(tmp_path)
     async with running(source=source) as server:
@@ -83,8 +83,8 @@ async def test_a_swapped_secret_is_served_to_new_handshakes_and_old_connections_
         assert (await before.ask(post(review()))).status == 200
 
 
-async def test_a_swap_between_two_reads_tears_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the Secret is swapped after the certificate was read, the key still comes from the same version."""
+async def test_a_swap_between_two_reads_does_not_mix_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the Secret is swapped after the certificate was read, the key is of the same version."""
     mount(tmp_path, "one", PAIR)
 
     def read_and_swap(path: Path) -> bytes:
@@ -102,7 +102,7 @@ async def test_a_swap_between_two_reads_tears_nothing(tmp_path: Path, monkeypatc
 
 
 async def test_no_handshake_fails_while_pairs_are_swapped() -> None:
-    """A hundred swaps under fresh handshakes: each handshake gets one of the two pairs, none fails."""
+    """In a hundred swaps, each handshake gets one of the two pairs."""
     async with running() as server:
         done = asyncio.Event()
 
@@ -200,8 +200,8 @@ DAMAGES = (
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-async def test_damaged_files_never_touch_the_working_pair(tmp_path: Path, damage: object) -> None:
-    """Whatever is wrong with the files, the old pair is served, the fault counted, told once, and then mended."""
+async def test_damaged_files_leave_the_pair_in_use(tmp_path: Path, damage: object) -> None:
+    """The fault is counted and logged once, and a valid pair is installed later."""
     write(tmp_path, PAIR)
     source = await loaded(tmp_path)
     async with running(source=source) as server:
@@ -221,7 +221,7 @@ async def test_damaged_files_never_touch_the_working_pair(tmp_path: Path, damage
 
 @pytest.mark.parametrize("damage", DAMAGES)
 async def test_damaged_files_fail_the_start(tmp_path: Path, damage: object) -> None:
-    """At start there is no old pair to go on with: the fault is raised with a reason."""
+    """Without a pair in use, the fault is raised with its reason."""
     write(tmp_path, PAIR)
     damage(tmp_path)  # type: ignore[operator]
 
@@ -230,7 +230,7 @@ async def test_damaged_files_fail_the_start(tmp_path: Path, damage: object) -> N
 
 
 async def test_reload_errors_are_counted(tmp_path: Path) -> None:
-    """Each failed attempt counts, and the pair in use keeps its expiry in the metrics."""
+    """Each failed attempt counts, and the metrics keep the expiry of the pair in use."""
     write(tmp_path, PAIR)
     shown = metrics()
     source = CertificateSource(metrics=shown, directory=tmp_path)
@@ -248,8 +248,8 @@ async def test_reload_errors_are_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [strange, strange_ca])
-async def test_a_strange_certificate_ends_no_watch(tmp_path: Path, damage: Callable[[Path], None]) -> None:
-    """What no version of X.509 knows is refused and counted at each look, and what comes after it is taken."""
+async def test_an_unknown_x509_version_does_not_end_the_watch(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    """It is refused and counted at each check, and the next valid pair is installed."""
     write(tmp_path, PAIR)
     shown = metrics()
     source = CertificateSource(metrics=shown, directory=tmp_path)
@@ -266,8 +266,8 @@ async def test_a_strange_certificate_ends_no_watch(tmp_path: Path, damage: Calla
     watching.cancel()
 
 
-def test_a_pair_that_is_handed_over_and_cannot_be_used_is_counted_and_told_once() -> None:
-    """The old pair stays, each attempt counts, and one line says why; a good pair ends the complaint."""
+def test_an_unusable_pair_is_counted_each_time_and_logged_once() -> None:
+    """The old pair stays; after a valid pair, the next fault is logged again."""
     shown = metrics()
     source = CertificateSource(metrics=shown)
     source.take(PAIR.certificate_pem(), PAIR.key_pem(), AUTHORITY.certificate_pem())
@@ -286,7 +286,7 @@ def test_a_pair_that_is_handed_over_and_cannot_be_used_is_counted_and_told_once(
 
 
 async def test_unchanged_content_is_not_loaded_again(tmp_path: Path) -> None:
-    """Files that are written again with the same content change nothing."""
+    """Files that are rewritten with the same content change nothing."""
     write(tmp_path, PAIR)
     source = await loaded(tmp_path)
     write(tmp_path, PAIR)
@@ -297,7 +297,7 @@ async def test_unchanged_content_is_not_loaded_again(tmp_path: Path) -> None:
 
 
 async def test_a_secret_without_ca_is_served(tmp_path: Path) -> None:
-    """Where another service publishes the CA, ca.crt may be missing; where it is there, it is at hand."""
+    """If another service publishes the CA, ca.crt may be missing."""
     write(tmp_path, PAIR)
     with_ca = await loaded(tmp_path)
     (tmp_path / "ca.crt").unlink()
@@ -308,8 +308,8 @@ async def test_a_secret_without_ca_is_served(tmp_path: Path) -> None:
     assert without.problem() is None
 
 
-async def test_a_source_without_pair_refuses_handshakes_and_says_so() -> None:
-    """Before there is a certificate, nobody gets a connection and /readyz would say why."""
+async def test_without_a_pair_handshakes_are_refused() -> None:
+    """/readyz shows the reason."""
     source = CertificateSource(metrics=metrics())
 
     assert source.problem() == "no certificate is loaded"
@@ -323,8 +323,8 @@ async def test_a_source_without_pair_refuses_handshakes_and_says_so() -> None:
         assert await served_by(server) == der(PAIR)
 
 
-async def test_an_expired_certificate_is_a_problem() -> None:
-    """A pair that expires while it is in use makes the replica unready."""
+async def test_an_expired_certificate_makes_the_replica_unready() -> None:
+    """The check compares with the current time."""
     source = CertificateSource(metrics=metrics())
     soon = issue_serving_pair(AUTHORITY, names=("localhost",), now=datetime.now(UTC), lifetime=timedelta(seconds=1))
     try:
@@ -337,7 +337,7 @@ async def test_an_expired_certificate_is_a_problem() -> None:
 
 
 async def test_handshakes_without_a_server_name_get_the_pair() -> None:
-    """A client that sends no server name, as by IP address, is served as well."""
+    """A client that connects to an IP address sends no server name."""
     context = client_context()
     context.check_hostname = False
     async with running() as server:
@@ -348,7 +348,7 @@ async def test_handshakes_without_a_server_name_get_the_pair() -> None:
 
 
 async def test_tls_is_1_3_without_tickets_and_speaks_http_1_1() -> None:
-    """By default there is TLS 1.3 only, nothing to resume, and one protocol."""
+    """This is the default: TLS 1.3 only, no session to resume, one protocol."""
     context = client_context()
     async with running() as server:
         connected = await server.connect(tls=context)
@@ -363,7 +363,7 @@ async def test_tls_is_1_3_without_tickets_and_speaks_http_1_1() -> None:
 
 
 async def test_tls_1_2_by_option_is_forward_secret_and_authenticated() -> None:
-    """With the option 1.2 works, with the good ciphers only, and no session is resumed."""
+    """Only ciphers with forward secrecy and authentication are accepted, and no session is resumed."""
     source = CertificateSource(metrics=metrics(), minimum_version=ssl.TLSVersion.TLSv1_2)
     source.install(PAIR.certificate_pem(), PAIR.key_pem())
     context = client_context()
@@ -384,7 +384,7 @@ async def test_tls_1_2_by_option_is_forward_secret_and_authenticated() -> None:
 
 
 def test_the_key_never_stays_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pair in memory leaves no file, also where the system has no files in memory."""
+    """A pair in memory leaves no file, even if the system has no files in memory."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     for _ in range(2):
@@ -397,7 +397,7 @@ def test_the_key_never_stays_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_the_key_is_not_in_the_repr() -> None:
-    """A traceback that shows the files shows no key."""
+    """A traceback that shows the files does not show the key."""
     files = PairFiles(certificate=b"c", key=b"topsecret")
 
     assert "topsecret" not in repr(files)

@@ -17,7 +17,7 @@ from webhook.admission.verdict import Verdict
 from webhook.eem.eem_snapshot import EemSnapshot
 from webhook.eem.resources import EEM_GROUP
 from webhook.netpol.model import OwnerReference
-from webhook.netpol.owners import read_owners
+from webhook.netpol.parse_meta import read_owners
 from webhook.netpol.reading import Faults, mapping
 
 GARBAGE_COLLECTOR: Final = "system:serviceaccount:kube-system:generic-garbage-collector"

@@ -1,8 +1,8 @@
 """
-Explain findings: each lost requirement with an example of who is cut off, the policies that isolate its pods and a
-remedy; and the warnings.
+Explain findings: each lost requirement with a client that is cut off, the policies that isolate its pods and a remedy;
+and the warnings.
 
-This is dear, and done once for each verdict that is sent.
+This is expensive, and done once for each verdict that is sent.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,13 +15,12 @@ from webhook.admission.remedy import Remedies, common_labels
 from webhook.admission.response import warning
 from webhook.admission.verdict import Lost, PodsSeen
 from webhook.eem.instances import Requirement
-from webhook.netpol.counterexample import PodExample, smallest_example
-from webhook.netpol.difference import PodWitness
-from webhook.netpol.effort import MOST_STEPS, Effort
-from webhook.netpol.evaluate import full_name
-from webhook.netpol.loss import AddressWitness
 from webhook.netpol.model import Labels, Namespace, NetworkPolicy
 from webhook.netpol.reading import shorten
+from webhook.netpol.sources.budget import MOST_STEPS, StepBudget
+from webhook.netpol.sources.counterexample import PodExample, smallest_example
+from webhook.netpol.sources.difference import PodWitness
+from webhook.netpol.sources.loss import AddressWitness
 
 STEPS_FOR_EXAMPLES = MOST_STEPS // 4
 """Steps for the examples of one refusal, in addition to those for judging."""
@@ -93,7 +92,7 @@ def isolating_after(finding: Finding) -> tuple[NetworkPolicy, ...]:
 
 
 def _shown(policy: NetworkPolicy) -> str:
-    return full_name(policy) if policy.name else f"{policy.namespace}/{GENERATED_NAME}"
+    return policy.full_name if policy.name else f"{policy.namespace}/{GENERATED_NAME}"
 
 
 class _Examples:
@@ -101,11 +100,11 @@ class _Examples:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._effort = Effort(left=STEPS_FOR_EXAMPLES)
+        self._effort = StepBudget(left=STEPS_FOR_EXAMPLES)
         self._known: dict[tuple[int, int, int], PodExample] = {}
 
     def example(self, finding: Finding) -> Example:
-        """Return an example of who is cut off; None if there is no witness."""
+        """Return a client that is cut off; None if there is no witness."""
         witness = None if finding.loss is None else finding.loss.witness
         if not isinstance(witness, PodWitness):
             return witness
@@ -118,7 +117,7 @@ class _Examples:
 
     def _candidates(self) -> Iterator[Namespace]:
         """Yield the namespaces for an example: the others by name, those of Kubernetes, then the one of the change."""
-        own, names = self._world.view.name, self._world.snapshot.cluster.names_in_order
+        own, names = self._world.view.inventory.namespace, self._world.snapshot.cluster.names_in_order
         others = (name for name in names if name != own and not name.startswith(SYSTEM))
         system = takewhile(lambda name: name.startswith(SYSTEM), names.starting_at(SYSTEM))
         for name in chain(others, (name for name in system if name != own), (own,)):
@@ -140,4 +139,4 @@ def _warnings(finding: Finding) -> Iterator[str]:
         by = shorten(_shown(isolating[0]), LONGEST_SHOWN) if isolating else "policies"
         yield warning(f"{what} {port} was not open as required and still is not (isolated by {by})")
     if finding.only_pods:
-        yield warning(f"{what} {port}: only selected pods may connect now; the API server is seldom a pod")
+        yield warning(f"{what} {port}: only selected pods may connect now; the API server is rarely a pod")

@@ -7,7 +7,6 @@ Decide a review of an EventEndpointManagement or EventGateway: validate it, and 
 4. Any denial refuses the change, with all faults in one answer. The mode turns a refusal into its result.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from webhook.admission.exemptions import is_operator
@@ -20,8 +19,7 @@ from webhook.admission.review import AdmissionRequest, ReviewError, check_object
 from webhook.admission.verdict import ResourceName, Verdict
 from webhook.eem.eem_snapshot import EemSnapshot
 from webhook.eem.resources import EEM_GROUP, EEM_VERSION, INSTANCE_KINDS
-from webhook.eem.rules import NEWEST, Finding, RuleContext, Version, defaults, judge
-from webhook.netpol.faults import Fault
+from webhook.eem.rules import NEWEST, TOO_LARGE, ProductVersion, RuleContext, defaults, judge, stored_form
 
 
 def validate(request: AdmissionRequest, snapshot: EemSnapshot, options: Options) -> AdmissionResponse:
@@ -39,10 +37,13 @@ def validate(request: AdmissionRequest, snapshot: EemSnapshot, options: Options)
     if request.object is None or request.kind.kind not in INSTANCE_KINDS:
         return allowed(verdict, "allowed", {})
     old = request.old_object if request.operation == "UPDATE" else None
-    found = judge(request.object, old, context_of(request.namespace, snapshot, options))
-    faults = _faults([finding for finding in found if finding.severity == "deny"])
-    warnings = [warning(f"{finding.field}: {finding.message}") for finding in found if finding.severity == "warn"]
-    warnings.extend(warning(text) for text in impact(request, snapshot, options))
+    context = context_of(request.namespace, snapshot, options)
+    found = judge(request.object, old, context)
+    faults = tuple(violation.fault for violation in found if violation.severity == "deny")
+    warnings = [warning(str(violation.fault)) for violation in found if violation.severity == "warn"]
+    if not any(violation.rule is TOO_LARGE for violation in found):
+        stored = replace(request, object=stored_form(request.object, context))
+        warnings.extend(warning(text) for text in impact(stored, snapshot, options))
     verdict = replace(verdict, faults=faults, warnings=tuple(dict.fromkeys(warnings)))
     mode = mode_of(request.namespace, snapshot, options)
     if not faults:
@@ -97,12 +98,6 @@ def _exemption(request: AdmissionRequest, snapshot: EemSnapshot, options: Option
     return "status" if request.sub_resource else None
 
 
-def _faults(denials: Sequence[Finding]) -> tuple[Fault, ...]:
-    return tuple(
-        Fault(field=denial.field, message=denial.message, reason=denial.reason, rule=denial.rule) for denial in denials
-    )
-
-
 def context_of(namespace: str, snapshot: EemSnapshot, options: Options) -> RuleContext:
     """Return what the rules need to know about the cluster."""
     known = snapshot.namespace(namespace)
@@ -110,7 +105,7 @@ def context_of(namespace: str, snapshot: EemSnapshot, options: Options) -> RuleC
     return RuleContext(
         version=version_of(namespace, snapshot, options),
         platform=options.platform,
-        neighbours=snapshot.fleet.neighbourhood,
+        neighbours=snapshot.neighbours,
         namespaces={namespace: {"status": {"phase": "Terminating" if known.terminating else "Active"}}},
         storage_classes=classes if classes or options.storage_classes_known else None,
         severities=options.severities,
@@ -118,17 +113,17 @@ def context_of(namespace: str, snapshot: EemSnapshot, options: Options) -> RuleC
     )
 
 
-def version_of(namespace: str, snapshot: EemSnapshot, options: Options) -> Version:
+def version_of(namespace: str, snapshot: EemSnapshot, options: Options) -> ProductVersion:
     """
     Return the version of EEM whose rules apply.
 
     It is the version on the operator's Deployment, preferably of an operator in the same namespace; else the version of
     the installed definitions, else the configured one, else the newest version that the rules know.
     """
-    found: list[tuple[bool, Version]] = []
+    found: list[tuple[bool, ProductVersion]] = []
     for operator in snapshot.operators.values():
         try:
-            found.append((operator.namespace == namespace, Version.parse(operator.version)))
+            found.append((operator.namespace == namespace, ProductVersion.parse(operator.version)))
         except ValueError:
             continue
     if found:

@@ -23,12 +23,13 @@ from webhook.eem.instances import Component, Requirement, SourcesDemand
 from webhook.eem.standing import Standing
 from webhook.eem.subjects import Subject
 from webhook.eem.view import EemNamespace
-from webhook.netpol.effort import Effort
-from webhook.netpol.isolation import selects
-from webhook.netpol.loss import Loss, lost_from_anywhere, lost_from_some, only_pods_left
+from webhook.netpol.matching import selects
 from webhook.netpol.model import NetworkPolicy, Pod, PolicyType
-from webhook.netpol.sources import EVERYONE, Sources, admitted, union_of
-from webhook.netpol.universe import Universe
+from webhook.netpol.sources.admitted import admitted
+from webhook.netpol.sources.budget import StepBudget
+from webhook.netpol.sources.loss import Loss, lost_from_anywhere, lost_from_some, only_pods_left
+from webhook.netpol.sources.source_set import EVERYONE, Sources, union_of
+from webhook.netpol.sources.universe import Universe
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +49,7 @@ class World:
     view: EemNamespace
     demand: SourcesDemand
     universe: Universe
-    effort: Effort
+    effort: StepBudget
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -204,14 +205,15 @@ class _Question:
         before = self._admitted(self.change.old, others)
         lost = lost_from_anywhere if self.requirement.sources == "anywhere" else lost_from_some
         universe, effort = self.world.universe, self.world.effort
-        losses = lost(before, after, universe, effort)
-        missing = () if losses else lost(EVERYONE, after, universe, effort)
+        loss = lost(before, after, universe, effort)
+        missing = lost(EVERYONE, after, universe, effort) if loss is None else None
+        is_operator = self.requirement.component is Component.OPERATOR
         return Finding(
             requirement=self.requirement,
             subject=self.subject,
-            loss=min(losses, key=_badness, default=None),
-            broken=any(loss.decided for loss in missing),
-            only_pods=self.requirement.component is Component.OPERATOR and not losses and only_pods_left(before, after),
+            loss=loss,
+            broken=missing is not None and missing.decided,
+            only_pods=is_operator and loss is None and only_pods_left(before, after),
             change=self.change,
             world=self.world,
             standing=self.standing,

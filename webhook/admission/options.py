@@ -11,9 +11,9 @@ from typing import Literal, cast, get_args
 
 from webhook.eem.eem_snapshot import EemSnapshot
 from webhook.eem.instances import SourcesDemand
-from webhook.eem.rules import Platform, Setting, Version
+from webhook.eem.rules import Platform, ProductVersion, RuleSetting
 from webhook.netpol.intervals import Intervals
-from webhook.netpol.universe import IPBlockMatchesPods, Universe, pod_ranges_of
+from webhook.netpol.sources.universe import IPBlockMatchesPods, Universe, pod_ranges_of
 
 Mode = Literal["enforce", "warn", "audit"]
 """Refuse; allow and warn the user; allow and only annotate the audit log."""
@@ -55,10 +55,10 @@ class Options:
     pod_cidrs: tuple[str, ...] = ()
     ip_families: tuple[int, ...] | None = None
     operator_service_account: str | None = None
-    installed_version: Version | None = None
-    eem_version: Version | None = None
+    installed_version: ProductVersion | None = None
+    eem_version: ProductVersion | None = None
     platform: Platform | None = None
-    severities: Mapping[str, Setting] = field(default_factory=dict)
+    severities: Mapping[str, RuleSetting] = field(default_factory=dict)
     defaults: bool = True
     storage_classes_known: bool = False
     offline: bool = False

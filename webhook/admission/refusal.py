@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from webhook.admission.response import LONGEST_MESSAGE, LONGEST_NAME, Cause, as_many_as_fit, one_line
 from webhook.admission.verdict import Lost, PodsSeen, ResourceName
-from webhook.netpol.counterexample import PodExample
 from webhook.netpol.faults import Fault
-from webhook.netpol.loss import AddressWitness
 from webhook.netpol.reading import shorten
+from webhook.netpol.sources.counterexample import PodExample
+from webhook.netpol.sources.loss import AddressWitness
 
 GENERATED_NAME = "(generated name)"
 """The text in the place of a name that the API server has yet to generate."""

@@ -16,7 +16,6 @@ from webhook.eem.resources import NETWORK_POLICIES
 from webhook.netpol.faults import Fault
 from webhook.netpol.model import NetworkPolicy
 from webhook.netpol.parse import read_policy
-from webhook.netpol.sources import worked_out
 
 BAD_REQUEST = 400
 
@@ -114,9 +113,7 @@ class AdmissionRequest:
         request.
         """
         if self.is_policy:
-            for parsed in (self.new_policy, self.old_policy):
-                if parsed is not None:
-                    worked_out(parsed[0])
+            _ = self.new_policy, self.old_policy
 
     @cached_property
     def leaves_spec_unchanged(self) -> bool:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from webhook.eem.instances import Component, InstanceRef
-from webhook.netpol.counterexample import PodExample
 from webhook.netpol.faults import Fault
-from webhook.netpol.loss import AddressWitness
 from webhook.netpol.model import Protocol
+from webhook.netpol.sources.counterexample import PodExample
+from webhook.netpol.sources.loss import AddressWitness
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

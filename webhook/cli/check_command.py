@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from webhook.admission import Verdict
-from webhook.cli.formats import FORMATS
 from webhook.cli.output import ALLOWED, BAD_USAGE, DENIED, show
 from webhook.cli.rehearsal import JUDGES, Rehearsal, resource_named
 from webhook.cli.state import (
@@ -23,6 +22,7 @@ from webhook.cli.state import (
     tell,
     warn,
 )
+from webhook.cli.verdict_formats import FORMATS
 from webhook.settings import DECISION, add_flags, settings_from
 
 EPILOG: Final = """\

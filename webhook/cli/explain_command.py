@@ -10,11 +10,11 @@ from typing import Any, Final
 from webhook.cli.output import ALLOWED, BAD_USAGE, DENIED, show
 from webhook.cli.state import StateError, add_state_arguments, read_state
 from webhook.netpol import ClusterSnapshot, Connection, SpecError, evaluate, explain
-from webhook.netpol.describe import describe_sources, networks
-from webhook.netpol.evaluate import DirectionVerdict, Verdict, find_pod
+from webhook.netpol.evaluate import ConnectionVerdict, DirectionVerdict, read_pod_name
+from webhook.netpol.explain import describe_sources, networks, who_may_connect
 from webhook.netpol.intervals import network, subtract
-from webhook.netpol.reach import who_may_connect
-from webhook.netpol.snapshot import Parsed
+from webhook.netpol.parse_objects import Parsed
+from webhook.netpol.reading import Faults
 from webhook.settings import Settings, add_flags, settings_from
 
 EPILOG: Final = """\
@@ -128,8 +128,7 @@ def _port(arguments: argparse.Namespace, snapshot: ClusterSnapshot) -> int:
     text = arguments.port
     if text.isascii() and text.isdigit():
         return int(text)
-    namespace, _, name = arguments.to.partition("/")
-    pod = find_pod(namespace, name, snapshot)
+    pod = read_pod_name(arguments.to, "to", snapshot, Faults())
     ports = [port for port in pod.ports if port.protocol.value == arguments.protocol] if pod is not None else []
     for port in ports:
         if port.name == text:
@@ -185,7 +184,7 @@ def _asked(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"to": arguments.to, "protocol": arguments.protocol, "port": arguments.port}
 
 
-def _verdict_json(verdict: Verdict) -> dict[str, Any]:
+def _verdict_json(verdict: ConnectionVerdict) -> dict[str, Any]:
     connection = verdict.connection
     return {
         "from": connection.source,

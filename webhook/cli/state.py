@@ -11,7 +11,7 @@ from webhook.eem import read
 from webhook.eem.instances import Instance
 from webhook.files.file_objects import STDIN, FileFault, FileObjects, FilesError, ReadOptions
 from webhook.files.object_reader import read_files
-from webhook.netpol.snapshot import Parsed
+from webhook.netpol.parse_objects import Parsed
 from webhook.settings import CONNECTION, Settings, add_flags
 
 ReadObject = tuple[Mapping[str, Any], Parsed | Instance | None]

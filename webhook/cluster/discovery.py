@@ -17,8 +17,7 @@ from typing import Final
 from webhook.cluster.client import ApiClient
 from webhook.cluster.errors import ApiError, ClusterError
 from webhook.eem.resources import EEM_GROUP, EEM_VERSION
-from webhook.eem.rules import Platform, Version
-from webhook.eem.rules.installed import installed_version
+from webhook.eem.rules import Platform, ProductVersion, installed_version
 
 _log: Final = logging.getLogger(__name__)
 
@@ -35,7 +34,7 @@ class ClusterFacts:
     """What is known about a cluster; None for what is not."""
 
     platform: Platform | None = None
-    version: Version | None = None
+    version: ProductVersion | None = None
 
 
 class Discovery:

@@ -12,7 +12,7 @@ from webhook.cluster.ordering import EventType, Name, Ordering, Relist, name_of
 from webhook.cluster.sink import KindStatus, Selection
 from webhook.cluster.timing import Clock
 from webhook.eem.resources import ResourceType
-from webhook.netpol.snapshot import Parsed
+from webhook.netpol.parse_objects import Parsed
 
 
 class Observed:
@@ -88,9 +88,7 @@ class Observed:
         elif relist.gone():
             self._current = None
         self._ordering.replace(relist, number)
-        status = self.status[kind]
-        status.synced = True
-        status.lists += 1
+        self.status[kind].lists += 1
         self._heard(kind)
 
     def all_heard_before(self, kind: str, number: int) -> None:

@@ -35,7 +35,7 @@ from webhook.cluster.sink import Selection, Sink
 from webhook.cluster.store import read_ahead
 from webhook.cluster.timing import Backoff, Clock, ReflectorTiming, TimeSlice
 from webhook.eem import OPTIONAL_KINDS, ResourceType
-from webhook.netpol.snapshot import Parsed
+from webhook.netpol.parse_objects import Parsed
 
 _log: Final = logging.getLogger(__name__)
 
@@ -205,6 +205,7 @@ class Reflector:
             if self._status.served:
                 _log.info("%s are not installed", self.resource.plural)
             await self._sink.begin_list(self.resource.kind).finish(self._newest)
+            self._sink.mark(self.resource.kind, synced=True)
             self._status.served = False
             self._recovered()
         raise _MissingError
@@ -239,6 +240,7 @@ class Reflector:
         except TimeoutError as error:
             if self._reopens:
                 return
+            self._list_unless_synced()
             self._mute = not self._got_line
             raise UnreachableError(f"no whole line came from the watch for {stall_seconds:g} s") from error
         except ApiError as error:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from webhook.cluster.ordering import EventType
 from webhook.cluster.timing import Clock
 from webhook.eem import ResourceType
-from webhook.netpol.snapshot import Parsed
+from webhook.netpol.parse_objects import Parsed
 
 
 @dataclass(kw_only=True, slots=True)
@@ -17,7 +17,7 @@ class KindStatus:
     How well one kind is known; its reflector writes it, metrics and probes read it.
 
     Args:
-        synced: a list was taken in, and nothing keeps the reflector from following the changes.
+        synced: a list was taken in and a watch has stood since, and nothing keeps the reflector from following it.
         served: False while the API server does not know the kind.
         objects: the number of objects.
         lists: the number of lists that were taken in.

@@ -18,13 +18,10 @@ from webhook.cluster.sink import KindStatus
 from webhook.cluster.timing import Clock, TimeSlice
 from webhook.eem import WATCHED, EemSnapshot, ResourceType
 from webhook.eem.resources import NETWORK_POLICIES
-from webhook.netpol.model import NetworkPolicy
-from webhook.netpol.owners import read_owners
+from webhook.netpol.parse_meta import read_owners
+from webhook.netpol.parse_objects import Parsed, is_large, read_object
 from webhook.netpol.reading import Faults
 from webhook.netpol.reading import mapping as read_mapping
-from webhook.netpol.size import is_large
-from webhook.netpol.snapshot import Parsed, read_object
-from webhook.netpol.sources import worked_out
 
 STALE_SECONDS: Final = 300.0
 """
@@ -103,8 +100,8 @@ class Store:
         """
         Begin to take in a list as the complete set of objects of one kind.
 
-        Nothing changes before its end; then it replaces the kind in one step, and the kind is synced. Only objects
-        that differ from what is known cost time and memory.
+        Nothing changes before its end; then it replaces the kind in one step. Only objects that differ from what is
+        known cost time and memory. The kind is synced when its watch stands, which `mark` tells.
         """
         finish = partial(self._finish_list, kind)
         return _StoreIntake(kind, self._orderings[kind].relist(), TimeSlice(self._clock.monotonic), finish)
@@ -126,7 +123,7 @@ class Store:
                         leaving.append(before.cluster.find(kind, *name))
                         building = building.without_object(kind, *name)
                     await time_slice.check()
-                if all(status.synced for known, status in self.status.items() if known != kind):
+                if all(status.lists for known, status in self.status.items() if known != kind):
                     await _prepare(building, time_slice)
                 while self._journal:
                     changes, self._journal = self._journal, []
@@ -138,9 +135,7 @@ class Store:
             # There is no await between the last look into the journal and the end of this block.
             self._orderings[kind].replace(relist, number)
             self._snapshot = building
-            status = self.status[kind]
-            status.synced = True
-            status.lists += 1
+            self.status[kind].lists += 1
             self._heard(kind)
         # To free 20,000 pods at once would hold the event loop for 50 ms, so the old objects are freed one at a time.
         leaving.extend(before.cluster.parts())
@@ -303,17 +298,16 @@ def is_idle(api_object: Mapping[str, Any]) -> bool:
     if spec.get("replicas") != 0 or status.get("replicas"):
         return False
     metadata = read_mapping(api_object.get("metadata"), "metadata", faults)
-    return any(owner.kind == "Deployment" and owner.controller for owner in read_owners(metadata, faults))
+    return any(owner.kind == "Deployment" for owner in read_owners(metadata, faults))
 
 
 def read_ahead(mapping: Mapping[str, Any]) -> Parsed | None:
     """Return what a snapshot would read of an object, with all that takes long; None if it reads nothing of it."""
-    parsed, _ = read_object(mapping)
-    return worked_out(parsed) if isinstance(parsed, NetworkPolicy) else parsed
+    return read_object(mapping)[0]
 
 
 async def _prepare(snapshot: EemSnapshot, time_slice: TimeSlice) -> None:
     """Work out, before the snapshot is in use, what the first review would have to wait for."""
     for known in snapshot.eem.values():
-        known.prepare()
+        known.precompute()
         await time_slice.check()

@@ -1,8 +1,8 @@
 """
-EEM instances and operators, and what they need.
+EEM instances and operators, and the ingress that they need.
 
-An instance is one EventEndpointManagement or EventGateway object. It carries requirements unless it is exempt: with
-`spec.deployNetworkPolicies: false` its owner has taken the network over, and one that is terminating needs nothing.
+An instance is one EventEndpointManagement or EventGateway object. It has requirements unless it is exempt: with
+`spec.deployNetworkPolicies: false` its owner is responsible for the network, and a terminating one needs nothing.
 
 Source: IBM Event Endpoint Management documentation, "Network policies": operator 8443, manager 3000 and 8081,
 gateway 8092, all TCP from anywhere; since 11.8 the gateway's port is spec.listeners[0].port.
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from webhook.eem.resources import EEM_GROUP, GATEWAY_KIND, INSTANCE_KINDS, MANAGER_KIND
-from webhook.netpol.model import Labels, Protocol, Workload, no_labels
+from webhook.netpol.model import FIRST_PORT, LAST_PORT, Labels, Protocol, Workload, no_labels
 from webhook.netpol.reading import Faults, boolean, mapping, string, strings
 
 NAME_LABEL = "app.kubernetes.io/name"
@@ -24,15 +24,14 @@ COMPONENT_LABEL = "app.kubernetes.io/component"
 PRODUCT = "ibm-event-endpoint-management"
 OPERATOR_NAME = "ibm-eem-operator"
 OPERATOR_SWITCH = "DEPLOY_OPERATOR_NETWORK_POLICY"
-"""Environment variable of the operator's container that says whether it has a policy of its own; default true."""
+"""Environment variable of the operator's container: whether the operator has a policy of its own; default true."""
 
 MANAGER_PORTS = {3000: "UI, gateways and admin API", 8081: "readiness, polled by the operator"}
 GATEWAY_PORT = 8092
 OPERATOR_PORT = 8443
-LAST_PORT = 65535
 
 SourcesDemand = Literal["anywhere", "some"]
-"""Who must be able to connect: every source, or at least one."""
+"""The sources that must be able to connect: all, or at least one."""
 
 
 class Component(enum.Enum):
@@ -45,7 +44,7 @@ class Component(enum.Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
 class InstanceRef:
-    """Names what carries a requirement: an instance, or the operator's Deployment."""
+    """The name of what has a requirement: an instance, or the operator's Deployment."""
 
     kind: str
     namespace: str
@@ -58,8 +57,8 @@ class Requirement:
     One ingress that must hold.
 
     Args:
-        sources: who must be able to connect.
-        why: what the port is for, in words for people.
+        sources: the sources that must be able to connect.
+        why: what the port is for, for messages.
     """
 
     instance: InstanceRef
@@ -76,9 +75,9 @@ class Instance:
     One EventEndpointManagement or EventGateway.
 
     Args:
-        deploy_network_policies: False only where the object says so.
-        listener_port: `spec.listeners[0].port` of a gateway, where it has one.
-        template_labels: what `spec.template.labels` or `spec.manager.template.labels` adds to its pods.
+        deploy_network_policies: False only where the object sets it to false.
+        listener_port: `spec.listeners[0].port` of a gateway; None where it is not set.
+        template_labels: the labels that `spec.template.labels` or `spec.manager.template.labels` adds to its pods.
         source: the object without `managedFields`, for the rules, which read more of it.
     """
 
@@ -94,21 +93,21 @@ class Instance:
 
     @property
     def ref(self) -> InstanceRef:
-        """Give its name for messages."""
+        """Return its name for messages."""
         return InstanceRef(kind=self.kind, namespace=self.namespace, name=self.name)
 
     @property
     def component(self) -> Component:
-        """Give the component that this instance runs."""
+        """Return the component that this instance runs."""
         return Component.MANAGER if self.kind == MANAGER_KIND else Component.GATEWAY
 
     @property
     def is_exempt(self) -> bool:
-        """Say whether it carries no requirement."""
+        """Whether it has no requirements."""
         return not self.deploy_network_policies or self.terminating
 
     def requirements(self, sources: SourcesDemand) -> tuple[Requirement, ...]:
-        """Give what it needs, whether or not it is exempt."""
+        """Return what it needs, whether or not it is exempt."""
         if self.component is Component.MANAGER:
             ports = MANAGER_PORTS
         else:
@@ -132,9 +131,9 @@ class EemOperator:
     The EEM operator's Deployment.
 
     Args:
-        service_account: the account that its pods run as: `default` where it names none.
+        service_account: the account of its pods; `default` where none is set.
         has_policy: False where its switch turns its own NetworkPolicy off, which makes it exempt.
-        version: of the product, as its labels have it; empty where they do not.
+        version: the version of the product in its labels; empty where there is none.
     """
 
     namespace: str
@@ -145,14 +144,14 @@ class EemOperator:
 
     @property
     def ref(self) -> InstanceRef:
-        """Give its name for messages."""
+        """Return its name for messages."""
         return InstanceRef(kind="Deployment", namespace=self.namespace, name=self.name)
 
     def requirements(self) -> tuple[Requirement, ...]:
         """
-        Give what it needs: some source on 8443.
+        Return what it needs: some source on 8443.
 
-        Narrowing who may connect is what the product's documentation advises, so "anywhere" is not demanded.
+        The product's documentation advises to narrow the sources, so "anywhere" is not demanded.
         """
         return (
             Requirement(
@@ -167,7 +166,7 @@ class EemOperator:
 
 
 def read_instance(api_object: Mapping[str, Any], faults: Faults) -> Instance | None:
-    """Read an instance; None for any other kind, also for other kinds of the same group."""
+    """Return an instance; None for any other kind, also for other kinds of the same group."""
     kind, version = api_object.get("kind"), api_object.get("apiVersion")
     if not isinstance(kind, str) or kind not in INSTANCE_KINDS:
         return None
@@ -197,20 +196,20 @@ def _kept(api_object: Mapping[str, Any], metadata: Mapping[str, Any]) -> Mapping
 
 
 def _listener_port(spec: Mapping[str, Any]) -> int | None:
-    """Give the first listener's port where it is one; a port that is none is the resource rules' affair."""
+    """Return the port of the first listener; None where it is not valid, which the resource rules report."""
     listeners = spec.get("listeners")
     first = listeners[0] if isinstance(listeners, list) and listeners else None
     port = first.get("port") if isinstance(first, Mapping) else None
-    if isinstance(port, int) and not isinstance(port, bool) and 1 <= port <= LAST_PORT:
+    if isinstance(port, int) and not isinstance(port, bool) and FIRST_PORT <= port <= LAST_PORT:
         return port
     return None
 
 
 def read_operator(workload: Workload) -> EemOperator | None:
     """
-    Say whether a Deployment is the EEM operator's: by its pods' documented labels, or by name and instance label.
+    Return the EEM operator of a Deployment, by its pods' documented labels, or by name and instance label; else None.
 
-    Source: the product's Helm chart and OLM bundle; both label the pods the same in every version.
+    Source: the product's Helm chart and OLM bundle; both set the same labels in every version.
     """
     if workload.kind != "Deployment":
         return None

@@ -1,4 +1,4 @@
-"""Name the resources of the API that decisions rest on."""
+"""The resources of the API that decisions rest on."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ INSTANCE_KINDS = frozenset({MANAGER_KIND, GATEWAY_KIND})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResourceType:
-    """A kind of API object with where it is served."""
+    """A kind of API object with the path where it is served."""
 
     group: str
     version: str
@@ -21,11 +21,11 @@ class ResourceType:
 
     @property
     def api_version(self) -> str:
-        """Give `apiVersion` as objects write it."""
+        """Return `apiVersion` as objects have it."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, namespace: str | None = None) -> str:
-        """Give the path of the collection: in one namespace, or in all."""
+        """Return the path of the collection: in one namespace, or in all."""
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
         return f"{root}/namespaces/{namespace}/{self.plural}" if namespace else f"{root}/{self.plural}"
 
@@ -56,4 +56,4 @@ WATCHED: tuple[ResourceType, ...] = (
 )
 
 OPTIONAL_KINDS = INSTANCE_KINDS
-"""Kinds whose CustomResourceDefinition may be missing: a cluster without EEM is a fine cluster."""
+"""Kinds whose CustomResourceDefinition may be missing: a cluster may be without EEM."""

@@ -1,8 +1,8 @@
 """
-How each subject stands: which policies isolate it, and what each of them admits to each port that it needs.
+The standing of each subject: which policies isolate it, and what each of them admits to each port that it needs.
 
-Kept from change to change: a policy that comes, changes or goes costs one look at each subject, not a new look at all
-policies. So a decision costs the same in a namespace of ten policies and of five thousand.
+It is kept from change to change: a policy that is added, changed or deleted costs one look at each subject, not a new
+look at all policies. So a decision costs the same in a namespace of ten policies and of five thousand.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from functools import cached_property
 
 from rpds import HashTrieMap
 
-from webhook.netpol.isolation import selects
+from webhook.netpol.indexes import SortedSet
+from webhook.netpol.matching import selecting, selects
 from webhook.netpol.model import NetworkPolicy, Pod, PolicyType, Protocol
-from webhook.netpol.sorted_set import SortedSet
-from webhook.netpol.sources import EVERYONE, NOBODY, Sources, admitted, union_of
-from webhook.netpol.sure import SURE
+from webhook.netpol.sources.admitted import admitted
+from webhook.netpol.sources.source_set import EVERYONE, NO_SOURCES, Sources, union_of
 
 Port = tuple[Protocol, int]
 
@@ -28,7 +28,7 @@ class PortStanding:
     What the policies that isolate a subject admit to one of its ports.
 
     Args:
-        admitting: what each policy admits by itself, by the policy's name; those that admit nobody are not there.
+        admitting: what each policy admits by itself, by the policy's name; policies that admit nothing are left out.
         everyone: how many of them admit everyone.
     """
 
@@ -37,42 +37,39 @@ class PortStanding:
 
     @cached_property
     def total(self) -> Sources:
-        """Give what all of them admit together."""
+        """Return what all of them admit together."""
         return union_of(self.admitting.values())
 
     def without(self, name: str) -> Sources:
-        """Give what all but one of them admit together."""
-        own = self.admitting[name] if name in self.admitting else None  # noqa: SIM401  no call that could fail
-        if self.everyone > (own is not None and own.everyone):
+        """Return what all policies but one admit together."""
+        if self.everyone > self._is_everyone(name):
             return EVERYONE
-        if own is None:
+        if name not in self.admitting:
             return self.total
-        # The same policy is often asked about again and again: by dry run, by diff, and then for good.
-        asked: dict[str, Sources] = self.__dict__.setdefault("asked", {})
-        if name not in asked:
-            asked.clear()
-            asked[name] = union_of(sources for known, sources in self.admitting.items() if known != name)
-        return asked[name]
+        return union_of(sources for known, sources in self.admitting.items() if known != name)
 
-    def with_policy(self, name: str, sources: Sources | None) -> PortStanding:
-        """Put what a policy admits in the place of what it admitted; None where it does not isolate any more."""
-        own = self.admitting[name] if name in self.admitting else None  # noqa: SIM401  no call that could fail
-        if sources == NOBODY:
-            sources = None
-        if own == sources:
+    def with_policy(self, name: str, sources: Sources) -> PortStanding:
+        """Return the standing after the policy of this name admits *sources*, and nothing else."""
+        everyone = self.everyone - self._is_everyone(name)
+        if sources == NO_SOURCES and name not in self.admitting:
             return self
-        everyone = self.everyone - (own is not None and own.everyone) + (sources is not None and sources.everyone)
-        admitting = self.admitting.discard(name) if sources is None else self.admitting.insert(name, sources)
-        return PortStanding(admitting=admitting, everyone=everyone)
+        if sources == NO_SOURCES:
+            return PortStanding(admitting=self.admitting.remove(name), everyone=everyone)
+        if name in self.admitting and self.admitting[name] == sources:
+            return self
+        return PortStanding(admitting=self.admitting.insert(name, sources), everyone=everyone + sources.everyone)
+
+    def _is_everyone(self, name: str) -> bool:
+        return name in self.admitting and self.admitting[name].everyone
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Standing:
     """
-    How one subject stands.
+    The standing of one subject.
 
     Args:
-        pod: stands for every pod of the subject.
+        pod: one of the subject's pods, which stands for all of them.
         isolating: the policies that isolate it, by name.
         names_in_order: the names of these policies.
         terminating: how many of these are terminating.
@@ -85,43 +82,42 @@ class Standing:
     terminating: int = 0
     ports: HashTrieMap[Port, PortStanding] = HashTrieMap()
 
-    def prepare(self) -> tuple[Sources, ...]:
-        """Give what all policies together admit to each port, and keep it."""
-        return tuple(port.total for port in self.ports.values())
-
     def with_policy(self, name: str, policy: NetworkPolicy | None) -> Standing:
-        """Take in that a policy has come, has changed, or (None) has gone."""
-        known = self.isolating[name] if name in self.isolating else None  # noqa: SIM401  the same
-        if policy is not None and not selects(policy, self.pod, PolicyType.INGRESS):
-            policy = None
-        if known is None and policy is None:
-            return self
-        terminating = self.terminating - (known is not None and known.terminating)
-        names = self.names_in_order
+        """Return the standing after the policy of this name was added, changed, or (None) deleted."""
+        isolates = policy is not None and selects(policy, self.pod, PolicyType.INGRESS)
+        isolated = name in self.isolating
+        if policy is None or not isolates:
+            return self._without(name) if isolated else self
+        was_terminating = isolated and self.isolating[name].terminating
         return replace(
             self,
-            isolating=self.isolating.discard(name) if policy is None else self.isolating.insert(name, policy),
-            names_in_order=names.remove(name) if policy is None else names.insert(name),
-            terminating=terminating + (policy is not None and policy.terminating),
+            isolating=self.isolating.insert(name, policy),
+            names_in_order=self.names_in_order.insert(name),
+            terminating=self.terminating - was_terminating + policy.terminating,
             ports=HashTrieMap(
-                (port, standing.with_policy(name, contribution(policy, self.pod, port)))
+                (port, standing.with_policy(name, admitted((policy,), self.pod, *port)))
                 for port, standing in self.ports.items()
             ),
         )
 
-
-def contribution(policy: NetworkPolicy | None, pod: Pod, port: Port) -> Sources | None:
-    """Give what one policy that isolates *pod* admits by itself; None for no policy."""
-    return None if policy is None else admitted((policy,), pod, *port)
+    def _without(self, name: str) -> Standing:
+        """Return the standing without a policy that isolates the subject."""
+        return replace(
+            self,
+            isolating=self.isolating.remove(name),
+            names_in_order=self.names_in_order.remove(name),
+            terminating=self.terminating - self.isolating[name].terminating,
+            ports=HashTrieMap((port, standing.with_policy(name, NO_SOURCES)) for port, standing in self.ports.items()),
+        )
 
 
 def standing_of(pod: Pod, ports: Iterable[Port], policies: Iterable[NetworkPolicy]) -> Standing:
-    """Look at all policies once."""
-    isolating = [policy for policy in policies if SURE[selects(policy, pod, PolicyType.INGRESS)]]
+    """Return the standing of a subject; this looks at all policies."""
+    isolating = selecting(policies, pod, PolicyType.INGRESS)
     by_port: dict[Port, PortStanding] = {}
     for port in ports:
         each = ((policy.name, admitted((policy,), pod, *port)) for policy in isolating)
-        admitting = [(name, sources) for name, sources in each if sources != NOBODY]
+        admitting = [(name, sources) for name, sources in each if sources != NO_SOURCES]
         by_port[port] = PortStanding(
             admitting=HashTrieMap(admitting), everyone=sum(sources.everyone for _, sources in admitting)
         )

@@ -19,9 +19,9 @@ class Subject:
     A distinct label set, with its named ports, among the pods of one component.
 
     Args:
-        pod: one pod that stands for all of them.
-        names: the live pods that bear it; empty where only a template was seen.
-        assumed: neither a pod nor a template was seen: these are the documented labels.
+        pod: one of the pods, which stands for all of them.
+        names: the live pods that have these labels; empty where only a template is known.
+        assumed: whether neither a pod nor a template is known: these are the documented labels.
     """
 
     component: Component
@@ -32,18 +32,18 @@ class Subject:
 
     @property
     def identity(self) -> tuple[frozenset[tuple[str, str]], frozenset[ContainerPort]]:
-        """Give what makes it distinct: the labels and the named ports."""
+        """Return what makes it distinct: the labels and the named ports."""
         return frozenset(self.pod.labels.items()), frozenset(self.pod.ports)
 
 
 def assumed_pod(namespace: str, instance_label: str, template_labels: Labels, name: str) -> Pod:
-    """Give the pod that the documentation promises, for a component of which nothing was seen yet."""
+    """Return the pod that the documentation promises, for a component of which nothing is known yet."""
     labels = {**template_labels, NAME_LABEL: PRODUCT, INSTANCE_LABEL: instance_label}
     return Pod(namespace=namespace, name=name, labels=labels)
 
 
 def group(claimed: Iterable[tuple[Claim, Pod]]) -> tuple[Subject, ...]:
-    """Fold pods and templates into subjects: one for each component, instance, label set and set of named ports."""
+    """Return the subjects of pods and templates: one for each component, instance, label set and set of named ports."""
     folded: dict[tuple[Claim, frozenset[tuple[str, str]], frozenset[object]], list[Pod]] = {}
     for claim, pod in claimed:
         if not pod.host_network and not pod.finished:
@@ -61,5 +61,5 @@ def group(claimed: Iterable[tuple[Claim, Pod]]) -> tuple[Subject, ...]:
 
 
 def _order(subject: Subject) -> tuple[InstanceRef, bool, tuple[str, ...], list[tuple[str, str]], str]:
-    """Order subjects so that every replica names the same one first: those with live pods before templates."""
+    """Return the sort key by which every replica names the same subject first: live pods before templates."""
     return subject.instance, not subject.names, subject.names, sorted(subject.pod.labels.items()), subject.pod.name

@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 from typing import Any, Final
 
 from webhook.eem.instances import Instance
-from webhook.netpol.snapshot import Parsed
+from webhook.netpol.parse_objects import Parsed
 
 STDIN: Final = "-"
 DEFAULT_NAMESPACE: Final = "default"

@@ -25,8 +25,7 @@ from webhook.eem.resources import NETWORK_POLICIES
 from webhook.guard.outcomes import ListError, NotReady, Overloaded
 from webhook.netpol.model import NetworkPolicy
 from webhook.netpol.parse import read_policy
-from webhook.netpol.size import is_large
-from webhook.netpol.sources import worked_out
+from webhook.netpol.parse_objects import is_large
 
 LIVE_SECONDS = 0.4
 """
@@ -276,7 +275,7 @@ async def _parsed(namespace: str, listed: Iterable[Mapping[str, Any]], cached: P
 
 
 def _parse_policies(namespace: str, listed: Iterable[Mapping[str, Any]]) -> dict[str, NetworkPolicy]:
-    return {policy.name: worked_out(policy) for policy in (read_policy(mapping, namespace)[0] for mapping in listed)}
+    return {policy.name: policy for policy in (read_policy(mapping, namespace)[0] for mapping in listed)}
 
 
 def with_policies(snapshot: EemSnapshot, namespace: str, listed: Policies) -> EemSnapshot:

@@ -7,7 +7,7 @@ For each end:
 1. A pod may always reach itself, and the node that it runs on (and that node the pod).
 2. No policy of that direction selects the pod: allowed.
 3. Any rule of any such policy matches the other end and covers the port: allowed.
-4. Otherwise it is not. No single policy blocks; all that select the pod isolate it together.
+4. Otherwise it is not. No single policy blocks; all policies that select the pod isolate it together.
 
 Source: NetworkPolicySpec.ingress and .egress (networking.k8s.io/v1).
 """
@@ -15,24 +15,36 @@ Source: NetworkPolicySpec.ingress and .egress (networking.k8s.io/v1).
 import enum
 from dataclasses import dataclass
 
-from webhook.netpol.faults import Fault, SpecError
+from webhook.netpol.faults import SpecError
 from webhook.netpol.intervals import address_of
-from webhook.netpol.isolation import selecting
-from webhook.netpol.model import ContainerPort, NetworkPolicy, Pod, PolicyRule, PolicyType, Protocol
-from webhook.netpol.peers import Address, Endpoint, PodEndpoint, peer_matches
-from webhook.netpol.ports import rule_covers, unresolved_names
-from webhook.netpol.reading import describe, shorten
+from webhook.netpol.matching import (
+    Address,
+    Endpoint,
+    PodEndpoint,
+    peer_matches,
+    rule_covers,
+    selecting,
+    unresolved_names,
+)
+from webhook.netpol.model import (
+    FIRST_PORT,
+    LAST_PORT,
+    PROTOCOLS,
+    ContainerPort,
+    Pod,
+    PolicyRule,
+    PolicyType,
+    Protocol,
+)
+from webhook.netpol.reading import Faults, describe, shorten
 from webhook.netpol.snapshot import ClusterSnapshot
-from webhook.netpol.sure import Answer
-from webhook.netpol.universe import IPBlockMatchesPods
-
-LAST_PORT = 65535
+from webhook.netpol.sources.universe import IPBlockMatchesPods
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Connection:
     """
-    What is asked about.
+    The connection that is asked about.
 
     Args:
         source: `namespace/pod`, or an IP address.
@@ -48,7 +60,7 @@ class Connection:
 
 
 class Outcome(enum.Enum):
-    """What one rule says about one connection."""
+    """The effect of one rule on one connection."""
 
     ADMITS = "admits it"
     UNDECIDED = "may admit it: that depends on the network plugin or on a part that cannot be read"
@@ -69,7 +81,7 @@ class RuleEvidence:
 class Reason(enum.Enum):
     """Why one end allows a connection, or does not."""
 
-    NOT_A_POD = "no policy speaks of addresses outside the cluster"
+    NOT_A_POD = "no policy selects addresses outside the cluster"
     SELF = "a pod may always reach itself"
     OWN_NODE = "a pod and its own node may always reach each other"
     HOST_NETWORK = "no policy selects a pod on its node's network"
@@ -82,7 +94,7 @@ class Reason(enum.Enum):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DirectionVerdict:
     """
-    What one end says.
+    The answer of one end.
 
     Args:
         policies: `namespace/name` of every policy that isolates this end.
@@ -96,18 +108,18 @@ class DirectionVerdict:
 
     @property
     def allowed(self) -> bool:
-        """Say whether this end surely allows the connection."""
+        """Whether this end surely allows the connection."""
         return self.reason not in {Reason.NOT_ADMITTED, Reason.NOT_DECIDED}
 
     @property
     def decided(self) -> bool:
-        """Say whether the answer does not depend on what is not known."""
+        """Whether the answer is certain."""
         return self.reason is not Reason.NOT_DECIDED
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Verdict:
-    """Whether a connection is allowed, with what each end says; `allowed` is False where it is not decided."""
+class ConnectionVerdict:
+    """Whether a connection is allowed, with the answer of each end; `allowed` is False where it is not decided."""
 
     connection: Connection
     ingress: DirectionVerdict
@@ -115,19 +127,19 @@ class Verdict:
 
     @property
     def allowed(self) -> bool:
-        """Say whether both ends surely allow it."""
+        """Whether both ends surely allow it."""
         return self.ingress.allowed and self.egress.allowed
 
     @property
     def decided(self) -> bool:
-        """Say whether the answer stands: both ends are decided, or one surely refuses."""
+        """Whether the answer is certain: both ends are decided, or one surely refuses."""
         ends = (self.ingress, self.egress)
         return all(end.decided for end in ends) or any(end.decided and not end.allowed for end in ends)
 
 
 def evaluate(
     connection: Connection, snapshot: ClusterSnapshot, *, ipblock_matches_pods: IPBlockMatchesPods = "unknown"
-) -> Verdict:
+) -> ConnectionVerdict:
     """
     Decide *connection* in *snapshot*.
 
@@ -135,19 +147,12 @@ def evaluate(
         SpecError: an end is neither a pod or workload of the snapshot nor an IP address, or the port or protocol is
             none; `field` is `source`, `destination`, `protocol` or `port`.
     """
-    faults: list[Fault] = []
+    faults = Faults()
     source = _endpoint(connection.source, "source", snapshot, faults)
     destination = _endpoint(connection.destination, "destination", snapshot, faults)
-    protocol = next((known for known in Protocol if known.value == connection.protocol), None)
-    if protocol is None:
-        message = f"must be TCP, UDP or SCTP, not {shorten(repr(connection.protocol))}"
-        faults.append(Fault(field="protocol", message=message, reason="NotSupported"))
-    if not 1 <= connection.port <= LAST_PORT:
-        faults.append(
-            Fault(field="port", message=f"must be between 1 and {LAST_PORT}, not {describe(connection.port)}")
-        )
-    if source is None or destination is None or protocol is None or faults:
-        raise SpecError(faults)
+    protocol = read_port(connection.protocol, connection.port, faults)
+    if source is None or destination is None or protocol is None:
+        raise SpecError(faults.found)
     asked = _Question(
         snapshot=snapshot,
         protocol=protocol,
@@ -155,7 +160,7 @@ def evaluate(
         named_ports=destination.pod.ports if isinstance(destination, PodEndpoint) else (),
         ipblock_matches_pods=ipblock_matches_pods,
     )
-    return Verdict(
+    return ConnectionVerdict(
         connection=connection,
         ingress=_direction(asked, destination, source, PolicyType.INGRESS),
         egress=_direction(asked, source, destination, PolicyType.EGRESS),
@@ -171,36 +176,47 @@ class _Question:
     ipblock_matches_pods: IPBlockMatchesPods
 
 
-def _endpoint(text: str, field: str, snapshot: ClusterSnapshot, faults: list[Fault]) -> Endpoint | None:
-    namespace, slash, name = text.partition("/")
-    if not slash:
-        try:
-            family, number = address_of(text)
-        except ValueError:
-            message = f"{shorten(repr(text))} is neither namespace/pod nor an IP address"
-            faults.append(Fault(field=field, message=message))
-            return None
-        return _owner_of(family, number, snapshot) or Address(family=family, number=number)
-    pod = find_pod(namespace, name, snapshot)
-    if pod is None:
-        message = f"there is no pod or workload {shorten(name)} in namespace {shorten(namespace)}"
-        faults.append(Fault(field=field, message=message, reason="NotFound"))
+def read_port(protocol: str, port: int, faults: Faults) -> Protocol | None:
+    """Return the protocol; None where it or the port number is not valid."""
+    known = PROTOCOLS.get(protocol)
+    if known is None:
+        faults.add("protocol", f"must be TCP, UDP or SCTP, not {shorten(repr(protocol))}", "NotSupported")
+    if not FIRST_PORT <= port <= LAST_PORT:
+        faults.add("port", f"must be between {FIRST_PORT} and {LAST_PORT}, not {describe(port)}")
         return None
-    return PodEndpoint(pod=pod, namespace_labels=snapshot.state(namespace).namespace.labels)
+    return known
 
 
-def find_pod(namespace: str, name: str, snapshot: ClusterSnapshot) -> Pod | None:
-    """Give a pod by its name, else the pod that the template of a workload of that name stands for."""
+def read_pod_name(text: str, field: str, snapshot: ClusterSnapshot, faults: Faults) -> Pod | None:
+    """Return the pod `namespace/name`, or the pod that the template of a workload of that name makes."""
+    namespace, _, name = text.partition("/")
     state = snapshot.state(namespace)
     pod = state.pods.get(name)
-    if pod is not None:
-        return pod
-    templates = (workload.template for (_, known), workload in state.workloads.items() if known == name)
-    return min(templates, key=lambda template: template.template_of, default=None)
+    if pod is None:
+        templates = (workload.template for (_, known), workload in state.workloads.items() if known == name)
+        pod = min(templates, key=lambda template: template.template_of, default=None)
+    if pod is None:
+        message = f"there is no pod or workload {shorten(name)} in namespace {shorten(namespace)}"
+        faults.add(field, message, "NotFound")
+    return pod
+
+
+def _endpoint(text: str, field: str, snapshot: ClusterSnapshot, faults: Faults) -> Endpoint | None:
+    if "/" in text:
+        pod = read_pod_name(text, field, snapshot, faults)
+        if pod is None:
+            return None
+        return PodEndpoint(pod=pod, namespace_labels=snapshot.state(pod.namespace).namespace.labels)
+    try:
+        family, number = address_of(text)
+    except ValueError:
+        faults.add(field, f"{shorten(repr(text))} is neither namespace/pod nor an IP address")
+        return None
+    return _owner_of(family, number, snapshot) or Address(family=family, number=number)
 
 
 def _owner_of(family: int, number: int, snapshot: ClusterSnapshot) -> PodEndpoint | None:
-    """Give the pod that bears an address: on the pod network its packets are that pod's."""
+    """Return the pod that has an address: on the pod network, packets from there are that pod's."""
     if (family, number) not in snapshot.pod_addresses.bearers:
         return None
     bearers = (
@@ -226,7 +242,7 @@ def _direction(asked: _Question, end: Endpoint, other: Endpoint, policy_type: Po
     if not isolating:
         return DirectionVerdict(policy_type=policy_type, reason=Reason.NOT_ISOLATED)
     evidence = tuple(
-        RuleEvidence(policy=full_name(policy), index=index, outcome=_outcome(rule, asked, other))
+        RuleEvidence(policy=policy.full_name, index=index, outcome=_outcome(rule, asked, other))
         for policy in isolating
         for index, rule in enumerate(policy.rules(policy_type))
     )
@@ -236,17 +252,12 @@ def _direction(asked: _Question, end: Endpoint, other: Endpoint, policy_type: Po
         reason = Reason.ADMITTED
     elif Outcome.UNDECIDED in outcomes:
         reason = Reason.NOT_DECIDED
-    policies = tuple(full_name(policy) for policy in isolating)
+    policies = tuple(policy.full_name for policy in isolating)
     return DirectionVerdict(policy_type=policy_type, reason=reason, policies=policies, rules=evidence)
 
 
-def full_name(policy: NetworkPolicy) -> str:
-    """Give `namespace/name`."""
-    return f"{policy.namespace}/{policy.name}"
-
-
 def _same_pod(pod: Pod, other: Pod) -> bool:
-    """Say whether two ends are one pod; two pods of one template are not, so a template is never itself."""
+    """Whether two ends are one pod; two pods of one template are not, so a template is never the same pod."""
     same = (pod.namespace, pod.name) == (other.namespace, other.name)
     return same and not pod.template_of and not other.template_of
 
@@ -263,7 +274,7 @@ def _outcome(rule: PolicyRule, asked: _Question, other: Endpoint) -> Outcome:
     if matched is False:
         return Outcome.OTHER_PEER
     covered = rule_covers(rule, asked.named_ports, asked.protocol, asked.port)
-    if covered is Answer.NO:
+    if covered is False:
         unresolved = unresolved_names(rule.ports, asked.named_ports)
         return Outcome.UNRESOLVED_PORT if unresolved else Outcome.OTHER_PORT
-    return Outcome.ADMITS if matched and covered is Answer.YES else Outcome.UNDECIDED
+    return Outcome.ADMITS if matched and covered else Outcome.UNDECIDED

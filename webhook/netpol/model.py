@@ -1,33 +1,31 @@
 """
 The values that NetworkPolicies and their surroundings are made of, after every None-versus-empty question is settled.
 
-`parse.py` makes them; whoever holds one may trust it. A value that the API server once stored and that cannot be
-read stays visible as `Unreadable`: nothing is lost, and nothing unreadable counts as a yes.
+The parsers make them, and everything else may trust them. A value that the API server once stored and that cannot be
+read stays visible as `Unreadable`: nothing is dropped, and nothing unreadable counts as an allow.
 """
 
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import Final
 
-from webhook.netpol.intervals import Interval
+from webhook.netpol.intervals import Interval, IPAddress
 from webhook.netpol.selectors import EVERYTHING, LabelSelector
-
-if TYPE_CHECKING:
-    from webhook.netpol.sources import Sources
+from webhook.netpol.sources.source_set import Sources
 
 Labels = Mapping[str, str]
 NO_LABELS: Labels = MappingProxyType({})
 
+FIRST_PORT: Final = 1
+LAST_PORT: Final = 65535
+"""The range of port numbers. Source: IsValidPortNum of k8s.io/apimachinery, pkg/util/validation."""
+
 
 def no_labels() -> Labels:
-    """Give the one empty set of labels."""
+    """Return the empty set of labels, which all objects without labels share."""
     return NO_LABELS
-
-
-NAMESPACE_NAME_LABEL = "kubernetes.io/metadata.name"
-"""The label that the API server sets on every namespace, and that nobody can forge."""
 
 
 class PolicyType(enum.StrEnum):
@@ -45,15 +43,19 @@ class Protocol(enum.StrEnum):
     SCTP = "SCTP"
 
 
+PROTOCOLS: Mapping[object, Protocol] = {member.value: member for member in Protocol}
+"""By the API's word: a look-up in an enumeration takes as long as the rest of reading a port."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PodPeer:
     """
     Pods by their labels, in namespaces by theirs.
 
     Args:
-        namespace: where set, only this one: without `namespaceSelector` a peer speaks of the policy's own.
-        namespace_selector: which namespaces otherwise.
-        pod_selector: which pods there.
+        namespace: the only namespace; set where the peer has no `namespaceSelector`, to the policy's own.
+        namespace_selector: the namespaces otherwise.
+        pod_selector: the pods in these namespaces.
 
     Source: NetworkPolicyPeer.podSelector and .namespaceSelector.
     """
@@ -87,7 +89,7 @@ class Unreadable:
     A part of a stored policy that cannot be interpreted: it may match anything or nothing.
 
     Args:
-        field: where it stands in the policy.
+        field: its path in the policy.
     """
 
     field: str
@@ -122,29 +124,28 @@ class PolicyRule:
     One rule of a policy: these peers on these ports.
 
     Args:
-        peers: None stands for anyone; the written list is ORed.
-        ports: None stands for every port of every protocol; the written list is ORed.
-        sources: whom the peers admit, once somebody has asked (`sources.py`); the same for every pod and port.
+        peers: None stands for every peer; the listed ones are ORed.
+        ports: None stands for every port of every protocol; the listed ones are ORed.
+        admits: the peers as a set: the sources of an ingress rule, the destinations of an egress rule.
     """
 
-    peers: tuple[NetworkPolicyPeer, ...] | None = None
-    ports: tuple[NetworkPolicyPort, ...] | None = None
-    sources: "Sources | None" = field(default=None, init=False, compare=False, repr=False)
+    peers: tuple[NetworkPolicyPeer, ...] | None
+    ports: tuple[NetworkPolicyPort, ...] | None
+    admits: Sources = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OwnerReference:
-    """Who an object belongs to. Source: metav1.OwnerReference."""
+    """The owner of an object, whose deletion the garbage collector lets it follow. Source: metav1.OwnerReference."""
 
     api_version: str
     kind: str
     name: str
     uid: str
-    controller: bool = False
 
     @property
     def group(self) -> str:
-        """Give the API group of the owner; empty for the core group."""
+        """Return the API group of the owner; empty for the core group."""
         return self.api_version.rpartition("/")[0]
 
 
@@ -155,10 +156,9 @@ class NetworkPolicy:
 
     Args:
         policy_types: the directions that it restricts; never empty.
-        terminating: it has a deletionTimestamp: it still isolates, but nothing that it admits will last.
-        resource_version: as the API server gave it; empty for objects from files.
-        faulty: it was stored with faults.
-        owners: whose deletion the garbage collector lets it follow.
+        terminating: whether it has a deletionTimestamp: it still isolates, but nothing that it admits will last.
+        resource_version: as the API server set it; empty for objects from files.
+        faulty: whether it was stored with faults.
     """
 
     namespace: str
@@ -173,8 +173,13 @@ class NetworkPolicy:
     faulty: bool = False
     owners: tuple[OwnerReference, ...] = ()
 
+    @property
+    def full_name(self) -> str:
+        """Return `namespace/name`."""
+        return f"{self.namespace}/{self.name}"
+
     def rules(self, policy_type: PolicyType) -> tuple[PolicyRule, ...]:
-        """Give the rules for one direction; empty where the policy does not restrict it."""
+        """Return the rules for one direction; empty where the policy does not restrict it."""
         if policy_type not in self.policy_types:
             return ()
         return self.ingress if policy_type is PolicyType.INGRESS else self.egress
@@ -182,7 +187,7 @@ class NetworkPolicy:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Namespace:
-    """A namespace, seen or only implied by the objects in it."""
+    """A namespace: its object, or what the objects in it imply."""
 
     name: str
     labels: Labels = field(default_factory=no_labels)
@@ -202,22 +207,22 @@ class ContainerPort:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pod:
     """
-    A pod, or the one that a workload's template stands for.
+    A pod, or the pod that a workload's template makes.
 
     Args:
-        addresses: (family, number) of each address seen in its status.
-        host_addresses: the same for the node it runs on.
-        ports: only named ports of containers and native sidecars: nothing else about them matters here.
-        finished: its phase is Succeeded or Failed.
-        template_of: the kind of the workload whose template this is, or empty for a real pod.
+        addresses: the addresses in its status.
+        host_addresses: the addresses of the node it runs on.
+        ports: the named ports of containers and native sidecars; other ports do not matter here.
+        finished: whether its phase is Succeeded or Failed.
+        template_of: the kind of the workload whose template this is; empty for a real pod.
     """
 
     namespace: str
     name: str
     labels: Labels = field(default_factory=no_labels)
     ports: tuple[ContainerPort, ...] = ()
-    addresses: tuple[tuple[int, int], ...] = ()
-    host_addresses: tuple[tuple[int, int], ...] = ()
+    addresses: tuple[IPAddress, ...] = ()
+    host_addresses: tuple[IPAddress, ...] = ()
     node: str = ""
     host_network: bool = False
     finished: bool = False

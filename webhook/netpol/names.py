@@ -17,6 +17,7 @@ LONGEST_LABEL: Final = 63
 """Characters of one label of a DNS name (RFC 1035 section 2.3.4), of a label value, and of the name in a label key."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_VALUE: Final = re.compile(rf"(?:{_NAME.pattern})?")
 _DNS_LABEL: Final = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN: Final = re.compile(rf"{_DNS_LABEL}(?:\.{_DNS_LABEL})*")
 
@@ -36,7 +37,7 @@ def is_annotation_key(text: str) -> bool:
 
 def is_label_value(text: str) -> bool:
     """Whether *text* can be the value of a label: empty, or at most 63 characters of a limited alphabet."""
-    return not text or _NAME.fullmatch(text) is not None
+    return _VALUE.fullmatch(text) is not None
 
 
 def is_dns_subdomain(text: str) -> bool:

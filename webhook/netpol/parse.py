@@ -1,5 +1,5 @@
 """
-Turn a NetworkPolicy as the API writes it into the model, and settle every None-versus-empty question once.
+Parse a NetworkPolicy as the API writes it, and settle every None-versus-empty question once.
 
 | written | means |
 |---|---|
@@ -7,9 +7,9 @@ Turn a NetworkPolicy as the API writes it into the model, and settle every None-
 | peer with podSelector and no namespaceSelector | those pods of the policy's own namespace |
 | peer with `namespaceSelector: {}` and no podSelector | every pod of every namespace |
 | peer with both | pods that match, in namespaces that match |
-| `from`, `to`, `ports` missing, null or empty | anyone; every port of every protocol |
-| `ingress` missing, null or empty where Ingress applies | nobody |
-| a rule `{}` | everyone, on every port |
+| `from`, `to`, `ports` missing, null or empty | every peer; every port of every protocol |
+| `ingress` missing, null or empty where Ingress applies | no source |
+| a rule `{}` | every source, on every port |
 | `policyTypes` missing or empty | Ingress; Egress too where there is at least one egress rule |
 | a port entry without `port` | every port of that one protocol |
 | `protocol` missing | TCP |
@@ -23,9 +23,12 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from webhook.netpol.faults import Fault, SpecError
+from webhook.netpol.faults import Fault
 from webhook.netpol.intervals import Interval, network
 from webhook.netpol.model import (
+    FIRST_PORT,
+    LAST_PORT,
+    PROTOCOLS,
     IPBlock,
     NamedPort,
     NetworkPolicy,
@@ -38,58 +41,37 @@ from webhook.netpol.model import (
     Protocol,
     Unreadable,
 )
-from webhook.netpol.owners import read_owners
-from webhook.netpol.parse_selector import read_selector
-from webhook.netpol.reading import Faults, describe, integer, items, mapping, shorten, string
+from webhook.netpol.parse_meta import read_owners, read_selector
+from webhook.netpol.reading import Faults, describe, integer, is_object, items, mapping, shorten, string
 from webhook.netpol.selectors import EVERYTHING
+from webhook.netpol.sources.admitted import sources_of
 
-LAST_PORT = 65535
-# Looked up in the API's own words: to go through an enumeration takes as long as to read the rest of a port.
-_PROTOCOLS: Mapping[object, Protocol] = {member.value: member for member in Protocol}
-_POLICY_TYPES = {member.value: member for member in PolicyType}
-# Fields that are not written are null.
-_NO_SPEC = dict.fromkeys(("podSelector", "policyTypes", "ingress", "egress"))
-_NO_PEER = dict.fromkeys(("ipBlock", "podSelector", "namespaceSelector"))
-_NO_BLOCK = dict.fromkeys(("cidr", "except"))
-_NO_PORT = dict.fromkeys(("protocol", "port", "endPort"))
+_POLICY_TYPES: Mapping[object, PolicyType] = {member.value: member for member in PolicyType}
 _PORT_NAME = re.compile(r"(?=.*[a-z])(?!.*--)[a-z0-9](?:[-a-z0-9]{0,13}[a-z0-9])?")  # RFC 6335 5.1
-
-
-def parse_policy(api_object: Mapping[str, Any]) -> NetworkPolicy:
-    """
-    Read one NetworkPolicy strictly.
-
-    Raises:
-        SpecError: with every fault and its path.
-    """
-    policy, faults = read_policy(api_object)
-    if faults:
-        raise SpecError(faults)
-    return policy
 
 
 def read_policy(api_object: Mapping[str, Any], namespace: str | None = None) -> tuple[NetworkPolicy, tuple[Fault, ...]]:
     """
-    Read one NetworkPolicy as far as it can be read, and give its faults.
+    Return one NetworkPolicy as far as it can be read, and its faults.
 
     What cannot be read is `Unreadable` in the model: the API server keeps what older versions of it once accepted.
 
     Args:
         api_object: the policy as the API writes it.
-        namespace: where it lives, if that is known from elsewhere, as it is in an AdmissionRequest.
+        namespace: its namespace, where that is known from elsewhere, as in an AdmissionRequest.
     """
     faults = Faults()
     metadata = mapping(api_object.get("metadata"), "metadata", faults)
     namespace = namespace or string(metadata.get("namespace"), "metadata.namespace", faults) or "default"
-    spec = {**_NO_SPEC, **mapping({"spec": None, **api_object}["spec"], "spec", faults)}
-    selector = read_selector(spec["podSelector"], "spec.podSelector", faults)
+    spec = mapping(api_object.get("spec"), "spec", faults)
+    selector = read_selector(spec.get("podSelector"), "spec.podSelector", faults)
     policy_types = _policy_types(spec, faults)
     readable = not _is_misread(faults.found)
-    ingress = _rules(spec["ingress"], "spec.ingress", "from", namespace, faults)
-    egress = _rules(spec["egress"], "spec.egress", "to", namespace, faults)
-    if not readable:  # it may select anything, or restrict either direction; what it admits counts for nobody
+    ingress = _rules(spec.get("ingress"), "spec.ingress", "from", namespace, faults)
+    egress = _rules(spec.get("egress"), "spec.egress", "to", namespace, faults)
+    if not readable:  # it may select any pod, or restrict either direction; it may admit anything
         selector, policy_types = EVERYTHING, frozenset(PolicyType)
-        ingress = egress = (PolicyRule(peers=(Unreadable(field="spec"),)),)
+        ingress = egress = (_unreadable_rule("spec"),)
     policy = NetworkPolicy(
         namespace=namespace,
         name=string(metadata.get("name"), "metadata.name", faults),
@@ -107,76 +89,78 @@ def read_policy(api_object: Mapping[str, Any], namespace: str | None = None) -> 
 
 
 def _is_misread(faults: Iterable[Fault]) -> bool:
-    """Say whether more is wrong than one value's form: then what was read may be wider than what is written."""
+    """Whether more is wrong than the form of a value: then what was read may be wider than what is written."""
     return any(fault.reason not in {"Invalid", "TooMany"} for fault in faults)
 
 
 def _policy_types(spec: Mapping[str, Any], faults: Faults) -> frozenset[PolicyType]:
-    entries = items(spec["policyTypes"], "spec.policyTypes", faults)
-    written: frozenset[PolicyType] = frozenset()
+    entries = items(spec.get("policyTypes"), "spec.policyTypes", faults)
+    written: set[PolicyType] = set()
     for path, item in entries:
-        match item:
-            case str() if item in _POLICY_TYPES:
-                written |= {_POLICY_TYPES[item]}
-            case _:
-                string(item, path, faults)
-                faults.add(path, f"must be Ingress or Egress, not {describe(item)}", "NotSupported")
+        if isinstance(item, str) and item in _POLICY_TYPES:
+            written.add(_POLICY_TYPES[item])
+        else:
+            string(item, path, faults)
+            faults.add(path, f"must be Ingress or Egress, not {describe(item)}", "NotSupported")
     if len(entries) > len(_POLICY_TYPES):
         faults.add("spec.policyTypes", f"must have at most {len(_POLICY_TYPES)} items, not {len(entries)}", "TooMany")
     if entries:
-        return written
-    has_egress = isinstance(spec["egress"], (list, tuple)) and len(spec["egress"]) > 0
+        return frozenset(written)
+    egress = spec.get("egress")
+    has_egress = isinstance(egress, (list, tuple)) and len(egress) > 0
     return frozenset(PolicyType) if has_egress else frozenset({PolicyType.INGRESS})
 
 
 def _rules(value: object, path: str, peers_field: str, namespace: str, faults: Faults) -> tuple[PolicyRule, ...]:
-    match value:
-        case None | list() | tuple():
-            found = items(value, path, faults)
-            return tuple(_rule(item, rule_path, peers_field, namespace, faults) for rule_path, item in found)
-        case _:
-            faults.mistyped(path, value, "a list")
-            return (PolicyRule(peers=(Unreadable(field=path),)),)
+    if value is not None and not isinstance(value, (list, tuple)):
+        faults.mistyped(path, value, "a list")
+        return (_unreadable_rule(path),)
+    found = items(value, path, faults)
+    return tuple(_rule(item, rule_path, peers_field, namespace, faults) for rule_path, item in found)
 
 
 def _rule(value: object, path: str, peers_field: str, namespace: str, faults: Faults) -> PolicyRule:
-    match value:
-        case None | Mapping():
-            rule = {peers_field: None, "ports": None, **mapping(value, path, faults)}
-        case _:
-            faults.mistyped(path, value, "an object")
-            return PolicyRule(peers=(Unreadable(field=path),))
-    peers = _peers(rule[peers_field], f"{path}.{peers_field}", namespace, faults)
-    ports = _ports(rule["ports"], f"{path}.ports", faults)
-    # An empty list is everyone, and every port; what is no list at all ends here with an error.
-    return PolicyRule(peers=None if peers == () else (*peers,), ports=None if ports == () else (*ports,))
+    if value is not None and not is_object(value):
+        faults.mistyped(path, value, "an object")
+        return _unreadable_rule(path)
+    rule = mapping(value, path, faults)
+    # An empty list of peers stands for every peer, and one of ports for every port.
+    peers = _peers(rule.get(peers_field), f"{path}.{peers_field}", namespace, faults) or None
+    ports = _ports(rule.get("ports"), f"{path}.ports", faults) or None
+    return PolicyRule(peers=peers, ports=ports, admits=sources_of(peers))
+
+
+def _unreadable_rule(path: str) -> PolicyRule:
+    peers = (Unreadable(field=path),)
+    return PolicyRule(peers=peers, ports=None, admits=sources_of(peers))
 
 
 def _peers(value: object, path: str, namespace: str, faults: Faults) -> tuple[NetworkPolicyPeer, ...]:
-    match value:
-        case None | list() | tuple():
-            return tuple(_peer(item, item_path, namespace, faults) for item_path, item in items(value, path, faults))
-        case _:
-            faults.mistyped(path, value, "a list")
-            return (Unreadable(field=path),)
+    if value is not None and not isinstance(value, (list, tuple)):
+        faults.mistyped(path, value, "a list")
+        return (Unreadable(field=path),)
+    return tuple(_peer(item, item_path, namespace, faults) for item_path, item in items(value, path, faults))
 
 
-def _peer(  # noqa: PLR0911  one return for each form of a peer
-    value: object, path: str, namespace: str, faults: Faults
-) -> NetworkPolicyPeer:
-    before = len(faults.found)
-    peer = {**_NO_PEER, **mapping(value, path, faults)}
-    block, pods, namespaces = peer["ipBlock"], peer["podSelector"], peer["namespaceSelector"]
-    if len(faults.found) > before:
+def _peer(value: object, path: str, namespace: str, faults: Faults) -> NetworkPolicyPeer:
+    if value is not None and not is_object(value):
+        faults.mistyped(path, value, "an object")
         return Unreadable(field=path)
-    if block is not None and pods is None and namespaces is None:
-        return _ip_block(block, f"{path}.ipBlock", faults)
+    peer = mapping(value, path, faults)
+    block, pods, namespaces = peer.get("ipBlock"), peer.get("podSelector"), peer.get("namespaceSelector")
+    if pods is None and namespaces is None:
+        if block is not None:
+            return _ip_block(block, f"{path}.ipBlock", faults)
+        faults.add(path, "must name a peer: ipBlock, podSelector or namespaceSelector", "Required")
+        return Unreadable(field=path)
     if block is not None:
         faults.add(path, "may not have a selector beside ipBlock", "Forbidden")
         return Unreadable(field=path)
-    if pods is None and namespaces is None:
-        faults.add(path, "must name a peer: ipBlock, podSelector or namespaceSelector", "Required")
-        return Unreadable(field=path)
+    return _pod_peer(pods, namespaces, path, namespace, faults)
+
+
+def _pod_peer(pods: object, namespaces: object, path: str, namespace: str, faults: Faults) -> PodPeer | Unreadable:
+    before = len(faults.found)
     pod_selector = read_selector(pods, f"{path}.podSelector", faults)
     namespace_selector = read_selector(namespaces, f"{path}.namespaceSelector", faults)
     if _is_misread(faults.found[before:]):
@@ -187,17 +171,14 @@ def _peer(  # noqa: PLR0911  one return for each form of a peer
 
 
 def _ip_block(value: object, path: str, faults: Faults) -> IPBlock | Unreadable:
-    match value:
-        case Mapping():
-            block = {**_NO_BLOCK, **value}
-        case _:
-            faults.mistyped(path, value, "an object")
-            return Unreadable(field=path)
-    outer = _cidr(block["cidr"], f"{path}.cidr", faults)
+    if not is_object(value):
+        faults.mistyped(path, value, "an object")
+        return Unreadable(field=path)
+    outer = _cidr(value.get("cidr"), f"{path}.cidr", faults)
     before = len(faults.found)
     inner = [
         _except(item, item_path, path, outer, faults)
-        for item_path, item in items(block["except"], f"{path}.except", faults)
+        for item_path, item in items(value.get("except"), f"{path}.except", faults)
     ]
     if outer is None or None in inner or _is_misread(faults.found[before:]):
         return Unreadable(field=path)
@@ -213,7 +194,7 @@ def _ip_block(value: object, path: str, faults: Faults) -> IPBlock | Unreadable:
 def _except(
     value: object, path: str, block_path: str, outer: tuple[int, Interval] | None, faults: Faults
 ) -> tuple[int, Interval] | None:
-    """Read one exception; what older API servers stored may reach beyond its block."""
+    """Return one exception; older API servers stored exceptions that reach beyond their block."""
     inner = _cidr(value, path, faults)
     if inner is not None and outer is not None:
         (family, (first, last)), (outer_family, (outer_first, outer_last)) = inner, outer
@@ -238,50 +219,49 @@ def _cidr(value: object, path: str, faults: Faults) -> tuple[int, Interval] | No
 
 
 def _ports(value: object, path: str, faults: Faults) -> tuple[NetworkPolicyPort, ...]:
-    match value:
-        case None | list() | tuple():
-            return tuple(_port(item, item_path, faults) for item_path, item in items(value, path, faults))
-        case _:
-            faults.mistyped(path, value, "a list")
-            return (Unreadable(field=path),)
+    if value is not None and not isinstance(value, (list, tuple)):
+        faults.mistyped(path, value, "a list")
+        return (Unreadable(field=path),)
+    return tuple(_port(item, item_path, faults) for item_path, item in items(value, path, faults))
 
 
 def _port(value: object, path: str, faults: Faults) -> NetworkPolicyPort:
     before = len(faults.found)
     entry = mapping(value, path, faults)
-    entry = {**_NO_PORT, **entry}
-    protocol = _PROTOCOLS[_protocol(entry["protocol"], f"{path}.protocol", faults)]
-    port, end = entry["port"], integer(entry["endPort"], f"{path}.endPort", faults)
+    protocol = _protocol(entry.get("protocol"), f"{path}.protocol", faults)
+    port, end = entry.get("port"), integer(entry.get("endPort"), f"{path}.endPort", faults)
     if isinstance(port, str):
-        if not _PORT_NAME.fullmatch(port):
+        if port.isdigit():
+            faults.add(f"{path}.port", f"{describe(port)} is a text, not a number: remove the quotes")
+        elif not _PORT_NAME.fullmatch(port):
             faults.add(f"{path}.port", f"{describe(port)} is not a port name (RFC 6335: 1-15 of a-z, 0-9, -)")
         if end is not None:
             faults.add(f"{path}.endPort", "may not be set where port is a name", "Forbidden")
         return NamedPort(protocol=protocol, name=port) if len(faults.found) == before else Unreadable(field=path)
-    number = port if type(port) is int else integer(port, f"{path}.port", faults)
-    if number is None and end is not None:
-        faults.add(f"{path}.endPort", "may not be set where port is not", "Forbidden")
+    number = integer(port, f"{path}.port", faults)
     _check_range(number, end, path, faults)
     if len(faults.found) > before:
         return Unreadable(field=path)
-    if port is None:
-        return PortRange(protocol=protocol, first=1, last=LAST_PORT)
-    return PortRange(protocol=protocol, first=port, last=port if end is None else end)
+    if number is None:
+        return PortRange(protocol=protocol, first=FIRST_PORT, last=LAST_PORT)
+    return PortRange(protocol=protocol, first=number, last=number if end is None else end)
 
 
 def _check_range(number: int | None, end: int | None, path: str, faults: Faults) -> None:
-    if number is not None and not 1 <= number <= LAST_PORT:
-        faults.add(f"{path}.port", f"must be between 1 and {LAST_PORT}, not {describe(number)}")
-    if end is not None and number is not None and not number <= end <= LAST_PORT:
+    if number is None:
+        if end is not None:
+            faults.add(f"{path}.endPort", "may not be set where port is not", "Forbidden")
+        return
+    if not FIRST_PORT <= number <= LAST_PORT:
+        faults.add(f"{path}.port", f"must be between {FIRST_PORT} and {LAST_PORT}, not {describe(number)}")
+    if end is not None and not number <= end <= LAST_PORT:
         faults.add(f"{path}.endPort", f"must be between port and {LAST_PORT}, not {describe(end)}")
 
 
 def _protocol(value: object, path: str, faults: Faults) -> Protocol:
-    match value:
-        case None:
-            return Protocol.TCP
-        case str() if value in _PROTOCOLS:
-            return _PROTOCOLS[value]
-        case _:
-            faults.add(path, f"must be TCP, UDP or SCTP, not {describe(value)}", "NotSupported")
-            return Protocol.TCP
+    if value is None:
+        return Protocol.TCP
+    if isinstance(value, str) and value in PROTOCOLS:
+        return PROTOCOLS[value]
+    faults.add(path, f"must be TCP, UDP or SCTP, not {describe(value)}", "NotSupported")
+    return Protocol.TCP

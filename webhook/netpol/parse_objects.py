@@ -1,16 +1,50 @@
 """
-Turn Namespaces, Pods and workloads as the API writes them into the model: only what decisions need is kept.
+Parse the API objects that decisions rest on: only what they need is kept.
 
 Source: k8s.io/api core/v1, apps/v1, batch/v1.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
-from webhook.netpol.intervals import address_of
-from webhook.netpol.model import ContainerPort, Namespace, OwnerReference, Pod, Protocol, Workload
-from webhook.netpol.owners import read_owners
+from webhook.netpol.faults import Fault
+from webhook.netpol.intervals import IPAddress, address_of
+from webhook.netpol.model import (
+    PROTOCOLS,
+    ContainerPort,
+    Namespace,
+    NetworkPolicy,
+    OwnerReference,
+    Pod,
+    Protocol,
+    Workload,
+)
+from webhook.netpol.parse import read_policy
+from webhook.netpol.parse_meta import read_owners
 from webhook.netpol.reading import Faults, boolean, describe, integer, items, mapping, string, strings
+
+ApiObject = Mapping[str, Any]
+Parsed = Namespace | Pod | Workload | NetworkPolicy
+
+KIND_GROUPS: Mapping[str, str] = {
+    "Namespace": "",
+    "Pod": "",
+    "NetworkPolicy": "networking.k8s.io",
+    "Deployment": "apps",
+    "StatefulSet": "apps",
+    "DaemonSet": "apps",
+    "ReplicaSet": "apps",
+    "Job": "batch",
+    "CronJob": "batch",
+}
+"""The kinds that are read, with their API group: a kind of the same name in another group is another kind."""
+
+MOST_VALUES: Final = 10_000
+"""
+Values of an object that is read at once. Reading one takes up to 4 µs, so this many take up to 40 ms: as long as the
+event loop may be held.
+"""
 
 FINISHED_PHASES = frozenset({"Succeeded", "Failed"})
 
@@ -22,7 +56,62 @@ TEMPLATE_PATHS: Mapping[str, tuple[str, ...]] = {
     "Job": ("spec", "template"),
     "CronJob": ("spec", "jobTemplate", "spec", "template"),
 }
-"""Where each kind of workload keeps the template of its pods."""
+"""The path of the pod template in each kind of workload."""
+
+WORKLOAD_KINDS = frozenset(TEMPLATE_PATHS)
+
+
+def is_large(value: object, most: int = MOST_VALUES) -> bool:
+    """Whether there are more than *most* values in *value*; the function looks at no more than these."""
+    waiting, seen = [value], 0
+    while waiting:
+        match waiting.pop():
+            case dict() as found:
+                values = [*found.values()]
+            case list() | tuple() as found:
+                values = [*found[: most + 1]]
+            case _:
+                continue
+        seen += len(values)
+        if seen > most:
+            return True
+        waiting.extend(values)
+    return False
+
+
+def kind_of(api_object: ApiObject) -> str | None:
+    """Return the kind of an object that is read; None for any other object."""
+    kind, version = api_object.get("kind"), api_object.get("apiVersion")
+    if not isinstance(kind, str) or kind not in KIND_GROUPS or not isinstance(version, str):
+        return None
+    return kind if version.rpartition("/")[0] == KIND_GROUPS[kind] else None
+
+
+def read_object(api_object: ApiObject) -> tuple[Parsed | None, tuple[Fault, ...]]:
+    """Return one API object as far as it can be read, with its faults; None for a kind that is not read."""
+    kind = kind_of(api_object)
+    if kind is None:
+        return None, ()
+    faults = Faults()
+    metadata = mapping(api_object.get("metadata"), "metadata", faults)
+    name = string(metadata.get("name"), "metadata.name", faults)
+    if not name:
+        faults.add("metadata.name", "must be set", "Required")
+    parsed: Parsed
+    if kind == "NetworkPolicy":
+        parsed, found = read_policy(api_object)
+        faults = Faults(found=[fault for fault in faults.found if fault.reason == "Required"] + list(found))
+    elif kind == "Namespace":
+        parsed = read_namespace(api_object, faults)
+    elif kind == "Pod":
+        parsed = read_pod(api_object, faults)
+    else:
+        parsed = read_workload(api_object, kind, faults)
+    namespace = "" if isinstance(parsed, Namespace) else f"{parsed.namespace}/"
+    owner = f"{namespace}{name or '(no name)'}"
+    distinct = dict.fromkeys(faults.found)
+    return parsed if name else None, tuple(replace(fault, kind=kind, name=owner) for fault in distinct)
+
 
 KEPT_VARIABLES = frozenset({"DEPLOY_OPERATOR_NETWORK_POLICY", "QUARKUS_PROFILE"})
 """
@@ -36,7 +125,7 @@ LONGEST_VALUE = 256
 
 
 def read_namespace(api_object: Mapping[str, Any], faults: Faults) -> Namespace:
-    """Read a Namespace; it is terminating by its deletionTimestamp or by its phase."""
+    """Return a Namespace; it is terminating by its deletionTimestamp or by its phase."""
     metadata = mapping(api_object.get("metadata"), "metadata", faults)
     status = mapping(api_object.get("status"), "status", faults)
     return Namespace(
@@ -52,7 +141,7 @@ def read_namespace(api_object: Mapping[str, Any], faults: Faults) -> Namespace:
 
 
 def read_pod(api_object: Mapping[str, Any], faults: Faults) -> Pod:
-    """Read a Pod."""
+    """Return a Pod."""
     metadata = mapping(api_object.get("metadata"), "metadata", faults)
     spec = mapping(api_object.get("spec"), "spec", faults)
     status = mapping(api_object.get("status"), "status", faults)
@@ -71,7 +160,7 @@ def read_pod(api_object: Mapping[str, Any], faults: Faults) -> Pod:
 
 
 def read_workload(api_object: Mapping[str, Any], kind: str, faults: Faults) -> Workload:
-    """Read a workload with the pod that its template makes; that pod bears the workload's own name."""
+    """Return a workload with the pod that its template makes; that pod has the name of the workload."""
     metadata = mapping(api_object.get("metadata"), "metadata", faults)
     namespace = string(metadata.get("namespace"), "metadata.namespace", faults) or "default"
     name = string(metadata.get("name"), "metadata.name", faults)
@@ -96,7 +185,7 @@ def read_workload(api_object: Mapping[str, Any], kind: str, faults: Faults) -> W
             labels=strings(template_metadata.get("labels"), f"{path}.metadata.labels", faults),
             ports=tuple(_container_ports(spec, f"{path}.spec", faults)),
             host_network=boolean(spec.get("hostNetwork"), f"{path}.spec.hostNetwork", faults) is True,
-            owners=(OwnerReference(api_version="", kind=kind, name=name, uid=uid, controller=True),),
+            owners=(OwnerReference(api_version="", kind=kind, name=name, uid=uid),),
             template_of=kind,
         ),
         service_account=string(spec.get("serviceAccountName"), f"{path}.spec.serviceAccountName", faults),
@@ -107,7 +196,7 @@ def read_workload(api_object: Mapping[str, Any], kind: str, faults: Faults) -> W
 
 def _containers(spec: Mapping[str, Any], path: str, faults: Faults) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """
-    Give the containers that run as long as the pod does: native sidecars are among them.
+    Yield the containers that run as long as the pod does, native sidecars included.
 
     Source: PodSpec.initContainers with restartPolicy Always (KEP-753).
     """
@@ -126,7 +215,7 @@ def _container_ports(spec: Mapping[str, Any], path: str, faults: Faults) -> Iter
             name = string(entry.get("name"), f"{item_path}.name", faults)
             number = integer(entry.get("containerPort"), f"{item_path}.containerPort", faults)
             protocol = string(entry.get("protocol"), f"{item_path}.protocol", faults) or Protocol.TCP.value
-            known = next((member for member in Protocol if member.value == protocol), None)
+            known = PROTOCOLS.get(protocol)
             if known is None:
                 faults.add(
                     f"{item_path}.protocol", f"must be TCP, UDP or SCTP, not {describe(protocol)}", "NotSupported"
@@ -147,8 +236,8 @@ def _environment(spec: Mapping[str, Any], path: str, faults: Faults) -> Mapping[
     return found
 
 
-def _addresses(status: Mapping[str, Any], single: str, several: str, faults: Faults) -> tuple[tuple[int, int], ...]:
-    found: dict[tuple[int, int], None] = {}
+def _addresses(status: Mapping[str, Any], single: str, several: str, faults: Faults) -> tuple[IPAddress, ...]:
+    found: dict[IPAddress, None] = {}
     written = [(f"status.{single}", status.get(single))]
     for item_path, item in items(status.get(several), f"status.{several}", faults):
         written.append((f"{item_path}.ip", mapping(item, item_path, faults).get("ip")))

@@ -1,51 +1,33 @@
 """
-What a cluster holds at one moment, as far as NetworkPolicies are concerned: a persistent value.
+The Namespaces, pods, workloads and NetworkPolicies of a cluster at one moment: a persistent value.
 
-A change gives a new snapshot that shares everything it does not touch with the old one, so it costs what it touches
-and not a copy of the cluster, and a decision that runs on the old one is not disturbed.
+A change gives a new snapshot that shares everything it does not touch with the old one. So a change costs what it
+touches and not a copy of the cluster, and a decision that uses the old snapshot is not disturbed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from rpds import HashTrieMap
 
-from webhook.netpol.faults import Fault, SpecError
-from webhook.netpol.model import NAMESPACE_NAME_LABEL, Namespace, NetworkPolicy, Pod, Workload
-from webhook.netpol.parse import read_policy
-from webhook.netpol.parse_objects import TEMPLATE_PATHS, read_namespace, read_pod, read_workload
-from webhook.netpol.pod_addresses import NO_ADDRESSES, PodAddresses
-from webhook.netpol.reading import Faults, mapping, string
-from webhook.netpol.sorted_set import SortedSet
-
-ApiObject = Mapping[str, Any]
-Parsed = Namespace | Pod | Workload | NetworkPolicy
-
-KIND_GROUPS: Mapping[str, str] = {
-    "Namespace": "",
-    "Pod": "",
-    "NetworkPolicy": "networking.k8s.io",
-    "Deployment": "apps",
-    "StatefulSet": "apps",
-    "DaemonSet": "apps",
-    "ReplicaSet": "apps",
-    "Job": "batch",
-    "CronJob": "batch",
-}
-"""The kinds that matter here, with their API group: a kind of the same name in another group is another kind."""
+from webhook.netpol.faults import SpecError
+from webhook.netpol.indexes import NO_ADDRESSES, PodAddresses, SortedSet
+from webhook.netpol.intervals import IPAddress
+from webhook.netpol.model import Namespace, NetworkPolicy, Pod, Workload
+from webhook.netpol.parse_objects import ApiObject, Parsed, read_object
+from webhook.netpol.selectors import NAMESPACE_NAME_LABEL
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NamespaceState:
     """
-    One namespace with what is in it.
+    One namespace with the objects in it.
 
     Args:
-        namespace: the object, or one with just the name label where no Namespace object was seen.
-        seen: a Namespace object was seen.
+        namespace: the Namespace object, or one with just the name label where none was seen.
+        seen: whether a Namespace object was seen.
     """
 
     namespace: Namespace
@@ -55,17 +37,17 @@ class NamespaceState:
     policies: HashTrieMap[str, NetworkPolicy] = HashTrieMap()
 
     def is_empty(self) -> bool:
-        """Say whether nothing keeps this namespace in the snapshot."""
+        """Whether the namespace holds nothing and no Namespace object was seen."""
         return not (self.seen or len(self.pods) or len(self.workloads) or len(self.policies))
 
     def sorted_policies(self) -> tuple[NetworkPolicy, ...]:
-        """Give the policies by name: the order never matters to a verdict, only to who is named first."""
+        """Return the policies by name: the order matters only for the policy that a message names first."""
         return tuple(sorted(self.policies.values(), key=lambda policy: policy.name))
 
 
 def implied(name: str) -> Namespace:
     """
-    Give the namespace that is only known by its name.
+    Return the namespace of which only the name is known.
 
     Source: the API server sets the label kubernetes.io/metadata.name on every namespace.
     """
@@ -90,7 +72,7 @@ class ClusterSnapshot:
     @classmethod
     def from_objects(cls, objects: Iterable[ApiObject]) -> ClusterSnapshot:
         """
-        Build a snapshot from API objects; kinds that do not matter are ignored.
+        Return the snapshot of API objects; kinds that are not read are ignored.
 
         Raises:
             SpecError: with every fault of every object.
@@ -103,7 +85,7 @@ class ClusterSnapshot:
 
     @classmethod
     def from_parsed(cls, objects: Iterable[Parsed]) -> ClusterSnapshot:
-        """Build a snapshot from objects that were read already: of several of one name the last counts."""
+        """Return the snapshot of objects that were parsed already; of several with one name, the last one counts."""
         namespaces: dict[str, Namespace] = {}
         pods: dict[str, dict[str, Pod]] = {}
         workloads: dict[str, dict[tuple[str, str], Workload]] = {}
@@ -135,11 +117,11 @@ class ClusterSnapshot:
         )
 
     def state(self, namespace: str) -> NamespaceState:
-        """Give one namespace's state; an unknown namespace is an empty one."""
+        """Return the state of one namespace; an unknown namespace is an empty one."""
         return self.states.get(namespace) or NamespaceState(namespace=implied(namespace))
 
     def namespaces(self) -> Iterator[NamespaceState]:
-        """Give every namespace's state, in no order."""
+        """Return the state of every namespace, in no order."""
         return iter(self.states.values())
 
     def with_parsed(self, parsed: Parsed) -> ClusterSnapshot:
@@ -170,7 +152,7 @@ class ClusterSnapshot:
         return self
 
     def names(self, kind: str) -> tuple[tuple[str, str], ...]:
-        """Give (namespace, name) of every object of one kind; a Namespace has no namespace."""
+        """Return (namespace, name) of every object of one kind; the namespace of a Namespace is empty."""
         found: list[tuple[str, str]] = []
         for name, state in self.states.items():
             if kind == "Namespace":
@@ -184,7 +166,7 @@ class ClusterSnapshot:
         return tuple(found)
 
     def find(self, kind: str, namespace: str, name: str) -> Parsed | None:
-        """Give one object; None where there is none, or where its kind does not matter."""
+        """Return one object; None where there is none, or where its kind is not read."""
         state = self.state(name if kind == "Namespace" else namespace)
         if kind == "Namespace":
             return state.namespace if state.seen else None
@@ -195,11 +177,11 @@ class ClusterSnapshot:
         return state.workloads.get((kind, name))
 
     def count(self, kind: str) -> int:
-        """Count the objects of one kind."""
+        """Return the number of objects of one kind."""
         return len(self.names(kind))
 
     def parts(self) -> Iterator[object]:
-        """Give what a snapshot is made of, in pieces: whoever lets go of a large one can do so bit by bit."""
+        """Yield the parts of a snapshot: to free a large one at once would hold the event loop."""
         yield self.pod_addresses
         for state in self.states.values():
             yield from (state.pods, state.workloads, state.policies)
@@ -225,7 +207,7 @@ class ClusterSnapshot:
         return self.pod_addresses.changed(before - after, after - before)
 
 
-def _counted(pod: Pod | None) -> frozenset[tuple[int, int]]:
+def _counted(pod: Pod | None) -> frozenset[IPAddress]:
     if pod is None or pod.host_network or pod.finished:
         return frozenset()
     return frozenset(pod.addresses)
@@ -234,40 +216,3 @@ def _counted(pod: Pod | None) -> frozenset[tuple[int, int]]:
 def _named(namespace: Namespace) -> Namespace:
     labels = {**namespace.labels, NAMESPACE_NAME_LABEL: namespace.name}
     return replace(namespace, labels=labels)
-
-
-def kind_of(api_object: ApiObject) -> str | None:
-    """Give the kind of an object that matters here, or None."""
-    kind, version = api_object.get("kind"), api_object.get("apiVersion")
-    if not isinstance(kind, str) or kind not in KIND_GROUPS or not isinstance(version, str):
-        return None
-    return kind if version.rpartition("/")[0] == KIND_GROUPS[kind] else None
-
-
-def read_object(api_object: ApiObject) -> tuple[Parsed | None, tuple[Fault, ...]]:
-    """Read one API object as far as it can be read, with its faults; None for a kind that does not matter."""
-    kind = kind_of(api_object)
-    if kind is None:
-        return None, ()
-    faults = Faults()
-    metadata = mapping(api_object.get("metadata"), "metadata", faults)
-    name = string(metadata.get("name"), "metadata.name", faults)
-    if not name:
-        faults.add("metadata.name", "must be set", "Required")
-    parsed: Parsed
-    if kind == "NetworkPolicy":
-        parsed, found = read_policy(api_object)
-        faults = Faults(found=[fault for fault in faults.found if fault.reason == "Required"] + list(found))
-    elif kind == "Namespace":
-        parsed = read_namespace(api_object, faults)
-    elif kind == "Pod":
-        parsed = read_pod(api_object, faults)
-    else:
-        parsed = read_workload(api_object, kind, faults)
-    namespace = "" if isinstance(parsed, Namespace) else f"{parsed.namespace}/"
-    owner = f"{namespace}{name or '(no name)'}"
-    distinct = dict.fromkeys(faults.found)
-    return parsed if name else None, tuple(replace(fault, kind=kind, name=owner) for fault in distinct)
-
-
-WORKLOAD_KINDS = frozenset(TEMPLATE_PATHS)

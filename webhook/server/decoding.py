@@ -21,7 +21,7 @@ from webhook.admission.response import INVALID, Cause, denied
 from webhook.admission.verdict import ResourceName
 from webhook.admission.wire import WireGroupVersionKind, WireGroupVersionResource
 from webhook.guard.outcomes import Overloaded
-from webhook.server.limits import MAX_DEPTH, Limits
+from webhook.server.limits import MAX_DEPTH, MAX_RULES, Limits
 
 BYTES_PER_VALUE = 200  # of a decoded object and of what is read of it, measured with the costliest bodies
 TOO_DEEP = f"the object is nested more than {MAX_DEPTH} levels deep"
@@ -99,6 +99,13 @@ def decode_within(content: bytes, most_values: int) -> AdmissionRequest:
     return decode_review(content)
 
 
+def rules_of(request: AdmissionRequest) -> int:
+    """Return the number of rules that the longest list of a policy has; 0 for another kind."""
+    specs = [(api_object or {}).get("spec") for api_object in (request.object, request.old_object)]
+    lists = [spec.get(key) for spec in specs if isinstance(spec, dict) for key in ("ingress", "egress")]
+    return max((len(rules) for rules in lists if isinstance(rules, list)), default=0)
+
+
 def refuse(error: TooComplex) -> AdmissionResponse:
     """
     Return the verdict on an object that is too complex to be judged: 422.
@@ -160,7 +167,11 @@ class LargeReviews:
             if is_deeper(content, MAX_DEPTH):  # only here: in a small body, the scan takes as long as the verdict
                 raise TooComplex(_without_objects(content), TOO_DEEP)
             request = decode_within(content, most_values)
+            if rules_of(request) > MAX_RULES:
+                raise TooComplex(request, f"the policy has more than {MAX_RULES:,} rules")
             require_client()
+            if request.is_policy and request.new_policy is not None:
+                require_client()  # to read each policy may take a second
             request.parse_policies()
             return request
 

@@ -13,6 +13,7 @@ MAX_HELD_BYTES = 128 * 1024 * 1024  # bodies and what is built of them, together
 MAX_POLICY_VALUES = 300_000
 # A review of an EEM resource has some hundred values. Its rules take up to 12 µs of the event loop for each.
 MAX_INSTANCE_VALUES = 20_000
+MAX_RULES = 40_000  # of a policy: each rule that selects something has at least seven values
 MAX_DEPTH = 100  # the API server's objects are some 30 levels deep, managedFields included
 # Up to this size a body is decoded on the event loop: a list of empty entries, the costliest body, takes 40 ms there,
 # a common one 5 ms. Larger bodies are decoded in a thread. They are rare: kubectl sends a few kilobytes.

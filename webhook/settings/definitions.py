@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from webhook.netpol.universe import IPBlockMatchesPods
+from webhook.netpol.sources.universe import IPBlockMatchesPods
 from webhook.settings.values import (
     account,
     address,
@@ -31,7 +31,7 @@ from webhook.settings.values import (
 if TYPE_CHECKING:  # a command that decides nothing starts without these modules, 75 ms sooner
     from webhook.admission.options import Mode, Options
     from webhook.eem.instances import SourcesDemand
-    from webhook.eem.rules import Platform, Setting, Version
+    from webhook.eem.rules import Platform, ProductVersion, RuleSetting
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
@@ -110,7 +110,7 @@ class Settings:
         shown="the one that the operator's Deployment names",
         metavar="NAMESPACE/NAME",
     )
-    eem_version: Version | None = _setting(
+    eem_version: ProductVersion | None = _setting(
         "decision",
         version,
         None,
@@ -126,7 +126,7 @@ class Settings:
         shown="read from the cluster; for files: not known",
         metavar="kubernetes|openshift",
     )
-    rule: Mapping[str, Setting] | None = _setting(
+    rule: Mapping[str, RuleSetting] | None = _setting(
         "decision",
         severities,
         None,

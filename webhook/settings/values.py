@@ -11,12 +11,12 @@ import ipaddress
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from webhook.netpol.universe import pod_ranges_of
+from webhook.netpol.model import LAST_PORT
+from webhook.netpol.sources.universe import pod_ranges_of
 
 if TYPE_CHECKING:
-    from webhook.eem.rules import Setting, Version
+    from webhook.eem.rules import ProductVersion, RuleSetting
 
-LAST_PORT = 65535
 LEAST_SILENCE_SECONDS = 150.0  # a bookmark comes each 60 s, and a stream without one is closed within 90
 FAMILIES = {"IPv4": 4, "IPv6": 6}
 
@@ -96,18 +96,18 @@ def account(text: str) -> str:
     return text
 
 
-def severities(text: str) -> Mapping[str, Setting]:
+def severities(text: str) -> Mapping[str, RuleSetting]:
     """Read the severities of rules by their ids."""
     from webhook.eem.rules import severities_of  # noqa: PLC0415  see above
 
     return severities_of(words(text))
 
 
-def version(text: str) -> Version:
+def version(text: str) -> ProductVersion:
     """Read a version of EEM."""
-    from webhook.eem.rules import Version  # noqa: PLC0415  see above
+    from webhook.eem.rules import ProductVersion  # noqa: PLC0415  see above
 
-    return Version.parse(text)
+    return ProductVersion.parse(text)
 
 
 def address(text: str) -> str:

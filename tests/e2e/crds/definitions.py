@@ -12,13 +12,13 @@ from typing import Any
 import yaml
 
 from webhook.eem.resources import EEM_GROUP, EEM_VERSION, WATCHED
-from webhook.eem.rules.fields import CRD, Field
-from webhook.eem.rules.schema import FIELDS
-from webhook.eem.rules.version import Version
+from webhook.eem.rules import ProductVersion
+from webhook.eem.rules.field_types import CRD, Field
+from webhook.eem.rules.product_fields import FIELDS
 
 Json = dict[str, Any]
 
-RELEASES = tuple(Version.parse(text) for text in ("11.0.4", "11.4.0", "11.7.4", "11.8.1"))
+RELEASES = tuple(ProductVersion.parse(text) for text in ("11.0.4", "11.4.0", "11.7.4", "11.8.1"))
 
 # Required by the documentation only: the definitions of the product accept an object without them.
 DOCUMENTED = frozenset({"spec", "spec.manager"})
@@ -32,7 +32,7 @@ FILLED_IN: Mapping[str, int | str] = {
 SHORT_NAMES = {"EventEndpointManagement": "eem", "EventGateway": "egw"}
 
 
-def definitions(version: Version) -> list[Json]:
+def definitions(version: ProductVersion) -> list[Json]:
     """Return a CustomResourceDefinition for each kind."""
     return [
         _definition(one.kind, one.plural, version)
@@ -41,7 +41,7 @@ def definitions(version: Version) -> list[Json]:
     ]
 
 
-def _definition(kind: str, plural: str, version: Version) -> Json:
+def _definition(kind: str, plural: str, version: ProductVersion) -> Json:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -69,7 +69,7 @@ def _definition(kind: str, plural: str, version: Version) -> Json:
     }
 
 
-def schema(kind: str, version: Version) -> Json:
+def schema(kind: str, version: ProductVersion) -> Json:
     """Return the structural schema of one kind."""
     rows = {row.path: row for row in FIELDS[kind] if row.since <= version}
     whole = _object(rows, "", version)
@@ -77,7 +77,7 @@ def schema(kind: str, version: Version) -> Json:
     return whole
 
 
-def _object(rows: Mapping[str, Field], path: str, version: Version) -> Json:
+def _object(rows: Mapping[str, Field], path: str, version: ProductVersion) -> Json:
     """Return the fields of the object at *path*, and its required fields."""
     below: dict[str, Field] = {}
     for row in rows.values():
@@ -89,11 +89,11 @@ def _object(rows: Mapping[str, Field], path: str, version: Version) -> Json:
     return {"type": "object", "properties": properties, **({"required": required} if required else {})}
 
 
-def _is_required(row: Field, version: Version) -> bool:
+def _is_required(row: Field, version: ProductVersion) -> bool:
     return row.required and row.path not in DOCUMENTED and (row.required_until is None or version <= row.required_until)
 
 
-def _value(rows: Mapping[str, Field], row: Field, version: Version) -> Json:
+def _value(rows: Mapping[str, Field], row: Field, version: ProductVersion) -> Json:
     match row.type:
         case "object":
             return _object(rows, row.path, version)
@@ -108,7 +108,7 @@ def _value(rows: Mapping[str, Field], row: Field, version: Version) -> Json:
             return {"type": row.type, **_limits(row, version)}
 
 
-def _limits(row: Field, version: Version) -> Json:
+def _limits(row: Field, version: ProductVersion) -> Json:
     """Return the constraints and the default that the product's definitions have for a value."""
     limits: Json = {"default": FILLED_IN[row.path]} if row.path in FILLED_IN else {}
     if row.source != CRD:
@@ -123,4 +123,4 @@ def _limits(row: Field, version: Version) -> Json:
 
 
 if __name__ == "__main__":
-    print(yaml.safe_dump_all(definitions(Version.parse(sys.argv[1])), sort_keys=False))
+    print(yaml.safe_dump_all(definitions(ProductVersion.parse(sys.argv[1])), sort_keys=False))

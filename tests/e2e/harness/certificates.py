@@ -1,4 +1,4 @@
-"""The Secret with the service's certificates, as the tests read and damage it."""
+"""The Secret with the certificates of the service, as the tests read and damage it."""
 
 import base64
 import json
@@ -21,16 +21,16 @@ SECRET = "eem-guardrail-tls"
 
 
 class Phase(StrEnum):
-    """How far a rotation of the authority is."""
+    """How far a rotation is."""
 
-    RESTING = "one authority"
-    TRUSTED = "the next one is trusted and does not sign yet"
-    SIGNING = "the next one signs, and the old one is trusted still"
-    UNKNOWN = "there is nothing to tell by"
+    RESTING = "one CA"
+    TRUSTED = "the next CA is trusted and does not sign yet"
+    SIGNING = "the next CA signs, and the old one is still trusted"
+    UNKNOWN = "the Secret has no CA"
 
 
 class Kept:
-    """What the Secret holds."""
+    """The Secret in the cluster."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
@@ -39,22 +39,22 @@ class Kept:
         return "secret", SECRET, f"--namespace={NAMESPACE}"
 
     def data(self) -> dict[str, str]:
-        """Read the keys, encoded as the API has them; none where there is no Secret."""
+        """Return the data of the Secret, encoded as in the API, empty if there is no Secret."""
         answer = self._machine.must("get", *self._where(), "--ignore-not-found", "--output=json")
         found: dict[str, str] = (answer.json.get("data") or {}) if answer.stdout else {}
         return found
 
     def encoded_bundle(self) -> str:
-        """Read `ca.crt` as a caBundle has it."""
+        """Return `ca.crt`, encoded as a caBundle."""
         return self.data().get("ca.crt", "")
 
     def authorities(self) -> list[str]:
-        """Give the fingerprints of the authorities, the newest first."""
+        """Return the serial numbers of the CAs, newest first."""
         found = x509.load_pem_x509_certificates(base64.b64decode(self.encoded_bundle()))
         return [f"{one.serial_number:x}" for one in found]
 
     def phase(self) -> Phase:
-        """Say how far a rotation is."""
+        """Return how far a rotation is."""
         data = self.data()
         if "ca.crt" not in data:
             return Phase.UNKNOWN
@@ -64,7 +64,7 @@ class Kept:
         return Phase.RESTING if len(trusted) == 1 else Phase.SIGNING
 
     def ask_for_rotation(self) -> None:
-        """Request a new authority, as the user does."""
+        """Request a new CA, as the user does."""
         requested = datetime.now(UTC).isoformat(timespec="seconds")
         self._machine.must("annotate", "--overwrite", *self._where(), f"{ROTATE_ANNOTATION}={requested}")
 
@@ -88,11 +88,11 @@ class Kept:
         return done.stdout
 
     def delete(self) -> None:
-        """Take the Secret away."""
+        """Delete the Secret."""
         self._machine.must("delete", *self._where(), "--ignore-not-found")
 
     def replace(self, data: Mapping[str, str]) -> None:
-        """Put other keys into it, encoded as the API has them; where it had more, these are gone."""
+        """Replace the data of the Secret, encoded as in the API."""
         operations = [{"op": "replace", "path": "/data", "value": dict(data)}]
         patch = json.dumps(operations)
         command = ("--type=json", "--patch-file=/dev/stdin")  # too long for an argument

@@ -102,7 +102,7 @@ class Policies:
 
 def is_unsure(refusal: str) -> bool:
     """Whether a refusal says that there was not enough time; on a busy machine some do."""
-    return "could not be asked" in refusal or "may still be on its way" in refusal
+    return "could not be asked" in refusal or "its outcome is not known yet" in refusal
 
 
 def effect(policy: Json) -> str:

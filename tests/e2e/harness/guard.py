@@ -20,7 +20,7 @@ from harness.machine import CHECKOUT, Machine
 from harness.objects import Json, listed, namespace, policy
 from harness.waiting import wait_until
 from webhook.eem.resources import EEM_GROUP, EEM_VERSION
-from webhook.eem.rules.version import NEWEST, Version
+from webhook.eem.rules import NEWEST, ProductVersion
 
 NAMESPACE = "eem-guardrail"
 MANIFESTS = CHECKOUT / "manifests"
@@ -243,7 +243,7 @@ class Guard:
         self.set_kinds(NEWEST)
         self.until_seen(seconds=KINDS_SECONDS)
 
-    def set_kinds(self, release: Version) -> None:
+    def set_kinds(self, release: ProductVersion) -> None:
         """Install the definitions of one release, and wait until the API server goes by them."""
         self.kinds.write_text(listed(*definitions(release)))
         self._machine.must("apply", "-f", str(self.kinds))
@@ -251,7 +251,7 @@ class Guard:
         self._machine.must("wait", *established, "-f", str(self.kinds))
         wait_until(lambda: self._are_served(release), f"the definitions of {release}", seconds=REGISTERED_SECONDS)
 
-    def _are_served(self, release: Version) -> bool:
+    def _are_served(self, release: ProductVersion) -> bool:
         """Whether both forms of the API server's schemas have the fields of *release*."""
         wanted = {
             one["spec"]["names"]["kind"]: fields_of(one["spec"]["versions"][0]["schema"]["openAPIV3Schema"])

@@ -99,7 +99,7 @@ class Node(Machine):
         self.start()
 
     def end_at_once(self, pods: Iterable[str]) -> None:
-        """Let the pods drain: the kubelet starts a container again that is killed."""
+        """Do nothing, so that the pods drain: the kubelet restarts a container that is killed."""
 
     def _isolation(self) -> list[str]:
         # Not --mount-proc alone: /sys stays as it is, and with it the control groups.

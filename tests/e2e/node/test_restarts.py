@@ -85,7 +85,11 @@ def test_a_replica_out_of_memory_restarts_and_nothing_passes_unjudged(
 
     with Load(machine, place.name, rate=RATE) as load:
         machine.kubectl("exec", victim, f"--namespace={NAMESPACE}", "--", "python", "-c", EAT)
-        wait_until(lambda: restarts(machine)[victim] == (1, "OOMKilled"), "the end by the kernel", seconds=BACK_SECONDS)
+        wait_until(
+            lambda: restarts(machine)[victim] == (1, "OOMKilled"),
+            "the kernel to kill the replica",
+            seconds=BACK_SECONDS,
+        )
         until_serving(machine, guard, len(guard.replicas()))
 
     assert unexpected(load.report) == []

@@ -1,9 +1,11 @@
-"""Instances that are well, and ways to change one field of them."""
+"""Valid instances, ways to change one field of them, and what the rules know beside them."""
 
 import copy
+from collections.abc import Iterable
 from typing import Any
 
-from webhook.eem.rules import Finding
+from webhook.eem.rules import Neighbourhood, RuleContext, Violation
+from webhook.netpol.reading import field_text, text_at
 
 Instance = dict[str, Any]
 Steps = tuple[str | int, ...]
@@ -69,9 +71,21 @@ def with_value(instance: Instance, path: str | Steps, value: object) -> Instance
     return changed
 
 
-def denials(findings: tuple[Finding, ...]) -> list[tuple[str, str]]:
-    return [(finding.rule, finding.field) for finding in findings if finding.severity == "deny"]
+def context_of(objects: Iterable[Instance], **fields: Any) -> RuleContext:
+    """Return a context that knows the instances, Namespaces and StorageClasses among API objects of any kind."""
+    known = tuple(objects)
+    classes = tuple(entry for entry in known if entry.get("kind") == "StorageClass")
+    return RuleContext(
+        neighbours=Neighbourhood.from_objects(known),
+        namespaces={text_at(entry, "metadata", "name"): entry for entry in known if entry.get("kind") == "Namespace"},
+        storage_classes=classes or None,
+        **fields,
+    )
 
 
-def warnings(findings: tuple[Finding, ...]) -> list[tuple[str, str]]:
-    return [(finding.rule, finding.field) for finding in findings if finding.severity == "warn"]
+def denials(violations: tuple[Violation, ...]) -> list[tuple[str, str]]:
+    return [(found.rule.id, field_text(found.path)) for found in violations if found.severity == "deny"]
+
+
+def warnings(violations: tuple[Violation, ...]) -> list[tuple[str, str]]:
+    return [(found.rule.id, field_text(found.path)) for found in violations if found.severity == "warn"]

@@ -8,13 +8,14 @@ from typing import Any
 from hypothesis import strategies as st
 from rules_builders import Instance, Steps
 
-from webhook.eem.rules import NEWEST, Version, formats
-from webhook.eem.rules.catalogue import LICENCES, USES
-from webhook.eem.rules.model import EEM, KINDS
-from webhook.eem.rules.schema import Node, tree
+from webhook.eem.resources import MANAGER_KIND
+from webhook.eem.rules import NEWEST, ProductVersion, formats
+from webhook.eem.rules.conformance import Node, tree
+from webhook.eem.rules.licence_catalogue import LICENCES, USES
+from webhook.eem.rules.rule import KINDS
 
 VERSIONS = [
-    Version.parse(text)
+    ProductVersion.parse(text)
     for text in ("11.0.0", "11.1.2", "11.2.3", "11.3.1", "11.4.0", "11.5.1", "11.6.2", "11.7.4", "11.8.1")
 ]
 
@@ -22,22 +23,30 @@ GOOD: dict[formats.Format, tuple[Any, ...]] = {
     formats.object_name: ("tls-secret", "a", "my.secret.1"),
     formats.data_key: ("tls.key", "ca.crt", "_A-1"),
     formats.size: ("500Mi", "250M", "1e9", "0.5Ti", "+1Gi"),
-    formats.host: ("host.example.com", "a", "x1.example"),
+    formats.host: ("host.example.com", "a", "x1.example", "*.example.com", "host.example.123", "999.1.1.1"),
     formats.http_url: (
         "http://example.com",
         "https://login.example.com:8443/realms/a?b=c",
         "https://[2001:db8::1]:4317",
     ),
     formats.https_url: ("https://example.com", "https://portal.example.com:8443/gateway"),
-    formats.json_pointer: ("/", "/realm_access/roles", "/a~1b/m~0n"),
+    formats.json_pointer: ("/", "/realm_access/roles", "/a~1b/m~0n", "//"),
     formats.labels: ({}, {"example.com/team": "a"}, {"team": ""}),
-    formats.annotations: ({}, {"example.com/Team_1": "any text at all"}),
+    formats.annotations: ({}, {"example.com/Team_1": "any text at all"}, {"HAProxy.org/ssl-passthrough": "true"}),
 }
 BAD: dict[formats.Format, tuple[Any, ...]] = {
     formats.object_name: ("Upper", "a_b", "-a", "a..b", "a" * 254),
     formats.data_key: ("a/b", "a b", "ä"),
     formats.size: ("10GiB", "10 Gi", "Gi", "-1Gi", "0", "1" * 65),
-    formats.host: ("https://a.example.com", "a.example.com:443", "UI.example.com", "10.0.0.1", "a." + "b" * 64),
+    formats.host: (
+        "https://a.example.com",
+        "a.example.com:443",
+        "UI.example.com",
+        "10.0.0.1",
+        "010.0.0.001",
+        "a." + "b" * 64,
+        "a." * 126 + "bc",
+    ),
     formats.http_url: (
         "",
         "example.com:4317",
@@ -48,7 +57,7 @@ BAD: dict[formats.Format, tuple[Any, ...]] = {
         "http://a:x",
     ),
     formats.https_url: ("http://example.com", "example.com", "https:///path", "https://" + "a" * 2048),
-    formats.json_pointer: ("a/b", "/a~2", "/a~"),
+    formats.json_pointer: ("a/b", "/a~2", "/a~", "/~0~"),
     formats.labels: ({"team": "a b"}, {"/a": "b"}, {"team": "a" * 64}, {"A.b/c": "d"}),
     formats.annotations: ({"a b": ""}, {"x/y/z": ""}, {"": ""}, {"n" * 64: ""}),
 }
@@ -76,27 +85,27 @@ def _scalar(node: Node) -> st.SearchStrategy[Any]:
         "opaque": st.just({"containers": [{"name": "egw", "resources": {"requests": {"cpu": 1, "memory": "1Gi"}}}]}),
         "string": st.text("abcdefghijklmnopqrstuvwxyz /", max_size=12),
     }
-    return by_type[node.holds]
+    return by_type[node.row.type]
 
 
 @st.composite
 def _value(draw: st.DrawFn, node: Node) -> Any:
     """Draw a value that the field may have."""
-    if node.holds == "object":
+    if node.row.type == "object":
         required = {name for name, _ in node.required}
         return {
             name: draw(_value(child))
             for name, child in node.children.items()
             if name in required or draw(st.booleans())
         }
-    if node.holds == "array":
+    if node.row.type == "array":
         least = 1 if node.row.only_item else 0
         return draw(st.lists(_value(node.children["[]"]), min_size=least, max_size=1 if least else 2))
     return draw(_scalar(node))
 
 
 @st.composite
-def instances(draw: st.DrawFn, version: Version = NEWEST, kind: str | None = None) -> Instance:
+def instances(draw: st.DrawFn, version: ProductVersion = NEWEST, kind: str | None = None) -> Instance:
     """Draw an instance that is valid in *version*."""
     kind = kind or draw(st.sampled_from(KINDS))
     spec = draw(_value(tree(kind, version).children["spec"]))
@@ -110,14 +119,14 @@ def instances(draw: st.DrawFn, version: Version = NEWEST, kind: str | None = Non
     }
 
 
-def fullest(kind: str, version: Version = NEWEST) -> Instance:
+def fullest(kind: str, version: ProductVersion = NEWEST) -> Instance:
     """Return the instance that has every field of the version."""
     numbers = itertools.count()
 
     def full(node: Node) -> Any:
-        if node.holds == "object":
+        if node.row.type == "object":
             return {name: full(child) for name, child in node.children.items()}
-        if node.holds == "array":
+        if node.row.type == "array":
             return [full(node.children["[]"])]
         by_type: dict[str, Callable[[], Any]] = {
             "integer": lambda: node.row.minimum or 1,
@@ -128,7 +137,7 @@ def fullest(kind: str, version: Version = NEWEST) -> Instance:
         }
         if node.row.format is not None:
             return copy.deepcopy(GOOD[node.row.format][0])
-        return min(node.choices) if node.choices else by_type[node.holds]()
+        return min(node.choices) if node.choices else by_type[node.row.type]()
 
     spec = full(tree(kind, version).children["spec"])
     _make_coherent(kind, spec, "L-CYBH-K48BZQ", version)
@@ -140,25 +149,25 @@ def fullest(kind: str, version: Version = NEWEST) -> Instance:
     }
 
 
-def _make_coherent(kind: str, spec: dict[str, Any], licence: str, version: Version) -> None:
-    """Make the fields agree with one another, as no table of single fields can."""
+def _make_coherent(kind: str, spec: dict[str, Any], licence: str, version: ProductVersion) -> None:
+    """Make the fields consistent with each other, which the tables of single fields do not do."""
     known = LICENCES[licence]
     use = next(use for use in USES if use.startswith(known.programme))
     spec["license"] = {"accept": True, "license": licence, "metric": known.metric, "use": use}
-    parent = spec["manager"] if kind == EEM else spec
-    names = ("ui", "admin", "gateway") if kind == EEM else ("gateway",)
+    parent = spec["manager"] if kind == MANAGER_KIND else spec
+    names = ("ui", "admin", "gateway") if kind == MANAGER_KIND else ("gateway",)
     parent["endpoints"] = [
         {**entry, "name": name, "host": f"{name}.example.com"}
         for entry, name in zip(parent.get("endpoints", ()), names, strict=False)
     ]
-    if kind == EEM:
+    if kind == MANAGER_KIND:
         authentication = parent["authConfig"]
         oidc = authentication.get("oidcConfig")
         if oidc is None and authentication["authType"] == "OIDC":
             authentication["authType"] = "LOCAL"
         if oidc is not None:
             oidc |= {"tokenPath": "/token", "authorizationPath": "/authorize"}
-    elif version >= Version.parse("11.8.0"):
+    elif version >= ProductVersion.parse("11.8.0"):
         spec.setdefault("manager", {})["endpoint"] = "https://portal.example.com/gateway"
         spec.setdefault("managerEndpoint", "https://portal.example.com/gateway")
     else:

@@ -1,4 +1,4 @@
-"""What is written into a new instance, and what is left alone."""
+"""What is added to a new instance, and what is left as it is."""
 
 import copy
 from typing import Any
@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from rules_builders import Instance, gateway, manager
 from rules_strategies import VERSIONS, instances
 
-from webhook.eem.rules import RuleContext, Version, defaults, judge
+from webhook.eem.rules import ProductVersion, RuleContext, defaults, judge
 from webhook.eem.rules.defaults import DEFAULTS
-from webhook.eem.rules.paths import field_text
+from webhook.netpol.reading import field_text
 
 POLICIES = {"op": "add", "path": "/spec/deployNetworkPolicies", "value": True}
 REPLICAS = {"op": "add", "path": "/spec/replicas", "value": 1}
@@ -35,28 +35,30 @@ def applied(document: Instance, patch: list[dict[str, Any]]) -> Instance:
         pytest.param(manager(), "11.8.1", [POLICIES], id="a manager"),
         pytest.param(gateway(), "11.8.1", [POLICIES, REPLICAS], id="a gateway"),
         pytest.param(gateway(), "11.0.5", [POLICIES], id="a gateway before replicas came"),
-        pytest.param(gateway(deployNetworkPolicies=False, replicas=3), "11.8.1", [], id="what is set stays"),
-        pytest.param(gateway(deployNetworkPolicies=None, replicas=0), "11.8.1", [], id="even where it is nothing"),
+        pytest.param(gateway(deployNetworkPolicies=False, replicas=3), "11.8.1", [], id="what is set"),
+        pytest.param(gateway(deployNetworkPolicies=None, replicas=0), "11.8.1", [], id="what is set to null or 0"),
         pytest.param({**gateway(), "kind": "EventProcessing"}, "11.8.1", [], id="another kind"),
         pytest.param({**gateway(), "apiVersion": "example.com/v1"}, "11.8.1", [], id="another group"),
-        pytest.param({**gateway(), "spec": "text"}, "11.8.1", [], id="a spec that is none"),
+        pytest.param({**gateway(), "spec": "text"}, "11.8.1", [], id="a spec that is no object"),
         pytest.param(
             {**gateway(), "spec": None},
             "11.8.1",
             [{"op": "add", "path": "/spec", "value": {}}, POLICIES, REPLICAS],
-            id="a missing parent is made once",
+            id="a missing parent is added once",
         ),
     ],
 )
-def test_the_patch_is_exactly_what_is_missing(instance: Instance, version: str, expected: list[dict[str, Any]]) -> None:
-    """Only documented defaults of the version, only where nothing is."""
-    assert expected == defaults(instance, RuleContext(version=Version.parse(version)))
+def test_the_patch_adds_exactly_what_is_missing(
+    instance: Instance, version: str, expected: list[dict[str, Any]]
+) -> None:
+    """The patch has the documented defaults of the version, and only where a field is missing."""
+    assert expected == defaults(instance, RuleContext(version=ProductVersion.parse(version)))
 
 
 @settings(max_examples=60, deadline=None)
 @given(data=st.data(), version=st.sampled_from(VERSIONS))
-def test_filling_in_twice_changes_nothing_and_no_verdict(data: st.DataObject, version: Version) -> None:
-    """The patch is idempotent, never overwrites, and what is filled in is neither unknown nor at fault."""
+def test_the_patch_is_idempotent_and_changes_no_verdict(data: st.DataObject, version: ProductVersion) -> None:
+    """A second patch is empty, no value is overwritten, and no added value violates a rule."""
     instance = data.draw(instances(version))
     context = RuleContext(version=version, offline=True)
     filled = applied(instance, defaults(instance, context))
@@ -66,8 +68,8 @@ def test_filling_in_twice_changes_nothing_and_no_verdict(data: st.DataObject, ve
     assert judge(instance, None, context) == judge(filled, None, context)
 
 
-def test_no_default_touches_what_it_must_not() -> None:
-    """Storage, licence, deprecated fields and entries of lists are never filled in."""
+def test_only_two_fields_have_a_default() -> None:
+    """Storage, the licence, deprecated fields and entries of lists are never added."""
     fields = [field_text(default.path) for default in DEFAULTS]
 
     assert not [field for field in fields if "storage" in field or "license" in field or "[" in field]

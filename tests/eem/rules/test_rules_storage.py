@@ -1,9 +1,9 @@
-"""What about storage needs more than one case."""
+"""Rules for storage that need more than one case."""
 
 from typing import Any
 
 import pytest
-from rules_builders import Instance, denials, manager, warnings, with_value
+from rules_builders import Instance, context_of, denials, manager, warnings, with_value
 
 from webhook.eem.rules import RuleContext, judge
 
@@ -17,17 +17,17 @@ def _class(name: str, **annotations: str) -> Instance:
 
 
 @pytest.mark.parametrize("group", ["storageclass.kubernetes.io", "storageclass.beta.kubernetes.io"])
-def test_a_default_class_gives_a_claim_its_volume(group: str) -> None:
-    """A claim without a source is fine where one class is the default."""
+def test_a_claim_without_a_source_gets_the_default_class(group: str) -> None:
+    """A claim without a source violates nothing where one class is the default."""
     classes = [_class("slow"), _class("fast", **{f"{group}/is-default-class": "true"})]
 
-    assert judge(_claim(), None, RuleContext.from_objects(classes)) == ()
+    assert judge(_claim(), None, context_of(classes)) == ()
 
 
-def test_a_default_class_must_say_true() -> None:
-    """A class that says it is not the default is none."""
+def test_a_class_with_the_annotation_false_is_not_the_default() -> None:
+    """Only the value true makes a class the default."""
     classes = [_class("fast", **{"storageclass.kubernetes.io/is-default-class": "false"})]
-    found = denials(judge(_claim(), None, RuleContext.from_objects(classes)))
+    found = denials(judge(_claim(), None, context_of(classes)))
 
     assert found == [("storage.no-default-class", "spec.manager.storage.storageClassName")]
 
@@ -58,15 +58,15 @@ def test_a_default_class_must_say_true() -> None:
         ),
     ],
 )
-def test_what_a_claim_was_made_with_stays(before: Instance, after: Instance, denied: list[str]) -> None:
-    """Class, claim, selectors and a smaller size cannot come with an UPDATE; what does not count, does not matter."""
+def test_the_settings_of_a_claim_cannot_change(before: Instance, after: Instance, denied: list[str]) -> None:
+    """Class, claim and selectors cannot change, and the size cannot shrink; settings without an effect may change."""
     found = denials(judge(_claim(**after), _claim(**before), RuleContext()))
 
     assert [rule for rule, _ in found] == denied
 
 
-def test_another_type_is_another_storage() -> None:
-    """From one type to the other nothing is kept, so only the loss is named, and class and size may change."""
+def test_another_type_of_storage_may_have_another_class_and_size() -> None:
+    """A change of the type keeps nothing, so only the loss is a warning."""
     ephemeral = manager(storage={"type": "ephemeral", "size": "2Gi"})
     findings = judge(_claim(storageClassName="a", size="1Gi"), ephemeral, RuleContext())
 
@@ -81,8 +81,41 @@ def test_another_type_is_another_storage() -> None:
         ("EventAutomationDevelopment", False),
     ],
 )
-def test_only_production_is_told_of_ephemeral_storage(use: str, *, is_told: bool) -> None:
-    """NonProduction ends like Production and is not."""
+def test_ephemeral_storage_is_a_warning_for_production_only(use: str, *, is_told: bool) -> None:
+    """NonProduction ends with the same word and is no production."""
     findings = judge(with_value(manager(), "spec.license.use", use), None, RuleContext())
 
     assert is_told == (("storage.ephemeral-in-production", "spec.manager.storage.type") in warnings(findings))
+
+
+CLASSES = [_class("slow"), _class("fast", **{"storageclass.kubernetes.io/is-default-class": "true"})]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "classes", "expected"),
+    [
+        pytest.param({}, {"storageClassName": "fast"}, CLASSES, [], id="the default class is written down"),
+        pytest.param({"storageClassName": "fast"}, {}, CLASSES, [], id="the default class is left out"),
+        pytest.param({}, {"storageClassName": "slow"}, CLASSES, ["storage.class-named"], id="another class is named"),
+        pytest.param({}, {"storageClassName": "fast"}, [], ["storage.class-named"], id="the classes are not known"),
+        pytest.param(
+            {"storageClassName": "slow"}, {}, CLASSES, ["storage.class-changed"], id="another class is left out"
+        ),
+        pytest.param(
+            {"storageClassName": "fast"},
+            {"storageClassName": "slow"},
+            CLASSES,
+            ["storage.class-changed"],
+            id="the default class is changed",
+        ),
+    ],
+)
+def test_the_class_that_a_claim_got_by_default_may_be_written_down(
+    before: Instance, after: Instance, classes: list[Instance], expected: list[str]
+) -> None:
+    """To name a class later changes nothing if it is the class of the claim, so it is at most a warning."""
+    found = judge(_claim(**after), _claim(**before), context_of(classes))
+    rules = [violation.rule.id for violation in found if violation.rule.id.startswith("storage.class-")]
+
+    assert expected == rules
+    assert [rule for rule, _ in denials(found)] == [rule for rule in expected if rule == "storage.class-changed"]

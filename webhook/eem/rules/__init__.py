@@ -4,29 +4,32 @@ The rules for EventEndpointManagement and EventGateway: a table that can be read
 Everything here is a function of plain mappings and a `RuleContext`; it knows no cluster and no request.
 """
 
+from webhook.eem.rules.conformance import installed_version, stored_form
 from webhook.eem.rules.defaults import defaults
-from webhook.eem.rules.judge import judge
-from webhook.eem.rules.model import Finding, Platform, Reason, Rule, RuleContext, Setting, Severity
+from webhook.eem.rules.judgement import judge
 from webhook.eem.rules.neighbours import Neighbourhood
-from webhook.eem.rules.render import render
-from webhook.eem.rules.table import all_rules, severities_of
-from webhook.eem.rules.version import FIRST, NEWEST, Version
+from webhook.eem.rules.object_rules import TOO_LARGE
+from webhook.eem.rules.product_version import FIRST, NEWEST, ProductVersion
+from webhook.eem.rules.rule import Platform, Rule, RuleContext, RuleSetting, Severity, Violation
+from webhook.eem.rules.rule_table import all_rules, render, severities_of
 
 __all__ = [
     "FIRST",
     "NEWEST",
-    "Finding",
+    "TOO_LARGE",
     "Neighbourhood",
     "Platform",
-    "Reason",
+    "ProductVersion",
     "Rule",
     "RuleContext",
-    "Setting",
+    "RuleSetting",
     "Severity",
-    "Version",
+    "Violation",
     "all_rules",
     "defaults",
+    "installed_version",
     "judge",
     "render",
     "severities_of",
+    "stored_form",
 ]

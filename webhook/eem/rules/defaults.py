@@ -1,27 +1,26 @@
 """
-What is filled in when an instance is made: the documented defaults that users gain from seeing.
+The documented defaults that are added to a new instance, where users gain from seeing them.
 
-Never storage, a licence, a deprecated field, a value that is set (even to nothing), and never an entry of a list: lists
-are replaced as a whole by the next apply, so what was filled in there would come and go.
+Never added: storage, a licence, a deprecated field, a value that is set (even to null), and any entry of a list. The
+next apply replaces a list as a whole, so an added entry would come and go.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from webhook.eem.rules.model import GATEWAY, GROUP, KINDS, RuleContext
-from webhook.eem.rules.nodes import Tree, child, text
-from webhook.eem.rules.paths import Path, pointer
-from webhook.eem.rules.version import FIRST, Version
+from webhook.eem.resources import EEM_GROUP
+from webhook.eem.rules.product_version import FIRST, ProductVersion
+from webhook.eem.rules.rule import GATEWAY_ONLY, KINDS, RuleContext
+from webhook.netpol.reading import Path, Tree, is_object, text_at, value_at
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Default:
-    """One value that is written down where nothing is."""
+    """One value that is added where the field is missing."""
 
     kinds: tuple[str, ...]
     path: Path
     value: bool | int | str
-    since: Version
+    since: ProductVersion
     source: str
 
 
@@ -34,50 +33,56 @@ DEFAULTS: tuple[Default, ...] = (
         source='EEM 11.8, "Network policies"',
     ),
     Default(
-        kinds=(GATEWAY,),
+        kinds=GATEWAY_ONLY,
         path=("spec", "replicas"),
         value=1,
-        since=Version.parse("11.1.0"),
+        since=ProductVersion.parse("11.1.0"),
         source="CRD of EEM 11.1.2 and later",
     ),
 )
 
-Operation = dict[str, object]
+PatchOperation = dict[str, object]
+"""One operation of a JSON patch (RFC 6902)."""
 
 
-def defaults(obj: Tree, context: RuleContext) -> list[Operation]:
+def defaults(obj: Tree, context: RuleContext) -> list[PatchOperation]:
     """
-    Return the JSON patch that fills in what a new instance leaves out; nothing for other kinds.
+    Return the JSON patch that adds what a new instance leaves out; an empty one for other kinds.
 
     Source: RFC 6902; parents that are missing are added first.
     """
-    if not _is_an_instance(obj):
+    if text_at(obj, "apiVersion").partition("/")[0] != EEM_GROUP:
         return []
-    operations: list[Operation] = []
+    operations: list[PatchOperation] = []
     made: set[Path] = set()
     for default in DEFAULTS:
-        if text(obj, "kind") in default.kinds and default.since <= context.version:
-            operations += _fill(obj, default, made)
+        if text_at(obj, "kind") in default.kinds and default.since <= context.version:
+            operations += _additions(obj, default, made)
     return operations
 
 
-def _is_an_instance(obj: Tree) -> bool:
-    return text(obj, "kind") in KINDS and text(obj, "apiVersion").partition("/")[0] == GROUP
-
-
-def _fill(obj: Tree, default: Default, made: set[Path]) -> list[Operation]:
-    """Return the operations for one default; none where the value, or something else in its way, is there."""
-    operations: list[Operation] = []
+def _additions(obj: Tree, default: Default, made: set[Path]) -> list[PatchOperation]:
+    """Return the operations for one default; none where the value is set, or a parent is no object."""
+    operations: list[PatchOperation] = []
     node: object = obj
     for depth, step in enumerate(default.path[:-1], start=1):
         parent = default.path[:depth]
-        node = child(node, str(step))
+        node = value_at(node, str(step))
         if node is None and parent not in made:
-            operations.append({"op": "add", "path": pointer(parent), "value": {}})
-        elif node is not None and not isinstance(node, Mapping):
+            operations.append({"op": "add", "path": json_pointer_to(parent), "value": {}})
+        elif node is not None and not is_object(node):
             return []
-    if isinstance(node, Mapping) and default.path[-1] in node:
+    if is_object(node) and default.path[-1] in node:
         return []
     made.update(default.path[:depth] for depth in range(1, len(default.path)))
-    operations.append({"op": "add", "path": pointer(default.path), "value": default.value})
+    operations.append({"op": "add", "path": json_pointer_to(default.path), "value": default.value})
     return operations
+
+
+def json_pointer_to(path: Path) -> str:
+    """
+    Return the path as a JSON pointer, with `~` and `/` in names escaped.
+
+    Source: RFC 6901 section 3.
+    """
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)

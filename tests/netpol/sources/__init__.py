@@ -1,0 +1,1 @@
+"""What NetworkPolicies mean, asked of the pure core."""

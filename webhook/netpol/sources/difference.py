@@ -1,0 +1,225 @@
+"""
+Find a pod, by (namespace labels x pod labels), that one union of terms holds and another does not: exactly.
+
+1. Terms that differ in one key are merged: thousands of selectors with one value each become one with a set of values.
+2. Each term of the first union is a box. Terms of the second that do not meet it are dropped, and so are constraints
+   that the whole box satisfies.
+3. The values of each label of the box fall into finitely many cells; `search.py` looks for a choice of cells that
+   escapes every term.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from webhook.netpol.sources.budget import StepBudget, StepsExhaustedError
+from webhook.netpol.sources.search import Cells, Chosen, Search
+from webhook.netpol.sources.terms import (
+    EVERY_POD,
+    NAME_KEY,
+    NAMESPACE,
+    POD,
+    Key,
+    Term,
+    ValueSet,
+    domain,
+    union_of_values,
+)
+
+FAST = 32
+"""Values that an operation on sets handles in one step."""
+
+SLOW = 4
+"""Values that are handled one by one in one step."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PodWitness:
+    """
+    Labels of a pod and of its namespace, chosen so that one union holds it and another does not.
+
+    Every namespace has its name as a label. Where the name is missing here, it is any name that neither union mentions.
+    """
+
+    namespace_labels: Mapping[str, str]
+    pod_labels: Mapping[str, str]
+
+
+def difference(before: Iterable[Term], after: Iterable[Term], budget: StepBudget) -> PodWitness | None:
+    """
+    Return a pod that *before* holds and *after* does not; None where there is none.
+
+    The same pod is found whatever the order of the terms: an answer is the same on every replica and in every run.
+
+    Raises:
+        StepsExhaustedError: the search needs too many steps; a repeated question within one budget raises again.
+    """
+    had, has = frozenset(before), frozenset(after)
+    if had <= has or EVERY_POD in has:
+        return None
+    question = had, has
+    if question not in budget.answers:
+        budget.answers[question] = _found(had, has, budget)
+    answer: PodWitness | StepsExhaustedError | None = budget.answers[question]
+    if isinstance(answer, StepsExhaustedError):
+        raise StepsExhaustedError
+    return answer
+
+
+def _found(had: frozenset[Term], has: frozenset[Term], budget: StepBudget) -> PodWitness | StepsExhaustedError | None:
+    """Search with half of the steps that are left, so that a hard question leaves steps for an easy one."""
+    half = budget.half()
+    try:
+        remaining = merged(has, half)
+        for box in sorted(merged(had - has, half), key=_by_content):
+            cells = _outside(box, remaining, half)
+            if cells is not None:
+                return _witness(cells)
+    except StepsExhaustedError as error:
+        return error
+    finally:
+        budget.charge(half)
+    return None
+
+
+def merged(terms: Iterable[Term], budget: StepBudget) -> list[Term]:
+    """
+    Return the same union in fewer terms: those that differ only in their first or only in their last key are merged.
+
+    Raises:
+        StepsExhaustedError: there are too many terms.
+    """
+    left = list(terms)
+    for position in (-1, 0):
+        groups: dict[tuple[Key, Term], list[ValueSet]] = {}
+        for term in left:
+            if not term:
+                return [EVERY_POD]
+            key, values = term[position]
+            budget.spend(1 + len(term) + len(values.values) // FAST)
+            groups.setdefault((key, term[:-1] if position else term[1:]), []).append(values)
+        left = []
+        for (key, rest), sets in groups.items():
+            values = union_of_values(sets)
+            item = () if values == domain(key) else ((key, values),)
+            left.append((*rest, *item) if position else (*item, *rest))
+    return left
+
+
+def _by_content(term: Term) -> list[tuple[Key, bool, bool, list[str]]]:
+    return [(key, values.absent, values.others, sorted(values.values)) for key, values in term]
+
+
+def _witness(cells: Mapping[Key, str | None]) -> PodWitness:
+    return PodWitness(
+        namespace_labels={
+            name: value for (scope, name), value in sorted(cells.items()) if scope == NAMESPACE and value is not None
+        },
+        pod_labels={
+            name: value for (scope, name), value in sorted(cells.items()) if scope == POD and value is not None
+        },
+    )
+
+
+def _outside(box: Term, terms: Sequence[Term], budget: StepBudget) -> Chosen | None:
+    """Return labels in *box* (None: missing) that none of *terms* holds; None where the terms cover the box."""
+    inside = dict(box)
+    for term in terms:
+        budget.spend(1 + len(term))
+        if len(term) == 1:  # nothing but this key can escape it
+            key, values = term[0]
+            inside[key] = inside.get(key, domain(key)).without(values)
+            if inside[key].is_empty():
+                return None
+    plain: Chosen = {key: _simplest(values) for key, values in inside.items()}
+    if not any(_holds(term, plain) for term in terms):
+        return plain
+    relevant: set[Term] = set()
+    for term in terms:
+        budget.spend(1 + _size(term, FAST))
+        narrowed = _narrow(term, inside)
+        if narrowed == EVERY_POD:
+            return None
+        if narrowed is not None:
+            relevant.add(narrowed)
+    uses: dict[Key, list[tuple[int, ValueSet]]] = {}
+    for index, term in enumerate(relevant):
+        budget.spend(_size(term, SLOW))
+        for key, values in term:
+            uses.setdefault(key, []).append((1 << index, values))
+    everything = (1 << len(relevant)) - 1
+    domains = {key: _cells(uses[key], inside.get(key, domain(key)), everything) for key in sorted(uses)}
+    chosen = Search(terms=len(relevant), budget=budget).run(domains)
+    return None if chosen is None else plain | chosen
+
+
+def _holds(term: Term, cells: Chosen) -> bool:
+    """Whether *term* holds these labels; a key that is not chosen yet gets its simplest value, in *cells* too."""
+    return all(values.holds(cells.setdefault(key, "other" if key == NAME_KEY else None)) for key, values in term)
+
+
+def _narrow(term: Term, inside: Mapping[Key, ValueSet]) -> Term | None:
+    """Return *term* within the box, without the keys that it does not restrict there; None where they are disjoint."""
+    kept: list[tuple[Key, ValueSet]] = []
+    for key, values in term:
+        box = inside.get(key)
+        if box is None:
+            kept.append((key, values))
+            continue
+        both = values.intersection(box)
+        if both.is_empty():
+            return None
+        if both != box:
+            kept.append((key, values))
+    return tuple(kept)
+
+
+def _cells(uses: list[tuple[int, ValueSet]], box: ValueSet, everything: int) -> Cells:
+    """Return the values of a label of the box, grouped by the terms that hold them, with one example of each group."""
+    others = absent = everything
+    mentioned: set[str] = set(box.values)
+    for bit, values in uses:
+        mentioned |= values.values
+        if not values.others:
+            others &= ~bit
+        if not values.absent:
+            absent &= ~bit
+    holders = dict.fromkeys(mentioned, others)
+    for bit, values in uses:
+        for value in values.values:
+            holders[value] ^= bit
+    cells: Cells = {}
+    if box.absent:
+        cells[absent] = None
+    if box.others and others not in cells:
+        cells[others] = _fresh(mentioned)
+    return cells | _named(holders, mentioned - box.values if box.others else box.values, cells)
+
+
+def _named(holders: Mapping[str, int], values: Iterable[str], known: Cells) -> Cells:
+    """Return the first of *values* in each cell that is not known yet."""
+    first: dict[int, str] = {}
+    for value in values:
+        held = holders[value]
+        if held not in known and (held not in first or value < first[held]):
+            first[held] = value
+    return {held: first[held] for held in sorted(first, key=first.__getitem__)}
+
+
+def _fresh(mentioned: Iterable[str]) -> str:
+    """Return a value that is not mentioned: valid as a label's value and as a namespace's name."""
+    taken = frozenset(mentioned)
+    number = 0
+    while (value := f"other{number or ''}") in taken:
+        number += 1
+    return value
+
+
+def _simplest(values: ValueSet) -> str | None:
+    if values.absent:
+        return None
+    return _fresh(values.values) if values.others else min(values.values)
+
+
+def _size(term: Term, values_per_step: int) -> int:
+    """Return the steps of a look at a term: one for each key, and one for so many of its values."""
+    return sum(1 + len(values.values) // values_per_step for _, values in term)

@@ -1,0 +1,205 @@
+"""
+What a change takes away: the sources that could connect before and cannot afterwards.
+
+Two questions have several answers while the cluster's plugin is not known: whether an ipBlock admits pods, and which
+addresses are pods'. A loss under every answer is decided; a loss under some answers only is not.
+"""
+
+from dataclasses import dataclass, replace
+
+from webhook.netpol.intervals import WHOLE, intersect, largest_network, subtract, union
+from webhook.netpol.sources.budget import StepBudget, StepsExhaustedError
+from webhook.netpol.sources.difference import PodWitness, difference
+from webhook.netpol.sources.source_set import NO_SOURCES, Sources
+from webhook.netpol.sources.terms import EVERY_POD
+from webhook.netpol.sources.universe import UNICAST, IPBlockMatchesPods, Universe
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AddressWitness:
+    """A range of lost addresses, outside the cluster's pods."""
+
+    cidr: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Loss:
+    """
+    Something that a change takes away.
+
+    Args:
+        decided: True where it is lost under every reading of the cluster.
+        witness: an example of a lost source; None where the search was given up, or where any source may be lost.
+        why_undecided: one clause for messages; empty where decided.
+    """
+
+    decided: bool
+    witness: PodWitness | AddressWitness | None
+    why_undecided: str = ""
+
+
+IPBLOCK_CLAUSE = "whether an ipBlock admits pods depends on the network plugin (--ipblock-matches-pods)"
+EXCEPTION_CLAUSE = "the addresses cut off may be pods only (--pod-cidr)"
+BOUND_CLAUSE = "the selectors are too many to decide in time"
+UNREADABLE_CLAUSE = "a stored policy has parts that cannot be read"
+
+
+def lost_from_anywhere(before: Sources, after: Sources, universe: Universe, budget: StepBudget) -> Loss | None:
+    """
+    Return a source of *universe* that *before* admits and *after* does not; None where there is none.
+
+    A decided loss is preferred to an undecided one, and a pod to an address. Where the budget does not suffice, it is
+    not decided whether something is lost.
+    """
+    if after.everyone or before == after:
+        return None
+    # One decision asks the same about many pods, mostly with the very same sets. They are kept as long as their ids.
+    question = id(before), id(after)
+    if question not in budget.answers:
+        budget.answers[question] = _lost_from_anywhere(before, after, universe, budget), before, after
+    loss: Loss | None = budget.answers[question][0]
+    return loss
+
+
+def _lost_from_anywhere(before: Sources, after: Sources, universe: Universe, budget: StepBudget) -> Loss | None:
+    losses: list[Loss] = []
+    if before.unreadable and not after.unreadable:
+        losses.append(Loss(decided=False, witness=None, why_undecided=UNREADABLE_CLAUSE))
+    pods = _lost_pods(before, after, universe, budget)
+    if pods is not None:
+        losses.append(pods)
+    losses.extend(_lost_addresses(before, after, universe, budget))
+    if after.unreadable:
+        losses = [replace(loss, decided=False, why_undecided=UNREADABLE_CLAUSE) for loss in losses]
+    return min(losses, key=lambda loss: not loss.decided, default=None)
+
+
+def lost_from_some(before: Sources, after: Sources, universe: Universe, budget: StepBudget) -> Loss | None:
+    """
+    Return the loss of a requirement "from some source": *before* admits a source and *after* none.
+
+    Each reading of an ipBlock is judged as a whole: under "no", a pod that only a block holds was never admitted.
+    """
+    if before == after:
+        return None
+    setting = universe.ipblock_matches_pods
+    readings: tuple[IPBlockMatchesPods, ...] = ("yes", "no") if setting == "unknown" else (setting,)
+    answers = [_last_is_lost(before, after, universe, reading) for reading in readings]
+    if all(answer is False for answer in answers):
+        return None
+    if all(answers):
+        example = lost_from_anywhere(before, NO_SOURCES, universe, budget)
+        return Loss(decided=True, witness=None if example is None else example.witness)
+    return Loss(decided=False, witness=None, why_undecided=UNREADABLE_CLAUSE if None in answers else IPBLOCK_CLAUSE)
+
+
+def _last_is_lost(before: Sources, after: Sources, universe: Universe, reading: IPBlockMatchesPods) -> bool | None:
+    """Whether *before* admits a source and *after* none; None where that depends on parts that cannot be read."""
+    had, has = _admits_any(before, universe, reading), _admits_any(after, universe, reading)
+    if had is False or has is True:
+        return False
+    return True if had and has is False else None
+
+
+def _admits_any(sources: Sources, universe: Universe, reading: IPBlockMatchesPods) -> bool | None:
+    """Whether the set holds any source at all; None where that depends on parts that cannot be read."""
+    if sources.everyone or sources.terms:
+        return True
+    pods = universe.pod_ranges or {}
+    for family in universe.families:
+        reachable = universe.outside(family)
+        if reading == "yes":
+            reachable = union((*reachable, *pods.get(family, ())))
+        if intersect(reachable, sources.block(family)):
+            return True
+    return None if sources.unreadable else False
+
+
+def only_pods_left(before: Sources, after: Sources) -> bool:
+    """Whether addresses could connect before and only selected pods can afterwards."""
+    had_addresses = before.everyone or bool(before.blocks)
+    return had_addresses and not after.everyone and not after.blocks and bool(after.terms)
+
+
+def _lost_addresses(before: Sources, after: Sources, universe: Universe, budget: StepBudget) -> list[Loss]:
+    losses: list[Loss] = []
+    try:
+        for family in universe.families:
+            budget.spend(len(before.block(family)) + len(after.block(family)))
+            loss = _lost_outside(before, after, universe, family)
+            if loss is not None:
+                losses.append(loss)
+    except StepsExhaustedError:
+        losses.append(Loss(decided=False, witness=None, why_undecided=BOUND_CLAUSE))
+    return losses
+
+
+def _lost_outside(before: Sources, after: Sources, universe: Universe, family: int) -> Loss | None:
+    """Return the loss of addresses that are not pods'."""
+    reachable = universe.outside(family)
+    had = reachable if before.everyone else intersect(reachable, before.block(family))
+    lost = subtract(had, after.block(family))
+    if not lost:
+        return None
+    certain = subtract(lost, universe.perhaps_pods(family, after.exceptions))
+    if certain:
+        return Loss(decided=True, witness=AddressWitness(cidr=largest_network(certain, family)))
+    witness = AddressWitness(cidr=largest_network(lost, family))
+    return Loss(decided=False, witness=witness, why_undecided=EXCEPTION_CLAUSE)
+
+
+def _lost_pods(before: Sources, after: Sources, universe: Universe, budget: StepBudget) -> Loss | None:
+    """
+    Return the loss of pods.
+
+    By label, a pod is lost that the selectors of *before* match and those of *after* do not. Where ipBlocks admit pods,
+    a pod may also be lost that only a block admitted, whatever its labels are.
+    """
+    try:
+        by_label = difference(before.terms, after.terms, budget)
+        by_address = difference({EVERY_POD}, after.terms, budget) if before.blocks else None
+    except StepsExhaustedError:
+        return Loss(decided=False, witness=None, why_undecided=BOUND_CLAUSE)
+    answers: set[bool] = set()
+    if universe.ipblock_matches_pods != "yes":
+        answers.add(by_label is not None)
+    if universe.ipblock_matches_pods != "no":
+        answers |= _are_lost_by_address(before, after, universe, by_label, by_address)
+    if True not in answers:
+        return None
+    decided = False not in answers
+    witness = by_label or by_address
+    return Loss(decided=decided, witness=witness, why_undecided="" if decided else IPBLOCK_CLAUSE)
+
+
+def _are_lost_by_address(
+    before: Sources, after: Sources, universe: Universe, by_label: PodWitness | None, by_address: PodWitness | None
+) -> set[bool]:
+    """
+    Return every answer to "are pods lost?" on a plugin where an ipBlock admits the pods whose addresses it holds.
+
+    A pod is admitted by its labels or by its address. So a pod is lost where its labels are no longer admitted and an
+    address that a pod may have is outside the blocks; or where its labels never were, and its address was admitted.
+    Where the pod ranges are not set, there are two readings: pods have the addresses that are known, or any.
+    """
+    certain = possible = False
+    for family in universe.families:
+        had, now = before.block(family), after.block(family)
+        if universe.pod_ranges is not None:
+            pods = universe.pod_ranges.get(family, ())
+            outside, no_longer = subtract(pods, now), subtract(intersect(had, pods), now)
+            lost = bool((by_label and outside) or (by_address and no_longer))
+            certain, possible = certain or lost, possible or lost
+            continue
+        known = universe.pod_addresses
+        if by_label:
+            outside = subtract(UNICAST[family], now)
+            possible = possible or bool(outside)
+            certain = certain or outside == UNICAST[family] or known.holds_any(family, subtract(WHOLE[family], now))
+        if by_address:
+            no_longer = subtract(intersect(had, UNICAST[family]), now)
+            possible = possible or bool(no_longer)
+            certain = certain or no_longer == UNICAST[family] or known.holds_any(family, no_longer)
+    if certain:
+        return {True}
+    return {True, False} if possible else {False}
