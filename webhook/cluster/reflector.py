@@ -195,7 +195,6 @@ class Reflector:
         self._newest = number
         self._resource_version = resource_version
         self._is_current = True
-        self._recovered()
 
     async def _miss(self) -> NoReturn:
         """Note that the kind is not served; remove its objects once that is certain."""
@@ -240,7 +239,6 @@ class Reflector:
         except TimeoutError as error:
             if self._reopens:
                 return
-            self._list_unless_synced()
             self._mute = not self._got_line
             raise UnreachableError(f"no whole line came from the watch for {stall_seconds:g} s") from error
         except ApiError as error:
@@ -251,6 +249,8 @@ class Reflector:
             raise UnreachableError(f"a line of the watch is not an event: {error}") from error
         finally:
             self._deadline = None
+            if not self._status.synced:  # the first watch failed, and time has passed since the list
+                self._resource_version = None
         lasted = self._clock.monotonic() - began
         if lasted < self._timing.short_watch_seconds:
             self._mute = not self._got_line

@@ -190,7 +190,7 @@ class Store:
         """Return why no verdict should depend on what is known of a kind; None if it may."""
         status, silent_seconds = self.status[kind], self.staleness_seconds(kind)
         if not status.synced:
-            return status.problem or "not listed yet"
+            return status.problem or ("not watched yet" if status.lists else "not listed yet")
         if silent_seconds <= stale_seconds:
             return None
         reason = f": {status.problem}" if status.problem else ""
