@@ -1,4 +1,9 @@
-"""Measure everything, and write docs/evidence/benchmarks.md, .svg and .json: `python -m benchmarks [--quick]`."""
+"""
+Measure everything, and write docs/evidence/benchmarks.md, .svg and .json: `python -m benchmarks [--quick]`.
+
+`python -m benchmarks growth` prints what each piece of work costs in a small cluster and in large ones, as Markdown; it
+takes two minutes.
+"""
 
 import argparse
 import subprocess
@@ -9,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from benchmarks import commands, decisions, lists, real, reviews
+from benchmarks import commands, decisions, growth, lists, real, reviews
 from benchmarks.chart import draw
 from benchmarks.figures import Figures
 from benchmarks.plan import FULL, QUICK, Plan
@@ -22,10 +27,16 @@ Step = tuple[str, Callable[[], None]]
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", nargs="?", choices=("all", "growth"), default="all", help="default: all")
     parser.add_argument("--quick", action="store_true", help="a minute instead of ten, and without kube-apiserver")
     parser.add_argument("--output", type=Path, help="folder to write to (default: docs/evidence; with --quick: none)")
     arguments = parser.parse_args(words)
+    if arguments.what == "growth":
+        sys.stdout.writelines(f"{line}\n" for line in growth.table(growth.WAYS, growth.ROUNDS))
+        return 0
     plan = QUICK if arguments.quick else FULL
     output = arguments.output or (None if arguments.quick else ROOT / "docs/evidence")
     figures = Figures()

@@ -102,7 +102,7 @@ class _Switches(ast.NodeTransformer):
 
 
 def _is_look_up(node: ast.Call) -> bool:
-    """Whether a call looks a value up in a mapping; `get` with a literal, or with the name of a field, reads a field of an object."""
+    """Whether a call looks a value up in a mapping; `get` with a literal or `..._field` reads a field of an object."""
     if not (isinstance(node.func, ast.Attribute) and node.func.attr == "get" and node.args):
         return False
     key = node.args[0]

@@ -10,7 +10,7 @@ what it does not.
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations, product
 from typing import Any
 
@@ -559,6 +559,7 @@ class Way:
         self._judge = modules["webhook.guard.judging"].PolicyJudge
         self._pod_ranges = modules["webhook.admission.options"].pod_ranges
         self._runner = runner
+        self._snapshots: dict[int, Any] = {}
 
     def ready(self, case: Case, broken: str = "") -> Callable[[], bool]:
         """
@@ -567,7 +568,7 @@ class Way:
         It returns whether the last edit is allowed after all earlier ones were admitted.
         """
         stored = [known for known in case.objects if known["kind"] == "NetworkPolicy"]
-        border = Border(self._eem.EemSnapshot.from_objects(case.objects), stored, broken)
+        border = Border(self._snapshot(case), stored, broken)
         options = self._admission.Options(**case.options)
         judge = self._judge(border, options, border.live, monotonic=border.now)
         self._pod_ranges.cache_clear()
@@ -582,6 +583,17 @@ class Way:
             return all([await is_allowed(asked) for asked in bodies])
 
         return lambda: self._runner.run(are_allowed())
+
+    def _snapshot(self, case: Case) -> Any:
+        """Return the cluster of a case: the same objects each time, but nothing that earlier decisions found out."""
+        key = id(case)
+        if key not in self._snapshots:
+            self._snapshots[key] = self._eem.EemSnapshot.from_objects(case.objects)
+        snapshot = self._snapshots[key]
+        namespaces = snapshot.eem
+        for name, known in snapshot.eem.items():
+            namespaces = namespaces.insert(name, replace(known))
+        return replace(snapshot, eem=namespaces)
 
     def allowed_by(self, case: Case, *, site: Site | None = None, failure: Any = None, broken: str = "") -> bool:
         """Whether a case is allowed while one call or one part of the border fails."""
@@ -600,6 +612,7 @@ def way() -> Iterator[Way]:
         yield Way(board, dict(zip(names, modules, strict=True)), runner)
 
 
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")  # where the call fails that would start a task
 @pytest.mark.parametrize("name", CASES)
 def test_no_single_fault_turns_a_refusal_into_an_allow(name: str, way: Way) -> None:
     """Each call that the case reaches raises once, and each look-up in a mapping misses once."""

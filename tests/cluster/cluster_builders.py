@@ -11,6 +11,7 @@ from typing import Any
 from fake_api_server import FakeApiServer
 
 from webhook.cluster.client import ApiClient
+from webhook.cluster.consistency import History
 from webhook.cluster.credentials import ApiServer, Credentials, CredentialSource, Trust
 from webhook.cluster.probe import Probing, Reachability
 from webhook.cluster.reflector import Reflector
@@ -77,6 +78,7 @@ class Harness:
     client: ApiClient
     time: FakeTime
     reach: Reachability
+    history: History
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until a condition of the store holds."""
@@ -106,14 +108,24 @@ async def reflecting(
     clock = time.clock() if probing is None else Clock()
     store = Store(resources, clock)
     async with ApiClient(credentials or Token(server.url), monotonic=lambda: time.now) as client:
+        history = History()
         reach = Reachability(client, clock=clock, rng=Random(seed - 1), probing=probing)
         reflectors = [
-            Reflector(resource, client, store, reach=reach, clock=clock, rng=Random(seed + number), timing=timing)
+            Reflector(
+                resource,
+                client,
+                store,
+                reach=reach,
+                history=history,
+                clock=clock,
+                rng=Random(seed + number),
+                timing=timing,
+            )
             for number, resource in enumerate(resources)
         ]
         tasks = [asyncio.create_task(reflector.run()) for reflector in reflectors]
         try:
-            yield Harness(server=server, store=store, client=client, time=time, reach=reach)
+            yield Harness(server=server, store=store, client=client, time=time, reach=reach, history=history)
             assert not [task for task in tasks if task.done()], "a reflector ended by itself"
         finally:
             for task in tasks:

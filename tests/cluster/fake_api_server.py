@@ -73,6 +73,14 @@ class Stream:
         self.ended.set()
 
 
+@dataclass(frozen=True)
+class Backup:
+    """The objects of a fake API server at one revision."""
+
+    revision: int
+    objects: dict[str, dict[tuple[str, str], dict[str, Any]]]
+
+
 class FakeApiServer:
     """
     The objects, their history, and the faults that the next requests get.
@@ -204,6 +212,20 @@ class FakeApiServer:
             with suppress(ConnectionError):  # the client may have left it
                 await stream.event("BOOKMARK", mapping)
 
+    def backup(self) -> Backup:
+        """Return the present state, as a backup of etcd has it."""
+        return Backup(revision=self.revision, objects=copy.deepcopy(dict(self.objects)))
+
+    def restore(self, backup: Backup) -> None:
+        """
+        Go back to the state of a backup.
+
+        As in a real cluster, a watch from a larger resourceVersion stays open and gets no event up to that number.
+        """
+        self.revision = backup.revision
+        self.objects = defaultdict(dict, copy.deepcopy(backup.objects))
+        self.history = [entry for entry in self.history if entry[0] <= backup.revision]
+
     async def _readyz(self, request: web.Request) -> web.StreamResponse:
         self.on_request("probe", "readyz")
         self.requests.append(("probe", "readyz", {}, request.headers.get("Authorization", "")))
@@ -214,7 +236,8 @@ class FakeApiServer:
 
     def _handler(self, resource: ResourceType) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
-            verb = "watch" if "watch" in request.query else "list"
+            is_metadata = "PartialObjectMetadataList" in request.headers.get("Accept", "")
+            verb = "watch" if "watch" in request.query else "metadata" if is_metadata else "list"
             token = request.headers.get("Authorization", "")
             self.on_request(verb, resource.plural)
             self.requests.append((verb, resource.plural, dict(request.query), token))
@@ -312,6 +335,8 @@ class FakeApiServer:
             {key: value for key, value in item.items() if not self.bare_items or key not in {"kind", "apiVersion"}}
             for item in page
         ]
+        if "PartialObjectMetadataList" in request.headers.get("Accept", ""):
+            shown = [{"metadata": item["metadata"]} for item in page]
         kind = f"{resource.kind}List"
         body = {"kind": kind, "apiVersion": resource.api_version, "metadata": metadata, "items": shown or None}
         return web.json_response(body)

@@ -391,7 +391,7 @@ async def test_a_live_list_has_every_page_of_one_namespace() -> None:
             server.put(POLICIES, f"p-{number}", "eem", spec={"podSelector": {}})
         server.put(POLICIES, "other", "shop", spec={"podSelector": {}})
         server.objects["networkpolicies"]["eem", "p-1"]["metadata"]["managedFields"] = [{"manager": "kubectl"}]
-        found = await read_all(client, POLICIES, namespace="eem", timeout_seconds=5)
+        found = (await read_all(client, POLICIES, namespace="eem", timeout_seconds=5)).objects
 
         assert {mapping["metadata"]["name"] for mapping in found} == {f"p-{number}" for number in range(700)}
         assert {(mapping["apiVersion"], mapping["kind"]) for mapping in found} == {
@@ -406,8 +406,8 @@ async def test_a_missing_kind_has_no_objects_and_a_missing_right_is_an_error() -
         server.missing.add("eventgateways")
         pod = server.put(PODS, "pod", "ns", spec={})
 
-        assert await read_all(client, PODS) == [pod]
-        assert await read_all(client, GATEWAYS) == []
+        assert (await read_all(client, PODS)).objects == [pod]
+        assert (await read_all(client, GATEWAYS)).objects == []
 
         server.missing.add("pods")
         with pytest.raises(ApiError, match="404"):

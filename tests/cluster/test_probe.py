@@ -17,7 +17,7 @@ def vanish(server: FakeApiServer) -> None:
     """Let the API server answer nothing more: it closes every connection."""
     server.always["probe", "readyz"] = hang_up
     for resource in WATCHED:
-        for verb in ("list", "watch"):
+        for verb in ("list", "metadata", "watch"):
             server.always[verb, resource.plural] = hang_up
     for stream in list(server.streams):
         stream.cut()
@@ -40,7 +40,8 @@ async def test_five_minutes_without_an_api_server(seed: int, caplog: pytest.LogC
     """
     Five minutes cost less than a request a second, one line in the log, and none of the known objects.
 
-    When the API server is back, every kind is exact within ten seconds, and the requests of the replicas are spread.
+    When the API server is back, every kind is exact within ten seconds, the requests of the replicas are spread, and
+    there are two for each kind: a look at its resourceVersion, and the watch.
     """
     caplog.set_level(logging.INFO)
     async with api_server() as server:
@@ -79,7 +80,8 @@ async def test_five_minutes_without_an_api_server(seed: int, caplog: pytest.LogC
             assert harness.time.now - back < 10
             assert harness.reach.problem == ""
             assert len({seconds for seconds in harness.time.slept if seconds <= 1}) == len(ALL)
-            assert sorted(what for _, what in seen) == ["probe readyz", *sorted(f"watch {kind.plural}" for kind in ALL)]
+            resumed = sorted(f"{verb} {kind.plural}" for kind in ALL for verb in ("metadata", "watch"))
+            assert sorted(what for _, what in seen) == sorted(["probe readyz", *resumed])
             assert len(caplog.records) == 2
             assert caplog.records[1].message.startswith("the API server answers again, after 30")
 

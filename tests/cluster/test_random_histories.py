@@ -129,7 +129,7 @@ class History:
 
     async def refuse(self, kind: ResourceType, _: Stream | None) -> None:
         """Let the next list or watch fail."""
-        verb = self.rng.choice(["list", "watch"])
+        verb = self.rng.choice(["list", "metadata", "watch"])
         self.server.faults[verb, kind.plural].append(self.rng.choice(FAULTS))
 
     async def uninstall(self, _: ResourceType, stream: Stream | None) -> None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 from aiohttp import web
-from cluster_builders import GATEWAYS, NAMESPACES, PODS, POLICIES, FakeTime, Token, contents, reflecting, truth
+from cluster_builders import GATEWAYS, NAMESPACES, PODS, POLICIES, FakeTime, Token, contents, reflecting, truth, until
 from fake_api_server import Mode, answer, api_server, hang_up, status_body
 
 from webhook.cluster.client import ApiClient
@@ -432,8 +432,8 @@ async def test_a_watch_that_ended_in_time_is_opened_again_at_once() -> None:
         assert harness.store.status["Pod"].problem == ""
 
 
-async def test_an_older_list_is_refused_until_all_are_older() -> None:
-    """One lagging server cannot turn the cache back; a cluster restored from a backup is believed in the end."""
+async def test_an_older_list_is_refused_once() -> None:
+    """An older list makes the kind not known; the next one shows the state of the restored cluster."""
     async with api_server() as server:
         server.put(PODS, "old", "ns")
         async with reflecting(server, PODS) as harness:
@@ -443,33 +443,38 @@ async def test_an_older_list_is_refused_until_all_are_older() -> None:
             known = contents(harness.store.snapshot, PODS)
             del server.objects["pods"]["ns", "new"]
             server.list_revision = lambda _: 50
-            server.compacted = server.revision + 1
-            (await server.stream_of(PODS)).cut()
-            await harness.until(lambda: "is older than" in harness.store.status["Pod"].problem)
+            gone = status_body(410, "Expired", "too old resource version")
+            await (await server.stream_of(PODS)).event("ERROR", gone)
+            await harness.until(lambda: "a list has resourceVersion 50" in harness.store.status["Pod"].problem)
 
             assert contents(harness.store.snapshot, PODS) == known
+            assert not harness.store.has_synced
 
-            server.compacted = 0
             await harness.same(PODS)
+            await harness.until(lambda: harness.store.has_synced)
 
-            assert len(server.asked("list", "pods")) == 6
+            assert len(server.asked("list", "pods")) == 3
 
 
-async def test_replays_and_late_deletions_change_nothing() -> None:
-    """Old states, old additions, and the deletion of an earlier object of the same name are ignored."""
+async def test_replays_and_late_deletions_lead_to_a_list_and_change_nothing() -> None:
+    """Old states, old additions, and the deletion of an earlier object of the same name are not taken in."""
     async with api_server() as server, reflecting(server, PODS) as harness:
         first = server.put(PODS, "pod", "ns")
         server.put(PODS, "pod", "ns")
         gone = server.delete(PODS, "pod", "ns")
-        server.put(PODS, "pod", "ns")
+        last = server.put(PODS, "pod", "ns")
         await harness.same(PODS)
-        stream = await server.stream_of(PODS)
-        for event_type, mapping in (("MODIFIED", first), ("ADDED", first), ("DELETED", gone)):
+        seen: set[str] = set()
+        harness.store.subscribe(lambda: seen.update(contents(harness.store.snapshot, PODS).values()))
+        for number, (event_type, mapping) in enumerate((("MODIFIED", first), ("ADDED", first), ("DELETED", gone))):
+            stream = await server.stream_of(PODS)
             await stream.event(event_type, mapping)
-        server.put(PODS, "marker", "ns")
-        await harness.same(PODS)
+            await server.asked_times("list", PODS, number + 2)
+            await harness.until(lambda: harness.store.has_synced)
+            await until(lambda old=stream: server.open_streams("pods")[-1:] not in ([], [old]))
 
-        assert len(server.asked("watch", "pods")) == 1
+        assert seen == {last["metadata"]["labels"]["revision"]}
+        assert len(server.asked("list", "pods")) == 4
 
 
 async def test_pages_that_are_too_large_are_asked_for_in_smaller_ones() -> None:

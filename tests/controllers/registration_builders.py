@@ -76,6 +76,7 @@ class Desk:
         self.eem: frozenset[str] | None = frozenset({"eem"})
         self.trouble: str | None = None
         self.asked: list[bytes] = []
+        self.reopened = 0
         clock = self.time.clock()
         self.validating = Observed(VALIDATING, NAME, clock=clock)
         self.mutating = Observed(MUTATING, NAME, clock=clock)
@@ -94,6 +95,7 @@ class Desk:
                 bundle=None if injected else lambda: self.bundle,
                 namespaces=lambda: self.eem,
                 port_problem=self._port_problem,
+                reopen_watches=self._reopen,
             ),
             clock=clock,
             rng=Random(1),
@@ -110,6 +112,9 @@ class Desk:
     async def _port_problem(self, bundle: bytes) -> str | None:
         self.asked.append(bundle)
         return self.trouble
+
+    def _reopen(self) -> None:
+        self.reopened += 1
 
     @property
     def refused(self) -> bool:

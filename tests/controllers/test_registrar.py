@@ -454,7 +454,7 @@ async def test_a_json_patch_whose_test_fails_is_a_conflict() -> None:
 
 
 async def test_repeated_conflicts_without_a_new_state_are_a_problem() -> None:
-    """If no change explains them, the problem shows them."""
+    """If no event explains them, the problem shows them, and the watches are checked."""
     async with desk() as made:
         await made.registered()
         made.edit(VALIDATING, wipe)
@@ -463,6 +463,7 @@ async def test_repeated_conflicts_without_a_new_state_are_a_problem() -> None:
             await made.step()
 
         assert "it changed" in (made.registrar.problem() or "")
+        assert made.reopened > 0
 
 
 async def test_a_change_of_the_configuration_shortens_the_backoff() -> None:

@@ -14,7 +14,7 @@ Judging gives findings only. Texts, examples and remedies are made for the one v
 """
 
 from dataclasses import dataclass, field, replace
-from typing import assert_never
+from typing import Literal
 
 from webhook.admission.exemptions import added_owners
 from webhook.admission.review import PolicyReview
@@ -28,7 +28,7 @@ from webhook.netpol.model import NetworkPolicy, Pod, PolicyType
 from webhook.netpol.sources.admitted import admitted
 from webhook.netpol.sources.budget import StepBudget
 from webhook.netpol.sources.loss import Loss, lost_from_anywhere, lost_from_some, only_pods_left
-from webhook.netpol.sources.source_set import EVERYONE, Sources, union_of
+from webhook.netpol.sources.source_set import EVERYONE, NO_SOURCES, Sources, union_of
 from webhook.netpol.sources.universe import Universe
 
 
@@ -43,6 +43,8 @@ class World:
         demand: which sources the requirements of managers and gateways demand there.
         universe: all sources that may want to connect.
         effort: the steps that one verdict may take.
+        others: what the other policies of the namespace do: as the view has them, or one of the two extremes between
+            which all their states are: they are absent, or they isolate every pod and admit nothing.
     """
 
     snapshot: EemSnapshot
@@ -50,6 +52,7 @@ class World:
     demand: SourcesDemand
     universe: Universe
     effort: StepBudget
+    others: Literal["known", "absent", "isolating"] = "known"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,20 +159,20 @@ def _find(
     change: Change, world: World, subject: Subject, requirement: Requirement, standing: Standing
 ) -> Finding | None:
     """Return the worst finding, with and without terminating policies; None if the requirement simply holds."""
-    admitted_by_others = standing.ports[requirement.protocol, requirement.port].without(change.name)
     own = standing.isolating.get(change.name)
-    isolated = len(standing.isolating) > (own is not None)
-    if isolated and admitted_by_others.everyone:
+    if world.others == "known":
+        others = _Others(
+            admitted=standing.ports[requirement.protocol, requirement.port].without(change.name),
+            isolated=len(standing.isolating) > (own is not None),
+        )
+    else:
+        others = _Others(admitted=NO_SOURCES, isolated=world.others == "isolating")
+    if others.isolated and others.admitted.everyone:
         return None
-    match world.demand:
-        case "some":
-            requirement = replace(requirement, sources="some")
-        case "anywhere":
-            pass
-        case other:
-            assert_never(other)
+    if world.demand == "some":
+        requirement = replace(requirement, sources="some")
     question = _Question(change=change, world=world, subject=subject, requirement=requirement, standing=standing)
-    answers = [question.finding(_Others(admitted=admitted_by_others, isolated=isolated))]
+    answers = [question.finding(others)]
     if standing.terminating > (own is not None and own.terminating):
         answers.append(question.finding(question.lasting()))
     findings = [finding for finding in answers if finding is not None]

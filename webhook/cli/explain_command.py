@@ -11,7 +11,7 @@ from webhook.cli.output import ALLOWED, BAD_USAGE, DENIED, show
 from webhook.cli.state import StateError, add_state_arguments, read_state
 from webhook.netpol import ClusterSnapshot, Connection, SpecError, evaluate, explain
 from webhook.netpol.evaluate import ConnectionVerdict, DirectionVerdict, read_pod_name
-from webhook.netpol.explanation import describe_sources, networks, who_may_connect
+from webhook.netpol.explain import describe_sources, networks, who_may_connect
 from webhook.netpol.intervals import network, subtract
 from webhook.netpol.parse_objects import Parsed
 from webhook.netpol.reading import Faults

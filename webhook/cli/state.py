@@ -142,7 +142,7 @@ def _read_live(settings: Settings) -> State:
 
     async def ask() -> tuple[Mapping[str, Any], ...]:
         async with ApiClient(Kubeconfig(settings.kubeconfig, settings.context)) as client:
-            lists = [await read_all(client, resource) for resource in WATCHED]
+            lists = [(await read_all(client, resource)).objects for resource in WATCHED]
             return tuple(api_object for objects in lists for api_object in objects)
 
     try:

@@ -13,6 +13,7 @@ import msgspec
 
 from webhook.cluster.client import REQUEST_TIMEOUT_SECONDS, ApiClient
 from webhook.cluster.errors import AnswerTooLargeError, ApiError, ForbiddenError, UnreachableError
+from webhook.cluster.ordering import Name, ObjectVersion, version_number
 from webhook.cluster.timing import TimeSlice
 from webhook.eem import OPTIONAL_KINDS, ResourceType
 
@@ -26,6 +27,10 @@ _SHRINK: Final = 5
 # etcd takes objects of 1.5 MiB; as JSON (escapes, managedFields) such an object can have several. A longer line is not
 # an event.
 MAX_LINE_BYTES: Final = 32 * 1024 * 1024
+
+# For one object: a watch waits for it.
+_VERSION_TIMEOUT_SECONDS: Final = 10.0
+_METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 CHANGES: Final = frozenset({"ADDED", "MODIFIED", "DELETED"})
 """The types of the watch events that carry an object."""
@@ -55,13 +60,14 @@ class Page:
     resource_version: str
 
 
-async def pages(
+async def pages(  # noqa: PLR0913 - one argument for each part of a list request
     client: ApiClient,
     path: str,
     *,
     query: Mapping[str, str] | None = None,
     page_size: int = PAGE_SIZE,
     timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
+    accept: str = "application/json",
 ) -> AsyncIterator[Page]:
     """
     Read a collection page by page.
@@ -72,6 +78,7 @@ async def pages(
     Args:
         query: further parameters, such as a fieldSelector.
         timeout_seconds: for each page.
+        accept: the value of the Accept header.
 
     Raises:
         ApiError: with status 410 if the `continue` token expired: begin again.
@@ -86,6 +93,7 @@ async def pages(
                 parameters,
                 timeout_seconds=timeout_seconds,
                 max_bytes=MAX_PAGE_BYTES if size > 1 else None,
+                accept=accept,
             )
         except AnswerTooLargeError:
             if size == 1:
@@ -100,6 +108,64 @@ async def pages(
         token = page.metadata.continue_
         if not token:
             return
+
+
+class _Metadata(msgspec.Struct, rename="camel"):
+    """The identity of an object."""
+
+    name: str
+    uid: str = ""
+    namespace: str = ""
+    resource_version: str = ""
+
+
+class _PartialObject(msgspec.Struct):
+    """A metav1.PartialObjectMetadata."""
+
+    metadata: _Metadata
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MetadataPage:
+    """The names and versions of some objects of a collection, and the resourceVersion of the whole list."""
+
+    versions: tuple[tuple[Name, ObjectVersion], ...]
+    resource_version: str
+
+
+async def metadata_pages(client: ApiClient, resource: ResourceType) -> AsyncIterator[MetadataPage]:
+    """Read the metadata of a collection page by page; the errors are those of `pages`."""
+    async for page in pages(client, resource.path(), accept=_METADATA_ONLY):
+        yield MetadataPage(
+            versions=tuple(_named_version(resource, item) for item in page.items),
+            resource_version=page.resource_version,
+        )
+
+
+def _named_version(resource: ResourceType, item: msgspec.Raw) -> tuple[Name, ObjectVersion]:
+    try:
+        found = msgspec.json.decode(item, type=_PartialObject).metadata
+    except msgspec.MsgspecError as error:
+        raise UnreachableError(f"{resource.plural}: an item of the list has no metadata: {error}") from error
+    version = ObjectVersion(uid=found.uid, number=version_number(found.resource_version))
+    return (found.namespace, found.name), version
+
+
+async def current_version(client: ApiClient, path: str, query: Mapping[str, str]) -> int:
+    """
+    Return the present resourceVersion of a collection as a number, 0 if it is not a number.
+
+    A list of one object without a resourceVersion shows the latest state of etcd.
+
+    Raises:
+        ClusterError: the errors of any request.
+    """
+    found = pages(
+        client, path, query=query, page_size=1, timeout_seconds=_VERSION_TIMEOUT_SECONDS, accept=_METADATA_ONLY
+    )
+    async for page in found:
+        return version_number(page.resource_version)
+    return 0
 
 
 def decode_items(resource: ResourceType, items: Iterable[msgspec.Raw]) -> Iterator[dict[str, Any]]:
@@ -131,13 +197,26 @@ def complete(resource: ResourceType, mapping: dict[str, Any]) -> dict[str, Any]:
     return mapping
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WholeList:
+    """
+    All objects of a collection.
+
+    Args:
+        number: the resourceVersion of the list as a number; 0 if the kind is not installed.
+    """
+
+    objects: list[Mapping[str, Any]]
+    number: int = 0
+
+
 async def read_all(
     client: ApiClient,
     resource: ResourceType,
     *,
     namespace: str | None = None,
     timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
-) -> list[Mapping[str, Any]]:
+) -> WholeList:
     """
     Return every object of one kind as it is now, in one namespace or in all.
 
@@ -151,19 +230,21 @@ async def read_all(
         ClusterError: the errors of any request.
     """
     found: list[Mapping[str, Any]] = []
+    number = 0
     time_slice = TimeSlice()
     try:
         async for page in pages(client, resource.path(namespace), timeout_seconds=timeout_seconds):
+            number = version_number(page.resource_version)
             for mapping in decode_items(resource, page.items):
                 found.append(mapping)
                 await time_slice.check()
     except ApiError as error:
         if error.status == HTTPStatus.NOT_FOUND and resource.kind in OPTIONAL_KINDS:
-            return []
+            return WholeList(objects=[])
         if error.status == HTTPStatus.FORBIDDEN:
             raise ForbiddenError("list", resource, error.message) from error
         raise
-    return found
+    return WholeList(objects=found, number=number)
 
 
 class WatchEvent(msgspec.Struct):

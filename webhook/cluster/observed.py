@@ -103,6 +103,11 @@ class Observed:
         self.status[kind].synced = synced
         self.announce()
 
+    def distrust(self, kind: str) -> None:
+        """Note that what is known may be wrong: the object is not known until the next list."""
+        self._ordering.distrust()
+        self.mark(kind, synced=False)
+
     def announce(self) -> None:
         """Call all listeners, so that they look again."""
         for listener in self._listeners:

@@ -86,6 +86,8 @@ class Ordering:
         self._known = KnownVersions()
         self._deleted: dict[Name, int] = {}
         self._floor = 0
+        self._newest_number = 0
+        self._is_trusted = True
 
     def __len__(self) -> int:
         return len(self._known)
@@ -95,9 +97,20 @@ class Ordering:
         """The checksum of the known objects (see `KnownVersions`): equal on replicas that know the same."""
         return self._known.checksum
 
+    @property
+    def known(self) -> Mapping[Name, ObjectVersion]:
+        """The version of each known object; it changes with the events."""
+        return self._known
+
+    @property
+    def newest(self) -> int:
+        """The largest number of an event, a bookmark or the last list; 0 before the first."""
+        return self._newest_number
+
     def admit(self, event_type: EventType, mapping: Mapping[str, Any]) -> bool:
         """Whether an event is newer than what is known; if it is, remember it."""
         name, version = name_of(mapping), version_of(mapping)
+        self._newest_number = max(self._newest_number, version.number)
         known = self._known.get(name)
         if event_type == "DELETED":
             return self._admit_deletion(name, version, known)
@@ -111,6 +124,7 @@ class Ordering:
         """Forget an object whose new state is not kept; return whether it was known in an older one."""
         name, version = name_of(mapping), version_of(mapping)
         known = self._known.get(name)
+        self._newest_number = max(self._newest_number, version.number)
         if version.number and version.number <= self._newest(name, known):
             return False
         self._deleted[name] = version.number
@@ -144,11 +158,16 @@ class Ordering:
         if number <= self._floor:
             return
         self._floor = number
+        self._newest_number = max(self._newest_number, number)
         self._deleted = {name: deleted for name, deleted in self._deleted.items() if deleted > number}
 
     def relist(self) -> "Relist":
         """Return an empty comparison of a list with what is known."""
-        return Relist(self._known)
+        return Relist(self._known, is_trusted=self._is_trusted)
+
+    def distrust(self) -> None:
+        """Trust no version until the next list: the same number may belong to another state."""
+        self._is_trusted = False
 
     def replace(self, relist: "Relist", number: int) -> None:
         """
@@ -158,7 +177,8 @@ class Ordering:
         """
         self._known = relist.listed
         self._deleted = {}
-        self._floor = number
+        self._floor = self._newest_number = number
+        self._is_trusted = True
 
 
 class Relist:
@@ -167,17 +187,19 @@ class Relist:
 
     Args:
         before: what was known; an object that is not in `listed` at the end was deleted.
+        is_trusted: whether an object with the known version is the known object.
     """
 
-    def __init__(self, before: KnownVersions) -> None:
+    def __init__(self, before: KnownVersions, *, is_trusted: bool = True) -> None:
         self.before = before
         self.listed = KnownVersions()
+        self._is_trusted = is_trusted
 
     def take(self, mapping: Mapping[str, Any]) -> bool:
         """Add one object of the list; return whether it differs from what was known."""
         name, version = name_of(mapping), version_of(mapping)
         self.listed.put(name, version)
-        return not version.number or self.before.get(name) != version
+        return not self._is_trusted or not version.number or self.before.get(name) != version
 
     def gone(self) -> tuple[Name, ...]:
         """Return the names that the complete list no longer has."""

@@ -17,12 +17,14 @@ from typing import Final, NoReturn, cast
 import msgspec
 
 from webhook.cluster.client import ApiClient
+from webhook.cluster.consistency import History
 from webhook.cluster.errors import ApiError, ClusterError, ForbiddenError, UnreachableError, one_line, status_error
 from webhook.cluster.list_watch import (
     CHANGES,
     LineSplitter,
     LineTooLongError,
     WatchEvent,
+    current_version,
     decode_event,
     decode_items,
     pages,
@@ -37,10 +39,6 @@ from webhook.netpol.parse_objects import Parsed
 
 _log: Final = logging.getLogger(__name__)
 
-# A list with a smaller resourceVersion than the known one comes from a server that lags, or etcd was restored from a
-# backup. In the second case every list is like that, and a cache that refused them all would be wrong for ever. So the
-# fifth in a row, with a pause before each, is believed.
-_LISTS_THAT_CONVINCE: Final = 5
 # A kind counts as not installed when two lists in a row got 404, a second or more apart, unless it had no objects: an
 # API server that starts may answer 404 before it has read its CustomResourceDefinitions, and an empty cache would let
 # every change pass.
@@ -60,6 +58,10 @@ class _MissingError(ClusterError):
     """Raised when the API server does not know the kind."""
 
 
+class _DistrustedError(ClusterError):
+    """Raised when what is known of the kind may be wrong, so that it must be listed."""
+
+
 class Reflector:
     """Keeps one kind of a sink, or a selection of it, up to date."""
 
@@ -71,6 +73,7 @@ class Reflector:
         *,
         selection: Selection = EVERYTHING,
         reach: Reachability | None = None,
+        history: History | None = None,
         clock: Clock | None = None,
         rng: random.Random | None = None,
         timing: ReflectorTiming | None = None,
@@ -83,6 +86,8 @@ class Reflector:
         self._rng = rng or random.Random()  # noqa: S311 - spreads load, keeps no secret
         self._timing = timing or ReflectorTiming()
         self._reach = reach or Reachability(client, clock=self._clock, rng=self._rng)
+        self._history = history or History()
+        self._history.subscribe(resource.kind, self._distrust)
         self._path = resource.path(selection.namespace)
         self._query = selection.query
         self._retry = Backoff(self._timing.retry, self._clock, self._rng)
@@ -90,7 +95,10 @@ class Reflector:
         self._resource_version: str | None = None
         self._newest = 0
         self._listed_at = float("-inf")
-        self._refused_lists = 0
+        self._is_current = False
+        self._distrusted = 0
+        self._deadline: asyncio.Timeout | None = None
+        self._reopens = False
         self._misses = 0
         self._forbidden_at: float | None = None
         self._got_line = False
@@ -106,6 +114,8 @@ class Reflector:
                 await self._watch()
             except _MissingError:
                 await self._clock.sleep(self._missing.next_seconds())
+            except _DistrustedError:
+                continue  # the interval between lists is kept in any case
             except UnreachableError as error:
                 self._note_problem(error)
                 if not await self._reach.until_answered():
@@ -121,6 +131,31 @@ class Reflector:
                 self._resource_version = None
                 await self._clock.sleep(self._retry.next_seconds())
 
+    def reopen(self) -> None:
+        """End the watch; before it is opened again, the history of the cluster is checked."""
+        if self._deadline is not None:
+            self._reopens = True
+            self._deadline.reschedule(asyncio.get_running_loop().time())
+
+    def _distrust(self, reason: str) -> None:
+        """Trust nothing that is known of the kind, and list it."""
+        self._distrusted += 1
+        self._resource_version, self._newest = None, 0
+        self._sink.distrust(self.resource.kind)
+        self._note_problem(reason)
+        self.reopen()
+
+    def _check_order(self, number: int, what: str) -> None:
+        """
+        Check that a resourceVersion is not smaller than the known one; 0 cannot be compared.
+
+        Raises:
+            _DistrustedError: it is, so the cluster went back to an older state.
+        """
+        if 0 < number < self._newest:
+            self._history.went_back(f"{self.resource.plural}: {what} has resourceVersion {number} after {self._newest}")
+            raise _DistrustedError
+
     def _pause_seconds(self, error: ClusterError) -> float:
         """Return how long to wait after *error*: not at all after a 410, since the API server answers."""
         if not isinstance(error, ApiError):
@@ -135,13 +170,14 @@ class Reflector:
         if early > 0:
             await self._clock.sleep(early)
         self._listed_at = self._clock.monotonic()
+        distrusted = self._distrusted
         intake = self._sink.begin_list(self.resource.kind)
         resource_version: str | None = None
         try:
             async for page in pages(self._client, self._path, query=self._query):
                 if resource_version is None:
                     resource_version = page.resource_version
-                    self._believe(version_number(resource_version))
+                    self._check_order(version_number(resource_version), "a list")
                 await intake.add(decode_items(self.resource, page.items))
         except ApiError as error:
             if error.status == HTTPStatus.NOT_FOUND and self.resource.kind in OPTIONAL_KINDS:
@@ -151,30 +187,15 @@ class Reflector:
             raise
         number = version_number(resource_version)
         await intake.finish(number)
+        if distrusted != self._distrusted:
+            self._sink.distrust(self.resource.kind)  # the list may have begun before the cluster went back
+            raise _DistrustedError
         self._misses = 0
         self._status.served = True
         self._newest = number
         self._resource_version = resource_version
+        self._is_current = True
         self._recovered()
-
-    def _believe(self, number: int) -> None:
-        """
-        Check that a list is not older than what is known.
-
-        Raises:
-            ClusterError: it is older, and not enough lists in a row were.
-        """
-        if number < self._newest:
-            self._refused_lists += 1
-            if self._refused_lists < _LISTS_THAT_CONVINCE:
-                raise ClusterError(f"the list at resourceVersion {number} is older than the known {self._newest}")
-            _log.warning(
-                "%s: the cluster went back from resourceVersion %d to %d: was etcd restored from a backup?",
-                self.resource.plural,
-                self._newest,
-                number,
-            )
-        self._refused_lists = 0
 
     async def _miss(self) -> NoReturn:
         """Note that the kind is not served; remove its objects once that is certain."""
@@ -189,6 +210,9 @@ class Reflector:
         raise _MissingError
 
     async def _watch(self) -> None:
+        if not self._is_current:
+            await self._check_history()
+        self._is_current = False
         version = self._resource_version or ""
         stall_seconds = self._timing.stall_seconds
         began = self._clock.monotonic()
@@ -202,39 +226,60 @@ class Reflector:
         }
         try:
             async with (
-                asyncio.timeout(stall_seconds) as deadline,
+                asyncio.timeout(stall_seconds) as self._deadline,
                 self._client.stream(self._path, query) as chunks,
             ):
-                self._got_line = False
+                self._got_line = self._reopens = False
                 # A stream that opens shows that the API server is there, but not if the one before stayed silent.
                 if not self._mute:
                     self._sink.all_heard_before(self.resource.kind, version_number(version))
                 self._sink.mark(self.resource.kind, synced=True)
                 self._recovered()
-                await self._follow(chunks, deadline)
+                await self._follow(chunks, self._deadline)
         except TimeoutError as error:
+            if self._reopens:
+                return
             self._mute = not self._got_line
             raise UnreachableError(f"no whole line came from the watch for {stall_seconds:g} s") from error
         except ApiError as error:
-            if error.status in _RELIST_STATUSES or _TOO_LARGE in error.message.lower():
-                self._resource_version = None
-            if error.status == HTTPStatus.FORBIDDEN:
-                raise self._forbidden("watch", error) from error
-            raise
+            raise self._refused("watch", error) from error
         except (LineTooLongError, msgspec.MsgspecError) as error:
             # The same line would come again.
             self._resource_version = None
             raise UnreachableError(f"a line of the watch is not an event: {error}") from error
+        finally:
+            self._deadline = None
         lasted = self._clock.monotonic() - began
         if lasted < self._timing.short_watch_seconds:
             self._mute = not self._got_line
             raise UnreachableError(f"the watch ended after {lasted:.1f} s")
+
+    async def _check_history(self) -> None:
+        """
+        Check, before a watch resumes, that the cluster did not go back: the watch itself would not show it.
+
+        Raises:
+            ClusterError: it did, or the API server did not answer.
+        """
+        try:
+            number = await current_version(self._client, self._path, self._query)
+        except ApiError as error:
+            raise self._refused("list", error) from error
+        self._check_order(number, "the API server")
+
+    def _refused(self, verb: str, error: ApiError) -> ClusterError:
+        """Return the error of a refused request; after some refusals the kind must be listed."""
+        if error.status in _RELIST_STATUSES or _TOO_LARGE in error.message.lower():
+            self._resource_version = None
+        return self._forbidden(verb, error) if error.status == HTTPStatus.FORBIDDEN else error
 
     async def _follow(self, chunks: AsyncIterator[bytes], deadline: asyncio.Timeout) -> None:
         loop = asyncio.get_running_loop()
         splitter, time_slice = LineSplitter(), TimeSlice(self._clock.monotonic)
         async for chunk in chunks:
             for line in splitter.feed(chunk):
+                if self._reopens:
+                    return
                 deadline.reschedule(loop.time() + self._timing.stall_seconds)
                 self._got_line, self._mute = True, False
                 if len(line) > _LARGE_LINE_BYTES:  # the next line waits, so the events keep their order
@@ -250,6 +295,7 @@ class Reflector:
             raise status_error(event.object)
         resource_version = (event.object.get("metadata") or {}).get("resourceVersion", "")
         number = version_number(resource_version)
+        self._check_order(number, "an event")
         if event.type == "BOOKMARK":
             self._sink.all_heard_before(kind, number)
         elif event.type in CHANGES:
@@ -270,7 +316,7 @@ class Reflector:
         self._note_problem(error)
         self._log_problem()
 
-    def _note_problem(self, error: Exception) -> None:
+    def _note_problem(self, error: Exception | str) -> None:
         problem = one_line(str(error)) or type(error).__name__
         self._is_logged = self._is_logged and problem == self._status.problem
         self._status.problem = problem

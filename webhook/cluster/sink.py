@@ -93,5 +93,8 @@ class Sink(Protocol):
     def mark(self, kind: str, *, synced: bool) -> None:
         """Note whether the kind can be kept up to date."""
 
+    def distrust(self, kind: str) -> None:
+        """Note that what is known of the kind may be wrong: it is not known until the next list."""
+
     def announce(self) -> None:
         """Wake all waiting tasks, so that they look again."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from webhook.cluster.ordering import EventType, Name, Ordering, Relist, name_of
+from webhook.cluster.ordering import EventType, Name, ObjectVersion, Ordering, Relist, name_of
 from webhook.cluster.sink import KindStatus
 from webhook.cluster.timing import Clock, TimeSlice
 from webhook.eem import WATCHED, EemSnapshot, ResourceType
@@ -160,6 +160,14 @@ class Store:
         status.heard(self._clock)
         self.announce()
 
+    def known(self, kind: str) -> Mapping[Name, ObjectVersion]:
+        """Return the version of each known object of a kind; the mapping changes with the events."""
+        return self._orderings[kind].known
+
+    def newest(self, kind: str) -> int:
+        """Return the largest resourceVersion of a kind that is known; 0 before the first list."""
+        return self._orderings[kind].newest
+
     def checksum(self, kind: str) -> int:
         """Return a number that is equal on all replicas that know the same objects of a kind; 0 for files."""
         return self._orderings[kind].checksum
@@ -194,6 +202,11 @@ class Store:
         """Note that a kind can no longer be kept up to date, or that it can again, beginning with what is known."""
         self.status[kind].synced = synced
         self.announce()
+
+    def distrust(self, kind: str) -> None:
+        """Note that what is known of a kind may be wrong: it is not known until the next list."""
+        self._orderings[kind].distrust()
+        self.mark(kind, synced=False)
 
     def reset(self, snapshot: EemSnapshot) -> None:
         """Replace the snapshot by one that does not come from an API server, with every kind of it known."""

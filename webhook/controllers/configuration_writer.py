@@ -43,13 +43,23 @@ class ConfigurationWriter:
 
     Args:
         observed: the configuration as it is known; it takes in the answer to each write.
+        reopen_watch: has the watch of the configuration checked, after conflicts that no event explains.
     """
 
-    def __init__(self, client: ApiClient, observed: Observed, *, clock: Clock, rng: random.Random) -> None:
+    def __init__(
+        self,
+        client: ApiClient,
+        observed: Observed,
+        reopen_watch: Callable[[], None],
+        *,
+        clock: Clock,
+        rng: random.Random,
+    ) -> None:
         self.observed = observed
         self.problem: str | None = None
         self.writes = 0
         self._client = client
+        self._reopen_watch = reopen_watch
         self._clock = clock
         self._backoff = Backoff(_RETRY, clock, rng)
         self._rewrites = RewriteBackoff()
@@ -120,6 +130,7 @@ class ConfigurationWriter:
             # Another client changed or deleted it first; the watch is about to show the new state.
             if self._failed_version == version:  # but it did not, in all that time
                 self.problem = str(error)
+                self._reopen_watch()
             self._failed_version, self._changed_retry_at, self._retry_at = version, now, now + _CONFLICT_SECONDS
             _log.debug("%s: %s", self.observed.resource.plural, error)
             return

@@ -58,12 +58,14 @@ class Inputs:
         bundle: the authorities to trust as PEM, empty while there are none; None if another controller injects it.
         namespaces: where EEM runs; None while that is not known.
         port_problem: why this replica's HTTPS port does not answer a client that trusts a bundle.
+        reopen_watches: ends the watches of the configurations, which are checked before they resume.
     """
 
     leads: Callable[[], bool]
     bundle: Callable[[], bytes] | None
     namespaces: Callable[[], frozenset[str] | None]
     port_problem: Callable[[bytes], Awaitable[str | None]]
+    reopen_watches: Callable[[], None]
 
 
 def published(configurations: Iterable[Observed]) -> Sequence[bytes] | None:
@@ -99,8 +101,10 @@ class Registrar:
     ) -> None:
         self._clock = clock or Clock()
         generator = rng or random.Random()  # noqa: S311 - spreads load, keeps no secret
-        self._validating = ConfigurationWriter(client, validating, clock=self._clock, rng=generator)
-        self._mutating = ConfigurationWriter(client, mutating, clock=self._clock, rng=generator)
+        self._validating = ConfigurationWriter(
+            client, validating, inputs.reopen_watches, clock=self._clock, rng=generator
+        )
+        self._mutating = ConfigurationWriter(client, mutating, inputs.reopen_watches, clock=self._clock, rng=generator)
         self._inputs = inputs
         self._heartbeat = heartbeat
         self._recorder = recorder

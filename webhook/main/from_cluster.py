@@ -8,6 +8,7 @@ from typing import Any
 
 from webhook.admission import Options
 from webhook.cluster.client import ApiClient
+from webhook.cluster.consistency import Comparison, History, older_than_known
 from webhook.cluster.credentials import CredentialSource, Kubeconfig, ServiceAccount
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.errors import ClusterError
@@ -35,13 +36,20 @@ async def from_cluster(settings: Settings) -> Service:
         CredentialsError: the API server's address or the credentials cannot be found.
     """
     client = ApiClient(credentials(settings))
-    store = Store()
+    store, history = Store(), History()
 
     async def list_policies(namespace: str) -> Iterable[Mapping[str, Any]]:
+        kind = NETWORK_POLICIES.kind
+        newest = store.newest(kind)
         try:
-            return await read_all(client, NETWORK_POLICIES, namespace=namespace)
+            listed = await read_all(client, NETWORK_POLICIES, namespace=namespace)
         except ClusterError as error:
             raise ListError(str(error)) from error
+        reason = older_than_known(store.known(kind), newest, listed)
+        if reason:
+            history.went_back(f"{NETWORK_POLICIES.plural}: {reason}")
+            raise ListError("the cluster went back to an older state")
+        return listed.objects
 
     options = replace(settings.options(), storage_classes_known=True)
     discovery = Discovery(client, platform=options.platform)
@@ -55,11 +63,11 @@ async def from_cluster(settings: Settings) -> Service:
     }
     reach = Reachability(client)
     foundation = make_foundation(settings, store)
-    background: list[Work] = [partial(freeze_lists, store), discovery.run]
-    background.extend(Reflector(resource, client, store, reach=reach).run for resource in WATCHED)
+    background: list[Work] = [partial(freeze_lists, store), discovery.run, Comparison(client, store, history).run]
+    background.extend(Reflector(resource, client, store, reach=reach, history=history).run for resource in WATCHED)
     if settings.tls_dir is not None:
         background.extend(await load_certificate(foundation))
-    writers = make_writers(foundation, client, reach) if is_inside(settings) else NO_WRITERS
+    writers = make_writers(foundation, client, reach, history) if is_inside(settings) else NO_WRITERS
     return make_service(
         foundation,
         judges,

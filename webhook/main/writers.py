@@ -7,7 +7,7 @@ The leader writes. Every replica serves, and serving does not wait for any of th
 import os
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
@@ -18,6 +18,7 @@ from certs.keeper import Keeper
 from certs.material import Material
 from certs.renewal import Lifetimes
 from webhook.cluster.client import ApiClient
+from webhook.cluster.consistency import History
 from webhook.cluster.observed import Observed
 from webhook.cluster.probe import Reachability
 from webhook.cluster.reflector import Reflector
@@ -61,17 +62,25 @@ class _Shared:
     foundation: Foundation
     client: ApiClient
     reach: Reachability
+    history: History
     replica: str
     election: Election
     validating: Observed
     mutating: Observed
 
-    def watch(self, observed: Observed) -> Work:
-        """Return the work that keeps one object up to date."""
-        return Reflector(observed.resource, self.client, observed, selection=observed.selection, reach=self.reach).run
+    def reflector(self, observed: Observed) -> Reflector:
+        """Return what keeps one object up to date."""
+        return Reflector(
+            observed.resource,
+            self.client,
+            observed,
+            selection=observed.selection,
+            reach=self.reach,
+            history=self.history,
+        )
 
 
-def make_writers(foundation: Foundation, client: ApiClient, reach: Reachability) -> Writers:
+def make_writers(foundation: Foundation, client: ApiClient, reach: Reachability, history: History) -> Writers:
     """
     Return the writers of a service in a cluster.
 
@@ -82,19 +91,20 @@ def make_writers(foundation: Foundation, client: ApiClient, reach: Reachability)
     makes_certificates = settings.tls_dir is None
     if not (makes_certificates or settings.register):
         return NO_WRITERS
-    shared = _share(foundation, client, reach)
+    shared = _share(foundation, client, reach, history)
     keeper = _keeper(shared) if makes_certificates else None
     registrar: Registrar | None = None
     heartbeat: Heartbeat | None = None
-    background: list[Work] = [shared.watch(shared.validating), shared.watch(shared.mutating)]
+    configurations = [shared.reflector(observed) for observed in (shared.validating, shared.mutating)]
+    background: list[Work] = [reflector.run for reflector in configurations]
     notes: dict[str, Check] = {}
     if keeper is not None:
-        background.extend((shared.watch(_secret(keeper)), keeper.run))
+        background.extend((shared.reflector(_secret(keeper)).run, keeper.run))
         notes["certificates"] = keeper.problem
     if settings.register:
         recorder = Recorder(client, instance=shared.replica)
         heartbeat = Heartbeat(client)
-        registrar = _registrar(shared, keeper, heartbeat, recorder)
+        registrar = _registrar(shared, keeper, heartbeat, recorder, configurations)
         background.extend((registrar.run, recorder.run))
         notes["registration"] = registrar.problem
     background.append(shared.election.run)
@@ -106,7 +116,7 @@ def make_writers(foundation: Foundation, client: ApiClient, reach: Reachability)
     return Writers(background=tuple(background), notes=notes)
 
 
-def _share(foundation: Foundation, client: ApiClient, reach: Reachability) -> _Shared:
+def _share(foundation: Foundation, client: ApiClient, reach: Reachability, history: History) -> _Shared:
     replica = os.environ.get("HOSTNAME") or socket.gethostname()
     # The token makes the name unique: after a restart another process holds the Lease, and that must show.
     identity = f"{replica}_{secrets.token_hex(4)}"
@@ -114,6 +124,7 @@ def _share(foundation: Foundation, client: ApiClient, reach: Reachability) -> _S
         foundation=foundation,
         client=client,
         reach=reach,
+        history=history,
         replica=replica,
         # A pod runs one process of the service at a time, so an earlier holder with this pod's name has ended.
         election=Election(client, namespace=NAMESPACE, name=NAME, identity=identity, past=f"{replica}_"),
@@ -169,9 +180,20 @@ def _secret(keeper: Keeper) -> Observed:
     return secret
 
 
-def _registrar(shared: _Shared, keeper: Keeper | None, heartbeat: Heartbeat, recorder: Recorder) -> Registrar:
+def _registrar(
+    shared: _Shared,
+    keeper: Keeper | None,
+    heartbeat: Heartbeat,
+    recorder: Recorder,
+    configurations: Sequence[Reflector],
+) -> Registrar:
     """Return what keeps both webhook configurations."""
     settings, store = shared.foundation.settings, shared.foundation.store
+
+    def reopen_watches() -> None:
+        for reflector in configurations:
+            reflector.reopen()
+
     return Registrar(
         shared.client,
         validating=shared.validating,
@@ -184,6 +206,7 @@ def _registrar(shared: _Shared, keeper: Keeper | None, heartbeat: Heartbeat, rec
             bundle=None if keeper is None else lambda: keeper.bundle,
             namespaces=lambda: known_namespaces(store, settings.stale_seconds),
             port_problem=OwnPort(settings.bind, settings.https_port).problem,
+            reopen_watches=reopen_watches,
         ),
     )
 

@@ -6,7 +6,7 @@ given everything it needs as an argument.
 """
 
 from webhook.netpol.evaluate import Connection, ConnectionVerdict, evaluate
-from webhook.netpol.explanation import explain
+from webhook.netpol.explain import explain
 from webhook.netpol.faults import Fault, SpecError
 from webhook.netpol.snapshot import ClusterSnapshot
 

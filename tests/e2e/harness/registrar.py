@@ -47,6 +47,9 @@ async def main(settings: Mapping[str, Any], bundle: bytes) -> None:
         election = Election(client, namespace=NAMESPACE, name=NAME, identity=settings["identity"])
         recorder = Recorder(client, instance=settings["identity"])
         heartbeat = Heartbeat(client)
+        configurations = [
+            Reflector(one.resource, client, one, selection=one.selection) for one in (validating, mutating)
+        ]
         registrar = Registrar(
             client,
             validating=validating,
@@ -58,11 +61,14 @@ async def main(settings: Mapping[str, Any], bundle: bytes) -> None:
                 bundle=None if settings["injected"] else lambda: bundle,
                 namespaces=lambda: frozenset(store.snapshot.eem) if store.has_synced else None,
                 port_problem=OwnPort(settings["host"], 8443).problem,
+                reopen_watches=lambda: [one.reopen() for one in configurations],
             ),
         )
-        kept = [*(Reflector(one.resource, client, one, selection=one.selection).run for one in (validating, mutating))]
         seen = [Reflector(resource, client, store).run for resource in WATCHED]
-        tasks = [asyncio.create_task(run()) for run in (*kept, *seen, election.run, recorder.run, registrar.run)]
+        tasks = [
+            asyncio.create_task(run())
+            for run in (*(one.run for one in configurations), *seen, election.run, recorder.run, registrar.run)
+        ]
 
         def status() -> dict[str, Any]:
             return {

@@ -150,7 +150,7 @@ def fullest(kind: str, version: ProductVersion = NEWEST) -> Instance:
 
 
 def _make_coherent(kind: str, spec: dict[str, Any], licence: str, version: ProductVersion) -> None:
-    """Make the fields agree with one another, as no table of single fields can."""
+    """Make the fields consistent with each other, which the tables of single fields do not do."""
     known = LICENCES[licence]
     use = next(use for use in USES if use.startswith(known.programme))
     spec["license"] = {"accept": True, "license": licence, "metric": known.metric, "use": use}

@@ -206,6 +206,14 @@ def test_a_rule_that_is_switched_off_reports_nothing() -> None:
     assert judge(with_value(gateway(), "spec.gatewayID", REMOVED), None, context) == ()
 
 
+def test_placeholders_are_ordinary_values_where_their_rule_is_switched_off() -> None:
+    """Then the other rules report what is wrong with the field."""
+    context = RuleContext(severities=severities_of(["structure.placeholder=off"]))
+    found = judge(manager(storage={**CLAIM, "size": "<size>"}), None, context)
+
+    assert denials(found) == [("format.manager.storage.size", "spec.manager.storage.size")]
+
+
 @pytest.mark.parametrize("setting", ["no-such-rule=deny", "network.policies-off=loud", "network.policies-off", ""])
 def test_a_setting_with_an_unknown_rule_or_word_is_an_error(setting: str) -> None:
     """The message names the unknown rule or word."""

@@ -1,6 +1,7 @@
 """Large and hostile objects: counted before they are judged, at most 100 faults, and a cost that is linear."""
 
 import gc
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -154,6 +155,24 @@ def test_a_new_fault_after_many_old_ones_is_found() -> None:
     ]
 
 
+def test_an_old_fault_after_many_warnings_is_an_old_one() -> None:
+    """The warnings of the old object do not count as its faults."""
+    faulty = {"pod": {"spec": {"containers": [{"name": "manager", "resources": {"limits": {"cpu": "much"}}}]}}}
+    old = oidc(additionalScopes=["a b"] * 2000)
+    old["spec"]["manager"]["template"] = faulty
+    new = with_value(old, "spec.manager.traceSpec", "info")
+
+    assert denials(judge(new, old, NOWHERE)) == []
+
+
+def test_only_a_thousand_faults_of_the_old_object_are_known() -> None:
+    """An object with more faults must lose some of them before another field can change."""
+    faulty = [{"secretName": f"n{number}", "certificate": "/"} for number in range(1100)]
+    old = manager(tls={"trustedCertificates": faulty})
+
+    assert len(denials(judge(with_value(old, "spec.manager.traceSpec", "info"), old, NOWHERE))) == 100
+
+
 # Shapes within the limits, by their size: the cost may grow with the size, and not faster.
 SHAPES: dict[str, Callable[[int], Instance]] = {
     "numbers in a list": lambda size: manager(tls={"trustedCertificates": [1] * size}),
@@ -181,6 +200,12 @@ SHAPES: dict[str, Callable[[int], Instance]] = {
 }
 
 
+# What a judgement may take: as long as the event loop may be held. A tracer, which measures coverage, takes longer.
+LONGEST_SECONDS = 0.05 if sys.gettrace() is None else 0.5
+# Below this, the clock and the fixed cost of a judgement hide how the cost grows.
+SHORTEST_SECONDS = 0.001
+
+
 def seconds_of(instance: Instance, old: Instance | None) -> float:
     """Return the processor time of one judgement, the best of a few, without collections of garbage."""
     best = float("inf")
@@ -198,15 +223,16 @@ def seconds_of(instance: Instance, old: Instance | None) -> float:
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("is_update", [False, True], ids=["CREATE", "UPDATE"])
 def test_the_cost_is_linear_in_the_size_of_the_object(shape: str, *, is_update: bool) -> None:
-    """An object of the double size takes at most 2.2 times as long (within 0.5 ms), and none takes 50 ms."""
-    sizes = (2300, 4600)
-    small, large = (
-        seconds_of(instance, with_value(instance, "spec.license.metric", "") if is_update else None)
-        for instance in (SHAPES[shape](size) for size in sizes)
-    )
+    """An object of the double size takes at most 2.2 times as long, and less than 50 ms."""
+    instances = [SHAPES[shape](size) for size in (2300, 4600)]
+    olds = [with_value(instance, "spec.license.metric", "") if is_update else None for instance in instances]
 
-    assert large < 0.05
-    assert large <= 2.2 * small + 0.0005
+    def measured() -> tuple[float, float]:
+        small, large = (seconds_of(new, old) for new, old in zip(instances, olds, strict=True))
+        return large, large / max(small, SHORTEST_SECONDS)
+
+    # Other work on the machine only adds to a measurement, so one good measurement of a few is enough.
+    assert any(seconds < LONGEST_SECONDS and ratio <= 2.2 for seconds, ratio in (measured() for _ in range(5)))
 
 
 def test_more_neighbours_do_not_cost_more() -> None:
@@ -220,9 +246,7 @@ def test_more_neighbours_do_not_cost_more() -> None:
             judge(mine, None, context)
         return time.process_time() - started
 
-    few, many = (min(with_neighbours(count) for _ in range(3)) for count in (2, 1000))
-
-    assert many <= 1.5 * few
+    assert any(with_neighbours(1000) <= 1.5 * with_neighbours(2) for _ in range(5))
 
 
 def test_the_characters_of_an_object_are_limited() -> None:

@@ -286,15 +286,12 @@ def test_a_change_of_one_instance_costs_the_same_among_many() -> None:
 
     def seconds(count: int) -> float:
         index = Neighbourhood.from_objects(gateway(f"g{number}", gatewayID=f"id{number}") for number in range(count))
-        best = float("inf")
-        for _ in range(5):
-            started = time.process_time()
-            for number in range(100):
-                index = index.with_instance(gateway("mine", gatewayID=f"mine-{number}"))
-            best = min(best, time.process_time() - started)
-        return best
+        started = time.process_time()
+        for number in range(100):
+            index = index.with_instance(gateway("mine", gatewayID=f"mine-{number}"))
+        return time.process_time() - started
 
-    assert seconds(1000) <= 1.5 * seconds(10)
+    assert any(seconds(1000) <= 1.5 * seconds(10) for _ in range(5))
 
 
 def test_the_offers_of_a_status_are_read_up_to_a_limit() -> None:

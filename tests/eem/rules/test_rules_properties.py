@@ -1,4 +1,4 @@
-"""What holds for every instance: the valid are never denied, one fault is found where it is, nothing crashes."""
+"""What holds for every instance: a valid one is not denied, one fault is one denial, and nothing raises."""
 
 from typing import Any
 
@@ -30,8 +30,8 @@ quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCh
 
 @quick
 @given(data=st.data(), version=st.sampled_from(VERSIONS))
-def test_a_valid_instance_is_never_denied(data: st.DataObject, version: ProductVersion) -> None:
-    """What is made from the tables, and agrees with itself, is accepted in its version."""
+def test_a_valid_instance_is_not_denied(data: st.DataObject, version: ProductVersion) -> None:
+    """An instance that is made from the tables of a version, and is consistent, is accepted in it."""
     instance = data.draw(instances(version))
 
     assert denials(judge(instance, None, RuleContext(version=version, offline=True))) == []
@@ -40,7 +40,7 @@ def test_a_valid_instance_is_never_denied(data: st.DataObject, version: ProductV
 @pytest.mark.parametrize("version", VERSIONS, ids=str)
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_fullest_instance_is_not_denied(kind: str, version: ProductVersion) -> None:
-    """An instance with every field of its version is accepted, and has no unknown field."""
+    """An instance with every field of a version is accepted, and has no unknown field."""
     violations = judge(fullest(kind, version), None, RuleContext(version=version, offline=True))
 
     assert (denials(violations), [f for f in violations if f.rule.id == "structure.unknown-field"]) == ([], [])
@@ -82,8 +82,8 @@ def _injections() -> list[Any]:
 
 
 @pytest.mark.parametrize(("kind", "row", "rule"), _injections())
-def test_a_single_fault_is_found_where_it_is(kind: str, row: Field, rule: Rule) -> None:
-    """Breaking one constraint of the fullest instance is denied by that rule, at that field, and by nothing else."""
+def test_a_single_fault_is_one_denial_at_its_field(kind: str, row: Field, rule: Rule) -> None:
+    """A value that breaks one constraint is denied by that rule, at that field, and by no other rule."""
     version = rule.until or NEWEST
     instance = fullest(kind, version)
     found = [
@@ -96,10 +96,10 @@ def test_a_single_fault_is_found_where_it_is(kind: str, row: Field, rule: Rule) 
 
 @quick
 @given(data=st.data(), version=st.sampled_from(VERSIONS), kind=st.sampled_from(KINDS))
-def test_a_removed_or_misshapen_field_of_any_instance_is_found(
+def test_a_wrong_type_in_any_instance_is_one_denial_at_its_field(
     data: st.DataObject, version: ProductVersion, kind: str
 ) -> None:
-    """A wrong type anywhere in a valid instance is denied at exactly that field."""
+    """A wrong type at any place of a valid instance is denied at that field."""
     instance = data.draw(instances(version, kind))
     known = {
         path: row
@@ -116,8 +116,8 @@ def test_a_removed_or_misshapen_field_of_any_instance_is_found(
 
 
 @pytest.mark.parametrize("row", [row for row in FIELDS["EventGateway"] if row.deprecated], ids=lambda row: row.path)
-def test_a_deprecated_field_is_named_from_its_version_on(row: Field) -> None:
-    """A deprecated field that is set is a warning since the release that deprecated it, and none before."""
+def test_a_deprecated_field_is_a_warning_since_its_deprecation(row: Field) -> None:
+    """A deprecated field is a warning since the release that deprecated it, and not before."""
     expected = (f"deprecated.{row.name}", row.path)
     before, after = ProductVersion.parse("11.7.4"), NEWEST
     found = [
@@ -130,8 +130,8 @@ def test_a_deprecated_field_is_named_from_its_version_on(row: Field) -> None:
 
 @quick
 @given(data=st.data(), context=st.sampled_from(CONTEXTS), kind=st.sampled_from(KINDS))
-def test_any_json_anywhere_gets_an_answer(data: st.DataObject, context: RuleContext, kind: str) -> None:
-    """Whatever stands in place of whatever: no crash, and every denial names a rule, a field and what is wrong."""
+def test_any_json_in_place_of_any_field_is_judged(data: st.DataObject, context: RuleContext, kind: str) -> None:
+    """The judgement never raises, and every violation has a rule of the table, a field and a message."""
     instance = fullest(kind)
     path = data.draw(st.sampled_from([("spec",), ("metadata",), *places(instance)]))
     changed = with_value(instance, path, data.draw(JSON))
@@ -148,8 +148,8 @@ def test_any_json_anywhere_gets_an_answer(data: st.DataObject, context: RuleCont
 
 @quick
 @given(document=st.dictionaries(st.sampled_from(["kind", "apiVersion", "metadata", "spec", "status"]), JSON))
-def test_any_document_gets_an_answer(document: Instance) -> None:
-    """A document that is nothing like an instance is judged, or passed over, but never a crash."""
+def test_any_document_is_judged(document: Instance) -> None:
+    """The judgement of a document that is no instance does not raise."""
     named = {**document, "kind": "EventGateway"}
 
     found = [judge(one, two, RuleContext()) for one in (document, named) for two in (None, document)]
@@ -159,8 +159,8 @@ def test_any_document_gets_an_answer(document: Instance) -> None:
 
 @quick
 @given(data=st.data(), version=st.sampled_from(VERSIONS))
-def test_an_update_of_what_was_wrong_already_is_never_denied(data: st.DataObject, version: ProductVersion) -> None:
-    """The faults of the old object stay warnings when another field changes."""
+def test_an_update_is_not_denied_for_the_faults_of_the_old_object(data: st.DataObject, version: ProductVersion) -> None:
+    """Faults that the old object had are warnings when another field changes."""
     instance = data.draw(instances(version))
     path = data.draw(st.sampled_from(places({"spec": instance["spec"]})))
     old = with_value(instance, path, data.draw(JSON))

@@ -1,24 +1,48 @@
-"""The table can be listed, and docs/rules.md is what it lists."""
+"""The table of rules is complete, in a fixed order, and docs/rules.md is its Markdown form."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 from rules_strategies import VERSIONS
 
-from webhook.eem.rules import NEWEST, ProductVersion, all_rules, render
+from webhook.eem.rules import NEWEST, ProductVersion, all_rules, render, rule_table
 from webhook.eem.rules.licence_catalogue import LICENCES, METRICS, USES
 from webhook.eem.rules.product_fields import FIELDS
+from webhook.eem.rules.rule import collected
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "rules.md"
+ROOT = Path(__file__).parents[3]
+DOCUMENT = ROOT / "docs" / "rules.md"
 
 
 def test_the_document_is_current() -> None:
-    """docs/rules.md is what `eem-guardrail rules -o markdown` prints."""
+    """docs/rules.md is the output of `eem-guardrail rules -o markdown`."""
     assert DOCUMENT.read_text() == render("markdown")
 
 
-def test_every_rule_is_complete_and_has_an_id_of_its_own() -> None:
-    """Ids are unique; messages are sentences; spans of versions are not empty."""
+def test_every_module_of_rules_is_in_the_table() -> None:
+    """The table has the rules of each module `*_rules.py`, and every rule that the decorator collected."""
+    modules = {path.stem for path in Path(rule_table.__file__).parent.glob("*_rules.py")}
+
+    assert modules == {module.__name__.rpartition(".")[2] for module in rule_table.MODULES}
+    assert set(map(id, collected())) <= set(map(id, all_rules()))
+
+
+def test_the_order_of_the_table_does_not_depend_on_the_order_of_imports() -> None:
+    """A process that imports the last module first lists the same rules in the same order."""
+    program = (
+        f"import webhook.eem.rules.{rule_table.MODULES[-1].__name__.rpartition('.')[2]}\n"
+        "from webhook.eem.rules import all_rules\n"
+        "print(*(rule.id for rule in all_rules()))"
+    )
+    listed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+
+    assert listed.stdout.split() == [rule.id for rule in all_rules()]
+
+
+def test_every_rule_is_complete_and_has_a_unique_id() -> None:
+    """Ids are unique, messages are sentences, and every rule holds in at least one version."""
     rules = all_rules()
 
     assert len({rule.id for rule in rules}) == len(rules)
@@ -27,7 +51,7 @@ def test_every_rule_is_complete_and_has_an_id_of_its_own() -> None:
 
 
 def test_the_text_has_a_line_for_each_rule() -> None:
-    """A line begins with the id, and says whether it denies."""
+    """A line begins with the id and the severity."""
     lines = render("text").splitlines()
 
     assert [rule.id for rule in all_rules()] == [line.split()[0] for line in lines]
@@ -35,7 +59,7 @@ def test_the_text_has_a_line_for_each_rule() -> None:
 
 
 def test_the_json_is_a_list_of_rules() -> None:
-    """Each entry has all columns, versions as text."""
+    """Each entry has all columns, with versions as strings."""
     by_id = {entry["id"]: entry for entry in json.loads(render("json"))}
 
     expected = {
@@ -54,8 +78,8 @@ def test_the_json_is_a_list_of_rules() -> None:
     assert len(by_id) == len(all_rules())
 
 
-def test_a_field_comes_with_or_after_its_parent() -> None:
-    """No field is older than the object that holds it, and every parent is in the table."""
+def test_a_field_is_not_older_than_its_parent() -> None:
+    """A field came with or after the object that holds it, and every such object is in the table."""
     wrong = []
     for rows in FIELDS.values():
         since = {row.path: row.since for row in rows}
@@ -67,16 +91,16 @@ def test_a_field_comes_with_or_after_its_parent() -> None:
     assert wrong == []
 
 
-def test_the_catalogue_agrees_with_itself() -> None:
-    """Every licence allows uses that exist, by a metric that exists, in at least one version."""
+def test_the_licence_catalogue_is_consistent() -> None:
+    """Every licence has known uses, a known metric, and at least one version."""
     for licence in LICENCES.values():
         assert {f"{licence.programme}{purpose}" for purpose in licence.purposes} <= set(USES)
         assert licence.metric in METRICS
         assert licence.until is None or licence.since <= licence.until
 
 
-def test_every_version_has_a_licence_of_each_programme_it_offers() -> None:
-    """No release is left without a licence in the catalogue."""
+def test_every_version_has_a_licence_of_each_programme() -> None:
+    """For each release the catalogue has a licence of both programmes."""
     without = [
         str(version)
         for version in (*VERSIONS, NEWEST)

@@ -61,12 +61,12 @@ def _keys_without_secret(resource: Resource) -> Violations:
     "tls.two-certificates",
     "warn",
     field="spec.manager.tls.secretName, spec.tls.secretName",
-    message="A CA of one's own and a server certificate of one's own exclude each other.",
+    message="A custom CA and a custom server certificate exclude each other.",
     reason="Forbidden",
     source=_GUIDE,
 )
 def _two_certificates(resource: Resource) -> Violations:
-    message = "is set beside a CA: the server certificate comes from one of the two, so keep only one"
+    message = "is set beside a custom CA: the server certificate comes from one of the two, so keep only one"
     path, tls = _own(resource)
     if text_at(tls, "caSecretName") and text_at(tls, "secretName"):
         yield (*path, "secretName"), message

@@ -142,7 +142,7 @@ class _Walk:
                 return self._check_integer(node, value, path)
             case "string":
                 return self._check_string(node, value, path)
-            case "boolean" | "opaque" as type_:
+            case type_:
                 fits = isinstance(value, bool) if type_ == "boolean" else is_object(value)
                 return iter(()) if fits else _mistyped(node, value, path)
 

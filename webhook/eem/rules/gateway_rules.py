@@ -68,7 +68,7 @@ def _internal_manager(resource: Resource) -> Violations:
     "warn",
     kinds=GATEWAY_ONLY,
     field="spec.manager.endpoint",
-    message="The endpoint of the manager should not be a Service in a cluster with a DNS domain of its own.",
+    message="The host of the manager should not look like a Service of a cluster with another DNS domain.",
     source=_INTERNAL,
 )
 def _service_like_manager(resource: Resource) -> Violations:

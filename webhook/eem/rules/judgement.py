@@ -37,7 +37,7 @@ _MISREAD = frozenset({"type", "required", "value", "format"})
 # The fields that identify an entry when the entries of a list change places, the best first.
 _ENTRY_NAMES = ("name", "secretName", "endpoint", "organization")
 MOST_VIOLATIONS = 100
-"""Denials in one answer, and warnings: more than anybody reads."""
+"""Denials in one answer, and warnings: more than a user reads."""
 
 MOST_KNOWN_FAULTS = 1000
 """Faults of an old object that excuse the same faults of the new one."""
@@ -163,9 +163,10 @@ def _known_faults(before: Resource) -> Counter[_Key]:
     if excess_of(before.document):
         return Counter()
     identities = Identities(before.document)
-    return Counter(
-        identities.key(rule, path) for rule, _, path, _ in islice(_violations(before, _OF_STATE), MOST_KNOWN_FAULTS)
+    keys = (
+        identities.key(rule, path) for rule, severity, path, _ in _violations(before, _OF_STATE) if severity == "deny"
     )
+    return Counter(islice(keys, MOST_KNOWN_FAULTS))
 
 
 class Identities:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from webhook.eem.resources import EEM_GROUP, EEM_VERSION, GATEWAY_KIND, MANAGER_KIND
 from webhook.eem.rules.rule import CREATE_ONLY, GATEWAY_ONLY, KINDS, Resource, Rule, Violations, rule
 from webhook.netpol.names import is_dns_label, is_dns_subdomain
-from webhook.netpol.reading import Path, Tree, is_object, shown, text_at, value_at
+from webhook.netpol.reading import Path, Tree, is_object, list_at, shown, text_at, value_at
 
 _API_VERSION = f"{EEM_GROUP}/{EEM_VERSION}"
 _POLICIES = 'EEM 11.8, "Network policies"'
@@ -190,8 +190,8 @@ def _placeholders_in(node: object, path: Path, *, is_free: bool) -> Iterator[tup
                 yield from _placeholders_in(name, (*path, name), is_free=False)
             if _may_have_one(below):
                 yield from _placeholders_in(below, (*path, name), is_free=is_free or name in _FREE_TEXT)
-    elif isinstance(node, (list, tuple)):
-        for position, below in enumerate(node):
+    else:
+        for position, below in enumerate(list_at(node)):
             if _may_have_one(below):
                 yield from _placeholders_in(below, (*path, position), is_free=is_free)
 

@@ -25,9 +25,9 @@ from webhook.eem.rules.formats import (
     size,
 )
 from webhook.eem.rules.product_version import ProductVersion
+from webhook.netpol.model import FIRST_PORT, LAST_PORT
 
 v = ProductVersion.parse
-_LAST_PORT = 65535
 _MANAGER_REFERENCE = "EEM 11.8 manager reference"
 _GATEWAY_REFERENCE = "EEM 11.8 gateway reference"
 
@@ -221,7 +221,9 @@ _LISTENERS = array(
     obj(
         {
             "name": text(required=True),
-            "port": integer(required=True, minimum=1, maximum=_LAST_PORT, source="RFC 6335 section 6: port numbers"),
+            "port": integer(
+                required=True, minimum=FIRST_PORT, maximum=LAST_PORT, source="RFC 6335 section 6: port numbers"
+            ),
             "groups": array(
                 obj(
                     {

@@ -82,7 +82,7 @@ class Resource:
 
     @classmethod
     def of(cls, document: Tree, context: RuleContext, old: "Resource | None" = None) -> "Resource":
-        """Take an object apart; a part that is missing or has another type reads as empty."""
+        """Return the parts of an object; a part that is missing or has another type reads as empty."""
         metadata = object_at(document, "metadata")
         namespace, labels, spec = (
             text_at(metadata, "namespace"),

@@ -1,4 +1,4 @@
-"""Quantities, names, URLs, pointers, paths and versions, each by its own standard."""
+"""Quantities, names, URLs, JSON pointers and versions, each by its own standard."""
 
 from fractions import Fraction
 
@@ -35,7 +35,7 @@ from webhook.eem.rules.formats import quantity
     ],
 )
 def test_a_quantity_is_read_exactly(text: str, amount: Fraction) -> None:
-    """Every form of the grammar gives its exact amount."""
+    """A quantity in any form of the grammar has its exact amount."""
     assert amount == quantity(text)
 
 
@@ -43,14 +43,14 @@ def test_a_quantity_is_read_exactly(text: str, amount: Fraction) -> None:
     "text",
     ["", ".", "Gi", "10GiB", "10 Gi", " 1Gi", "1Gi ", "1K", "1ki", "1ee3", "1e", "0x10", "\u0661", "1_000", "1" * 65],
 )
-def test_what_is_no_quantity_is_none(text: str) -> None:
-    """Near misses are refused."""
+def test_another_text_is_no_quantity(text: str) -> None:
+    """A text that only looks like a quantity has no amount."""
     assert quantity(text) is None
 
 
 @given(whole=st.integers(0, 10**9), suffix=st.sampled_from(["", "Ki", "Mi", "Gi", "Ti", "k", "M", "G", "T"]))
 def test_a_quantity_grows_with_its_number(whole: int, suffix: str) -> None:
-    """Order of numbers is order of amounts, for every suffix."""
+    """With the same suffix, the larger number is the larger amount."""
     less, more = quantity(f"{whole}{suffix}"), quantity(f"{whole + 1}{suffix}")
 
     assert less is not None
@@ -59,16 +59,16 @@ def test_a_quantity_grows_with_its_number(whole: int, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("check", list(GOOD), ids=lambda check: check.__name__)
-def test_a_format_takes_the_right_and_explains_the_wrong(check: formats.Format) -> None:
-    """Good values have no fault; bad ones have one printable sentence."""
+def test_a_format_accepts_valid_values_and_explains_invalid_ones(check: formats.Format) -> None:
+    """A valid value has no message; an invalid one has a message of printable characters."""
     found = [check(value) for value in BAD[check]]
 
     assert [None] * len(GOOD[check]) == [check(value) for value in GOOD[check]]
     assert all(message is not None and message.isprintable() for message in found)
 
 
-def test_texts_of_the_wrong_type_are_no_concern_of_a_format() -> None:
-    """The schema speaks of types; the formats of maps pass over what is no text."""
+def test_the_format_of_a_map_ignores_values_of_other_types() -> None:
+    """The check of the type reports them."""
     assert [formats.labels({"a": 7}), formats.annotations("text")] == [None, None]
 
 
@@ -86,13 +86,13 @@ def test_texts_of_the_wrong_type_are_no_concern_of_a_format() -> None:
     ],
 )
 def test_a_url_has_a_scheme_and_a_host(value: str, *, is_url: bool) -> None:
-    """What cannot be called is no URL here."""
+    """A text without a scheme, without a host or with an invalid port is no absolute URL."""
     assert is_url == (formats.url_of(value) is not None)
 
 
 @given(steps=st.lists(st.text() | st.integers(0, 99)))
-def test_a_pointer_leads_back_to_its_path(steps: list[str | int]) -> None:
-    """Splitting and unescaping as RFC 6901 section 4 says gives the steps again."""
+def test_a_json_pointer_can_be_split_into_its_path(steps: list[str | int]) -> None:
+    """Splitting and unescaping the pointer (RFC 6901 section 4) returns the steps of the path."""
     tokens = json_pointer_to(tuple(steps)).split("/")[1:]
 
     assert [str(step) for step in steps] == [token.replace("~1", "/").replace("~0", "~") for token in tokens]
@@ -103,12 +103,12 @@ def test_a_pointer_leads_back_to_its_path(steps: list[str | int]) -> None:
     ("text", "expected"),
     [("11.8.1", "11.8.1"), ("v11.10.0", "11.10.0"), ("11.5.0-rc.1", "11.5.0"), ("11.5.0+7", "11.5.0")],
 )
-def test_a_version_is_read(text: str, expected: str) -> None:
-    """Three numbers count; what stands around them does not."""
+def test_a_version_is_parsed(text: str, expected: str) -> None:
+    """The three numbers count; a prefix and a suffix are ignored."""
     assert expected == str(ProductVersion.parse(text))
 
 
-def test_a_line_of_releases_has_an_end() -> None:
+def test_the_last_version_of_a_line_is_before_the_next_line() -> None:
     """The end of 11.4 is after its last release and before 11.5."""
     end = ProductVersion.last_of("11.4")
 
@@ -116,7 +116,7 @@ def test_a_line_of_releases_has_an_end() -> None:
     assert str(end) == "11.4.x"
 
 
-def test_versions_are_ordered_by_number() -> None:
+def test_versions_are_compared_as_numbers() -> None:
     """11.10 is later than 11.9."""
     texts = ["11.0.4", "11.2.3", "11.9.0", "11.10.0", "12.0.0"]
 
@@ -124,7 +124,7 @@ def test_versions_are_ordered_by_number() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "11.8", "11.8.1.2.3 x", "latest", "11.8.x", "1" * 5 + ".0.0"])
-def test_what_is_no_version_is_an_error(text: str) -> None:
-    """The error names what was given."""
+def test_a_text_without_three_numbers_is_no_version(text: str) -> None:
+    """The error has the text."""
     with pytest.raises(ValueError, match="is not a version"):
         ProductVersion.parse(text)

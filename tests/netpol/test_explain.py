@@ -7,7 +7,7 @@ import pytest
 
 from netpol.asking import ask, sources_of
 from webhook.netpol import ClusterSnapshot, SpecError, explain
-from webhook.netpol.explanation import Reach, describe_sources, networks, who_may_connect
+from webhook.netpol.explain import Reach, describe_sources, networks, who_may_connect
 from webhook.netpol.intervals import network, subtract
 from webhook.netpol.sources.source_set import EVERYONE, NO_SOURCES, Sources
 
