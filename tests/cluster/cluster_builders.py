@@ -134,10 +134,11 @@ async def reflecting(
 
 
 async def take_list(sink: Sink, kind: str, mappings: Iterable[Mapping[str, Any]], number: int = 0) -> None:
-    """Take in a list of one page."""
+    """Take in a list of one page, with a watch that stands after it."""
     intake = sink.begin_list(kind)
     await intake.add(mappings)
     await intake.finish(number)
+    sink.mark(kind, synced=True)
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -238,13 +238,16 @@ async def test_the_longest_silence_decides_and_has_its_reason() -> None:
     assert store.not_ready("Namespace") is None
 
 
-async def test_a_kind_without_a_list_is_not_ready() -> None:
+async def test_a_kind_without_a_list_and_a_watch_is_not_ready() -> None:
     """The reason is the problem of the kind, if there is one."""
     store = Store([PODS])
     before = store.not_ready("Pod")
+    await store.begin_list("Pod").finish(1)
+    listed = store.not_ready("Pod")
     store.status["Pod"].problem = "the account may not list pods"
 
-    assert (before, store.not_ready("Pod")) == ("not listed yet", "the account may not list pods")
+    assert (before, listed) == ("not listed yet", "not watched yet")
+    assert store.not_ready("Pod") == "the account may not list pods"
 
 
 async def test_files_are_never_stale() -> None:

@@ -107,7 +107,7 @@ async def test_an_older_event_does_not_undo_the_answer_to_a_write() -> None:
 
 
 async def test_listeners_are_called_for_objects_and_status() -> None:
-    """A list, an event, a bookmark and a change of the status each call them."""
+    """A list, a watch that stands, an event, a bookmark and a change of the status each call them."""
     one = observed()
     told: list[bool] = []
     one.subscribe(lambda: told.append(one.synced))
@@ -116,4 +116,4 @@ async def test_listeners_are_called_for_objects_and_status() -> None:
     one.all_heard_before("Pod", 3)
     one.mark("Pod", synced=False)
 
-    assert told == [True, True, True, False]
+    assert told == [False, True, True, True, False]

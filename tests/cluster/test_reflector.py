@@ -420,6 +420,26 @@ async def test_streams_that_end_at_once_are_reopened_with_growing_delays() -> No
             assert len(server.asked("list", "pods")) == 1
 
 
+async def test_a_kind_is_synced_when_its_first_watch_stands() -> None:
+    """While the storage of a new kind is initialized, objects are created that the list does not have."""
+    async with api_server() as server:
+        fault = answer(429, "TooManyRequests", "storage is (re)initializing", Retry_After="1")
+        server.always["watch", "eventgateways"] = fault
+        async with reflecting(server, GATEWAYS) as harness:
+            store, synced_with = harness.store, list[int]()
+            await server.asked_times("watch", GATEWAYS, 1)
+            store.subscribe(lambda: synced_with.append(store.snapshot.count("EventGateway")) if store.has_synced else 0)
+            server.put(GATEWAYS, "gw", "eem", spec={})
+            await server.asked_times("watch", GATEWAYS, 3)
+            waiting = store.not_ready("EventGateway"), store.status["EventGateway"].lists
+            server.always.clear()
+            await harness.until(lambda: store.has_synced)
+
+        assert waiting[0] == "429 TooManyRequests: storage is (re)initializing"
+        assert waiting[1] >= 2
+        assert set(synced_with) == {1}
+
+
 async def test_a_watch_that_ended_in_time_is_opened_again_at_once() -> None:
     """The end that the watch asked for is not a failure: no delay, no list."""
     async with api_server() as server, reflecting(server, PODS) as harness:

@@ -51,6 +51,7 @@ async def restored(*, cut: bool) -> AsyncIterator[tuple[FakeApiServer, Harness]]
             for kind in KINDS:
                 await harness.same(kind)
                 await server.stream_of(kind)
+            await harness.until(lambda: harness.store.has_synced)
             server.restore(backup)
             if cut:
                 for stream in list(server.streams):

@@ -34,6 +34,7 @@ async def behind_a_network() -> AsyncIterator[tuple[FakeApiServer, Network, Harn
             await harness.same(PODS)
             await server.stream_of(PODS)
             await server.stream_of(NAMESPACES)
+            await harness.until(lambda: harness.store.has_synced)
             yield server, between, harness
 
 
@@ -173,6 +174,7 @@ async def test_a_right_that_is_missing_for_a_moment_changes_nothing() -> None:
     """An API server that starts forbids everything; a known kind stays synced for that half minute."""
     async with api_server() as server, reflecting(server, PODS) as harness:
         stream = await server.stream_of(PODS)
+        await harness.until(lambda: harness.store.has_synced)
         seen: list[bool] = []
         harness.store.subscribe(lambda: seen.append(harness.store.has_synced))
         server.faults["watch", "pods"] += [answer(403, "Forbidden", "not allowed")] * 4

@@ -88,9 +88,7 @@ class Observed:
         elif relist.gone():
             self._current = None
         self._ordering.replace(relist, number)
-        status = self.status[kind]
-        status.synced = True
-        status.lists += 1
+        self.status[kind].lists += 1
         self._heard(kind)
 
     def all_heard_before(self, kind: str, number: int) -> None:

@@ -195,7 +195,6 @@ class Reflector:
         self._newest = number
         self._resource_version = resource_version
         self._is_current = True
-        self._recovered()
 
     async def _miss(self) -> NoReturn:
         """Note that the kind is not served; remove its objects once that is certain."""
@@ -205,6 +204,7 @@ class Reflector:
             if self._status.served:
                 _log.info("%s are not installed", self.resource.plural)
             await self._sink.begin_list(self.resource.kind).finish(self._newest)
+            self._sink.mark(self.resource.kind, synced=True)
             self._status.served = False
             self._recovered()
         raise _MissingError
@@ -249,6 +249,8 @@ class Reflector:
             raise UnreachableError(f"a line of the watch is not an event: {error}") from error
         finally:
             self._deadline = None
+            if not self._status.synced:  # the first watch failed, and time has passed since the list
+                self._resource_version = None
         lasted = self._clock.monotonic() - began
         if lasted < self._timing.short_watch_seconds:
             self._mute = not self._got_line

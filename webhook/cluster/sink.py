@@ -17,7 +17,7 @@ class KindStatus:
     How well one kind is known; its reflector writes it, metrics and probes read it.
 
     Args:
-        synced: a list was taken in, and nothing keeps the reflector from following the changes.
+        synced: a list was taken in and a watch has stood since, and nothing keeps the reflector from following it.
         served: False while the API server does not know the kind.
         objects: the number of objects.
         lists: the number of lists that were taken in.

@@ -100,8 +100,8 @@ class Store:
         """
         Begin to take in a list as the complete set of objects of one kind.
 
-        Nothing changes before its end; then it replaces the kind in one step, and the kind is synced. Only objects
-        that differ from what is known cost time and memory.
+        Nothing changes before its end; then it replaces the kind in one step. Only objects that differ from what is
+        known cost time and memory. The kind is synced when its watch stands, which `mark` tells.
         """
         finish = partial(self._finish_list, kind)
         return _StoreIntake(kind, self._orderings[kind].relist(), TimeSlice(self._clock.monotonic), finish)
@@ -123,7 +123,7 @@ class Store:
                         leaving.append(before.cluster.find(kind, *name))
                         building = building.without_object(kind, *name)
                     await time_slice.check()
-                if all(status.synced for known, status in self.status.items() if known != kind):
+                if all(status.lists for known, status in self.status.items() if known != kind):
                     await _prepare(building, time_slice)
                 while self._journal:
                     changes, self._journal = self._journal, []
@@ -135,9 +135,7 @@ class Store:
             # There is no await between the last look into the journal and the end of this block.
             self._orderings[kind].replace(relist, number)
             self._snapshot = building
-            status = self.status[kind]
-            status.synced = True
-            status.lists += 1
+            self.status[kind].lists += 1
             self._heard(kind)
         # To free 20,000 pods at once would hold the event loop for 50 ms, so the old objects are freed one at a time.
         leaving.extend(before.cluster.parts())
@@ -192,7 +190,7 @@ class Store:
         """Return why no verdict should depend on what is known of a kind; None if it may."""
         status, silent_seconds = self.status[kind], self.staleness_seconds(kind)
         if not status.synced:
-            return status.problem or "not listed yet"
+            return status.problem or ("not watched yet" if status.lists else "not listed yet")
         if silent_seconds <= stale_seconds:
             return None
         reason = f": {status.problem}" if status.problem else ""
