@@ -27,7 +27,8 @@ from webhook.netpol.matching import selects
 from webhook.netpol.model import NetworkPolicy, Pod, PolicyType
 from webhook.netpol.sources.admitted import admitted
 from webhook.netpol.sources.budget import StepBudget
-from webhook.netpol.sources.loss import Loss, lost_from_anywhere, lost_from_some, only_pods_left
+from webhook.netpol.sources.difference import PodWitness
+from webhook.netpol.sources.loss import AddressWitness, Loss, lost_from_anywhere, lost_from_some, only_pods_left
 from webhook.netpol.sources.source_set import EVERYONE, NO_SOURCES, Sources, union_of
 from webhook.netpol.sources.universe import Universe
 
@@ -84,6 +85,7 @@ class Finding:
         loss: what is or may be lost; None for nothing.
         broken: the requirement did not hold before the change and does not hold after it.
         only_pods: addresses could connect before the change, and only selected pods can after it.
+        lost_ipv6: an example of lost IPv6 addresses, where nothing else is lost; that is no reason to refuse.
         change: the change that has this effect.
         world: the state in which it has this effect.
         standing: how the subject stands in that state.
@@ -96,6 +98,7 @@ class Finding:
     loss: Loss | None
     broken: bool
     only_pods: bool
+    lost_ipv6: PodWitness | AddressWitness | None
     change: Change = field(compare=False)
     world: World = field(compare=False)
     standing: Standing = field(compare=False)
@@ -179,7 +182,7 @@ def _find(
     if not findings:
         return None
     worst = min(findings, key=lambda finding: _badness(finding.loss))
-    return worst if worst.loss is not None or worst.broken or worst.only_pods else None
+    return worst if worst.loss or worst.broken or worst.only_pods or worst.lost_ipv6 else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -209,6 +212,8 @@ class _Question:
         lost = lost_from_anywhere if self.requirement.sources == "anywhere" else lost_from_some
         universe, effort = self.world.universe, self.world.effort
         loss = lost(before, after, universe, effort)
+        lost_ipv6 = None if loss is None or not loss.only_ipv6 else loss.witness
+        loss = None if lost_ipv6 else loss
         missing = lost(EVERYONE, after, universe, effort) if loss is None else None
         is_operator = self.requirement.component is Component.OPERATOR
         return Finding(
@@ -217,6 +222,7 @@ class _Question:
             loss=loss,
             broken=missing is not None and missing.decided,
             only_pods=is_operator and loss is None and only_pods_left(before, after),
+            lost_ipv6=lost_ipv6,
             change=self.change,
             world=self.world,
             standing=self.standing,
