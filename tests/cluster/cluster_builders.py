@@ -134,7 +134,7 @@ async def reflecting(
 
 
 async def take_list(sink: Sink, kind: str, mappings: Iterable[Mapping[str, Any]], number: int = 0) -> None:
-    """Take in a list of one page."""
+    """Add a list of one page."""
     intake = sink.begin_list(kind)
     await intake.add(mappings)
     await intake.finish(number)
