@@ -27,7 +27,7 @@ def only_instance(api_object: Node) -> Instance:
 
 
 def needed(*objects: Node, sources: Any = "anywhere") -> list[tuple[str, str, int, str]]:
-    """Return (component, protocol, port, from whom) of every requirement."""
+    """Return (component, protocol, port, sources) of every requirement."""
     snapshot = EemSnapshot.from_objects(objects)
     return [
         (known.component.value, known.protocol.value, known.port, known.sources)
@@ -305,7 +305,7 @@ def test_a_fault_names_the_object_that_it_belongs_to() -> None:
 
 
 def test_a_snapshot_from_files_refuses_all_faulty_objects_at_once() -> None:
-    """Whoever repairs files wants to do it once."""
+    """All faults are in one error, so that the user corrects the files once."""
     objects = [instance(spec={"deployNetworkPolicies": 1}), instance("fine"), instance(spec={"manager": 1})]
 
     with pytest.raises(SpecError) as caught:

@@ -200,7 +200,7 @@ SHAPES: dict[str, Callable[[int], Instance]] = {
 }
 
 
-# What a judgement may take: as long as the event loop may be held. A tracer, which measures coverage, takes longer.
+# The limit of a judgement: how long the event loop may be held. A tracer, which measures coverage, takes longer.
 LONGEST_SECONDS = 0.05 if sys.gettrace() is None else 0.5
 # Below this, the clock and the fixed cost of a judgement hide how the cost grows.
 SHORTEST_SECONDS = 0.001
