@@ -253,6 +253,9 @@ def test_narrowing_a_partly_broken_requirement_is_refused() -> None:
             [operator_deployment(env={"DEPLOY_OPERATOR_NETWORK_POLICY": "false"})], [], id="an exempt operator"
         ),
         pytest.param(
+            [operator_deployment(env={"QUARKUS_PROFILE": "nowebhook"})], [], id="an operator without a webhook"
+        ),
+        pytest.param(
             [gateway("x"), manager("x")], [("x", 3000), ("x", 8081), ("x", 8092)], id="two instances of one name"
         ),
     ],
@@ -262,6 +265,13 @@ def test_a_default_deny_is_refused_for_each_component_that_needs_ingress(
 ) -> None:
     """Exempt instances and pods on the host network have nothing to lose; assumed pods do."""
     assert lost_ports(judged(world(*objects), DENY)) == lost
+
+
+def test_an_operator_without_a_webhook_is_not_called_exempt() -> None:
+    """It needs nothing, whatever its switch says; the verdict names no exemption."""
+    response = judged(world(operator_deployment(env={"QUARKUS_PROFILE": "nowebhook"})), DENY)
+
+    assert (response.result, verdict_of(response).exempt) == ("allowed", None)
 
 
 def test_each_label_set_of_a_component_is_judged_separately() -> None:

@@ -159,6 +159,23 @@ def test_the_operators_own_switch_exempts_it(value: str, expected: list[Any]) ->
     assert needed(operator_deployment(env={"DEPLOY_OPERATOR_NETWORK_POLICY": value})) == expected
 
 
+@pytest.mark.parametrize(
+    ("profiles", "expected"),
+    [
+        pytest.param("nowebhook", [], id="the profile of the chart"),
+        pytest.param("prod, nowebhook", [], id="among other profiles"),
+        pytest.param("prod", OPERATOR_NEEDS, id="another profile"),
+        pytest.param("nowebhooks", OPERATOR_NEEDS, id="a longer word"),
+        pytest.param("", OPERATOR_NEEDS, id="empty"),
+    ],
+)
+def test_an_operator_installed_without_its_webhook_needs_no_ingress(
+    profiles: str, expected: list[Any]
+) -> None:
+    """The chart sets `QUARKUS_PROFILE=nowebhook` for `webhook.create=false`; nothing listens on 8443 then."""
+    assert needed(operator_deployment(env={"QUARKUS_PROFILE": profiles})) == expected
+
+
 def test_a_switch_that_comes_from_elsewhere_counts_as_not_set() -> None:
     """A `valueFrom` cannot be read here, so the requirement stays."""
     variable = {"name": "DEPLOY_OPERATOR_NETWORK_POLICY", "valueFrom": {"configMapKeyRef": {"name": "c", "key": "k"}}}

@@ -122,10 +122,10 @@ def judge(review: PolicyReview, world: World) -> tuple[Finding, ...]:
 
 def touches_only_exempt(review: PolicyReview, world: World) -> bool:
     """Whether the change touches subjects of EEM, and the instances of all of them are exempt."""
-    exempt = [guarded.subject.pod for guarded in world.view.guarded if not guarded.needs]
+    exempt = [guarded.subject.pod for guarded in world.view.guarded if guarded.exempt]
     if not exempt:
         return False
-    others = [guarded.subject.pod for guarded in world.view.guarded if guarded.needs]
+    others = [guarded.subject.pod for guarded in world.view.guarded if not guarded.exempt]
     changes = changes_of(review, world)
     return any(change.touches(pod) for change in changes for pod in exempt) and not any(
         change.touches(pod) for change in changes for pod in others
