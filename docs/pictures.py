@@ -29,7 +29,7 @@ REVIEW = (
     ("webhook.admission.wire", "Decode the AdmissionReview; a fault is a 400"),
     ("webhook.guard.judging", "Are the caches complete? Which changes are in flight?"),
     ("webhook.admission.networkpolicy", "Before and after, for each requirement: is anything lost?"),
-    ("webhook.cluster.list_watch", "Before a refusal: a live list must agree"),
+    ("webhook.cluster.lists", "Before a refusal: a live list must agree"),
     ("webhook.admission.refusal", "Explain: pods, port, source, policy, what to add"),
     ("webhook.admission.wire", "Encode the response; metrics and one log line"),
 )

@@ -1,7 +1,7 @@
 """Builders for the tests of the cache: credentials, fake time, and running reflectors."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,9 +91,10 @@ class Harness:
 
 
 @asynccontextmanager
-async def reflecting(
+async def reflecting(  # noqa: PLR0913 - what tests replace
     server: FakeApiServer,
     *resources: ResourceType,
+    stored: Sequence[ResourceType] = (),
     timing: ReflectorTiming | None = None,
     seed: int = 1,
     credentials: CredentialSource | None = None,
@@ -103,10 +104,13 @@ async def reflecting(
     Run a reflector for each of *resources*, in fake time except for stalls and answers that do not come.
 
     With *probing* all of the time is real, for tests in which the API server does not answer.
+
+    Args:
+        stored: further kinds of the store, which the test fills.
     """
     time = FakeTime()
     clock = time.clock() if probing is None else Clock()
-    store = Store(resources, clock)
+    store = Store((*resources, *stored), clock)
     async with ApiClient(credentials or Token(server.url), monotonic=lambda: time.now) as client:
         history = History()
         reach = Reachability(client, clock=clock, rng=Random(seed - 1), probing=probing)

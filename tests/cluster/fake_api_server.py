@@ -7,13 +7,18 @@ import ssl
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aiohttp import web
 
+from webhook.cluster.definitions import DEFINITIONS, definition_name
 from webhook.eem import WATCHED, ResourceType
+from webhook.eem.resources import EEM_GROUP, GATEWAYS, MANAGERS
 
+EEM_KINDS = (MANAGERS, GATEWAYS)
+OTHER_VERSIONS = ("v1", "v1beta2")
+EVERY_EEM_KIND = {replace(one, version=version) for one in EEM_KINDS for version in (*OTHER_VERSIONS, one.version)}
 WAKE = web.RequestKey("wake", asyncio.Event)
 PLURAL = web.RequestKey("plural", str)
 Mode = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
@@ -95,6 +100,7 @@ class FakeApiServer:
         self.objects: dict[str, dict[tuple[str, str], dict[str, Any]]] = defaultdict(dict)
         self.history: list[tuple[int, str, str, dict[str, Any]]] = []
         self.missing: set[str] = set()
+        self.versions: dict[str, tuple[str, ...]] = {one.plural: (one.version,) for one in EEM_KINDS}
         self.tokens: set[str] | None = None
         self.faults: dict[tuple[str, str], list[Mode]] = defaultdict(list)
         self.always: dict[tuple[str, str], Mode] = {}
@@ -115,7 +121,8 @@ class FakeApiServer:
     async def start(self, ssl_context: ssl.SSLContext | None = None) -> None:
         """Listen; again on the same port after a stop."""
         app = web.Application()
-        for resource in (*WATCHED, *self.further):
+        others = [replace(one, version=version) for one in EEM_KINDS for version in OTHER_VERSIONS]
+        for resource in (*WATCHED, DEFINITIONS, *others, *self.further):
             app.router.add_get(resource.path(), self._handler(resource))
             if resource.namespaced:
                 app.router.add_get(resource.path("{namespace}"), self._handler(resource))
@@ -124,6 +131,8 @@ class FakeApiServer:
                 app.router.add_post(place, self._writer(resource))
                 app.router.add_route("*", f"{place}/{{name}}", self._writer(resource))
         app.router.add_get("/readyz", self._readyz)
+        app.router.add_get(f"/apis/{EEM_GROUP}", self._discovery)
+        app.router.add_get(f"/apis/{EEM_GROUP}/{{version}}", self._discovery)
         self._runner = web.AppRunner(app, shutdown_timeout=0, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=ssl_context, reuse_address=True)
@@ -249,13 +258,44 @@ class FakeApiServer:
             fault = queue.pop(0) if queue else self.always.get((verb, resource.plural))
             if fault is not None and (response := await fault(request)) is not None:
                 return response
-            if resource.plural in self.missing:
+            if resource.plural in self.missing or not self._serves(resource):
                 return web.Response(status=404, text="404 page not found")
             if verb == "watch":
                 return await self._watch(request, resource)
             return self._list(request, resource)
 
         return handle
+
+    def _serves(self, resource: ResourceType) -> bool:
+        return resource not in EVERY_EEM_KIND or resource.version in self.versions[resource.plural]
+
+    def define(self, resource: ResourceType, *served: str) -> None:
+        """Create or change the CustomResourceDefinition of a kind, which is then served in these versions."""
+        versions = [{"name": name, "served": name in served} for name in (*OTHER_VERSIONS, resource.version)]
+        self.put(DEFINITIONS, definition_name(resource), spec={"versions": versions})
+        self.versions[resource.plural] = served
+
+    def undefine(self, resource: ResourceType) -> None:
+        """Delete the CustomResourceDefinition of a kind with all its objects."""
+        for namespace, name in sorted(self.objects[resource.plural]):
+            self.delete(resource, name, namespace)
+        self.versions[resource.plural] = ()
+        self.delete(DEFINITIONS, definition_name(resource))
+        for stream in self.open_streams(resource.plural):
+            stream.ended.set()
+
+    async def _discovery(self, request: web.Request) -> web.StreamResponse:
+        """Answer with the discovery documents of EEM's group."""
+        version = request.match_info.get("version")
+        served = {one.plural: self.versions[one.plural] for one in EEM_KINDS if one.plural not in self.missing}
+        names = sorted({name for versions in served.values() for name in versions}, key=len)
+        if not names:
+            return web.Response(status=404, text="404 page not found")
+        if version is not None:
+            resources = [{"name": plural} for plural, versions in served.items() if version in versions]
+            return web.json_response({"kind": "APIResourceList", "resources": resources})
+        versions = [{"groupVersion": f"{EEM_GROUP}/{name}", "version": name} for name in names]
+        return web.json_response({"kind": "APIGroup", "versions": versions, "preferredVersion": versions[0]})
 
     async def written_times(self, method: str, resource: ResourceType, times: int) -> None:
         """Wait until that many writes of a kind were requested."""

@@ -16,7 +16,7 @@ from fake_api_server import FakeApiServer, answer, api_server
 from webhook.cluster.client import ApiClient
 from webhook.cluster.credentials import CredentialsError, ServiceAccount, Trust, ssl_context
 from webhook.cluster.errors import AnswerTooLargeError, ApiError, ForbiddenError, UnreachableError, one_line
-from webhook.cluster.list_watch import read_all
+from webhook.cluster.lists import read_all
 
 PODS_PATH = PODS.path()
 

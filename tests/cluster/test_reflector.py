@@ -153,6 +153,7 @@ async def test_a_list_begins_again_when_its_continue_token_expired() -> None:
 async def test_a_silent_stream_is_closed_and_resumed() -> None:
     """A stream without a line for the stall time counts as dead, and is opened again at the same place."""
     async with api_server() as server, reflecting(server, PODS, timing=ReflectorTiming(stall_seconds=0.1)) as harness:
+        await harness.until(lambda: harness.store.has_synced)
         (await server.stream_of(PODS)).paused = True
         server.put(PODS, "missed", "ns")
         await harness.same(PODS)

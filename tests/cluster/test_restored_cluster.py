@@ -20,7 +20,7 @@ from cluster_builders import (
 from fake_api_server import FakeApiServer, answer, api_server
 
 from webhook.cluster.consistency import COMPARE_SECONDS, CONFIRM_SECONDS, Comparison, older_than_known
-from webhook.cluster.list_watch import WholeList
+from webhook.cluster.lists import WholeList
 from webhook.cluster.observed import Observed
 from webhook.cluster.ordering import ObjectVersion
 from webhook.cluster.reflector import Reflector

@@ -77,6 +77,7 @@ class Desk:
         self.trouble: str | None = None
         self.asked: list[bytes] = []
         self.reopened = 0
+        self.notes: dict[str, str] = {}
         clock = self.time.clock()
         self.validating = Observed(VALIDATING, NAME, clock=clock)
         self.mutating = Observed(MUTATING, NAME, clock=clock)
@@ -96,6 +97,7 @@ class Desk:
                 namespaces=lambda: self.eem,
                 port_problem=self._port_problem,
                 reopen_watches=self._reopen,
+                definition_notes=lambda: self.notes,
             ),
             clock=clock,
             rng=Random(1),

@@ -552,6 +552,21 @@ async def test_drift_gives_one_event_until_it_changes() -> None:
         assert "timeoutSeconds is 30, not 5" in message
 
 
+async def test_a_kind_in_an_unknown_version_gives_one_event_until_it_changes() -> None:
+    """The Event is about the CustomResourceDefinition; when the note ends and comes again, there is another."""
+    async with desk() as made:
+        name = "eventgateways.events.ibm.com"
+        made.notes = {name: "read as events.ibm.com/v1"}
+        for _ in range(4):
+            await made.step()
+        made.notes = {}
+        await made.step()
+        made.notes = {name: "read as events.ibm.com/v1"}
+        await made.step()
+
+        assert made.events == [("UnknownVersion", "read as events.ibm.com/v1")] * 2
+
+
 async def test_an_unexpected_error_does_not_end_the_registration(caplog: pytest.LogCaptureFixture) -> None:
     """It is logged, and the registration is complete a few looks later."""
     async with desk() as made:

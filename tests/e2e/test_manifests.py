@@ -12,7 +12,8 @@ from harness.machine import Machine
 from harness.objects import Json, listed
 
 from webhook.cluster.credentials import SERVICE_ACCOUNT_DIRECTORY
-from webhook.eem import WATCHED
+from webhook.cluster.definitions import DEFINITIONS, definition_name
+from webhook.eem import OPTIONAL_KINDS, WATCHED
 from webhook.eem.resources import EEM_GROUP, NETWORK_POLICIES
 from webhook.eem.rules import ProductVersion
 from webhook.server import WEBHOOKS
@@ -156,7 +157,7 @@ def test_only_a_projected_token_is_mounted(machine: Machine, guard: Guard) -> No
 
 
 def test_the_role_grants_only_reading_of_watched_resources() -> None:
-    """The ClusterRole grants list and watch on exactly the resources that the service watches."""
+    """The ClusterRole grants list and watch on the resources that the service watches, and on EEM's two definitions."""
     role, _ = yaml.safe_load_all((MANIFESTS / "base" / "role.yaml").read_text())
 
     granted = {
@@ -166,7 +167,9 @@ def test_the_role_grants_only_reading_of_watched_resources() -> None:
         for resource in rule["resources"]
     }
 
-    assert granted == {(one.group, one.plural): {"list", "watch"} for one in WATCHED}
+    assert granted == {(one.group, one.plural): {"list", "watch"} for one in (*WATCHED, DEFINITIONS)}
+    (definitions,) = [rule for rule in role["rules"] if DEFINITIONS.plural in rule["resources"]]
+    assert definitions["resourceNames"] == [definition_name(one) for one in WATCHED if one.kind in OPTIONAL_KINDS]
 
 
 def named(objects: list[Json], kind: str) -> list[Json]:

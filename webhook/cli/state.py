@@ -137,7 +137,7 @@ def _read_live(settings: Settings) -> State:
     from webhook.cluster.client import ApiClient  # noqa: PLC0415  slow
     from webhook.cluster.credentials import CredentialsError, Kubeconfig  # noqa: PLC0415  slow
     from webhook.cluster.errors import ClusterError  # noqa: PLC0415  slow
-    from webhook.cluster.list_watch import read_all  # noqa: PLC0415  slow
+    from webhook.cluster.lists import read_all  # noqa: PLC0415  slow
     from webhook.eem import WATCHED  # noqa: PLC0415
 
     async def ask() -> tuple[Mapping[str, Any], ...]:

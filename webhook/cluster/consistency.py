@@ -17,7 +17,7 @@ from typing import Final
 
 from webhook.cluster.client import ApiClient
 from webhook.cluster.errors import ClusterError
-from webhook.cluster.list_watch import WholeList, metadata_pages
+from webhook.cluster.lists import WholeList, metadata_pages
 from webhook.cluster.ordering import Name, ObjectVersion, name_of, version_number, version_of
 from webhook.cluster.store import Store
 from webhook.cluster.timing import Clock, TimeSlice

@@ -15,6 +15,11 @@ from webhook.eem.resources import ResourceType
 from webhook.netpol.parse_objects import Parsed
 
 
+def whole(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the whole object."""
+    return mapping
+
+
 class Observed:
     """
     One object as it is known now; a reflector fills it.
@@ -23,16 +28,24 @@ class Observed:
 
     Args:
         namespace: None for a cluster-scoped object.
+        keep: returns the part of the object that is held.
     """
 
     def __init__(
-        self, resource: ResourceType, name: str, *, namespace: str | None = None, clock: Clock | None = None
+        self,
+        resource: ResourceType,
+        name: str,
+        *,
+        namespace: str | None = None,
+        keep: Callable[[Mapping[str, Any]], Mapping[str, Any]] = whole,
+        clock: Clock | None = None,
     ) -> None:
         self.resource = resource
         self.selection = Selection(namespace=namespace, name=name)
         self.status: Mapping[str, KindStatus] = {resource.kind: KindStatus(resource=resource)}
         self._known = self.status[resource.kind]
         self._key = (namespace or "", name)
+        self._keep = keep
         self._clock = clock or Clock()
         self._ordering = Ordering()
         self._current: Mapping[str, Any] | None = None
@@ -74,7 +87,7 @@ class Observed:
             return False
         is_new = self._ordering.admit(event_type, mapping)
         if is_new:
-            self._current = None if event_type == "DELETED" else mapping
+            self._current = None if event_type == "DELETED" else self._keep(mapping)
         self._heard(kind)
         return is_new
 
@@ -84,7 +97,7 @@ class Observed:
 
     def _finish_list(self, kind: str, relist: Relist, changed: Mapping[str, Any] | None, number: int) -> None:
         if changed is not None:
-            self._current = changed
+            self._current = self._keep(changed)
         elif relist.gone():
             self._current = None
         self._ordering.replace(relist, number)

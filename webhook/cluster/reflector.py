@@ -18,22 +18,14 @@ import msgspec
 
 from webhook.cluster.client import ApiClient
 from webhook.cluster.consistency import History
-from webhook.cluster.errors import ApiError, ClusterError, ForbiddenError, UnreachableError, one_line, status_error
-from webhook.cluster.list_watch import (
-    CHANGES,
-    LineSplitter,
-    LineTooLongError,
-    WatchEvent,
-    current_version,
-    decode_event,
-    decode_items,
-    pages,
-)
+from webhook.cluster.definitions import Definition, Installation
+from webhook.cluster.errors import ApiError, ClusterError, ForbiddenError, UnreachableError, status_error
+from webhook.cluster.lists import current_version, decode_items, pages
 from webhook.cluster.ordering import EventType, version_number
 from webhook.cluster.probe import Reachability
-from webhook.cluster.sink import Selection, Sink
-from webhook.cluster.store import read_ahead
-from webhook.cluster.timing import Backoff, Clock, ReflectorTiming, TimeSlice
+from webhook.cluster.sink import ProblemLog, Selection, Sink
+from webhook.cluster.timing import Backoff, Clock, ReflectorTiming, TimeSlice, first_of
+from webhook.cluster.watch_events import CHANGES, LineTooLongError, WatchEvent, read_events
 from webhook.eem import OPTIONAL_KINDS, ResourceType
 from webhook.netpol.parse_objects import Parsed
 
@@ -47,10 +39,6 @@ _RELIST_STATUSES: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.GONE, HT
 # The message of an API server whose state is older than the resourceVersion that the watch named: it lags behind
 # another API server, or etcd was restored from a backup.
 _TOO_LARGE: Final = "too large resource version"
-# An event with more bytes is read in a thread: the costliest event of this size, a list of empty entries, holds the
-# event loop for 40 ms. Few are as large; a pod with its managedFields has 5 to 10 KiB.
-_LARGE_LINE_BYTES: Final = 32 * 1024
-
 EVERYTHING: Final = Selection()
 
 
@@ -74,6 +62,7 @@ class Reflector:
         selection: Selection = EVERYTHING,
         reach: Reachability | None = None,
         history: History | None = None,
+        definition: Definition | None = None,
         clock: Clock | None = None,
         rng: random.Random | None = None,
         timing: ReflectorTiming | None = None,
@@ -88,8 +77,9 @@ class Reflector:
         self._reach = reach or Reachability(client, clock=self._clock, rng=self._rng)
         self._history = history or History()
         self._history.subscribe(resource.kind, self._distrust)
-        self._path = resource.path(selection.namespace)
-        self._query = selection.query
+        self._selection = selection
+        self._definition = definition or Definition(resource)
+        self._definition.subscribe(self._follow_definition)
         self._retry = Backoff(self._timing.retry, self._clock, self._rng)
         self._missing = Backoff(self._timing.missing, self._clock, self._rng)
         self._resource_version: str | None = None
@@ -103,7 +93,7 @@ class Reflector:
         self._forbidden_at: float | None = None
         self._got_line = False
         self._mute = False
-        self._is_logged = False
+        self._problems = ProblemLog(self._status, sink.announce)
 
     async def run(self) -> None:
         """List and watch until cancelled; no answer of the API server ends it."""
@@ -113,21 +103,22 @@ class Reflector:
                     await self._list()
                 await self._watch()
             except _MissingError:
-                await self._clock.sleep(self._missing.next_seconds())
+                await first_of(self._clock.sleep(self._missing.next_seconds()), self._definition.changed.wait())
             except _DistrustedError:
                 continue  # the interval between lists is kept in any case
             except UnreachableError as error:
-                self._note_problem(error)
+                self._problems.note(error)
                 if not await self._reach.until_answered():
-                    self._log_problem()
+                    self._problems.log()
                     await self._clock.sleep(self._retry.next_seconds())
             except ClusterError as error:
-                self._report(error)
+                self._problems.note(error)
+                self._problems.log()
                 await self._clock.sleep(self._pause_seconds(error))
             except Exception as error:  # noqa: BLE001 - see below
                 # A bug must not leave the cache stale without notice: it is reported, and the kind is listed again.
                 _log.exception("%s: unexpected error", self.resource.plural)
-                self._report(error)
+                self._problems.note(error)
                 self._resource_version = None
                 await self._clock.sleep(self._retry.next_seconds())
 
@@ -142,7 +133,7 @@ class Reflector:
         self._distrusted += 1
         self._resource_version, self._newest = None, 0
         self._sink.distrust(self.resource.kind)
-        self._note_problem(reason)
+        self._problems.note(reason)
         self.reopen()
 
     def _check_order(self, number: int, what: str) -> None:
@@ -171,14 +162,15 @@ class Reflector:
             await self._clock.sleep(early)
         self._listed_at = self._clock.monotonic()
         distrusted = self._distrusted
+        self._definition.changed.clear()
         intake = self._sink.begin_list(self.resource.kind)
         resource_version: str | None = None
         try:
-            async for page in pages(self._client, self._path, query=self._query):
+            async for page in pages(self._client, self._path, query=self._selection.query):
                 if resource_version is None:
                     resource_version = page.resource_version
                     self._check_order(version_number(resource_version), "a list")
-                await intake.add(decode_items(self.resource, page.items))
+                await intake.add(decode_items(self._definition.served, page.items))
         except ApiError as error:
             if error.status == HTTPStatus.NOT_FOUND and self.resource.kind in OPTIONAL_KINDS:
                 await self._miss()
@@ -196,11 +188,22 @@ class Reflector:
         self._resource_version = resource_version
         self._is_current = True
 
+    @property
+    def _path(self) -> str:
+        return self._definition.served.path(self._selection.namespace)
+
     async def _miss(self) -> NoReturn:
-        """Note that the kind is not served; remove its objects once that is certain."""
+        """Find out why the path of the kind is not found; remove its objects only if it is not installed."""
+        installation = self._definition.installation
+        if installation is not None and installation.is_installed:
+            self._keep_known(installation)
+            raise _MissingError
+        if installation is None and self._definition.is_observed and self._status.objects:
+            self._sink.mark(self.resource.kind, synced=False)
+            raise ClusterError(f"not served, and {self._definition.name} is not known, which would tell why")
         self._misses += 1
         is_empty = self._status.lists > 0 and not self._status.objects
-        if is_empty or self._misses >= _MISSES_THAT_CONVINCE:
+        if installation is not None or is_empty or self._misses >= _MISSES_THAT_CONVINCE:
             if self._status.served:
                 _log.info("%s are not installed", self.resource.plural)
             await self._sink.begin_list(self.resource.kind).finish(self._newest)
@@ -208,6 +211,28 @@ class Reflector:
             self._status.served = False
             self._recovered()
         raise _MissingError
+
+    def _keep_known(self, installation: Installation) -> None:
+        """
+        Keep what is known of a kind that is installed but not served.
+
+        While no version is served no client can change an instance, so what was known stays true.
+        """
+        if installation.served is None and self._status.synced:
+            self._sink.all_heard_before(self.resource.kind, self._newest)
+        else:
+            self._problems.note(self._definition.note or "the API server does not serve it yet")
+
+    def _follow_definition(self, is_new: bool) -> None:  # noqa: FBT001 - a listener
+        """Read the version that is served now; a kind that was installed just now is not known yet."""
+        installation, served = self._definition.installation, self._definition.served
+        self._status.note = self._definition.note
+        if served != self._status.resource:
+            self._status.resource = served
+            self.reopen()
+        if is_new or (installation is not None and installation.is_installed and not self._status.served):
+            self._distrust("it was installed just now")
+        self._sink.announce()
 
     async def _watch(self) -> None:
         if not self._is_current:
@@ -218,7 +243,7 @@ class Reflector:
         began = self._clock.monotonic()
         seconds = self._rng.randint(self._timing.watch_min_seconds, self._timing.watch_max_seconds)
         query = {
-            **self._query,
+            **self._selection.query,
             "watch": "1",
             "allowWatchBookmarks": "true",
             "resourceVersion": version,
@@ -264,7 +289,7 @@ class Reflector:
             ClusterError: it did, or the API server did not answer.
         """
         try:
-            number = await current_version(self._client, self._path, self._query)
+            number = await current_version(self._client, self._path, self._selection.query)
         except ApiError as error:
             raise self._refused("list", error) from error
         self._check_order(number, "the API server")
@@ -276,19 +301,14 @@ class Reflector:
         return self._forbidden(verb, error) if error.status == HTTPStatus.FORBIDDEN else error
 
     async def _follow(self, chunks: AsyncIterator[bytes], deadline: asyncio.Timeout) -> None:
-        loop = asyncio.get_running_loop()
-        splitter, time_slice = LineSplitter(), TimeSlice(self._clock.monotonic)
-        async for chunk in chunks:
-            for line in splitter.feed(chunk):
-                if self._reopens:
-                    return
-                deadline.reschedule(loop.time() + self._timing.stall_seconds)
-                self._got_line, self._mute = True, False
-                if len(line) > _LARGE_LINE_BYTES:  # the next line waits, so the events keep their order
-                    self._take(*await asyncio.to_thread(_read, self.resource, line))
-                else:
-                    self._take(decode_event(self.resource, line))
-                await time_slice.check()
+        loop, time_slice = asyncio.get_running_loop(), TimeSlice(self._clock.monotonic)
+        async for event, parsed in read_events(self._definition.served, chunks):
+            if self._reopens:
+                return
+            deadline.reschedule(loop.time() + self._timing.stall_seconds)
+            self._got_line, self._mute = True, False
+            self._take(event, parsed)
+            await time_slice.check()
 
     def _take(self, event: WatchEvent, parsed: Parsed | None = None) -> None:
         kind = self.resource.kind
@@ -314,33 +334,6 @@ class Reflector:
             self._sink.mark(self.resource.kind, synced=False)
         return ForbiddenError(verb, self.resource, error.message)
 
-    def _report(self, error: Exception) -> None:
-        self._note_problem(error)
-        self._log_problem()
-
-    def _note_problem(self, error: Exception | str) -> None:
-        problem = one_line(str(error)) or type(error).__name__
-        self._is_logged = self._is_logged and problem == self._status.problem
-        self._status.problem = problem
-        self._sink.announce()
-
-    def _log_problem(self) -> None:
-        """Log the problem, as a warning unless it already was."""
-        level = logging.DEBUG if self._is_logged else logging.WARNING
-        _log.log(level, "%s: %s", self.resource.plural, self._status.problem)
-        self._is_logged = True
-
     def _recovered(self) -> None:
-        if self._is_logged:
-            _log.info("%s: up to date again", self.resource.plural)
-        self._is_logged = False
         self._forbidden_at = None
-        self._status.problem = ""
-        self._sink.announce()
-
-
-def _read(resource: ResourceType, line: bytes) -> tuple[WatchEvent, Parsed | None]:
-    """Decode one line and read its object, if a snapshot reads objects of the kind; called in a thread."""
-    event = decode_event(resource, line)
-    is_read = event.type in CHANGES and event.type != "DELETED"
-    return event, read_ahead(event.object) if is_read else None
+        self._problems.clear()

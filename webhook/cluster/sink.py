@@ -1,14 +1,18 @@
 """The interface between a reflector and what it fills: the store, or one observed object."""
 
+import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
+from webhook.cluster.errors import one_line
 from webhook.cluster.ordering import EventType
 from webhook.cluster.timing import Clock
 from webhook.eem import ResourceType
 from webhook.netpol.parse_objects import Parsed
+
+_log: Final = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -26,6 +30,7 @@ class KindStatus:
         heard_at_seconds: the same on the monotonic clock; minus infinity before the first, infinity for files, which
             never grow stale.
         problem: what fails now; empty when nothing does.
+        note: what operators should know although the kind is synced; empty for nothing.
     """
 
     resource: ResourceType
@@ -36,11 +41,47 @@ class KindStatus:
     last_event_timestamp_seconds: float = 0.0
     heard_at_seconds: float = -math.inf
     problem: str = ""
+    note: str = ""
 
     def heard(self, clock: Clock) -> None:
         """Note that a list, event or bookmark of this kind has just come."""
         self.last_event_timestamp_seconds = clock.wall()
         self.heard_at_seconds = clock.monotonic()
+
+
+class ProblemLog:
+    """
+    Keeps the problem of one kind in its status, and logs each problem once.
+
+    Args:
+        announce: is called after each change.
+    """
+
+    def __init__(self, status: KindStatus, announce: Callable[[], None]) -> None:
+        self._status = status
+        self._announce = announce
+        self._is_logged = False
+
+    def note(self, error: Exception | str) -> None:
+        """Set the problem."""
+        problem = one_line(str(error)) or type(error).__name__
+        self._is_logged = self._is_logged and problem == self._status.problem
+        self._status.problem = problem
+        self._announce()
+
+    def log(self) -> None:
+        """Log the problem, as a warning unless it already was."""
+        level = logging.DEBUG if self._is_logged else logging.WARNING
+        _log.log(level, "%s: %s", self._status.resource.plural, self._status.problem)
+        self._is_logged = True
+
+    def clear(self) -> None:
+        """Note that there is no problem any more."""
+        if self._is_logged:
+            _log.info("%s: up to date again", self._status.resource.plural)
+        self._is_logged = False
+        self._status.problem = ""
+        self._announce()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -196,6 +196,11 @@ class Store:
         reason = f": {status.problem}" if status.problem else ""
         return f"no event or bookmark from the API server for {silent_seconds:.0f} s{reason}"
 
+    def notes(self) -> str | None:
+        """Return what operators should know about the kinds, besides their problems; None for nothing."""
+        found = [f"{status.resource.plural}: {status.note}" for status in self.status.values() if status.note]
+        return "; ".join(found) or None
+
     def mark(self, kind: str, *, synced: bool) -> None:
         """Note that a kind can no longer be kept up to date, or that it can again, beginning with what is known."""
         self.status[kind].synced = synced

@@ -92,6 +92,16 @@ class Backoff:
         return delay
 
 
+async def first_of(*waits: Awaitable[object]) -> None:
+    """Wait until one of *waits* ends, and cancel the others."""
+    tasks = [asyncio.ensure_future(one) for one in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
 class TimeSlice:
     """The time for which one task may hold the event loop before other tasks run."""
 

@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from webhook.cluster.client import ApiClient
+from webhook.cluster.definitions import DEFINITIONS
 from webhook.cluster.observed import Observed
-from webhook.cluster.timing import Clock
+from webhook.cluster.timing import Clock, first_of
 from webhook.controllers.configuration_writer import ConfigurationWriter
 from webhook.controllers.drift import Drift, drift
 from webhook.controllers.entries import (
@@ -46,6 +47,7 @@ _log: Final = logging.getLogger(__name__)
 LOOK_SECONDS: Final = 0.25
 _DRIFTED: Final = "ConfigurationDrift"
 _UNDONE: Final = "RegistrationUndone"
+_UNKNOWN_VERSION: Final = "UnknownVersion"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +61,8 @@ class Inputs:
         namespaces: where EEM runs; None while that is not known.
         port_problem: why this replica's HTTPS port does not answer a client that trusts a bundle.
         reopen_watches: ends the watches of the configurations, which are checked before they resume.
+        definition_notes: what operators should know about the versions of EEM's kinds, by the names of their
+            CustomResourceDefinitions.
     """
 
     leads: Callable[[], bool]
@@ -66,6 +70,7 @@ class Inputs:
     namespaces: Callable[[], frozenset[str] | None]
     port_problem: Callable[[bytes], Awaitable[str | None]]
     reopen_watches: Callable[[], None]
+    definition_notes: Callable[[], Mapping[str, str]]
 
 
 def published(configurations: Iterable[Observed]) -> Sequence[bytes] | None:
@@ -112,6 +117,7 @@ class Registrar:
         self._answered: bytes | None = None
         self._waits_for: str | None = None
         self._reported: tuple[Drift, ...] = ()
+        self._version_notes: dict[str, str] = {}
         self._changed = asyncio.Event()
         for observed in (validating, mutating):
             observed.subscribe(self._changed.set)
@@ -172,12 +178,7 @@ class Registrar:
 
     async def _until_change(self) -> None:
         """Wait until a configuration changes or the next look is due."""
-        waits = [asyncio.ensure_future(self._until_next_look()), asyncio.ensure_future(self._changed.wait())]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for one in waits:
-                one.cancel()
+        await first_of(self._until_next_look(), self._changed.wait())
         self._changed.clear()  # not after the look: a change during the look may have come too late for it
 
     async def send_heartbeat(self) -> None:
@@ -195,6 +196,7 @@ class Registrar:
                 writer.problem = None  # the leader reports it
             return
         self._report_drift()
+        self._report_versions()
         bundle = self._bundle()
         if bundle and await self._may_publish(bundle):
             self._waits_for = None
@@ -265,6 +267,15 @@ class Registrar:
                 _log.warning("the configurations differ from the manifests: %s", "; ".join(differs))
             if differs and observed.current is not None:
                 self._recorder.record(observed.current, _DRIFTED, "; ".join(differs))
+
+    def _report_versions(self) -> None:
+        """Record an Event about each CustomResourceDefinition whose note has changed."""
+        found = self._inputs.definition_notes()
+        for name, note in found.items():
+            if self._version_notes.get(name) != note:
+                definition = {"apiVersion": DEFINITIONS.api_version, "kind": DEFINITIONS.kind}
+                self._recorder.record({**definition, "metadata": {"name": name}}, _UNKNOWN_VERSION, note)
+        self._version_notes = dict(found)
 
     def _observed(self) -> tuple[Observed, Observed]:
         return self._validating.observed, self._mutating.observed

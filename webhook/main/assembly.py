@@ -142,6 +142,7 @@ def _show_cache(store: Store, metrics: Metrics) -> None:
         plural = status.resource.plural
         metrics.cache_synced.labels(plural).set_function(lambda: float(status.synced))
         metrics.cache_objects.labels(plural).set_function(lambda: float(status.objects))
+        metrics.cache_version_unknown.labels(plural).set_function(lambda: float(bool(status.note)))
         kind = status.resource.kind
         metrics.cache_checksum.labels(plural).set_function(lambda: float(store.checksum(kind)))
         metrics.cache_staleness.labels(plural).set_function(lambda: store.staleness_seconds(kind))

@@ -10,14 +10,16 @@ from webhook.admission import Options
 from webhook.cluster.client import ApiClient
 from webhook.cluster.consistency import Comparison, History, older_than_known
 from webhook.cluster.credentials import CredentialSource, Kubeconfig, ServiceAccount
+from webhook.cluster.definitions import DEFINITIONS, Definition, definition_name, without_schemas
 from webhook.cluster.discovery import Discovery
 from webhook.cluster.errors import ClusterError
 from webhook.cluster.garbage_collection import freeze_lists
-from webhook.cluster.list_watch import read_all
+from webhook.cluster.lists import read_all
+from webhook.cluster.observed import Observed
 from webhook.cluster.probe import Reachability
 from webhook.cluster.reflector import Reflector
 from webhook.cluster.store import Store
-from webhook.eem import WATCHED
+from webhook.eem import OPTIONAL_KINDS, WATCHED
 from webhook.eem.resources import NETWORK_POLICIES
 from webhook.guard.judging import PolicyJudge
 from webhook.guard.last_resort import LastResort
@@ -64,7 +66,16 @@ async def from_cluster(settings: Settings) -> Service:
     reach = Reachability(client)
     foundation = make_foundation(settings, store)
     background: list[Work] = [partial(freeze_lists, store), discovery.run, Comparison(client, store, history).run]
-    background.extend(Reflector(resource, client, store, reach=reach, history=history).run for resource in WATCHED)
+    for resource in WATCHED:
+        definition = None
+        if resource.kind in OPTIONAL_KINDS:
+            observed = Observed(DEFINITIONS, definition_name(resource), keep=without_schemas)
+            definition = Definition(resource, observed)
+            follow = Reflector(
+                DEFINITIONS, client, observed, selection=observed.selection, reach=reach, history=history
+            )
+            background.append(follow.run)
+        background.append(Reflector(resource, client, store, reach=reach, history=history, definition=definition).run)
     if settings.tls_dir is not None:
         background.extend(await load_certificate(foundation))
     writers = make_writers(foundation, client, reach, history) if is_inside(settings) else NO_WRITERS
@@ -72,7 +83,7 @@ async def from_cluster(settings: Settings) -> Service:
         foundation,
         judges,
         background=(*background, *writers.background),
-        notes={"api-server": lambda: reach.problem or None, **writers.notes},
+        notes={"api-server": lambda: reach.problem or None, "eem-versions": store.notes, **writers.notes},
         client=client,
     )
 

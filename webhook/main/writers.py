@@ -19,6 +19,7 @@ from certs.material import Material
 from certs.renewal import Lifetimes
 from webhook.cluster.client import ApiClient
 from webhook.cluster.consistency import History
+from webhook.cluster.definitions import definition_name
 from webhook.cluster.observed import Observed
 from webhook.cluster.probe import Reachability
 from webhook.cluster.reflector import Reflector
@@ -194,6 +195,10 @@ def _registrar(
         for reflector in configurations:
             reflector.reopen()
 
+    def definition_notes() -> dict[str, str]:
+        noted = [status for status in store.status.values() if status.note]
+        return {definition_name(status.resource): status.note for status in noted}
+
     return Registrar(
         shared.client,
         validating=shared.validating,
@@ -207,6 +212,7 @@ def _registrar(
             namespaces=lambda: known_namespaces(store, settings.stale_seconds),
             port_problem=OwnPort(settings.bind, settings.https_port).problem,
             reopen_watches=reopen_watches,
+            definition_notes=definition_notes,
         ),
     )
 

@@ -68,6 +68,12 @@ class Metrics:
         self.cache_objects = Gauge(
             f"{PREFIX}_cache_objects", "Objects in the cache.", ("resource",), registry=self.registry
         )
+        self.cache_version_unknown = Gauge(
+            f"{PREFIX}_cache_version_unknown",
+            "Whether a resource is not served in the version that this release knows (1), or is (0).",
+            ("resource",),
+            registry=self.registry,
+        )
         self.cache_checksum = Gauge(
             f"{PREFIX}_cache_checksum",
             "Checksum of the names and versions of the objects in the cache; equal in replicas with the same objects.",

@@ -62,6 +62,7 @@ async def main(settings: Mapping[str, Any], bundle: bytes) -> None:
                 namespaces=lambda: frozenset(store.snapshot.eem) if store.has_synced else None,
                 port_problem=OwnPort(settings["host"], 8443).problem,
                 reopen_watches=lambda: [one.reopen() for one in configurations],
+                definition_notes=dict,
             ),
         )
         seen = [Reflector(resource, client, store).run for resource in WATCHED]

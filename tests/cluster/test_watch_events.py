@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.cluster.list_watch import LineSplitter, LineTooLongError
+from webhook.cluster.watch_events import LineSplitter, LineTooLongError
 
 
 @given(st.lists(st.binary().filter(lambda line: b"\n" not in line and bool(line.strip()))), st.data())

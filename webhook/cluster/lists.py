@@ -1,11 +1,11 @@
 """
-Read collections of the API server: lists page by page, and the events in the byte stream of a watch.
+Read collections of the API server page by page.
 
-Source: Kubernetes API concepts, "Retrieving large results sets in chunks" and "Efficient detection of changes".
+Source: Kubernetes API concepts, "Retrieving large results sets in chunks" and "Metadata-only fetches".
 """
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -24,16 +24,9 @@ MAX_PAGE_BYTES: Final = 8 * 1024 * 1024
 # A page whose answer is too large is asked for again with a fifth of the objects: 500, 100, 20, 4, 1. A page of one
 # object may be as large as any answer: an object has 1.5 MiB in etcd, and JSON may need six bytes for one.
 _SHRINK: Final = 5
-# etcd takes objects of 1.5 MiB; as JSON (escapes, managedFields) such an object can have several. A longer line is not
-# an event.
-MAX_LINE_BYTES: Final = 32 * 1024 * 1024
-
 # For one object: a watch waits for it.
 _VERSION_TIMEOUT_SECONDS: Final = 10.0
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-
-CHANGES: Final = frozenset({"ADDED", "MODIFIED", "DELETED"})
-"""The types of the watch events that carry an object."""
 
 
 class _ListMeta(msgspec.Struct, rename="camel"):
@@ -220,7 +213,8 @@ async def read_all(
     """
     Return every object of one kind as it is now, in one namespace or in all.
 
-    A kind whose CustomResourceDefinition is not installed has no objects.
+    A kind whose CustomResourceDefinition is not installed has no objects. A kind that is served in another version
+    only is read in that one.
 
     Args:
         timeout_seconds: for each page.
@@ -240,64 +234,37 @@ async def read_all(
                 await time_slice.check()
     except ApiError as error:
         if error.status == HTTPStatus.NOT_FOUND and resource.kind in OPTIONAL_KINDS:
-            return WholeList(objects=[])
+            served = await _served_instead(client, resource)
+            if served is None:
+                return WholeList(objects=[])
+            return await read_all(client, served, namespace=namespace, timeout_seconds=timeout_seconds)
         if error.status == HTTPStatus.FORBIDDEN:
             raise ForbiddenError("list", resource, error.message) from error
         raise
     return WholeList(objects=found, number=number)
 
 
-class WatchEvent(msgspec.Struct):
-    """One line of a watch."""
-
-    type: str
-    object: dict[str, Any]
-
-
-def decode_event(resource: ResourceType, line: bytes) -> WatchEvent:
+async def _served_instead(client: ApiClient, resource: ResourceType) -> ResourceType | None:
     """
-    Decode one line of a watch.
+    Return a kind in the version in which the API server serves it; None if it serves none.
 
-    Raises:
-        msgspec.MsgspecError: the line is not an event.
+    Source: the discovery documents APIGroup, whose preferred version comes first here, and APIResourceList.
     """
-    event = msgspec.json.decode(line, type=WatchEvent)
-    if event.type in CHANGES:
-        complete(resource, event.object)
-    return event
+    group = await _discover(client, f"/apis/{resource.group}")
+    preferred = (group.get("preferredVersion") or {}).get("version")
+    names = [one.get("version") for one in group.get("versions") or ()]
+    for version in sorted((name for name in names if name != resource.version), key=lambda name: name != preferred):
+        found = await _discover(client, f"/apis/{resource.group}/{version}")
+        if any(one.get("name") == resource.plural for one in found.get("resources") or ()):
+            return replace(resource, version=str(version))
+    return None
 
 
-class LineTooLongError(ValueError):
-    """Raised when a line is longer than any event can be."""
-
-
-class LineSplitter:
-    """
-    Splits a byte stream into lines, wherever the network has cut it.
-
-    It works on bytes, since a chunk may end inside a character, and looks at each byte once, however many chunks a
-    line has.
-    """
-
-    def __init__(self, max_line_bytes: int = MAX_LINE_BYTES) -> None:
-        self._max_line_bytes = max_line_bytes
-        self._parts: list[bytes] = []
-        self._size = 0
-
-    def feed(self, chunk: bytes) -> list[bytes]:
-        """
-        Return the lines that *chunk* completes, without line ends and without empty lines.
-
-        Raises:
-            LineTooLongError: a line is longer than the limit.
-        """
-        *ended, rest = chunk.split(b"\n")
-        if ended:
-            ended[0] = b"".join((*self._parts, ended[0]))
-            self._parts, self._size = [], 0
-        self._parts.append(rest)
-        self._size += len(rest)
-        longest = max(self._size, *map(len, ended)) if ended else self._size
-        if longest > self._max_line_bytes:
-            raise LineTooLongError(f"a line has more than {self._max_line_bytes} bytes")
-        return [line for line in ended if line.strip()]
+async def _discover(client: ApiClient, path: str) -> Mapping[str, Any]:
+    try:
+        document = await client.request("GET", path)
+    except ApiError as error:
+        if error.status == HTTPStatus.NOT_FOUND:
+            return {}
+        raise
+    return document if isinstance(document, dict) else {}
