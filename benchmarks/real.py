@@ -37,6 +37,7 @@ LONGEST_SECONDS = 300.0  # to start the API server, create 25,000 objects, and m
 PATHS = {
     "Namespace": "/api/v1/namespaces",
     "Pod": "/api/v1/namespaces/{namespace}/pods",
+    "Deployment": "/apis/apps/v1/namespaces/{namespace}/deployments",
     "NetworkPolicy": "/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies",
     "CustomResourceDefinition": "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
     "EventEndpointManagement": "/apis/events.ibm.com/v1beta1/namespaces/{namespace}/eventendpointmanagements",

@@ -11,8 +11,9 @@ from controlplane.namespaces import isolation
 
 ROOT = Path(__file__).resolve().parent.parent
 ENDS_TO_END = ("tests/e2e/test_replicas.py", "tests/outage/test_attack.py")
-OTHER = "tests/netpol/test_size.py"
-NONE_COLLECTED = 5
+OTHER = "tests/netpol/test_names.py"
+
+pytestmark = pytest.mark.timeout(300)  # sessions of pytest, each with up to three processes
 
 
 def run_without_tools(workers: int, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -22,10 +23,9 @@ def run_without_tools(workers: int, *arguments: str) -> subprocess.CompletedProc
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_without_namespaces_the_other_tests_run_and_pass(workers: int) -> None:
+def test_without_namespaces_the_other_tests_run_and_pass() -> None:
     """One line has the number of tests that did not run, the reason and the remedy; the session passes."""
-    done = run_without_tools(workers, *ENDS_TO_END, OTHER)
+    done = run_without_tools(2, *ENDS_TO_END, OTHER)
     (line,) = [one for one in done.stdout.splitlines() if "NOT RUN" in one]
 
     assert done.returncode == 0, done.stdout + done.stderr
@@ -34,10 +34,9 @@ def test_without_namespaces_the_other_tests_run_and_pass(workers: int) -> None:
     assert " passed" in done.stdout.splitlines()[-1]
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_where_the_end_to_end_tests_are_required_the_session_fails(workers: int) -> None:
-    """The same session with `--require-end-to-end` fails, with the same line."""
-    done = run_without_tools(workers, "--require-end-to-end", *ENDS_TO_END, OTHER)
+def test_where_the_end_to_end_tests_are_required_the_session_fails() -> None:
+    """A session in one process with `--require-end-to-end` fails, with the same line."""
+    done = run_without_tools(0, "--require-end-to-end", *ENDS_TO_END, OTHER)
 
     assert "NOT RUN" in done.stdout
     assert done.returncode == 1
@@ -49,14 +48,6 @@ def test_a_selection_that_needs_no_control_plane_is_complete() -> None:
 
     assert "NOT RUN" not in done.stdout
     assert done.returncode == 0
-
-
-def test_nothing_but_end_to_end_tests_is_no_success() -> None:
-    """If only end-to-end tests were selected, pytest ends with its own status for no tests."""
-    done = run_without_tools(0, ENDS_TO_END[0])
-
-    assert "NOT RUN" in done.stdout
-    assert done.returncode == NONE_COLLECTED
 
 
 def test_a_user_without_the_right_to_namespaces_is_told_the_remedy(

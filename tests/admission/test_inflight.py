@@ -1,16 +1,26 @@
 """Changes in flight: a verdict holds for each of their outcomes."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 
 import pytest
-from builders import ApiObject, block, from_, peer, policy, port
+from builders import ApiObject, block, body, from_, peer, policy, port, review
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from admission.reviews import allow, asked, default_deny, gateway, gateway_pod, judged, lost_ports, verdict_of, world
 from webhook.admission import AdmissionResponse, Options, decide
-from webhook.admission.inflight import MOST_WORLDS, PENDING_SECONDS, SETTLE_SECONDS, InFlight, Pending, pending_change
+from webhook.admission.inflight import (
+    MOST_PENDING,
+    MOST_PENDING_BYTES,
+    MOST_WORLDS,
+    PENDING_SECONDS,
+    SETTLE_SECONDS,
+    InFlight,
+    Pending,
+    pending_change,
+)
 from webhook.admission.networkpolicy import review_of
 from webhook.eem import EemSnapshot
 from webhook.netpol.model import NetworkPolicy
@@ -367,20 +377,22 @@ def test_a_list_that_begins_later_shows_which_changes_failed(
 @pytest.mark.parametrize(
     ("first", "second", "kept"),
     [
-        pytest.param((version("2"), version("1")), (None, version("2")), False, id="its old object shows the first"),
-        pytest.param((version("", uid="v"), None), (None, version("2", uid="v")), False, id="it deletes what was made"),
-        pytest.param((None, version("1")), (None, version("1")), False, id="it is the same again"),
+        pytest.param((version("2"), version("1")), (None, version("2")), True, id="its old object is a later version"),
+        pytest.param(
+            (version("", uid="v"), None), (None, version("2", uid="v")), True, id="it deletes what is created"
+        ),
+        pytest.param((None, version("1")), (None, version("1")), False, id="the same again"),
         pytest.param((None, version("1")), (version("2"), version("1")), True, id="either may happen"),
         pytest.param((None, version("1")), (version("", uid="v"), None), True, id="the creation may come too early"),
         pytest.param((None, allow("other")), (None, version("1")), True, id="another policy"),
     ],
 )
-def test_a_later_change_replaces_an_earlier_one_whose_outcome_it_shows(
+def test_a_change_replaces_only_an_earlier_one_that_it_repeats(
     first: Pair,
     second: Pair,
     kept: bool,  # noqa: FBT001
 ) -> None:
-    """An earlier change of the same version may still happen."""
+    """Only the watch and live lists show outcomes: an old object is a claim of the review."""
     found = InFlight().with_admitted(pending(*first)).with_admitted(pending(*second))
 
     assert found.pending == ((pending(*first), pending(*second)) if kept else (pending(*second),))
@@ -421,3 +433,119 @@ def test_an_admitted_request_leaves_in_flight_what_it_changes(
     snapshot = world(*GUARDED)
 
     assert pending_change(review_of(asked(*change, **fields), snapshot), snapshot, 7.0) == expected
+
+
+# What a review claims never makes a later verdict weaker
+
+
+LATE = "9" * 5000
+"""A version that is later than any other, and longer than what `int` reads."""
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        pytest.param((version(LATE), version(LATE)), id="an update with a late version"),
+        pytest.param((version("2", ports=(1,)), version(LATE)), id="an update of a late version"),
+        pytest.param((version("2"), version("1", ports=(1,))), id="an update of the same version with another content"),
+        pytest.param((None, version("1", ports=(1,))), id="a deletion of the same version with another content"),
+        pytest.param((version("", uid="w"), None), id="a creation of the same name"),
+    ],
+)
+def test_no_claim_of_a_review_removes_a_change_in_flight(forged: Pair) -> None:
+    """A real deletion stays in flight with the policy that it deletes, whatever comes after it or before it."""
+    real = pending(None, version("1"), version("1"))
+
+    for found in (
+        InFlight().with_admitted(real).with_admitted(pending(*forged)),
+        InFlight().with_admitted(pending(*forged)).with_admitted(real),
+    ):
+        assert real in found.without_seen(by_name(version("1")), 1.0).pending
+
+
+def test_a_version_that_no_integer_holds_is_compared() -> None:
+    """A review may have more digits than `int` reads; leading zeros do not count."""
+    found = InFlight(pending=(pending(None, version("007"), version("7")),))
+
+    assert found.without_seen(by_name(version("7")), 0.0) == found
+    assert found.without_seen(by_name(version("8" * 5000)), 0.0) == InFlight()
+    assert (
+        InFlight(pending=(pending(None, version(LATE), version("7")),)).without_seen(by_name(version("8")), 0.0).pending
+    )
+
+
+def overfull() -> InFlight:
+    found = InFlight()
+    for number in range(MOST_PENDING + 1):
+        found = found.with_admitted(pending(allow(f"a{number}"), None, admitted_at=5.0))
+    return found
+
+
+def test_the_number_of_changes_in_flight_is_bounded() -> None:
+    """A change that does not fit is remembered by its time only."""
+    found = overfull()
+
+    assert (len(found.pending), found.overfull_at, found.is_empty) == (MOST_PENDING, 5.0, False)
+
+
+def test_the_memory_of_changes_in_flight_is_bounded() -> None:
+    """One change of any size is kept, and beside others only what keeps them within their bytes."""
+    large = replace(pending(ALLOW, None), size=MOST_PENDING_BYTES + 1)
+    small, other = replace(pending(TWIN, None), size=MOST_PENDING_BYTES), pending(allow("other"), None)
+
+    assert InFlight().with_admitted(large).pending == (large,)
+    assert InFlight().with_admitted(large).with_admitted(other).overfull_at == 0.0
+    assert InFlight().with_admitted(small).with_admitted(other).pending == (small, other)
+    assert InFlight().with_admitted(other).with_admitted(large).overfull_at == 0.0
+
+
+def test_a_change_in_flight_knows_the_size_of_its_review() -> None:
+    """It is the number of bytes that came over the wire."""
+    snapshot, change = world(*GUARDED), (DENY, None)
+    found = pending_change(review_of(asked(*change), snapshot), snapshot, 7.0)
+
+    assert found is not None
+    assert found.size == len(body(review(*change)))
+
+
+@pytest.mark.parametrize(
+    ("change", "is_allowed"),
+    [
+        pytest.param((allow("more"), None), True, id="an allow for everyone"),
+        pytest.param((default_deny("more", pod_selector={"matchLabels": {"a": "b"}}), None), True, id="other pods"),
+        pytest.param((None, DENY), True, id="a deny deleted"),
+        pytest.param((None, TWIN), False, id="one of two allows deleted"),
+        pytest.param((default_deny("more"), None), False, id="a second deny"),
+        pytest.param((allow("more", peer(namespaces={})), None), False, id="a narrow allow"),
+        pytest.param((allow("twin", ports=(8092, 1)), TWIN), True, id="an allow widened"),
+    ],
+)
+def test_with_unknown_changes_in_flight_a_change_must_be_acceptable_in_any_state(
+    change: Pair,
+    is_allowed: bool,  # noqa: FBT001
+) -> None:
+    """All other policies may be gone, or may isolate every pod and admit nothing."""
+    response = decide(asked(*change), world(*GUARDED), Options(), overfull())
+
+    assert response.allowed is is_allowed
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "left"),
+    [(0.0, True), (PENDING_SECONDS, True), (PENDING_SECONDS + 0.001, False)],
+    ids=["now", "in time", "late"],
+)
+def test_unknown_changes_are_forgotten_when_they_are_too_old_to_happen(elapsed: float, left: bool) -> None:  # noqa: FBT001
+    """Until then the cache may lack them."""
+    found = overfull().without_seen({}, 5.0 + elapsed)
+
+    assert (found.overfull_at is not None, found.is_over(5.0 + elapsed)) == (left, not left)
+
+
+def test_a_list_that_begins_later_shows_unknown_changes_too() -> None:
+    """For judging on that list they do not matter; for judging on the cache they do."""
+    settled = 5.0 + SETTLE_SECONDS + 0.001
+
+    assert overfull().without_shown({}, 5.0 + SETTLE_SECONDS).overfull_at == 5.0
+    assert overfull().without_shown({}, settled) == InFlight()
+    assert overfull().without_failed({}, settled).overfull_at == 5.0

@@ -35,6 +35,7 @@ from webhook.admission.instance import version_of
 from webhook.admission.response import LONGEST_MESSAGE, LONGEST_WARNING
 from webhook.eem import EemSnapshot
 from webhook.eem.rules import NEWEST, ProductVersion
+from webhook.eem.rules.object_rules import MOST_VALUES
 
 LICENCE = {
     "accept": True,
@@ -251,6 +252,14 @@ def test_creating_an_instance_whose_pods_are_isolated_is_a_warning() -> None:
 
     assert found.allowed
     assert ["TCP/8092 of its pods will not be open: isolated by default-deny"] == clean(found)
+
+
+def test_an_instance_that_is_too_large_is_denied_without_evaluation() -> None:
+    """It is refused for its size alone, and its ports are not looked at."""
+    found = judged(world(default_deny()), gateway(spec={"pod": [{"a": number} for number in range(MOST_VALUES)]}))
+
+    assert [cause.field for cause in found.causes] == ["spec"]
+    assert (found.allowed, found.warnings) == (False, ())
 
 
 def test_only_ports_of_the_instance_itself_are_warned_about() -> None:

@@ -253,6 +253,9 @@ def test_narrowing_a_partly_broken_requirement_is_refused() -> None:
             [operator_deployment(env={"DEPLOY_OPERATOR_NETWORK_POLICY": "false"})], [], id="an exempt operator"
         ),
         pytest.param(
+            [operator_deployment(env={"QUARKUS_PROFILE": "nowebhook"})], [], id="an operator without a webhook"
+        ),
+        pytest.param(
             [gateway("x"), manager("x")], [("x", 3000), ("x", 8081), ("x", 8092)], id="two instances of one name"
         ),
     ],
@@ -262,6 +265,13 @@ def test_a_default_deny_is_refused_for_each_component_that_needs_ingress(
 ) -> None:
     """Exempt instances and pods on the host network have nothing to lose; assumed pods do."""
     assert lost_ports(judged(world(*objects), DENY)) == lost
+
+
+def test_an_operator_without_a_webhook_is_not_called_exempt() -> None:
+    """It needs nothing, whatever its switch says; the verdict names no exemption."""
+    response = judged(world(operator_deployment(env={"QUARKUS_PROFILE": "nowebhook"})), DENY)
+
+    assert (response.result, verdict_of(response).exempt) == ("allowed", None)
 
 
 def test_each_label_set_of_a_component_is_judged_separately() -> None:
@@ -468,25 +478,37 @@ def test_an_exception_that_contains_only_pods_cuts_off_no_other_address(
 
 
 @pytest.mark.parametrize(
-    ("options", "ips", "allowed"),
+    ("options", "ips", "warned"),
     [
-        pytest.param(Options(), ["10.0.0.1"], True, id="IPv4 alone was seen"),
-        pytest.param(Options(), ["10.0.0.1", "fd00::1"], False, id="IPv6 was seen"),
-        pytest.param(Options(ip_families=(4,)), ["10.0.0.1", "fd00::1"], True, id="IPv4 alone by option"),
-        pytest.param(Options(ip_families=(4, 6)), ["10.0.0.1"], False, id="both by option"),
-        pytest.param(Options(ip_families=(6,)), ["10.0.0.1"], False, id="IPv6 alone by option"),
+        pytest.param(Options(), ["10.0.0.1"], False, id="IPv4 alone was seen"),
+        pytest.param(Options(), ["10.0.0.1", "fd00::1"], True, id="IPv6 was seen"),
+        pytest.param(Options(ip_families=(4,)), ["10.0.0.1", "fd00::1"], False, id="IPv4 alone by option"),
+        pytest.param(Options(ip_families=(4, 6)), ["10.0.0.1"], True, id="both by option"),
+        pytest.param(Options(ip_families=(6,)), ["10.0.0.1"], True, id="IPv6 alone by option"),
+        pytest.param(Options(ip_families=(4, 6), strict=True), ["10.0.0.1"], True, id="both, under --strict"),
     ],
 )
-def test_the_universe_has_the_address_families_that_are_in_use(
+def test_a_loss_of_ipv6_addresses_alone_is_a_warning(
     options: Options,
     ips: list[str],
-    allowed: bool,  # noqa: FBT001
+    warned: bool,  # noqa: FBT001
 ) -> None:
-    """0.0.0.0/0 contains every address only in a cluster without IPv6."""
+    """EEM supports IPv4 only: a policy without IPv6 addresses is never refused, under --strict neither."""
     new = narrowed(*EVERYWHERE, peer(namespaces={}))
     response = judged(world(*GUARDED, pod("seen", "shop", ips=ips)), new, ALLOW, options=options)
 
-    assert response.allowed is allowed
+    assert (response.allowed, verdict_of(response).lost) == (True, ())
+    assert list(response.warnings) == (
+        ["eem/gw gateway TCP/8092: IPv6 such as 2000::/3 is cut off (EEM supports IPv4 only)"] if warned else []
+    )
+
+
+def test_a_loss_of_ipv6_addresses_is_not_told_beside_a_refusal() -> None:
+    """Where IPv4 addresses or pods are lost, the refusal names those."""
+    response = judged(world(*GUARDED), narrowed(peer(namespaces={})), ALLOW, options=Options(ip_families=(4, 6)))
+
+    assert (response.allowed, response.warnings) == (False, ())
+    assert "addresses outside the cluster such as 32.0.0.0/3" in verdict_of(response).message
 
 
 def test_both_families_and_all_pods_are_everyone_in_a_dual_stack_cluster() -> None:

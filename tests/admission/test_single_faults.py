@@ -10,7 +10,7 @@ what it does not.
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations, product
 from typing import Any
 
@@ -133,221 +133,6 @@ CASES = {
     "an exception more": fewer(
         [EVERY_POD, block("0.0.0.0/0", "10.0.0.0/8")], [EVERY_POD, block("0.0.0.0/0", "8.0.0.0/6")]
     ),
-    "IPv6 left out of two families": narrowed(EVERY_POD, EVERY_ADDRESS, **TOLD),
-    "IPv6 kept and IPv4 left out": narrowed(EVERY_POD, EVERY_IPV6, **TOLD),
-    "pods by address where blocks admit pods": fewer(
-        [block("10.244.0.0/16")], [block("10.244.0.0/17")], pod_cidrs=("10.244.0.0/16",), ipblock_matches_pods="yes"
-    ),
-    "pods by address where pods were seen": Case(
-        objects=[*HERE, pod("web-0", "shop", ips=["10.244.7.7"]), *OPEN],
-        edit=(allow("allow-gw", block("0.0.0.0/0", "10.244.0.0/16")), OPEN[1]),
-        options={"ipblock_matches_pods": "yes"},
-    ),
-    "what is undecided, strictly": narrowed(EVERY_ADDRESS, strict=True),
-    "an allow turned to another port": Case(objects=[*HERE, *OPEN], edit=(allow("allow-gw", ports=(9092,)), OPEN[1])),
-    "an allow turned to a range beside": Case(
-        objects=[*HERE, *OPEN],
-        edit=(
-            policy(
-                "allow-gw",
-                policy_types=["Ingress"],
-                ingress=[from_(ports=[port(8093, "TCP", 9000), port(8092, "UDP"), port("kafka", "TCP")])],
-            ),
-            OPEN[1],
-        ),
-    ),
-    "a name that stands for another port": Case(
-        objects=[*HERE[:3], gateway_pod(ports=[container_port(8092, "kafka"), container_port(80, "web")]), *OPEN],
-        edit=(allow("allow-gw", ports=("web",)), allow("allow-gw", ports=("kafka",))),
-    ),
-    "pods assumed": Case(objects=[namespace("eem"), gateway()], edit=(default_deny(), None)),
-    "only a template": Case(
-        objects=[namespace("eem"), gateway(), workload("gw-ibm-egw-gateway")], edit=(default_deny(), None)
-    ),
-    "an allow that is about to go": Case(
-        objects=[*HERE, OPEN[0], allow("allow-old", terminating=True), OPEN[1], OPEN[2]], edit=(None, OPEN[1])
-    ),
-    "an allow that is going, narrowed": Case(
-        objects=[*HERE, *OPEN],
-        edit=(allow("allow-gw", OFFICE, terminating=True), allow("allow-gw", terminating=True)),
-    ),
-    "a selector moved to other pods": Case(
-        objects=[*HERE, *OPEN], edit=(allow("allow-gw", to="mgr", ports=(3000,)), OPEN[1])
-    ),
-    "an owner that is none": Case(
-        objects=[*HERE, *OPEN], edit=({**OPEN[1], "metadata": metadata("allow-gw", "eem", owners=[STRANGER])}, OPEN[1])
-    ),
-    "an allow that is made without a name": Case(
-        objects=HERE, edit=(allow(None, OFFICE), None), options={"operator_service_account": "a/b"}
-    ),
-    "a narrowing beside others that are narrow": Case(
-        objects=[
-            namespace("eem", annotations={"eem-guardrail.io/mode": "enforce", "eem-guardrail.io/sources": "anywhere"}),
-            *HERE[1:],
-            *OPEN,
-            allow("allow-others", peer(namespaces=selector(team="b")), peer(namespaces=selector(team="c")), OFFICE),
-            allow("allow-more", peer(pods=selector(expression("app", "NotIn", "a"))), EVERY_IPV6),
-        ],
-        edit=(allow("allow-gw", peer(pods=selector(expression("app", "NotIn", "b", "c")))), OPEN[1]),
-    ),
-    "two choices apart that must be made": narrowed(
-        *(
-            peer(
-                namespaces={},
-                pods=selector(
-                    *(expression(key, "In" if x else "NotIn", "x") for key, x in zip(keys, bits, strict=True))
-                ),
-            )
-            for keys in ("abc", "def")
-            for bits in product((False, True), repeat=3)
-            if sum(bits) % 2 == 0
-        ),
-        EVERY_ADDRESS,
-        **NARROW,
-    ),
-    "a choice of which most fail": narrowed(
-        *(peer(namespaces={}, pods=selector(expression(key, "NotIn", *HOLES))) for key in PIGEONS),
-        *(
-            peer(namespaces={}, pods=selector(**{one: hole, two: hole}))
-            for hole in HOLES
-            for one, two in combinations(PIGEONS, 2)
-            if (hole, one, two) != ("h2", "c", "d")
-        ),
-        EVERY_ADDRESS,
-        **NARROW,
-    ),
-    "what cannot be read before, strictly": Case(
-        objects=[*HERE, OPEN[0], OPEN[2]],
-        edit=(allow("allow-gw", OFFICE), allow("allow-gw", OFFICE, {"podSelector": "x"})),
-        options={"strict": True},
-    ),
-    "what cannot be read afterwards, strictly": Case(
-        objects=[*HERE, OPEN[0], OPEN[2]],
-        edit=(
-            policy("p", ingress=[BAD], policy_types=["Ingress"]),
-            policy("p", ingress=[BAD, {}], policy_types=["Ingress"]),
-        ),
-        options={"strict": True},
-    ),
-    "no types, and an egress section": Case(
-        objects=HERE,
-        edit=(policy("new", egress=[{}], ingress=[from_(ports=[{"protocol": "UDP"}, port("x" * 15)])]), None),
-    ),
-    "a policy with a fault at every turn": Case(
-        objects=HERE,
-        edit=(
-            policy(
-                "bad",
-                pod_selector=selector(
-                    expression("a b", "Exists", "x"),
-                    expression("a", "In"),
-                    expression("a", "Near"),
-                    {"operator": 1},
-                    7,
-                    a="b c",
-                ),
-                policy_types=["Ingress", "Egress", "Sideways", 7],
-                ingress=[
-                    7,
-                    {"from": 7, "ports": 7},
-                    {
-                        "from": [
-                            7,
-                            {},
-                            {"ipBlock": 7},
-                            {"ipBlock": {"cidr": "x"}},
-                            {"ipBlock": {"cidr": None}},
-                            {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["11.0.0.0/8", "::/0", 7]}},
-                            {"ipBlock": {"cidr": "::ffff:10.0.0.0/104"}},
-                            {"ipBlock": {"cidr": "10.0.0.0/8"}, "podSelector": {}},
-                            {"podSelector": {"matchLabels": {"a": True}}},
-                        ],
-                        "ports": [
-                            7,
-                            {"protocol": "ICMP"},
-                            {"port": "-"},
-                            {"port": "web", "endPort": 7},
-                            {"endPort": 7},
-                            {"port": 10, "endPort": 7},
-                            {"port": 10**6},
-                            {"port": 1.5},
-                            {"port": True},
-                            {"endPort": {}},
-                        ],
-                    },
-                ],
-            ),
-            None,
-        ),
-    ),
-    "the last of some sources": fewer([OFFICE], [block("127.0.0.0/8")], sources="some"),
-    "the last of some pods": fewer([peer(pods={})], [block("127.0.0.0/8")], sources="some"),
-    "the operator's port": Case(
-        objects=[namespace("eem"), operator_deployment(), default_deny(), allow("allow-op", to=None, ports=(8443,))],
-        edit=(allow("allow-op", to=None, ports=(8444,)), allow("allow-op", to=None, ports=(8443,))),
-    ),
-    "two edits that are a break together": Case(
-        objects=[*HERE, *OPEN, allow("allow-gw-too")], edit=(None, OPEN[1]), earlier=((None, allow("allow-gw-too")),)
-    ),
-    "five edits in flight": Case(
-        objects=[*HERE, *OPEN, *(allow(f"allow-gw-{n}") for n in range(5))],
-        edit=(None, OPEN[1]),
-        earlier=tuple((None, allow(f"allow-gw-{n}")) for n in range(5)),
-    ),
-    "a policy that cannot be understood": Case(objects=HERE, edit=(policy("bad", ingress=[{"from": [{}]}]), None)),
-}
-
-
-CASES = {
-    "a lock-down before the allows": Case(objects=HERE, edit=(default_deny(), None)),
-    "an allow deleted": Case(objects=[*HERE, *OPEN], edit=(None, OPEN[1])),
-    "an allow deleted as it was last seen": Case(objects=[*HERE, OPEN[0], VERSIONED, OPEN[2]], edit=(None, VERSIONED)),
-    "an allow narrowed as it was last seen": Case(
-        objects=[*HERE, OPEN[0], VERSIONED, OPEN[2]],
-        edit=(allow("allow-gw", OFFICE, resource_version="7", uid="u"), VERSIONED),
-    ),
-    "an allow narrowed to a team": narrowed(peer(namespaces=selector(team="a"))),
-    "an allow narrowed to addresses": narrowed(block("10.0.0.0/8", "10.1.0.0/16")),
-    "an allow narrowed to pods with a label, addresses kept": narrowed(
-        peer(namespaces={}, pods=WITH_APP), EVERY_ADDRESS, **NARROW
-    ),
-    "an allow narrowed to most namespaces, addresses kept": narrowed(
-        peer(namespaces=selector(expression(NAME_LABEL, "NotIn", "shop", "bank"))), EVERY_ADDRESS, **NARROW
-    ),
-    "an allow narrowed to terms that leave one pod out": narrowed(
-        peer(namespaces={}, pods=WITH_APP),
-        peer(namespaces={}, pods=selector(expression("app", "DoesNotExist"), expression("tier", "Exists"))),
-        peer(
-            namespaces={},
-            pods=selector(
-                expression("app", "DoesNotExist"), expression("tier", "DoesNotExist"), expression("zone", "NotIn", "a")
-            ),
-        ),
-        EVERY_ADDRESS,
-        **NARROW,
-    ),
-    "of two teams one is kept": fewer(
-        [peer(namespaces=selector(expression("team", "In", "a", "b"))), EVERY_ADDRESS],
-        [peer(namespaces=selector(team="a")), EVERY_ADDRESS],
-        **NARROW,
-    ),
-    "a stored selector with a value that no label can have": Case(
-        objects=[*HERE, OPEN[0], OPEN[2]],
-        edit=(
-            allow("allow-gw", OFFICE),
-            allow("allow-gw", peer(namespaces=selector(expression("team", "In", "a", "a b"))), OFFICE),
-        ),
-        options=NARROW,
-    ),
-    "a team must have one label more": fewer(
-        [peer(namespaces=selector(team="a")), peer(pods={}), EVERY_ADDRESS],
-        [peer(namespaces=selector(team="a"), pods=WITH_APP), peer(pods={}), EVERY_ADDRESS],
-        **NARROW,
-    ),
-    "an exception more": fewer(
-        [EVERY_POD, block("0.0.0.0/0", "10.0.0.0/8")], [EVERY_POD, block("0.0.0.0/0", "8.0.0.0/6")]
-    ),
-    "IPv6 left out of two families": narrowed(EVERY_POD, EVERY_ADDRESS, **TOLD),
     "IPv6 kept and IPv4 left out": narrowed(EVERY_POD, EVERY_IPV6, **TOLD),
     "pods by address where blocks admit pods": fewer(
         [block("10.244.0.0/16")], [block("10.244.0.0/17")], pod_cidrs=("10.244.0.0/16",), ipblock_matches_pods="yes"
@@ -559,6 +344,7 @@ class Way:
         self._judge = modules["webhook.guard.judging"].PolicyJudge
         self._pod_ranges = modules["webhook.admission.options"].pod_ranges
         self._runner = runner
+        self._snapshots: dict[int, Any] = {}
 
     def ready(self, case: Case, broken: str = "") -> Callable[[], bool]:
         """
@@ -567,7 +353,7 @@ class Way:
         It returns whether the last edit is allowed after all earlier ones were admitted.
         """
         stored = [known for known in case.objects if known["kind"] == "NetworkPolicy"]
-        border = Border(self._eem.EemSnapshot.from_objects(case.objects), stored, broken)
+        border = Border(self._snapshot(case), stored, broken)
         options = self._admission.Options(**case.options)
         judge = self._judge(border, options, border.live, monotonic=border.now)
         self._pod_ranges.cache_clear()
@@ -582,6 +368,17 @@ class Way:
             return all([await is_allowed(asked) for asked in bodies])
 
         return lambda: self._runner.run(are_allowed())
+
+    def _snapshot(self, case: Case) -> Any:
+        """Return the cluster of a case: the same objects each time, but nothing that earlier decisions found out."""
+        key = id(case)
+        if key not in self._snapshots:
+            self._snapshots[key] = self._eem.EemSnapshot.from_objects(case.objects)
+        snapshot = self._snapshots[key]
+        namespaces = snapshot.eem
+        for name, known in snapshot.eem.items():
+            namespaces = namespaces.insert(name, replace(known))
+        return replace(snapshot, eem=namespaces)
 
     def allowed_by(self, case: Case, *, site: Site | None = None, failure: Any = None, broken: str = "") -> bool:
         """Whether a case is allowed while one call or one part of the border fails."""
@@ -600,6 +397,7 @@ def way() -> Iterator[Way]:
         yield Way(board, dict(zip(names, modules, strict=True)), runner)
 
 
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")  # where the call fails that would start a task
 @pytest.mark.parametrize("name", CASES)
 def test_no_single_fault_turns_a_refusal_into_an_allow(name: str, way: Way) -> None:
     """Each call that the case reaches raises once, and each look-up in a mapping misses once."""

@@ -208,7 +208,7 @@ class Cluster(RuleBasedStateMachine):
 
     @rule()
     def list_again(self) -> None:
-        """Take a list; the events that were pending before it come after it."""
+        """List the objects; the events that were pending before the list come after it."""
         relist = self.ordering.relist()
         for name, (uid, number) in self.truth.items():
             if relist.take(mapping(name, number, uid)):

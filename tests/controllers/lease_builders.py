@@ -113,7 +113,7 @@ class Replica:
         return False
 
     def whole_attempt(self) -> None:
-        """Take every step of one attempt, in no time."""
+        """Make every step of one attempt, in no time."""
         while not self.step():
             pass
 

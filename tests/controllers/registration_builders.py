@@ -132,14 +132,14 @@ class Desk:
             self.server.always["POST", NETWORK_POLICIES.plural] = refuse(HEARTBEAT_REFUSAL)
 
     async def see(self) -> None:
-        """Take in the state of the server, as the watches do."""
+        """Copy the state of the server, as the watches do."""
         for observed in (self.validating, self.mutating):
             plural = observed.resource.plural
             found = [copy.deepcopy(one) for one in self.server.objects[plural].values()]
             await take_list(observed, observed.resource.kind, found, self.server.revision)
 
     async def step(self, seconds: float = 0.25) -> None:
-        """Take in the state, look, send a heartbeat if it is due, and pass the time until the next look."""
+        """Copy the state, check it, send a heartbeat if it is due, and pass the time until the next check."""
         await self.see()
         await self.registrar.look()
         await self.registrar.send_heartbeat()

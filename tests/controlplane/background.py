@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -40,7 +41,7 @@ class BackgroundBuild:
         self._at_once = at_once
         self._program = program
         self._lines: deque[str] = deque()
-        self._folder = Path(tempfile.mkdtemp(prefix="control-plane-"))
+        self._folder = Path(tempfile.gettempdir()) / f"control-plane-{uuid.uuid4().hex}"
         self._process: subprocess.Popen[str] | None = None
         self._readers: list[threading.Thread] = []
         self.result = self._folder / "result.json"
@@ -53,6 +54,7 @@ class BackgroundBuild:
     def start(self) -> None:
         """Start the build, unless it was started; it ends at once if everything is built."""
         if self._process is None:
+            self._folder.mkdir(mode=0o700)
             self._process = subprocess.Popen(
                 [sys.executable, str(self._program)],
                 stdin=subprocess.DEVNULL,

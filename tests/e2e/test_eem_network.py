@@ -78,4 +78,4 @@ def test_moving_a_listener_to_a_closed_port_warns(alone: Instances) -> None:
 
     assert len(told) == 1
     assert told[0].startswith("TCP/9443 of gw-ibm-egw")
-    assert told[0].endswith("is closed unless policies follow: isolated by allow-kafka and 1 more")
+    assert told[0].endswith("is closed unless policies change: isolated by allow-kafka and 1 more")

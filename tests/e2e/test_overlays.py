@@ -26,7 +26,7 @@ from webhook.main.writers import SECRET_NAME
 from webhook.server import WEBHOOKS
 from webhook.settings import Settings, settings_from, variable_of
 
-OVERLAYS = ("base", "overlays/development", "overlays/production", "overlays/openshift", "overlays/kind")
+OVERLAYS = ("base", *sorted(f"overlays/{one.name}" for one in (MANIFESTS / "overlays").iterdir()))
 # What docs/install.md shows besides the overlays: an overlay with a component.
 COMPOSED = ("overlays/production+cert-manager", "overlays/production+static-registration")
 PROBES = {"startupProbe": "/livez", "livenessProbe": "/livez", "readinessProbe": "/readyz"}

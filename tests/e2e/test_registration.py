@@ -411,7 +411,7 @@ def test_without_a_replica_only_guarded_changes_fail(
 def test_an_injected_bundle_is_copied_to_the_own_entry(
     registrars: Registrars, programs: Registrars, guard: BareGuard, machine: Machine
 ) -> None:
-    """With certificates of another program, the shipped entries stay as they are, and the own entry follows."""
+    """With certificates of another program, the shipped entries stay as they are, and the guard's entry follows."""
     bundle = guard.bundle()
     registrars.stop()
     edit(machine, VALIDATING, EMPTIED)

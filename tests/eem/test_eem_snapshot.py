@@ -261,7 +261,7 @@ def test_a_pod_that_goes_takes_its_subject_with_it() -> None:
 
 
 def test_a_pod_that_changes_its_labels_belongs_to_whom_they_say() -> None:
-    """To nobody, then to the instance, then to nobody again."""
+    """To no instance, then to one, then to none again."""
     snapshot = EemSnapshot.from_objects([instance()])
     found = []
     for labels in ({}, eem_labels(), {}):
@@ -272,7 +272,7 @@ def test_a_pod_that_changes_its_labels_belongs_to_whom_they_say() -> None:
 
 
 def test_kinds_that_do_not_matter_change_nothing() -> None:
-    """A ConfigMap is nobody's business here."""
+    """A ConfigMap is ignored."""
     snapshot = EemSnapshot.from_objects([instance()])
 
     assert snapshot.with_object({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}}) is snapshot

@@ -27,7 +27,7 @@ def only_instance(api_object: Node) -> Instance:
 
 
 def needed(*objects: Node, sources: Any = "anywhere") -> list[tuple[str, str, int, str]]:
-    """Return (component, protocol, port, from whom) of every requirement."""
+    """Return (component, protocol, port, sources) of every requirement."""
     snapshot = EemSnapshot.from_objects(objects)
     return [
         (known.component.value, known.protocol.value, known.port, known.sources)
@@ -157,6 +157,23 @@ def test_the_switch_of_an_instance_is_not_the_operators(switch: bool) -> None:  
 def test_the_operators_own_switch_exempts_it(value: str, expected: list[Any]) -> None:
     """`DEPLOY_OPERATOR_NETWORK_POLICY=false` on its Deployment, and nothing else."""
     assert needed(operator_deployment(env={"DEPLOY_OPERATOR_NETWORK_POLICY": value})) == expected
+
+
+@pytest.mark.parametrize(
+    ("profiles", "expected"),
+    [
+        pytest.param("nowebhook", [], id="the profile of the chart"),
+        pytest.param("prod, nowebhook", [], id="among other profiles"),
+        pytest.param("prod", OPERATOR_NEEDS, id="another profile"),
+        pytest.param("nowebhooks", OPERATOR_NEEDS, id="a longer word"),
+        pytest.param("", OPERATOR_NEEDS, id="empty"),
+    ],
+)
+def test_an_operator_installed_without_its_webhook_needs_no_ingress(
+    profiles: str, expected: list[Any]
+) -> None:
+    """The chart sets `QUARKUS_PROFILE=nowebhook` for `webhook.create=false`; nothing listens on 8443 then."""
+    assert needed(operator_deployment(env={"QUARKUS_PROFILE": profiles})) == expected
 
 
 def test_a_switch_that_comes_from_elsewhere_counts_as_not_set() -> None:
@@ -305,7 +322,7 @@ def test_a_fault_names_the_object_that_it_belongs_to() -> None:
 
 
 def test_a_snapshot_from_files_refuses_all_faulty_objects_at_once() -> None:
-    """Whoever repairs files wants to do it once."""
+    """All faults are in one error, so that the user corrects the files once."""
     objects = [instance(spec={"deployNetworkPolicies": 1}), instance("fine"), instance(spec={"manager": 1})]
 
     with pytest.raises(SpecError) as caught:

@@ -190,7 +190,7 @@ def test_every_kind_of_workload_can_stand_between(kind: str) -> None:
 
 
 def test_a_pod_of_an_unknown_workload_is_nobodys() -> None:
-    """A workload that nobody watches ends the chain."""
+    """A workload of an unwatched kind ends the chain of owners."""
     assert seen(GATEWAY, pod("p", owners=[owner("Rollout", "r", "argoproj.io/v1alpha1")])) == []
 
 
@@ -297,7 +297,7 @@ def test_a_template_with_the_labels_of_live_pods_is_no_second_subject() -> None:
 
 
 def test_a_template_is_theirs_by_its_labels_too() -> None:
-    """A Deployment that nobody owns, as Helm makes it, with the documented labels."""
+    """A Deployment without an owner, as Helm makes it, with the documented labels."""
     assert seen(GATEWAY, workload("loose", labels=eem_labels("x"))) == only("gateway", pods=())
 
 

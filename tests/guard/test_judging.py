@@ -26,7 +26,7 @@ from webhook.admission import AdmissionResponse, Options, decode_review, validat
 from webhook.admission.inflight import MOST_PENDING, PENDING_SECONDS, SETTLE_SECONDS
 from webhook.eem import EemSnapshot
 from webhook.guard.judging import LIVE_SECONDS, InstanceJudge, PolicyJudge
-from webhook.guard.outcomes import ListError, NotReady, Overloaded
+from webhook.guard.outcomes import ListError, NotReady
 from webhook.server.limits import ANSWER_MARGIN_SECONDS, MIN_TIMEOUT_SECONDS
 
 WORLD = (
@@ -371,23 +371,55 @@ async def test_a_creation_whose_name_is_taken_does_not_count() -> None:
     assert (creation.allowed, removal.allowed) == (True, True)
 
 
-async def test_a_namespace_with_too_much_in_flight_gives_no_verdict_until_it_has_failed() -> None:
-    """Creations that a quota turns away one after another cannot make the decisions of everybody slow."""
-    cluster = Cluster.of(DENY, allow("a"))
+async def test_with_too_many_changes_in_flight_the_api_server_is_asked() -> None:
+    """
+    A flood of creations that fail, or that a client other than the API server invents, does not end the verdicts.
+
+    A change that is acceptable in any state is allowed at once. Another one is in doubt for a moment; then a live list
+    shows that the flood changed nothing.
+    """
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    judge = cluster.judge()
+    for number in range(MOST_PENDING + 1):
+        await ask(judge, allow(f"more-{number}", version="", uid=f"{number}"))
+
+    acceptable = await ask(judge, allow("acceptable"))
+    lists = cluster.lists
+    doubtful = await ask(judge, None, allow("b"))
+    cluster.now += SETTLE_SECONDS + 0.1
+    later = await ask(judge, None, allow("b"))
+
+    assert (acceptable.allowed, lists) == (True, 0)
+    assert (doubtful.allowed, "try again" in doubtful.message) == (False, True)
+    assert (later.allowed, judge.in_flight) == (True, 1)
+
+
+async def test_a_removal_that_does_not_fit_still_counts() -> None:
+    """Of two removals that are only together a break, the second is refused, however many changes are in flight."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
     judge = cluster.judge()
     for number in range(MOST_PENDING):
         await ask(judge, allow(f"more-{number}", version="", uid=f"{number}"))
 
-    with pytest.raises(Overloaded):
-        await ask(judge, allow("one-too-many"))
-    cluster.failure = ListError("connection refused")
-    with pytest.raises(Overloaded):
-        await ask(judge, allow("one-too-many"))
-    cluster.failure = None
-    cluster.now += SETTLE_SECONDS + 0.1
-    later = await ask(judge, allow("one-too-many"))
+    cluster.now += SETTLE_SECONDS - 0.1
+    first = await ask(judge, None, allow("a"))
+    second = await ask(judge, None, allow("b"))
 
-    assert later.allowed
+    assert (first.allowed, second.allowed) == (True, False)
+
+
+async def test_a_forged_update_does_not_hide_a_removal() -> None:
+    """A review with a late version claims that the removed policy is still there; the removal stays in flight."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    judge = cluster.judge()
+
+    first = await ask(judge, None, allow("a"))
+    opened = allow("a", version="999")
+    opened["spec"]["ingress"] = [{}]
+    forged = await ask(judge, opened, allow("a", version="998"))
+    second = await ask(judge, None, allow("b"))
+
+    assert (first.allowed, forged.allowed, second.allowed) == (True, True, False)
 
 
 async def test_changes_in_flight_in_another_namespace_do_not_count() -> None:

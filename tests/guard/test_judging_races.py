@@ -65,7 +65,9 @@ class Simulation:
         self.free = False
         self.broken: list[str] = []
         self.wrong: list[str] = []
-        self.judge = PolicyJudge(self, Options(), self.listed, monotonic=lambda: self.now, live_seconds=0.01)
+        self.judge = PolicyJudge(
+            self, Options(), self.listed, monotonic=lambda: self.now, live_seconds=0.01, spacing_seconds=0
+        )
 
     # What the judge knows of the cluster
 

@@ -1,5 +1,6 @@
 """A replica with an old view answers only if no replica with a newer one does, and then always."""
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -100,6 +101,15 @@ def test_the_review_that_was_seen_longest_ago_is_forgotten_first() -> None:
     counts = [sightings.count(uid) for uid in ("a", "b", "a", "c", "b", "a", "c", "c")]
 
     assert counts == [1, 1, 2, 1, 1, 1, 1, 2]
+
+
+def test_nothing_of_a_review_is_kept_but_a_digest() -> None:
+    """A client other than the API server may send uids of megabytes; a uid may also have half a surrogate pair."""
+    sightings = Sightings()
+    counts = [sightings.count(uid) for uid in ("u" * 4_000_000, "\ud800", "u" * 4_000_000, "u" * 3_999_999)]
+
+    assert counts == [1, 1, 2, 1]
+    assert sum(map(sys.getsizeof, sightings.seen)) < 1000
 
 
 @given(choices=st.lists(st.integers(0, 2), min_size=7, max_size=7))

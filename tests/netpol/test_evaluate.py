@@ -112,7 +112,7 @@ def test_replies_need_no_rule() -> None:
 
 
 def test_evidence_of_a_refusal() -> None:
-    """Every policy that isolates is named, with each of its rules and what it misses; nobody else."""
+    """Every policy that isolates is named, with each of its rules and what it does not match; no other policy is."""
     policies = [
         b.policy(
             "b-rules", ingress=[b.from_(b.peer(pods={})), b.from_(ports=[b.port(80)]), b.from_(ports=[b.port("x")])]
@@ -196,7 +196,7 @@ def test_what_decides_all_the_same(policies: list[b.ApiObject], answer: str) -> 
 
 @pytest.mark.parametrize("rule", [{"from": [{}]}, {"ports": [b.port(0)]}], ids=["a peer", "a port"])
 def test_unreadable_rules(rule: b.Node) -> None:
-    """A stored rule with a part that cannot be read admits nobody surely."""
+    """A stored rule with a part that cannot be read admits no source surely."""
     snapshot = ClusterSnapshot.from_objects(PODS).with_parsed(tolerated(ingress=[rule]))
     verdict = evaluate(Connection(source="shop/client", destination="eem/server", port=3000), snapshot)
 

@@ -90,7 +90,7 @@ def test_whether_a_range_holds_pods(family: int, cidrs: list[str], expected: boo
 
 
 def test_an_address_stays_until_its_last_bearer_is_gone() -> None:
-    """Two pods may bear one address for a moment; IPv6 is in use as long as a pod has such an address."""
+    """Two pods may bear one address for a moment; IPv6 is in use while a pod has such an address."""
     address = address_of("fd00::7")
     two = PODS.changed((), (address,))
     one = two.changed((address,), ())

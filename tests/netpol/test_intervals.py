@@ -32,7 +32,7 @@ def members(intervals: Intervals) -> set[int]:
 
 
 def is_canonical(intervals: Intervals) -> bool:
-    """Say whether the intervals are sorted, disjoint and not adjacent."""
+    """Whether the intervals are sorted, disjoint and not adjacent."""
     ordered = all(first <= last for first, last in intervals)
     return ordered and all(one[1] + 1 < two[0] for one, two in pairwise(intervals))
 

@@ -309,7 +309,7 @@ def test_ends_that_it_does_not(peer: b.Node, end: Endpoint) -> None:
     ],
 )
 def test_blocks_and_addresses(block: b.Node, text: str, is_matched: bool) -> None:  # noqa: FBT001  a column
-    """An ipBlock matches the addresses of its CIDR but for its exceptions, whatever the plugin."""
+    """An ipBlock matches the addresses of its CIDR except its exceptions, on every plugin."""
     for setting in ("yes", "no", "unknown"):
         assert is_matched is peer_matches(peer_of(block), an_address(text), setting)
 

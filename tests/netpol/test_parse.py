@@ -103,7 +103,7 @@ def test_policy_types(fields: b.Node, policy_types: frozenset[PolicyType]) -> No
     ],
 )
 def test_ingress_rules(fields: b.Node, rules: tuple[PolicyRule, ...]) -> None:
-    """No rule admits nobody; a rule without peers admits everyone."""
+    """Without a rule no source is admitted; a rule without peers admits every source."""
     assert rules == parse_policy(spec(**fields)).rules(PolicyType.INGRESS)
 
 

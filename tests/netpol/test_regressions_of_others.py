@@ -37,7 +37,7 @@ def to_server(*objects: b.ApiObject, source: str = "shop/client", **asked: Any) 
 
 @pytest.mark.parametrize(("source", "answer"), [("192.168.0.1", "allowed"), ("192.168.0.2", "denied")])
 def test_netpol_analyzer_own_node(source: str, answer: str) -> None:
-    """np-guard/netpol-analyzer isPeerNodeIP: the own node may always connect, another node may not."""
+    """np-guard/netpol-analyzer isPeerNodeIP: the pod's own node may always connect, another node may not."""
     assert answer == to_server(b.policy(), source=source)
 
 
@@ -116,7 +116,7 @@ def test_cyclonus_132_many_ports() -> None:
 
 @pytest.mark.parametrize("policy_types", [None, []], ids=["missing", "empty"])
 def test_cyclonus_undefaulted_policy_types(policy_types: list[str] | None) -> None:
-    """mattfenwick/cyclonus BuildTarget: a policy that nobody defaulted has no policyTypes."""
+    """mattfenwick/cyclonus BuildTarget: a policy without defaulting has no policyTypes."""
     assert policy_of(policy_types=policy_types).policy_types == {PolicyType.INGRESS}
     assert policy_of(policy_types=policy_types, egress=[{}]).policy_types == set(PolicyType)
 

@@ -101,7 +101,7 @@ def test_an_object_without_a_name(make: Callable[..., b.ApiObject], name: Any, f
 
 
 def test_an_unknown_namespace_is_an_empty_one() -> None:
-    """A namespace that nobody saw has its name label and nothing in it."""
+    """An unknown namespace has its name label and nothing in it."""
     state = ClusterSnapshot().state("shop")
 
     assert state.namespace == implied("shop")

@@ -14,11 +14,13 @@ from oracle.world import (
     GATEWAY_KIND,
     INSTANCE_LABEL,
     MANAGER_KIND,
+    NO_WEBHOOK,
     OPERATOR,
     OPERATOR_SWITCH,
     POD_NAMES,
     PRODUCT,
     PRODUCT_LABEL,
+    PROFILE,
 )
 
 Node = dict[str, Any]
@@ -222,6 +224,8 @@ def operator(rng: Random, maker: Maker, namespace: str) -> list[Node]:
     container: Node = {"name": OPERATOR}
     if rng.random() < 0.4:
         container["env"] = [{"name": OPERATOR_SWITCH, "value": rng.choice(("true", "true", "false"))}]
+    if rng.random() < 0.15:
+        container["env"] = [*container.get("env", ()), {"name": PROFILE, "value": NO_WEBHOOK}]
     deployment = workload("Deployment", OPERATOR, labels, [container])
     deployment["metadata"] |= {"namespace": namespace, "labels": labels}
     deployment["spec"]["template"]["spec"]["serviceAccountName"] = OPERATOR

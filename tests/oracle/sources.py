@@ -21,6 +21,8 @@ UNICAST_IPV6 = ("2000::/3", "fc00::/7")
 # An exception at least this narrow may be the pods' range, where pods were seen inside.
 NARROW_PREFIX = {4: 8, 6: 16}
 UNIQUE_LOCAL = read_cidr("fc00::/7")
+# The product supports IPv4 only: what is lost by an IPv6 address alone is no reason to refuse.
+SUPPORTED_FAMILY = 4
 
 Rules = list[tuple[str, Object]]
 
@@ -155,7 +157,7 @@ class Comparison:
     def lost_outside(self) -> str:
         """Judge the addresses outside the cluster."""
         found = "fine"
-        for family in self.ranges.families:
+        for family in self.supported_families():
             cidrs = self.ranges.pod_cidrs[family]
             for address, was, will in self.address_classes(family):
                 if was and not will and not in_ranges(address, cidrs):
@@ -164,17 +166,23 @@ class Comparison:
                     found = "undecided"
         return found
 
+    def supported_families(self) -> tuple[int, ...]:
+        """Return the family that the product supports, if the cluster has it."""
+        return tuple(family for family in self.ranges.families if family == SUPPORTED_FAMILY)
+
     def lost_pods(self, reading: str) -> str:
         """Judge the pods, with ipBlocks matching them ("yes") or not ("no")."""
         classes = self.pod_classes()
         if reading == "no":
             return "lost" if (True, False) in classes else "fine"
-        return worst(self._lost_pods_at(family, was, will) for family in self.ranges.families for was, will in classes)
+        families = self.supported_families() or self.ranges.families
+        return worst(self._lost_pods_at(family, was, will) for family in families for was, will in classes)
 
     def _lost_pods_at(self, family: int, was: bool, will: bool) -> str:  # noqa: FBT001
         """Judge pods with these answers by selector over the addresses they may have."""
+        supported = family == SUPPORTED_FAMILY
         rows = [
-            (address, (was or was_in) and not (will or will_be_in))
+            (address, (was or (was_in and supported)) and not (will or will_be_in))
             for address, was_in, will_be_in in self.address_classes(family)
         ]
         if cidrs := self.ranges.pod_cidrs[family]:
@@ -183,14 +191,14 @@ class Comparison:
             return "lost"
         return "undecided" if any(lost for _, lost in rows) else "fine"
 
-    def anybody(self, rules: Rules | None, reading: str) -> bool:
-        """Whether the rules admit any source."""
+    def anybody(self, rules: Rules | None, reading: str, families: Sequence[int]) -> bool:
+        """Whether the rules admit any pod by its labels, or any address of these families."""
         if any(admits_pod(rules, s, self.semantics) for s in sources_for(self.mentioned(), self.namespace)):
             return True
         return any(
             admits_address(rules, a, self.semantics)
             and (reading == "yes" or not in_ranges(a, self.ranges.pod_cidrs[family]))
-            for family in self.ranges.families
+            for family in families
             for a in addresses_for(self.mentioned(), self.ranges, family, self.semantics)
         )
 
@@ -203,7 +211,8 @@ class Comparison:
 
     def lost_some(self, reading: str) -> str:
         """Judge a requirement from some source: a loss only if a source was admitted and none is any more."""
-        gone = self.anybody(self.before, reading) and not self.anybody(self.after, reading)
+        had = self.anybody(self.before, reading, self.supported_families())
+        gone = had and not self.anybody(self.after, reading, self.ranges.families)
         return "lost" if gone else "fine"
 
     def outcome(self, want: str, reading: str) -> str:

@@ -16,6 +16,7 @@ INSTANCE_LABEL = "app.kubernetes.io/instance"
 COMPONENT_LABEL = "app.kubernetes.io/component"
 OPERATOR = "ibm-eem-operator"
 OPERATOR_SWITCH = "DEPLOY_OPERATOR_NETWORK_POLICY"
+PROFILE, NO_WEBHOOK = "QUARKUS_PROFILE", "nowebhook"
 MANAGER_KIND, GATEWAY_KIND = "EventEndpointManagement", "EventGateway"
 COMPONENTS = {MANAGER_KIND: "manager", GATEWAY_KIND: "gateway", "Deployment": "operator"}
 POD_NAMES = {"manager": "{}-ibm-eem-manager", "gateway": "{}-ibm-egw-gateway"}
@@ -53,10 +54,10 @@ def of_kind(objects: Sequence[Object], kind: str, namespace: str | None = None) 
     return [item for item in objects if item["kind"] == kind and namespace in (None, item["metadata"].get("namespace"))]
 
 
-def operator_is_exempt(deployment: Object) -> bool:
-    """Whether the operator is configured to make no policy for itself."""
+def operator_needs_nothing(deployment: Object) -> bool:
+    """Whether the operator is configured to make no policy for itself, or to run without its webhook."""
     return any(
-        entry.get("name") == OPERATOR_SWITCH and entry.get("value") == "false"
+        (entry.get("name"), entry.get("value")) in {(OPERATOR_SWITCH, "false"), (PROFILE, NO_WEBHOOK)}
         for container in deployment["spec"]["template"]["spec"]["containers"]
         for entry in container.get("env") or []
     )
@@ -78,7 +79,7 @@ def holders_of(objects: Sequence[Object], namespace: str) -> list[Holder]:
     return holders + [
         Holder(kind="Deployment", name=OPERATOR, ports=ports, resource=deployment)
         for deployment in operators
-        if not operator_is_exempt(deployment)
+        if not operator_needs_nothing(deployment)
     ]
 
 

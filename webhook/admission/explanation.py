@@ -138,5 +138,7 @@ def _warnings(finding: Finding) -> Iterator[str]:
         isolating = isolating_after(finding)
         by = shorten(_shown(isolating[0]), LONGEST_SHOWN) if isolating else "policies"
         yield warning(f"{what} {port} was not open as required and still is not (isolated by {by})")
+    if isinstance(finding.lost_ipv6, AddressWitness):
+        yield warning(f"{what} {port}: IPv6 such as {finding.lost_ipv6.cidr} is cut off (EEM supports IPv4 only)")
     if finding.only_pods:
         yield warning(f"{what} {port}: only selected pods may connect now; the API server is rarely a pod")

@@ -13,7 +13,7 @@ Source: k8s.io/apiserver registry/generic/registry/store.go (Create, Update, Del
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice, product
 from math import prod
 
@@ -39,7 +39,13 @@ MOST_WORLDS = 16
 """States of one namespace that are judged one by one; if there are more, two extreme states stand for all of them."""
 
 MOST_PENDING = 128
-"""Changes of one namespace that are kept; each costs every later verdict there some microseconds."""
+"""
+Changes of one namespace that are kept; each costs every later verdict there some microseconds. While there are more, a
+change in that namespace must be acceptable whatever the other policies are.
+"""
+
+MOST_PENDING_BYTES = 2**20
+"""Bytes of the reviews whose policies are kept for one namespace; a single review may have more."""
 
 States = tuple[NetworkPolicy | None, ...]
 Effect = tuple[LabelSelector, bool, tuple[PolicyRule, ...], bool]
@@ -55,6 +61,7 @@ class Pending:
         new: the policy after the change; None for DELETE.
         known: the last version of the policy in the cache, which may be earlier than *old*; None if there was none.
         admitted_at: the time of the verdict, in seconds of a monotonic clock.
+        size: bytes of the review, which bound what the policies take of memory.
     """
 
     name: str
@@ -62,6 +69,7 @@ class Pending:
     new: NetworkPolicy | None
     known: NetworkPolicy | None = None
     admitted_at: float
+    size: int = field(default=0, compare=False)
 
     def is_settled_by(self, current: NetworkPolicy | None) -> bool:
         """Whether *current*, a version that may be older than the verdict, shows the outcome of the change."""
@@ -95,29 +103,49 @@ class Pending:
         return listed_at - self.admitted_at > SETTLE_SECONDS
 
     def repeats(self, other: "Pending") -> bool:
-        """Whether both do the same to the same version of the same policy."""
-        same = _version(self.old) == _version(other.old) and effect_of(self.new) == effect_of(other.new)
-        return same and self.name == other.name
+        """Whether both do the same to the same version of the same policy, and it has the same content."""
+        same = self.name == other.name and _version(self.old) == _version(other.old)
+        return same and (effect_of(self.old), effect_of(self.new)) == (effect_of(other.old), effect_of(other.new))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InFlight:
-    """The changes in flight of one namespace, the oldest first."""
+    """
+    The changes in flight of one namespace.
+
+    Args:
+        pending: the oldest first; at most MOST_PENDING, of reviews of at most MOST_PENDING_BYTES.
+        overfull_at: the time of the last change that did not fit; None if there is none.
+    """
 
     pending: tuple[Pending, ...] = ()
+    overfull_at: float | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is in flight."""
+        return not self.pending and self.overfull_at is None
 
     def with_admitted(self, change: Pending) -> "InFlight":
         """
-        Add a change.
+        Add a change; it replaces an earlier one that it repeats.
 
-        It replaces an earlier change of the same policy if it repeats it, or if its old object is a later version than
-        the earlier change's. Of two changes of the same version either may be the one that happens.
+        It does not replace others: only the watch and live lists show outcomes, because a client other than the API
+        server may send a review with any content.
         """
-        return InFlight(pending=(*(known for known in self.pending if not _replaced(known, change)), change))
+        others = tuple(known for known in self.pending if not change.repeats(known))
+        size = sum(known.size for known in others) + change.size
+        if len(others) >= MOST_PENDING or (others and size > MOST_PENDING_BYTES):
+            return replace(self, overfull_at=change.admitted_at)
+        return replace(self, pending=(*others, change))
 
     def is_over(self, now: float) -> bool:
         """Whether every change is too old to happen."""
-        return all(known.is_over(now) for known in self.pending)
+        return self._overfull_until(now, PENDING_SECONDS) is None and all(known.is_over(now) for known in self.pending)
+
+    def _overfull_until(self, now: float, seconds: float) -> float | None:
+        """Return the time of the last change that did not fit; None if it is older than *seconds*."""
+        return None if self.overfull_at is None or now - self.overfull_at > seconds else self.overfull_at
 
     def without_seen(self, policies: Policies, now: float) -> "InFlight":
         """
@@ -128,14 +156,14 @@ class InFlight:
                 cache in its order, so that a policy that comes and goes is not missed.
             now: seconds of the clock of `admitted_at`.
         """
-        if not self.pending:
+        if self.is_empty:
             return self
         left = (
             known.beside(policy_named(known.name, policies))
             for known in self.pending
             if not known.is_over(now) and not known.is_settled_by(policy_named(known.name, policies))
         )
-        return InFlight(pending=tuple(left))
+        return InFlight(pending=tuple(left), overfull_at=self._overfull_until(now, PENDING_SECONDS))
 
     def without_shown(self, policies: Policies, listed_at: float) -> "InFlight":
         """
@@ -160,16 +188,20 @@ class InFlight:
             for known in left
             if known.old is None and known.admitted_at <= listed_at and known.name in policies.keys() - going
         }
-        return InFlight(pending=tuple(known for known in left if known.old is not None or known.name not in taken))
+        return InFlight(
+            pending=tuple(known for known in left if known.old is not None or known.name not in taken),
+            overfull_at=self._overfull_until(listed_at, SETTLE_SECONDS),
+        )
 
     def without_failed(self, policies: Policies, listed_at: float) -> "InFlight":
         """Drop the changes that a list would show and does not; keep those that it shows until the cache has them."""
-        return InFlight(
+        return replace(
+            self,
             pending=tuple(
                 known
                 for known in self.pending
                 if not known.has_failed_by(listed_at) or known.is_shown_by(policy_named(known.name, policies))
-            )
+            ),
         )
 
     def other_views(self, view: EemNamespace, name: str) -> Iterator[EemNamespace]:
@@ -230,6 +262,7 @@ def pending_change(review: PolicyReview, snapshot: EemSnapshot, now: float) -> P
         new=review.new,
         known=policy_named(review.name, policies),
         admitted_at=now,
+        size=request.size,
     )
 
 
@@ -256,13 +289,6 @@ def effect_of(policy: NetworkPolicy | None) -> Effect | None:
 
 def _version(policy: NetworkPolicy | None) -> tuple[str, str] | None:
     return None if policy is None else (policy.uid, policy.resource_version)
-
-
-def _replaced(known: Pending, change: Pending) -> bool:
-    """Whether a newly admitted change replaces an earlier one."""
-    if known.name != change.name:
-        return False
-    return change.repeats(known) or (change.old is not None and known.is_settled_by(change.old))
 
 
 def _at_worst(view: EemNamespace, states: Mapping[str, States]) -> EemNamespace:

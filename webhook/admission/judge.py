@@ -14,7 +14,7 @@ Judging gives findings only. Texts, examples and remedies are made for the one v
 """
 
 from dataclasses import dataclass, field, replace
-from typing import assert_never
+from typing import Literal
 
 from webhook.admission.exemptions import added_owners
 from webhook.admission.review import PolicyReview
@@ -27,8 +27,9 @@ from webhook.netpol.matching import selects
 from webhook.netpol.model import NetworkPolicy, Pod, PolicyType
 from webhook.netpol.sources.admitted import admitted
 from webhook.netpol.sources.budget import StepBudget
-from webhook.netpol.sources.loss import Loss, lost_from_anywhere, lost_from_some, only_pods_left
-from webhook.netpol.sources.source_set import EVERYONE, Sources, union_of
+from webhook.netpol.sources.difference import PodWitness
+from webhook.netpol.sources.loss import AddressWitness, Loss, lost_from_anywhere, lost_from_some, only_pods_left
+from webhook.netpol.sources.source_set import EVERYONE, NO_SOURCES, Sources, union_of
 from webhook.netpol.sources.universe import Universe
 
 
@@ -43,6 +44,8 @@ class World:
         demand: which sources the requirements of managers and gateways demand there.
         universe: all sources that may want to connect.
         effort: the steps that one verdict may take.
+        others: what the other policies of the namespace do: as the view has them, or one of the two extremes between
+            which all their states are: they are absent, or they isolate every pod and admit nothing.
     """
 
     snapshot: EemSnapshot
@@ -50,6 +53,7 @@ class World:
     demand: SourcesDemand
     universe: Universe
     effort: StepBudget
+    others: Literal["known", "absent", "isolating"] = "known"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,6 +85,7 @@ class Finding:
         loss: what is or may be lost; None for nothing.
         broken: the requirement did not hold before the change and does not hold after it.
         only_pods: addresses could connect before the change, and only selected pods can after it.
+        lost_ipv6: an example of lost IPv6 addresses, where nothing else is lost; that is no reason to refuse.
         change: the change that has this effect.
         world: the state in which it has this effect.
         standing: how the subject stands in that state.
@@ -93,6 +98,7 @@ class Finding:
     loss: Loss | None
     broken: bool
     only_pods: bool
+    lost_ipv6: PodWitness | AddressWitness | None
     change: Change = field(compare=False)
     world: World = field(compare=False)
     standing: Standing = field(compare=False)
@@ -116,10 +122,10 @@ def judge(review: PolicyReview, world: World) -> tuple[Finding, ...]:
 
 def touches_only_exempt(review: PolicyReview, world: World) -> bool:
     """Whether the change touches subjects of EEM, and the instances of all of them are exempt."""
-    exempt = [guarded.subject.pod for guarded in world.view.guarded if not guarded.needs]
+    exempt = [guarded.subject.pod for guarded in world.view.guarded if guarded.exempt]
     if not exempt:
         return False
-    others = [guarded.subject.pod for guarded in world.view.guarded if guarded.needs]
+    others = [guarded.subject.pod for guarded in world.view.guarded if not guarded.exempt]
     changes = changes_of(review, world)
     return any(change.touches(pod) for change in changes for pod in exempt) and not any(
         change.touches(pod) for change in changes for pod in others
@@ -156,27 +162,27 @@ def _find(
     change: Change, world: World, subject: Subject, requirement: Requirement, standing: Standing
 ) -> Finding | None:
     """Return the worst finding, with and without terminating policies; None if the requirement simply holds."""
-    admitted_by_others = standing.ports[requirement.protocol, requirement.port].without(change.name)
     own = standing.isolating.get(change.name)
-    isolated = len(standing.isolating) > (own is not None)
-    if isolated and admitted_by_others.everyone:
+    if world.others == "known":
+        others = _Others(
+            admitted=standing.ports[requirement.protocol, requirement.port].without(change.name),
+            isolated=len(standing.isolating) > (own is not None),
+        )
+    else:
+        others = _Others(admitted=NO_SOURCES, isolated=world.others == "isolating")
+    if others.isolated and others.admitted.everyone:
         return None
-    match world.demand:
-        case "some":
-            requirement = replace(requirement, sources="some")
-        case "anywhere":
-            pass
-        case other:
-            assert_never(other)
+    if world.demand == "some":
+        requirement = replace(requirement, sources="some")
     question = _Question(change=change, world=world, subject=subject, requirement=requirement, standing=standing)
-    answers = [question.finding(_Others(admitted=admitted_by_others, isolated=isolated))]
+    answers = [question.finding(others)]
     if standing.terminating > (own is not None and own.terminating):
         answers.append(question.finding(question.lasting()))
     findings = [finding for finding in answers if finding is not None]
     if not findings:
         return None
     worst = min(findings, key=lambda finding: _badness(finding.loss))
-    return worst if worst.loss is not None or worst.broken or worst.only_pods else None
+    return worst if worst.loss or worst.broken or worst.only_pods or worst.lost_ipv6 else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -206,6 +212,8 @@ class _Question:
         lost = lost_from_anywhere if self.requirement.sources == "anywhere" else lost_from_some
         universe, effort = self.world.universe, self.world.effort
         loss = lost(before, after, universe, effort)
+        lost_ipv6 = None if loss is None or not loss.only_ipv6 else loss.witness
+        loss = None if lost_ipv6 else loss
         missing = lost(EVERYONE, after, universe, effort) if loss is None else None
         is_operator = self.requirement.component is Component.OPERATOR
         return Finding(
@@ -214,6 +222,7 @@ class _Question:
             loss=loss,
             broken=missing is not None and missing.decided,
             only_pods=is_operator and loss is None and only_pods_left(before, after),
+            lost_ipv6=lost_ipv6,
             change=self.change,
             world=self.world,
             standing=self.standing,

@@ -12,6 +12,7 @@ the verdict that is sent is explained. `decide` does all of it for a cluster tha
 that does, calls `settle`, `assess` and `answer`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -133,14 +134,24 @@ def assess(review: PolicyReview, snapshot: EemSnapshot, in_flight: InFlight, opt
     )
     findings = judge(review, known)
     losses = _losses(findings)
-    if in_flight.pending and not _is_surely_lost(losses):
-        for view in in_flight.other_views(known.view, review.name):
-            found = _losses(judge(review, replace(known, view=view)))
+    if not in_flight.is_empty and not _is_surely_lost(losses):
+        for world in _other_worlds(known, in_flight, review.name):
+            found = _losses(judge(review, world))
             if _is_surely_lost(found):
                 return Assessment(findings=findings, losses=found)
             losses = losses or found
     only_exempt = not findings and not losses and touches_only_exempt(review, known)
     return Assessment(findings=findings, losses=losses, only_exempt=only_exempt)
+
+
+def _other_worlds(known: World, in_flight: InFlight, name: str) -> Iterator[World]:
+    """Yield the states of the namespace that the changes in flight may lead to, apart from the known one."""
+    if in_flight.overfull_at is not None:
+        yield replace(known, others="isolating")
+        yield replace(known, others="absent")
+    else:
+        for view in in_flight.other_views(known.view, name):
+            yield replace(known, view=view)
 
 
 def _losses(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:

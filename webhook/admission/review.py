@@ -8,7 +8,7 @@ Source: k8s.io/api/admission/v1.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -71,6 +71,7 @@ class AdmissionRequest:
         object: the object after the change; None for DELETE. A NetworkPolicy has only the fields that are evaluated:
             `spec`, and the fields of `metadata` that WirePolicyMetadata lists.
         old_object: the object before the change; None for CREATE.
+        size: bytes of the review; 0 if it was not decoded from bytes.
     """
 
     uid: str
@@ -85,6 +86,7 @@ class AdmissionRequest:
     object: Mapping[str, Any] | None = None
     old_object: Mapping[str, Any] | None = None
     dry_run: bool = False
+    size: int = field(default=0, compare=False)
 
     @property
     def is_policy(self) -> bool:

@@ -137,7 +137,7 @@ def decode_review(body: bytes) -> AdmissionRequest:
         raise ReviewError("kind", f"must be {KIND}, not {_shown(review.kind)}")
     if review.request is None:
         raise ReviewError("request", "must be set")
-    return _request(review.request)
+    return _request(review.request, len(body))
 
 
 def _decoded_policies(body: bytes) -> WireReview[WirePolicy] | None:
@@ -173,7 +173,7 @@ def _place(message: str) -> tuple[str, str]:
     return place.rstrip("`").lstrip(".") or "body", shorten(problem, 200)
 
 
-def _request(wire: WireRequest[Any]) -> AdmissionRequest:
+def _request(wire: WireRequest[Any], size: int) -> AdmissionRequest:
     if not wire.uid:
         raise ReviewError("request.uid", "must be set")
     if wire.operation not in OPERATIONS:
@@ -194,6 +194,7 @@ def _request(wire: WireRequest[Any]) -> AdmissionRequest:
         object=new,
         old_object=old,
         dry_run=bool(wire.dry_run),
+        size=size,
     )
 
 

@@ -79,7 +79,7 @@ class Observed:
         parsed: Parsed | None = None,  # noqa: ARG002  the object is kept as it was written
     ) -> bool:
         """
-        Take in one event, or with "MODIFIED" the answer to a write; return whether it was new.
+        Process one event, or with "MODIFIED" the answer to a write; return whether it was new.
 
         Older states are ignored, so the answer to a write and the event of the watch may come in either order.
         """
@@ -143,7 +143,7 @@ class _ObservedIntake:
         self._changed: Mapping[str, Any] | None = None
 
     async def add(self, mappings: Iterable[Mapping[str, Any]]) -> None:
-        """Take in the objects of one page."""
+        """Add the objects of one page."""
         for mapping in mappings:
             if name_of(mapping) == self._key and self._relist.take(mapping):
                 self._changed = mapping

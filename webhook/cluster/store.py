@@ -77,7 +77,7 @@ class Store:
     def apply(
         self, kind: str, event_type: EventType, mapping: Mapping[str, Any], *, parsed: Parsed | None = None
     ) -> bool:
-        """Take in one event; return whether it was new. *parsed* is the object if it was read beforehand."""
+        """Process one event; return whether it was new. *parsed* is the object if it was read beforehand."""
         ordering = self._orderings[kind]
         is_dropped = event_type != "DELETED" and is_idle(mapping)
         is_new = ordering.skip(mapping) if is_dropped else ordering.admit(event_type, mapping)
@@ -267,7 +267,7 @@ class _StoreIntake:
         self._changed: dict[Name, _Change] = {}
 
     async def add(self, mappings: Iterable[Mapping[str, Any]]) -> None:
-        """Take in the objects of one page; *mappings* is consumed bit by bit."""
+        """Add the objects of one page; *mappings* is consumed bit by bit."""
         for mapping in mappings:
             if not is_idle(mapping) and self._relist.take(mapping):
                 self._changed[name_of(mapping)] = await self._change_to(mapping)

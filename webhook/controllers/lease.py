@@ -115,7 +115,7 @@ class Election:
         self._listeners.append(listener)
 
     async def run(self) -> None:
-        """Take the Lease when it is free and renew it, until cancelled; then release it."""
+        """Acquire the Lease when it is free and renew it, until cancelled; then release it."""
         try:
             while True:
                 try:

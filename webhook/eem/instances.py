@@ -26,6 +26,10 @@ OPERATOR_NAME = "ibm-eem-operator"
 OPERATOR_SWITCH = "DEPLOY_OPERATOR_NETWORK_POLICY"
 """Environment variable of the operator's container: whether the operator has a policy of its own; default true."""
 
+OPERATOR_PROFILES = "QUARKUS_PROFILE"
+NO_WEBHOOK = "nowebhook"
+"""The profile of an operator that was installed without its admission webhook: the chart's `webhook.create=false`."""
+
 MANAGER_PORTS = {3000: "UI, gateways and admin API", 8081: "readiness, polled by the operator"}
 GATEWAY_PORT = 8092
 OPERATOR_PORT = 8443
@@ -133,6 +137,7 @@ class EemOperator:
     Args:
         service_account: the account of its pods; `default` where none is set.
         has_policy: False where its switch turns its own NetworkPolicy off, which makes it exempt.
+        has_webhook: False where it was installed without its admission webhook: then it needs no ingress.
         version: the version of the product in its labels; empty where there is none.
     """
 
@@ -140,6 +145,7 @@ class EemOperator:
     name: str
     service_account: str
     has_policy: bool
+    has_webhook: bool = True
     version: str = ""
 
     @property
@@ -149,10 +155,12 @@ class EemOperator:
 
     def requirements(self) -> tuple[Requirement, ...]:
         """
-        Return what it needs: some source on 8443.
+        Return what it needs, whether or not it is exempt: some source on 8443 for its webhook.
 
         The product's documentation advises to narrow the sources, so "anywhere" is not demanded.
         """
+        if not self.has_webhook:
+            return ()
         return (
             Requirement(
                 instance=self.ref,
@@ -221,10 +229,12 @@ def read_operator(workload: Workload) -> EemOperator | None:
     if not labelled or workload.terminating:
         return None
     switch = workload.environment.get(OPERATOR_SWITCH, "true")
+    profiles = workload.environment.get(OPERATOR_PROFILES, "").split(",")
     return EemOperator(
         namespace=workload.namespace,
         name=workload.name,
         service_account=workload.service_account or "default",
         has_policy=switch.strip().lower() != "false",
+        has_webhook=NO_WEBHOOK not in map(str.strip, profiles),
         version=workload.labels.get(VERSION_LABEL) or workload.template.labels.get(VERSION_LABEL, ""),
     )

@@ -86,8 +86,14 @@ class Inventory:
         needs: dict[Claim, list[Requirement]] = {}
         for requirement in self.requirements("anywhere"):
             needs.setdefault((requirement.component, requirement.instance), []).append(requirement)
+        exempt = {instance.ref for instance in self.instances.values() if instance.is_exempt}
+        exempt |= {operator.ref for operator in self.operators.values() if not operator.has_policy}
         return tuple(
-            Guarded(subject=subject, needs=tuple(needs.get((subject.component, subject.instance), ())))
+            Guarded(
+                subject=subject,
+                needs=tuple(needs.get((subject.component, subject.instance), ())),
+                exempt=subject.instance in exempt,
+            )
             for subject in self.subjects
         )
 
@@ -99,10 +105,12 @@ class Guarded:
 
     Args:
         needs: its requirements; empty where its instance is exempt.
+        exempt: whether its instance is exempt; an operator without a webhook needs nothing and is not exempt.
     """
 
     subject: Subject
     needs: tuple[Requirement, ...]
+    exempt: bool = False
 
     @cached_property
     def ports(self) -> tuple[Port, ...]:

@@ -9,23 +9,20 @@ a repair that the cache does not have yet.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from webhook.admission import AdmissionRequest, AdmissionResponse, Options, decide
-from webhook.admission.inflight import MOST_PENDING, NOTHING_IN_FLIGHT, InFlight, pending_change
+from webhook.admission.inflight import NOTHING_IN_FLIGHT, InFlight, pending_change
 from webhook.admission.networkpolicy import Assessment, answer, assess, review_of, settle
 from webhook.admission.options import mode_of
 from webhook.admission.response import with_note
-from webhook.admission.review import Policies, PolicyReview, is_version_of, metadata_text, policy_named
+from webhook.admission.review import Policies, PolicyReview, policy_named
 from webhook.eem import EemSnapshot
 from webhook.eem.resources import NETWORK_POLICIES
-from webhook.guard.outcomes import ListError, NotReady, Overloaded
-from webhook.netpol.model import NetworkPolicy
-from webhook.netpol.parse import read_policy
-from webhook.netpol.parse_objects import is_large
+from webhook.guard.live_lists import SPACING_SECONDS, Listed, ListPolicies, LiveLists
+from webhook.guard.outcomes import ListError, NotReady
 
 LIVE_SECONDS = 0.4
 """
@@ -35,9 +32,6 @@ it for the answer to arrive.
 
 LONGEST_REASON = 200  # characters of an error message; the path in it has up to 122
 IN_DOUBT = "(Another change of a NetworkPolicy was admitted a moment ago and its outcome is not known yet; try again.)"
-
-ListPolicies = Callable[[str], Awaitable[Iterable[Mapping[str, Any]]]]
-"""Return every NetworkPolicy of one namespace as the API server has it now; raises ListError."""
 
 Basis = tuple[EemSnapshot, InFlight]
 """The cluster and the changes in flight on which a change is judged."""
@@ -63,22 +57,6 @@ class ClusterCache(Protocol):
         """Wait until *condition* holds; it is checked after every change."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Listed:
-    """
-    The policies of one namespace as the API server lists them.
-
-    Args:
-        policies: by name.
-        began: the time of the request, in seconds of the judge's clock: the policies are as they were then, or later.
-        cached: the policies in the cache, from that time until they were listed.
-    """
-
-    policies: Policies
-    began: float
-    cached: Policies
-
-
 class PolicyJudge:
     """
     The judge of NetworkPolicies.
@@ -89,9 +67,10 @@ class PolicyJudge:
         live: lists policies from the API server; None if the cluster is read from files.
         monotonic: returns seconds that never go back.
         live_seconds: how long the confirmation of a refusal may take.
+        spacing_seconds: the time between live lists of one namespace.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  tests set the times
         self,
         cache: ClusterCache,
         options: Options,
@@ -99,10 +78,15 @@ class PolicyJudge:
         *,
         monotonic: Callable[[], float] = time.monotonic,
         live_seconds: float = LIVE_SECONDS,
+        spacing_seconds: float = SPACING_SECONDS,
     ) -> None:
         self._cache = cache
         self._options = options
-        self._live = live
+        self._lists = (
+            None
+            if live is None
+            else LiveLists(live, self._cached, monotonic, most_seconds=live_seconds, spacing_seconds=spacing_seconds)
+        )
         self._monotonic = monotonic
         self._live_seconds = live_seconds
         self._in_flight: dict[str, InFlight] = {}  # by namespace
@@ -123,13 +107,12 @@ class PolicyJudge:
         """
         if not self._cache.has_synced:
             raise NotReady("the cluster is not known yet")
-        if self._live is None:  # files do not change because of a verdict, so nothing is ever in flight
+        if self._lists is None:  # files do not change because of a verdict, so nothing is ever in flight
             return decide(request, self._cache.snapshot, self._options)
-        await self._make_room(request.namespace, self._live)
         review = review_of(request, self._cache.snapshot)
         response = settle(review, self._cache.snapshot, self._options)
         if response is None:
-            response = await self._judged(review, self._live)
+            response = await self._judged(review, self._lists)
         # No other review is judged between the verdict and here.
         pending = pending_change(review, self._cache.snapshot, self._monotonic()) if response.allowed else None
         if pending is not None:
@@ -138,35 +121,41 @@ class PolicyJudge:
             self._keep(request.namespace, known.with_admitted(pending))
         return response
 
-    async def _judged(self, review: PolicyReview, live: ListPolicies) -> AdmissionResponse:
+    async def _judged(self, review: PolicyReview, lists: LiveLists) -> AdmissionResponse:
         """Judge on the cache, confirm a loss with a live list, and explain the result."""
         basis = self._basis(review)
         assessment, note = assess(review, *basis, self._options), ""
         if assessment.losses:
-            assessment, note = await self._confirmed(review, basis, assessment, live)
+            assessment, note = await self._confirmed(review, basis, assessment, lists)
         response = answer(review, assessment, self._cache.snapshot, self._options)
         return with_note(response, note) if note and not response.allowed else response
 
     async def _confirmed(
-        self, review: PolicyReview, basis: Basis, assessment: Assessment, live: ListPolicies
+        self, review: PolicyReview, basis: Basis, assessment: Assessment, lists: LiveLists
     ) -> tuple[Assessment, str]:
         """
         Judge on a live list; if a refusal depends on a change in flight, wait until the watch shows the outcome.
 
         Return the last assessment, with a note for a refusal that rests on incomplete knowledge. This takes at most the
-        time for one confirmation. If the list shows what the cache has, the change is not judged again.
+        time for one confirmation, after the wait for a turn of the live lists. If the list shows what the cache has,
+        the change is not judged again.
         """
         namespace, was_listed = review.request.namespace, False
+        beginning = await lists.begin(namespace)
         try:
             async with asyncio.timeout(self._live_seconds):
                 while True:
-                    listed = await self._list(namespace, live)
-                    was_listed, confirmed = True, self._basis(review, listed)
-                    if not _is_same(confirmed, basis):
-                        basis, assessment = confirmed, assess(review, *confirmed, self._options)
-                    if not self._is_enforced(namespace) or not assessment.is_in_doubt(self._options):
-                        return assessment, ""
-                    await self._cache.wait_until(partial(self._has_moved, namespace, listed.cached))
+                    listed = await asyncio.shield(beginning)
+                    # A list that the watch has overtaken may be older than the cache: a policy that was deleted since
+                    # would count.
+                    if not self._has_moved(namespace, listed.cached):
+                        was_listed, confirmed = True, self._basis(review, listed)
+                        if not _is_same(confirmed, basis):
+                            basis, assessment = confirmed, assess(review, *confirmed, self._options)
+                        if not self._is_enforced(namespace) or not assessment.is_in_doubt(self._options):
+                            return assessment, ""
+                        await self._cache.wait_until(partial(self._has_moved, namespace, listed.cached))
+                    beginning = await lists.begin(namespace)
         except (ListError, TimeoutError) as error:
             if not was_listed:
                 return assessment, _unconfirmed(error)
@@ -187,40 +176,9 @@ class PolicyJudge:
     def _is_enforced(self, namespace: str) -> bool:
         return mode_of(namespace, self._cache.snapshot, self._options) == "enforce"
 
-    async def _list(self, namespace: str, live: ListPolicies) -> Listed:
-        """
-        List the policies, and again if the watch brings a change meanwhile.
-
-        Otherwise the list could be older than the cache, and a policy that was deleted since would count.
-        """
-        while True:
-            began, before = self._monotonic(), self._cached(namespace)
-            found = await live(namespace)
-            policies = await _parsed(namespace, found, before)
-            if not self._has_moved(namespace, before):
-                return Listed(policies=policies, began=began, cached=before)
-
     def _has_moved(self, namespace: str, cached: Policies) -> bool:
         """Whether the watch has changed the policies in the cache."""
         return self._cached(namespace) is not cached
-
-    async def _make_room(self, namespace: str, live: ListPolicies) -> None:
-        """
-        Ensure that few enough changes are in flight in one namespace to judge each review quickly.
-
-        Raises:
-            Overloaded: there are too many, and a live list does not show that some have failed.
-        """
-        if len(self._in_flight.get(namespace, NOTHING_IN_FLIGHT).pending) < MOST_PENDING:
-            return
-        try:
-            async with asyncio.timeout(self._live_seconds):
-                listed = await self._list(namespace, live)
-        except (ListError, TimeoutError) as error:
-            raise Overloaded("too many changes are in flight in one namespace, and the live list failed") from error
-        unseen = self._unseen(namespace, self._monotonic())
-        if len(self._keep(namespace, unseen.without_failed(listed.policies, listed.began)).pending) >= MOST_PENDING:
-            raise Overloaded("too many changes are in flight in one namespace")
 
     def _unseen(self, namespace: str, now: float) -> InFlight:
         """Return the changes in flight in a namespace, without those whose outcome the cache shows."""
@@ -228,10 +186,10 @@ class PolicyJudge:
         return self._keep(namespace, in_flight.without_seen(self._cached(namespace), now))
 
     def _keep(self, namespace: str, in_flight: InFlight) -> InFlight:
-        if in_flight.pending:
-            self._in_flight[namespace] = in_flight
-        else:
+        if in_flight.is_empty:
             self._in_flight.pop(namespace, None)
+        else:
+            self._in_flight[namespace] = in_flight
         return in_flight
 
     def _forget_old(self, now: float) -> None:
@@ -258,24 +216,6 @@ def _unconfirmed(error: Exception) -> str:
     reason = "it did not answer in time" if isinstance(error, TimeoutError) else str(error)
     log.warning("a verdict could not be confirmed", extra={"fields": {"reason": reason}})
     return f"(The API server could not be asked to confirm this: {reason[:LONGEST_REASON]})"
-
-
-async def _parsed(namespace: str, listed: Iterable[Mapping[str, Any]], cached: Policies) -> Policies:
-    """Parse the policies of a list, except those that the cache has in the same version; many in a thread."""
-    found: dict[str, NetworkPolicy] = {}
-    unknown: list[Mapping[str, Any]] = []
-    for mapping in listed:
-        known = policy_named(metadata_text(mapping, "name"), cached)
-        if known is not None and is_version_of(known, mapping):
-            found[known.name] = known
-        else:
-            unknown.append(mapping)
-    parse = partial(_parse_policies, namespace, unknown)
-    return found | (await asyncio.to_thread(parse) if is_large(unknown) else parse())
-
-
-def _parse_policies(namespace: str, listed: Iterable[Mapping[str, Any]]) -> dict[str, NetworkPolicy]:
-    return {policy.name: policy for policy in (read_policy(mapping, namespace)[0] for mapping in listed)}
 
 
 def with_policies(snapshot: EemSnapshot, namespace: str, listed: Policies) -> EemSnapshot:

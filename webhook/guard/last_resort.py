@@ -16,6 +16,7 @@ Source: client-go rest/request.go (the body is kept and sent again) and rest/wit
 
 from collections import OrderedDict
 from collections.abc import Callable
+from hashlib import blake2b
 from typing import Final, Protocol
 
 from webhook.admission import AdmissionRequest, AdmissionResponse
@@ -27,6 +28,9 @@ ENOUGH_SIGHTINGS: Final = 3
 
 MOST_REVIEWS: Final = 4096
 """Reviews whose attempts are counted: more than an API server has in progress, with repetitions, within ten seconds."""
+
+
+DIGEST_BYTES: Final = 16
 
 
 class Staleness(Protocol):
@@ -46,14 +50,15 @@ class Sightings:
 
     def __init__(self, most: int = MOST_REVIEWS) -> None:
         self._most = most
-        self._seen: OrderedDict[str, int] = OrderedDict()
+        self.seen: OrderedDict[bytes, int] = OrderedDict()  # by a digest of the uid, which may be of any length
 
     def count(self, uid: str) -> int:
         """Count one more attempt and return its number; the first is 1."""
-        seen = self._seen[uid] = self._seen.pop(uid, 0) + 1
-        if len(self._seen) > self._most:
-            self._seen.popitem(last=False)
-        return seen
+        digest = blake2b(uid.encode(errors="surrogatepass"), digest_size=DIGEST_BYTES).digest()
+        count = self.seen[digest] = self.seen.pop(digest, 0) + 1
+        if len(self.seen) > self._most:
+            self.seen.popitem(last=False)
+        return count
 
 
 class LastResort:

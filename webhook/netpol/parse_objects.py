@@ -42,7 +42,7 @@ KIND_GROUPS: Mapping[str, str] = {
 
 MOST_VALUES: Final = 10_000
 """
-Values of an object that is read at once. Reading one takes up to 4 µs, so this many take up to 40 ms: as long as the
+Values of an object that is read at once. Reading one takes up to 4 µs, so this many take up to 40 ms: for that time the
 event loop may be held.
 """
 
@@ -196,7 +196,7 @@ def read_workload(api_object: Mapping[str, Any], kind: str, faults: Faults) -> W
 
 def _containers(spec: Mapping[str, Any], path: str, faults: Faults) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """
-    Yield the containers that run as long as the pod does, native sidecars included.
+    Yield the containers that run until the pod ends, native sidecars included.
 
     Source: PodSpec.initContainers with restartPolicy Always (KEP-753).
     """

@@ -164,7 +164,7 @@ class LargeReviews:
 
         def decoded() -> AdmissionRequest:
             require_client()
-            if is_deeper(content, MAX_DEPTH):  # only here: in a small body, the scan takes as long as the verdict
+            if is_deeper(content, MAX_DEPTH):  # only here: for a small body, the scan takes the time of a verdict
                 raise TooComplex(_without_objects(content), TOO_DEEP)
             request = decode_within(content, most_values)
             if rules_of(request) > MAX_RULES:

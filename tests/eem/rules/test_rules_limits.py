@@ -155,6 +155,24 @@ def test_a_new_fault_after_many_old_ones_is_found() -> None:
     ]
 
 
+def test_an_old_fault_after_many_warnings_is_an_old_one() -> None:
+    """The warnings of the old object do not count as its faults."""
+    faulty = {"pod": {"spec": {"containers": [{"name": "manager", "resources": {"limits": {"cpu": "much"}}}]}}}
+    old = oidc(additionalScopes=["a b"] * 2000)
+    old["spec"]["manager"]["template"] = faulty
+    new = with_value(old, "spec.manager.traceSpec", "info")
+
+    assert denials(judge(new, old, NOWHERE)) == []
+
+
+def test_only_a_thousand_faults_of_the_old_object_are_known() -> None:
+    """An object with more faults must lose some of them before another field can change."""
+    faulty = [{"secretName": f"n{number}", "certificate": "/"} for number in range(1100)]
+    old = manager(tls={"trustedCertificates": faulty})
+
+    assert len(denials(judge(with_value(old, "spec.manager.traceSpec", "info"), old, NOWHERE))) == 100
+
+
 # Shapes within the limits, by their size: the cost may grow with the size, and not faster.
 SHAPES: dict[str, Callable[[int], Instance]] = {
     "numbers in a list": lambda size: manager(tls={"trustedCertificates": [1] * size}),
@@ -182,7 +200,7 @@ SHAPES: dict[str, Callable[[int], Instance]] = {
 }
 
 
-# What a judgement may take: as long as the event loop may be held. A tracer, which measures coverage, takes longer.
+# The limit of a judgement: how long the event loop may be held. A tracer, which measures coverage, takes longer.
 LONGEST_SECONDS = 0.05 if sys.gettrace() is None else 0.5
 # Below this, the clock and the fixed cost of a judgement hide how the cost grows.
 SHORTEST_SECONDS = 0.001

@@ -76,7 +76,7 @@ def test_a_host_networked_pod_admits_everyone() -> None:
 
 
 def test_another_protocol_is_another_question() -> None:
-    """A rule for one protocol admits nobody for another."""
+    """A rule for one protocol admits no source for another one."""
     policy = policy_of(ingress=[b.from_(ports=[b.port(3000, "SCTP")])])
 
     assert who(policy, protocol=Protocol.SCTP) == EVERYONE
@@ -112,7 +112,7 @@ def test_a_block_that_is_all_exception(block: b.Node) -> None:
 
 
 def test_peers_that_match_no_pod_are_not_there() -> None:
-    """A selector that contradicts itself adds nobody."""
+    """A selector that contradicts itself adds no source."""
     nobody = b.selector(b.expression("a", "Exists"), b.expression("a", "DoesNotExist"))
 
     assert sources_of(b.peer(pods=nobody)) == NO_SOURCES
@@ -188,7 +188,7 @@ def test_order_never_matters(nodes: list[b.Node]) -> None:
 
 
 def test_unions() -> None:
-    """One set is itself, none is nobody, and what cannot be read stays so unless everyone is admitted."""
+    """The union of one set is that set, of none it is empty; an unreadable part stays unless everyone is admitted."""
     unreadable = Sources(unreadable=True)
 
     assert union_of([EVERY]) is EVERY

@@ -18,7 +18,7 @@ MANY = range(5000)
 
 
 def is_covered(terms: list[Term], budget: StepBudget | None = None) -> bool:
-    """Say whether *terms* admit every pod; where they do not, make sure that the witness is none that they admit."""
+    """Whether *terms* admit every pod; if they do not, check that the terms do not admit the witness."""
     found = difference([EVERY_POD], terms, budget or StepBudget())
     assert found is None or not admits(terms, found.namespace_labels, found.pod_labels)
     return found is None
@@ -29,7 +29,7 @@ SHAPES = [(seed, size, even) for seed in range(3) for size in (50, 200, 400) for
 
 @pytest.mark.parametrize(("seed", "size", "even"), SHAPES)
 def test_forty_keys_that_cover_everything(seed: int, size: int, even: bool) -> None:  # noqa: FBT001  a column
-    """Selectors over forty keys that leave nobody out are found to, and each of them is needed."""
+    """Selectors over forty keys that cover every pod are found to, and each of them is necessary."""
     terms = cover(seed, 40, size, even=even)
 
     assert is_covered(terms)

@@ -138,7 +138,7 @@ def test_examples(
 
 
 def test_a_label_that_can_go_once_another_has() -> None:
-    """Labels are tried again after one has gone: here each counts only as long as there is the next one."""
+    """Labels are tried again after one has gone: here each counts only while the next one is there."""
     after = sources_of(
         *(
             b.peer(namespaces={}, pods=b.selector(b.expression(key, "DoesNotExist"), b.expression(following, "Exists")))

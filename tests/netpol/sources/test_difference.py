@@ -35,7 +35,7 @@ def assert_right(before: list[Term], after: list[Term], among: Iterable[PodWitne
 
 
 def named(operator: str) -> b.Node:
-    """Give a peer by the name of a namespace."""
+    """Return a peer that selects a namespace by its name."""
     return b.peer(namespaces=b.selector(b.expression(NAMESPACE_NAME_LABEL, operator, "x")))
 
 

@@ -40,7 +40,9 @@ UNREADABLE = Sources(unreadable=True)
 
 PLAIN = Universe(pod_addresses=PodAddresses.of([address_of("10.244.0.7")]))
 DUAL = Universe(families=(4, 6), pod_addresses=PodAddresses.of([address_of("10.244.0.7"), address_of("fd00::7")]))
+IPV6_ONLY = Universe(families=(6,), pod_addresses=PodAddresses.of([address_of("fd00::7")]))
 TOLD = Universe(pod_ranges=pod_ranges_of([PODS_CIDR]))
+DUAL_NO = Universe(families=(4, 6), ipblock_matches_pods="no")
 YES = Universe(ipblock_matches_pods="yes", pod_addresses=PodAddresses.of([address_of("10.244.0.7")]))
 NO = Universe(ipblock_matches_pods="no", pod_addresses=PodAddresses.of([address_of("10.244.0.7")]))
 TOLD_YES = Universe(pod_ranges=TOLD.pod_ranges, ipblock_matches_pods="yes")
@@ -59,6 +61,10 @@ def worst(
 
 def sure(witness: PodWitness | AddressWitness) -> Loss:
     return Loss(decided=True, witness=witness)
+
+
+def only_ipv6(cidr: str) -> Loss:
+    return Loss(decided=False, witness=AddressWitness(cidr=cidr), only_ipv6=True)
 
 
 def perhaps(why: str, witness: PodWitness | AddressWitness | None = None) -> Loss:
@@ -101,6 +107,12 @@ STRANGER = PodWitness(namespace_labels={b.NAME_LABEL: "other"}, pod_labels={})
         pytest.param(
             EVERYONE, sources_of(ALL_PODS, b.block("0.0.0.0/0", PODS_CIDR)), TOLD, id="nor the pods' own range"
         ),
+        pytest.param(
+            EVERYONE,
+            sources_of(ALL_PODS, ALL_V4, b.block("::/0", "fd00::/16")),
+            DUAL,
+            id="nor an IPv6 range that may be the pods'",
+        ),
         pytest.param(EVERYONE, sources_of(ALL_V4), YES, id="blocks admit pods on this plugin"),
         pytest.param(
             sources_of(b.block(PODS_CIDR)), NO_SOURCES, TOLD_NO, id="a block of pods never admitted anyone on that one"
@@ -129,8 +141,43 @@ def test_nothing_is_lost(before: Sources, after: Sources, universe: Universe) ->
             EVERYONE,
             sources_of(ALL_PODS, ALL_V4),
             DUAL,
-            sure(AddressWitness(cidr="2000::/3")),
+            only_ipv6("2000::/3"),
             id="0.0.0.0/0 admits no IPv6",
+        ),
+        pytest.param(
+            sources_of(ALL_PODS, ALL_V4, ALL_V6),
+            sources_of(ALL_PODS, ALL_V4, b.block("::/0", "2001:db8::/32")),
+            DUAL,
+            only_ipv6("2001:db8::/32"),
+            id="an exception of IPv6 is new",
+        ),
+        pytest.param(
+            sources_of(ALL_PODS, b.block("2001:db8::/32")),
+            sources_of(ALL_PODS),
+            IPV6_ONLY,
+            only_ipv6("2001:db8::/32"),
+            id="IPv6 addresses in a cluster without IPv4",
+        ),
+        pytest.param(
+            sources_of(ALL_V4, ALL_V6),
+            sources_of(ALL_V4),
+            DUAL,
+            only_ipv6("2000::/3"),
+            id="pods keep their IPv4 addresses",
+        ),
+        pytest.param(
+            sources_of(ALL_PODS, ALL_V6),
+            sources_of(OWN_PODS),
+            DUAL,
+            sure(STRANGER),
+            id="pods by their labels are lost in both families",
+        ),
+        pytest.param(
+            EVERYONE,
+            sources_of(ALL_PODS, OFFICE),
+            DUAL,
+            sure(AddressWitness(cidr="32.0.0.0/3")),
+            id="a loss of IPv4 counts beside one of IPv6",
         ),
         pytest.param(EVERYONE, sources_of(OWN_PODS, ALL_V4), NO, sure(STRANGER), id="pods of other namespaces"),
         pytest.param(sources_of(WEB), NO_SOURCES, PLAIN, sure(WEB_POD), id="an allow of pods is gone"),
@@ -265,7 +312,25 @@ def test_more_blocks_than_the_effort_allows() -> None:
         pytest.param(UNREADABLE, UNREADABLE, PLAIN, None, id="unreadable stays unreadable"),
         pytest.param(NO_SOURCES, UNREADABLE, PLAIN, None, id="nobody could, and perhaps someone can"),
         pytest.param(UNREADABLE, sources_of(WEB), PLAIN, None, id="perhaps someone could, and some can"),
-        pytest.param(EVERYONE, NO_SOURCES, PLAIN, sure(ANY_POD), id="nobody is left"),
+        pytest.param(EVERYONE, NO_SOURCES, PLAIN, sure(ANY_POD), id="no source is left"),
+        pytest.param(
+            sources_of(b.block("2001:db8::/32")),
+            NO_SOURCES,
+            DUAL_NO,
+            only_ipv6("2001:db8::/32"),
+            id="the last sources are IPv6 addresses",
+        ),
+        pytest.param(sources_of(OFFICE), sources_of(ALL_V6), DUAL_NO, None, id="IPv6 addresses are left"),
+        pytest.param(
+            sources_of(WEB, ALL_V6), NO_SOURCES, DUAL_NO, sure(WEB_POD), id="the last sources are pods and IPv6"
+        ),
+        pytest.param(
+            sources_of(OFFICE, ALL_V6),
+            NO_SOURCES,
+            DUAL_NO,
+            sure(AddressWitness(cidr="203.0.113.0/24")),
+            id="the last sources are of both families",
+        ),
         pytest.param(sources_of(WEB), NO_SOURCES, PLAIN, sure(WEB_POD), id="the last pods are cut off"),
         pytest.param(
             sources_of(OFFICE),

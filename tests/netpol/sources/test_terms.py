@@ -33,7 +33,7 @@ def test_empty_sets_of_values(values: ValueSet) -> None:
 
 
 def test_what_a_label_can_be() -> None:
-    """Any label may be missing, but for the name of a namespace; a pod's label of that name is any label."""
+    """Any label may be missing, except the name of a namespace; a pod's label with that key is like any other label."""
     assert domain(NAME_KEY) == ANY_NAME
     assert not ANY_NAME.holds(None)
     assert domain((POD, b.NAME_LABEL)) == domain(TEAM) == ANY_VALUE

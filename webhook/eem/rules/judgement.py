@@ -163,9 +163,10 @@ def _known_faults(before: Resource) -> Counter[_Key]:
     if excess_of(before.document):
         return Counter()
     identities = Identities(before.document)
-    return Counter(
-        identities.key(rule, path) for rule, _, path, _ in islice(_violations(before, _OF_STATE), MOST_KNOWN_FAULTS)
+    keys = (
+        identities.key(rule, path) for rule, severity, path, _ in _violations(before, _OF_STATE) if severity == "deny"
     )
+    return Counter(islice(keys, MOST_KNOWN_FAULTS))
 
 
 class Identities:

@@ -53,5 +53,5 @@ class StepBudget:
         return StepBudget(left=max(self.left, 0) // 2)
 
     def charge(self, half: "StepBudget") -> None:
-        """Take off what was used of a half."""
+        """Subtract what was used of a half."""
         self.left -= max(self.left, 0) // 2 - max(half.left, 0)

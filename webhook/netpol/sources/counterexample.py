@@ -1,7 +1,7 @@
 """
 Turn the witness of a loss into the smallest example, for messages.
 
-The search returns any pod that is cut off. Here its labels are dropped one by one as long as it stays cut off, and it
+The search returns any pod that is cut off. Here its labels are dropped one by one while it stays cut off, and it
 is moved into a namespace that exists, where such a pod would be cut off too.
 """
 

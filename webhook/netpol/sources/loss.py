@@ -3,11 +3,14 @@ What a change takes away: the sources that could connect before and cannot after
 
 Two questions have several answers while the cluster's plugin is not known: whether an ipBlock admits pods, and which
 addresses are pods'. A loss under every answer is decided; a loss under some answers only is not.
+
+EEM supports IPv4 only: IPv6 addresses do not count where anything else is lost, and are a loss of their own kind where
+nothing else is.
 """
 
 from dataclasses import dataclass, replace
 
-from webhook.netpol.intervals import WHOLE, intersect, largest_network, subtract, union
+from webhook.netpol.intervals import IPV4, IPV6, WHOLE, Intervals, intersect, largest_network, subtract, union
 from webhook.netpol.sources.budget import StepBudget, StepsExhaustedError
 from webhook.netpol.sources.difference import PodWitness, difference
 from webhook.netpol.sources.source_set import NO_SOURCES, Sources
@@ -31,11 +34,13 @@ class Loss:
         decided: True where it is lost under every reading of the cluster.
         witness: an example of a lost source; None where the search was given up, or where any source may be lost.
         why_undecided: one clause for messages; empty where decided.
+        only_ipv6: only IPv6 addresses are lost; that is not decided, and no reason to refuse.
     """
 
     decided: bool
     witness: PodWitness | AddressWitness | None
     why_undecided: str = ""
+    only_ipv6: bool = False
 
 
 IPBLOCK_CLAUSE = "whether an ipBlock admits pods depends on the network plugin (--ipblock-matches-pods)"
@@ -48,8 +53,8 @@ def lost_from_anywhere(before: Sources, after: Sources, universe: Universe, budg
     """
     Return a source of *universe* that *before* admits and *after* does not; None where there is none.
 
-    A decided loss is preferred to an undecided one, and a pod to an address. Where the budget does not suffice, it is
-    not decided whether something is lost.
+    A decided loss is preferred to an undecided one, a pod to an address, and any other loss to one of IPv6 addresses
+    only. Where the budget does not suffice, it is not decided whether something is lost.
     """
     if after.everyone or before == after:
         return None
@@ -68,7 +73,10 @@ def _lost_from_anywhere(before: Sources, after: Sources, universe: Universe, bud
     pods = _lost_pods(before, after, universe, budget)
     if pods is not None:
         losses.append(pods)
-    losses.extend(_lost_addresses(before, after, universe, budget))
+    if IPV4 in universe.families:
+        losses.extend(_lost_ipv4(before, after, universe, budget))
+    if not losses and IPV6 in universe.families:
+        return _lost_ipv6(before, after, universe)
     if after.unreadable:
         losses = [replace(loss, decided=False, why_undecided=UNREADABLE_CLAUSE) for loss in losses]
     return min(losses, key=lambda loss: not loss.decided, default=None)
@@ -86,7 +94,8 @@ def lost_from_some(before: Sources, after: Sources, universe: Universe, budget: 
     readings: tuple[IPBlockMatchesPods, ...] = ("yes", "no") if setting == "unknown" else (setting,)
     answers = [_last_is_lost(before, after, universe, reading) for reading in readings]
     if all(answer is False for answer in answers):
-        return None
+        is_last = IPV6 in universe.families and _admits_any(after, universe, "yes", universe.families) is False
+        return _lost_ipv6(before, after, universe) if is_last else None
     if all(answers):
         example = lost_from_anywhere(before, NO_SOURCES, universe, budget)
         return Loss(decided=True, witness=None if example is None else example.witness)
@@ -95,18 +104,21 @@ def lost_from_some(before: Sources, after: Sources, universe: Universe, budget: 
 
 def _last_is_lost(before: Sources, after: Sources, universe: Universe, reading: IPBlockMatchesPods) -> bool | None:
     """Whether *before* admits a source and *after* none; None where that depends on parts that cannot be read."""
-    had, has = _admits_any(before, universe, reading), _admits_any(after, universe, reading)
+    had = _admits_any(before, universe, reading, tuple(family for family in universe.families if family == IPV4))
+    has = _admits_any(after, universe, reading, universe.families)
     if had is False or has is True:
         return False
     return True if had and has is False else None
 
 
-def _admits_any(sources: Sources, universe: Universe, reading: IPBlockMatchesPods) -> bool | None:
-    """Whether the set holds any source at all; None where that depends on parts that cannot be read."""
+def _admits_any(
+    sources: Sources, universe: Universe, reading: IPBlockMatchesPods, families: tuple[int, ...]
+) -> bool | None:
+    """Whether the set holds any source, a pod or an address of *families*; None where unreadable parts decide."""
     if sources.everyone or sources.terms:
         return True
     pods = universe.pod_ranges or {}
-    for family in universe.families:
+    for family in families:
         reachable = universe.outside(family)
         if reading == "yes":
             reachable = union((*reachable, *pods.get(family, ())))
@@ -121,31 +133,36 @@ def only_pods_left(before: Sources, after: Sources) -> bool:
     return had_addresses and not after.everyone and not after.blocks and bool(after.terms)
 
 
-def _lost_addresses(before: Sources, after: Sources, universe: Universe, budget: StepBudget) -> list[Loss]:
-    losses: list[Loss] = []
+def _lost_ipv4(before: Sources, after: Sources, universe: Universe, budget: StepBudget) -> list[Loss]:
+    """Return the loss of IPv4 addresses that are not pods'."""
     try:
-        for family in universe.families:
-            budget.spend(len(before.block(family)) + len(after.block(family)))
-            loss = _lost_outside(before, after, universe, family)
-            if loss is not None:
-                losses.append(loss)
+        budget.spend(len(before.block(IPV4)) + len(after.block(IPV4)))
     except StepsExhaustedError:
-        losses.append(Loss(decided=False, witness=None, why_undecided=BOUND_CLAUSE))
-    return losses
+        return [Loss(decided=False, witness=None, why_undecided=BOUND_CLAUSE)]
+    lost = _lost_outside(before, after, universe, IPV4)
+    if not lost:
+        return []
+    certain = subtract(lost, universe.perhaps_pods(IPV4, after.exceptions))
+    if certain:
+        return [Loss(decided=True, witness=AddressWitness(cidr=largest_network(certain, IPV4)))]
+    witness = AddressWitness(cidr=largest_network(lost, IPV4))
+    return [Loss(decided=False, witness=witness, why_undecided=EXCEPTION_CLAUSE)]
 
 
-def _lost_outside(before: Sources, after: Sources, universe: Universe, family: int) -> Loss | None:
-    """Return the loss of addresses that are not pods'."""
+def _lost_ipv6(before: Sources, after: Sources, universe: Universe) -> Loss | None:
+    """Return the loss of IPv6 addresses that are surely not pods'."""
+    lost = _lost_outside(before, after, universe, IPV6)
+    certain = subtract(lost, universe.perhaps_pods(IPV6, after.exceptions))
+    if not certain or after.unreadable:
+        return None
+    return Loss(decided=False, witness=AddressWitness(cidr=largest_network(certain, IPV6)), only_ipv6=True)
+
+
+def _lost_outside(before: Sources, after: Sources, universe: Universe, family: int) -> Intervals:
+    """Return the addresses of one family, outside the pod ranges that are set, that are admitted no longer."""
     reachable = universe.outside(family)
     had = reachable if before.everyone else intersect(reachable, before.block(family))
-    lost = subtract(had, after.block(family))
-    if not lost:
-        return None
-    certain = subtract(lost, universe.perhaps_pods(family, after.exceptions))
-    if certain:
-        return Loss(decided=True, witness=AddressWitness(cidr=largest_network(certain, family)))
-    witness = AddressWitness(cidr=largest_network(lost, family))
-    return Loss(decided=False, witness=witness, why_undecided=EXCEPTION_CLAUSE)
+    return subtract(had, after.block(family))
 
 
 def _lost_pods(before: Sources, after: Sources, universe: Universe, budget: StepBudget) -> Loss | None:
@@ -157,7 +174,7 @@ def _lost_pods(before: Sources, after: Sources, universe: Universe, budget: Step
     """
     try:
         by_label = difference(before.terms, after.terms, budget)
-        by_address = difference({EVERY_POD}, after.terms, budget) if before.blocks else None
+        by_address = difference({EVERY_POD}, after.terms, budget) if before.block(IPV4) else None
     except StepsExhaustedError:
         return Loss(decided=False, witness=None, why_undecided=BOUND_CLAUSE)
     answers: set[bool] = set()
@@ -172,6 +189,12 @@ def _lost_pods(before: Sources, after: Sources, universe: Universe, budget: Step
     return Loss(decided=decided, witness=witness, why_undecided="" if decided else IPBLOCK_CLAUSE)
 
 
+def _pod_families(universe: Universe) -> tuple[int, ...]:
+    """Return the families of the pod addresses that count: IPv4 where pods have such addresses."""
+    has_ipv4 = IPV4 in universe.families and (universe.pod_ranges is None or bool(universe.pod_ranges.get(IPV4)))
+    return (IPV4,) if has_ipv4 else universe.families
+
+
 def _are_lost_by_address(
     before: Sources, after: Sources, universe: Universe, by_label: PodWitness | None, by_address: PodWitness | None
 ) -> set[bool]:
@@ -183,8 +206,9 @@ def _are_lost_by_address(
     Where the pod ranges are not set, there are two readings: pods have the addresses that are known, or any.
     """
     certain = possible = False
-    for family in universe.families:
-        had, now = before.block(family), after.block(family)
+    for family in _pod_families(universe):
+        had = before.block(family) if family == IPV4 else ()  # a pod that only an IPv6 block admitted does not count
+        now = after.block(family)
         if universe.pod_ranges is not None:
             pods = universe.pod_ranges.get(family, ())
             outside, no_longer = subtract(pods, now), subtract(intersect(had, pods), now)
