@@ -22,7 +22,7 @@ from webhook.netpol.sources.counterexample import PodExample, smallest_example
 from webhook.netpol.sources.difference import PodWitness
 from webhook.netpol.sources.loss import AddressWitness
 
-STEPS_FOR_EXAMPLES = MOST_STEPS // 4
+STEPS_FOR_EXAMPLES = MOST_STEPS // 2
 """Steps for the examples of one refusal, in addition to those for judging."""
 
 LONGEST_SHOWN = 40
