@@ -165,7 +165,7 @@ def _find(
     own = standing.isolating.get(change.name)
     if world.others == "known":
         others = _Others(
-            admitted=standing.ports[requirement.protocol, requirement.port].without(change.name),
+            admitted=standing.ports[requirement.protocol, requirement.port].without(change.name, world.answers),
             isolated=len(standing.isolating) > (own is not None),
         )
     else:

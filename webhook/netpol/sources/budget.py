@@ -59,12 +59,12 @@ class Answers:
 
     steps: int = MOST_STEPS
     known: dict[Hashable, Any] = field(default_factory=dict)
-    unions: dict[tuple[int, ...], tuple[Sources, tuple[Sources, ...]]] = field(default_factory=dict)
+    unions: dict[frozenset[int], tuple[Sources, tuple[Sources, ...]]] = field(default_factory=dict)
 
     def union_of(self, parts: Iterable[Sources]) -> Sources:
-        """Return what any of *parts* holds: the same object for the same parts."""
+        """Return what any of *parts* holds: the same object for the same parts, in any order."""
         kept = tuple(parts)
-        question = tuple(map(id, kept))
+        question = frozenset(map(id, kept))
         if question not in self.unions:
             self.unions[question] = union_of(kept), kept
         return self.unions[question][0]
