@@ -11,6 +11,7 @@ from webhook.netpol.model import NetworkPolicy, Protocol
 from webhook.netpol.parse import read_policy
 from webhook.netpol.parse_objects import read_pod
 from webhook.netpol.reading import Faults
+from webhook.netpol.sources.budget import Answers
 from webhook.netpol.sources.source_set import EVERYONE, NO_SOURCES, union_of
 
 PORT = (Protocol.TCP, 8092)
@@ -48,16 +49,16 @@ def test_what_all_policies_admit_and_all_but_one() -> None:
     pods, some = PODS.ingress[0].admits, SOME.ingress[0].admits
 
     assert port_standing.total == union_of((pods, some))
-    assert port_standing.without("pods") == some
-    assert port_standing.without("some") == pods
-    assert port_standing.without("deny") == port_standing.total
+    assert port_standing.without("pods", Answers()) == some
+    assert port_standing.without("some", Answers()) == pods
+    assert port_standing.without("deny", Answers()) == port_standing.total
 
 
 def test_everyone_is_admitted_while_one_policy_admits_everyone() -> None:
     """Without the only policy that admits everyone, the others count; with a second one, everyone is admitted."""
-    assert at_port(OPEN, SOME).without("open") == SOME.ingress[0].admits
-    assert at_port(OPEN, SOME).without("some") == EVERYONE
-    assert at_port(OPEN, admitting("open-too", from_())).without("open") == EVERYONE
+    assert at_port(OPEN, SOME).without("open", Answers()) == SOME.ingress[0].admits
+    assert at_port(OPEN, SOME).without("some", Answers()) == EVERYONE
+    assert at_port(OPEN, admitting("open-too", from_())).without("open", Answers()) == EVERYONE
     assert at_port(OTHER_PORT).total == NO_SOURCES
 
 

@@ -12,7 +12,7 @@ from webhook.netpol.intervals import WHOLE, address_of, holds
 from webhook.netpol.matching import Address, peer_matches
 from webhook.netpol.model import PolicyType, Protocol
 from webhook.netpol.sources.admitted import admitted
-from webhook.netpol.sources.budget import StepBudget
+from webhook.netpol.sources.budget import Answers
 from webhook.netpol.sources.loss import lost_from_anywhere
 from webhook.netpol.sources.source_set import EVERYONE
 from webhook.netpol.sources.universe import IPBlockMatchesPods, Universe
@@ -220,7 +220,7 @@ def test_calico_6634_cilium_9209_blocks_and_pods(setting: IPBlockMatchesPods, an
     """projectcalico/calico#6634 and cilium/cilium#9209: an ipBlock matches pods on one plugin, not on the other."""
     policy = b.policy(ingress=[b.from_(b.block("10.244.0.0/16"))])
     universe = Universe(ipblock_matches_pods=setting)
-    lost = lost_from_anywhere(EVERYONE, sources_of(b.block("0.0.0.0/0")), universe, StepBudget())
+    lost = lost_from_anywhere(EVERYONE, sources_of(b.block("0.0.0.0/0")), universe, Answers())
 
     assert answer == to_server(policy, ipblock_matches_pods=setting)
     assert {"yes": None, "no": True, "unknown": False}[setting] is (lost and lost.decided)

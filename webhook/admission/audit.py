@@ -12,7 +12,7 @@ from webhook.admission.options import Options, demand_of, universe_of
 from webhook.eem.eem_snapshot import EemSnapshot
 from webhook.eem.instances import Requirement, SourcesDemand
 from webhook.eem.view import EemNamespace
-from webhook.netpol.sources.budget import StepBudget
+from webhook.netpol.sources.budget import Answers
 from webhook.netpol.sources.loss import lost_from_anywhere, lost_from_some
 from webhook.netpol.sources.source_set import EVERYONE
 from webhook.netpol.sources.universe import Universe
@@ -38,14 +38,14 @@ def audit(snapshot: EemSnapshot, options: Options) -> Iterator[RequirementState]
 
 def _unmet(view: EemNamespace, demand: SourcesDemand, universe: Universe) -> set[Requirement]:
     found: set[Requirement] = set()
-    effort = StepBudget()
+    answers = Answers()
     for guarded in view.guarded:
         for requirement in guarded.needs:
             standing = view.standings[guarded.key]
             port = standing.ports[requirement.protocol, requirement.port]
             admitted = port.total if len(standing.isolating) else EVERYONE
             some = "some" in {requirement.sources, demand}
-            loss = (lost_from_some if some else lost_from_anywhere)(EVERYONE, admitted, universe, effort)
+            loss = (lost_from_some if some else lost_from_anywhere)(EVERYONE, admitted, universe, answers)
             if loss is not None and loss.decided:
                 found.add(requirement)
     return found

@@ -22,7 +22,7 @@ from webhook.netpol.sources.counterexample import PodExample, smallest_example
 from webhook.netpol.sources.difference import PodWitness
 from webhook.netpol.sources.loss import AddressWitness
 
-STEPS_FOR_EXAMPLES = MOST_STEPS // 4
+STEPS_FOR_EXAMPLES = MOST_STEPS // 2
 """Steps for the examples of one refusal, in addition to those for judging."""
 
 LONGEST_SHOWN = 40
@@ -82,13 +82,15 @@ def _lost(group: list[Finding], labels: Labels, remedy: Mapping[str, Any] | None
     )
 
 
-def isolating_after(finding: Finding) -> tuple[NetworkPolicy, ...]:
-    """Return the policies that isolate the subject after the change: the changed one first, the others by name."""
+def isolating_after(finding: Finding) -> Iterator[NetworkPolicy]:
+    """Yield the policies that isolate the subject after the change: the changed one first, the others by name."""
     change = finding.change
     standing = finding.standing
-    others = (standing.isolating[name] for name in standing.names_in_order if name != change.name)
-    changed = (change.new,) if change.new is not None and is_isolating(change.new, finding.subject.pod) else ()
-    return (*changed, *others)
+    if change.new is not None and is_isolating(change.new, finding.subject.pod):
+        yield change.new
+    for name in standing.names_in_order:
+        if name != change.name:
+            yield standing.isolating[name]
 
 
 def _shown(policy: NetworkPolicy) -> str:
@@ -135,8 +137,8 @@ def _warnings(finding: Finding) -> Iterator[str]:
     what = f"{shorten(f'{ref.namespace}/{ref.name}', LONGEST_SHOWN)} {requirement.component.value}"
     port = f"{requirement.protocol.value}/{requirement.port}"
     if finding.broken:
-        isolating = isolating_after(finding)
-        by = shorten(_shown(isolating[0]), LONGEST_SHOWN) if isolating else "policies"
+        first = next(isolating_after(finding), None)
+        by = "policies" if first is None else shorten(_shown(first), LONGEST_SHOWN)
         yield warning(f"{what} {port} was not open as required and still is not (isolated by {by})")
     if isinstance(finding.lost_ipv6, AddressWitness):
         yield warning(f"{what} {port}: IPv6 such as {finding.lost_ipv6.cidr} is cut off (EEM supports IPv4 only)")

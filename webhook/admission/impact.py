@@ -18,7 +18,7 @@ from webhook.eem.resources import EEM_GROUP
 from webhook.eem.standing import standing_of
 from webhook.netpol.model import NetworkPolicy
 from webhook.netpol.reading import Faults, shorten
-from webhook.netpol.sources.budget import StepBudget
+from webhook.netpol.sources.budget import Answers
 from webhook.netpol.sources.loss import lost_from_anywhere, lost_from_some
 from webhook.netpol.sources.source_set import EVERYONE
 
@@ -75,7 +75,7 @@ def _unmet(
     view = snapshot.with_instance(demanding).eem[instance.namespace]
     policies = [policy for name, policy in view.policies.items() if name not in gone]
     demand, universe = demand_of(instance.namespace, snapshot, options), universe_of(snapshot, options)
-    effort = StepBudget()
+    answers = Answers()
     lost = lost_from_anywhere if demand == "anywhere" else lost_from_some
     for guarded in view.guarded:
         if guarded.subject.instance != instance.ref or not guarded.needs:
@@ -83,7 +83,7 @@ def _unmet(
         standing = standing_of(guarded.subject.pod, guarded.ports, policies)
         for protocol, port in guarded.ports:
             admitted = standing.ports[protocol, port].total if len(standing.isolating) else EVERYONE
-            loss = lost(EVERYONE, admitted, universe, effort)
+            loss = lost(EVERYONE, admitted, universe, answers)
             if loss is not None and loss.decided:
                 by = _isolating(standing.isolating.values())
                 pods = guarded.subject.names[0] if guarded.subject.names else "its pods"

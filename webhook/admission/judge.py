@@ -26,10 +26,10 @@ from webhook.eem.view import EemNamespace
 from webhook.netpol.matching import selects
 from webhook.netpol.model import NetworkPolicy, Pod, PolicyType
 from webhook.netpol.sources.admitted import admitted
-from webhook.netpol.sources.budget import StepBudget
+from webhook.netpol.sources.budget import Answers
 from webhook.netpol.sources.difference import PodWitness
 from webhook.netpol.sources.loss import AddressWitness, Loss, lost_from_anywhere, lost_from_some, only_pods_left
-from webhook.netpol.sources.source_set import EVERYONE, NO_SOURCES, Sources, union_of
+from webhook.netpol.sources.source_set import EVERYONE, NO_SOURCES, Sources
 from webhook.netpol.sources.universe import Universe
 
 
@@ -43,7 +43,7 @@ class World:
         view: the namespace of the change: as the snapshot has it, or as changes in flight may leave it.
         demand: which sources the requirements of managers and gateways demand there.
         universe: all sources that may want to connect.
-        effort: the steps that one verdict may take.
+        answers: the answers to the questions of one verdict.
         others: what the other policies of the namespace do: as the view has them, or one of the two extremes between
             which all their states are: they are absent, or they isolate every pod and admit nothing.
     """
@@ -52,7 +52,7 @@ class World:
     view: EemNamespace
     demand: SourcesDemand
     universe: Universe
-    effort: StepBudget
+    answers: Answers
     others: Literal["known", "absent", "isolating"] = "known"
 
 
@@ -165,7 +165,7 @@ def _find(
     own = standing.isolating.get(change.name)
     if world.others == "known":
         others = _Others(
-            admitted=standing.ports[requirement.protocol, requirement.port].without(change.name),
+            admitted=standing.ports[requirement.protocol, requirement.port].without(change.name, world.answers),
             isolated=len(standing.isolating) > (own is not None),
         )
     else:
@@ -210,11 +210,11 @@ class _Question:
             return None
         before = self._admitted(self.change.old, others)
         lost = lost_from_anywhere if self.requirement.sources == "anywhere" else lost_from_some
-        universe, effort = self.world.universe, self.world.effort
-        loss = lost(before, after, universe, effort)
+        universe, answers = self.world.universe, self.world.answers
+        loss = lost(before, after, universe, answers)
         lost_ipv6 = None if loss is None or not loss.only_ipv6 else loss.witness
         loss = None if lost_ipv6 else loss
-        missing = lost(EVERYONE, after, universe, effort) if loss is None else None
+        missing = lost(EVERYONE, after, universe, answers) if loss is None else None
         is_operator = self.requirement.component is Component.OPERATOR
         return Finding(
             requirement=self.requirement,
@@ -235,7 +235,7 @@ class _Question:
         if policy is None or not is_isolating(policy, self.subject.pod):
             return others.admitted if others.isolated else EVERYONE
         own = admitted((policy,), self.subject.pod, self.requirement.protocol, self.requirement.port)
-        return union_of((others.admitted, own)) if others.isolated else own
+        return self.world.answers.union_of((others.admitted, own)) if others.isolated else own
 
     def lasting(self) -> _Others:
         """Return what the other policies amount to without those that are terminating."""

@@ -37,7 +37,7 @@ from webhook.admission.response import (
 from webhook.admission.review import AdmissionRequest, PolicyReview
 from webhook.admission.verdict import ResourceName, Verdict
 from webhook.eem.eem_snapshot import EemSnapshot
-from webhook.netpol.sources.budget import StepBudget
+from webhook.netpol.sources.budget import Answers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,7 +130,7 @@ def assess(review: PolicyReview, snapshot: EemSnapshot, in_flight: InFlight, opt
         view=snapshot.eem[namespace],
         demand=demand_of(namespace, snapshot, options),
         universe=universe_of(snapshot, options),
-        effort=StepBudget(),
+        answers=Answers(),
     )
     findings = judge(review, known)
     losses = _losses(findings)

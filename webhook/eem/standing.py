@@ -17,6 +17,7 @@ from webhook.netpol.indexes import SortedSet
 from webhook.netpol.matching import selecting, selects
 from webhook.netpol.model import NetworkPolicy, Pod, PolicyType, Protocol
 from webhook.netpol.sources.admitted import admitted
+from webhook.netpol.sources.budget import Answers
 from webhook.netpol.sources.source_set import EVERYONE, NO_SOURCES, Sources, union_of
 
 Port = tuple[Protocol, int]
@@ -40,20 +41,20 @@ class PortStanding:
         """Return what all of them admit together."""
         return union_of(self.admitting.values())
 
-    def without(self, name: str) -> Sources:
-        """Return what all policies but one admit together."""
+    def without(self, name: str, answers: Answers) -> Sources:
+        """Return what all policies but one admit together; subjects with the same policies share the answer."""
         if self.everyone > self._is_everyone(name):
             return EVERYONE
         if name not in self.admitting:
             return self.total
-        return union_of(sources for known, sources in self.admitting.items() if known != name)
+        return answers.union_of(sources for known, sources in self.admitting.items() if known != name)
 
     def with_policy(self, name: str, sources: Sources) -> PortStanding:
         """Return the standing after the policy of this name admits *sources*, and nothing else."""
         everyone = self.everyone - self._is_everyone(name)
-        if sources == NO_SOURCES and name not in self.admitting:
+        if sources.is_empty() and name not in self.admitting:
             return self
-        if sources == NO_SOURCES:
+        if sources.is_empty():
             return PortStanding(admitting=self.admitting.remove(name), everyone=everyone)
         if name in self.admitting and self.admitting[name] == sources:
             return self
@@ -117,7 +118,7 @@ def standing_of(pod: Pod, ports: Iterable[Port], policies: Iterable[NetworkPolic
     by_port: dict[Port, PortStanding] = {}
     for port in ports:
         each = ((policy.name, admitted((policy,), pod, *port)) for policy in isolating)
-        admitting = [(name, sources) for name, sources in each if sources != NO_SOURCES]
+        admitting = [(name, sources) for name, sources in each if not sources.is_empty()]
         by_port[port] = PortStanding(
             admitting=HashTrieMap(admitting), everyone=sum(sources.everyone for _, sources in admitting)
         )

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netpol.hard_terms import EXISTS, MISSING, around, cover, key, none_of, one_of, pigeons, term
-from webhook.netpol.sources.budget import MOST_STEPS, StepBudget, StepsExhaustedError
+from webhook.netpol.sources.budget import Answers, StepBudget, StepsExhaustedError
 from webhook.netpol.sources.difference import difference
 from webhook.netpol.sources.terms import EVERY_POD, NAME_KEY, POD, Term, ValueSet, admits
 
@@ -17,9 +17,9 @@ VALUES = [f"value{number}" for number in range(5000)]
 MANY = range(5000)
 
 
-def is_covered(terms: list[Term], budget: StepBudget | None = None) -> bool:
+def is_covered(terms: list[Term], answers: Answers | None = None) -> bool:
     """Whether *terms* admit every pod; if they do not, check that the terms do not admit the witness."""
-    found = difference([EVERY_POD], terms, budget or StepBudget())
+    found = difference([EVERY_POD], terms, answers or Answers())
     assert found is None or not admits(terms, found.namespace_labels, found.pod_labels)
     return found is None
 
@@ -35,7 +35,7 @@ def test_forty_keys_that_cover_everything(seed: int, size: int, even: bool) -> N
     assert is_covered(terms)
     for missing in Random(seed).sample(terms, 5):
         rest = [known for known in terms if known is not missing]
-        found = difference([EVERY_POD], rest, StepBudget())
+        found = difference([EVERY_POD], rest, Answers())
 
         assert found is not None
         assert admits([missing], found.namespace_labels, found.pod_labels)
@@ -116,12 +116,12 @@ def test_thousands_of_terms_before_and_after() -> None:
     """Three thousand selectors, each of which asks for one label more than before, lose a pod without it."""
     before = [term({APP: one_of(value)}) for value in VALUES[:3000]]
     after = [term({APP: one_of(value), key(0): EXISTS}) for value in VALUES[:3000]]
-    found = difference(before, after, StepBudget())
+    found = difference(before, after, Answers())
 
     assert found is not None
     assert admits(before, found.namespace_labels, found.pod_labels)
     assert not admits(after, found.namespace_labels, found.pod_labels)
-    assert difference(after, before, StepBudget()) is None
+    assert difference(after, before, Answers()) is None
 
 
 # The bound
@@ -134,79 +134,60 @@ GIVEN_UP: dict[str, Callable[[], list[Term]]] = {
 
 
 @pytest.mark.parametrize("name", GIVEN_UP)
-def test_searches_that_are_given_up(name: str) -> None:
-    """A search that would take too long says so, whichever way it would, and says it again at no cost."""
-    budget = StepBudget()
-    terms = GIVEN_UP[name]()
+def test_a_search_with_too_many_steps_is_given_up(name: str) -> None:
+    """A search that would take too long raises, and a repeated question in the same decision raises at once."""
+    answers, terms = Answers(), GIVEN_UP[name]()
     with pytest.raises(StepsExhaustedError):
-        is_covered(terms, budget)
-    left = budget.left
+        is_covered(terms, answers)
+    known = dict(answers.known)
     with pytest.raises(StepsExhaustedError):
-        is_covered(terms, budget)
+        is_covered(terms, answers)
 
-    assert left == budget.left
+    assert known == answers.known
 
 
-def test_a_hard_search_leaves_half_to_the_next() -> None:
-    """An easy question is answered after a hard one was given up; five thousand hard ones leave nothing."""
-    budget = StepBudget()
-    with pytest.raises(StepsExhaustedError):
-        is_covered(pigeons(12), budget)
+def test_hard_questions_take_no_steps_from_others() -> None:
+    """After many searches that were given up, a question is answered as if it was the first."""
+    answers = Answers()
+    for number in range(5):
+        with pytest.raises(StepsExhaustedError):
+            is_covered([*pigeons(12), term({key(number): one_of("x"), key(100): one_of("x")})], answers)
 
-    assert MOST_STEPS // 2 == budget.left
-    assert is_covered(cover(1, 40, 50, even=True), budget)
+    assert is_covered(cover(1, 40, 50, even=True), answers)
 
 
 def test_a_deep_search_ends() -> None:
-    """A search that splits as many keys as the bound lets it does not exhaust the interpreter."""
+    """A search that splits as many keys as the steps allow does not exhaust the interpreter."""
     terms, _ = around(7, 600, 1500, 3)
-    budget = StepBudget()
     try:
-        assert not is_covered(terms, budget)
+        assert not is_covered(terms)
     except StepsExhaustedError:
-        assert budget.left == MOST_STEPS // 2
+        assert len(terms) == 1500
 
 
-def test_the_bound_is_for_all_terms_together() -> None:
-    """Many terms of the first union share one bound, however cheap each of them is."""
+def test_the_terms_of_one_question_share_its_steps() -> None:
+    """Many terms of the first union share the steps of the question, however cheap each of them is."""
     before = [term({(POD, f"app{index}"): EXISTS, (POD, f"zone{index}"): EXISTS}) for index in range(400)]
     after = pigeons(5)
 
-    assert difference(before[:1], after, StepBudget()) is None
+    assert difference(before[:1], after, Answers()) is None
     with pytest.raises(StepsExhaustedError):
-        difference(before, after, StepBudget())
+        difference(before, after, Answers())
 
 
 @given(st.lists(st.integers(0, 300), max_size=9), st.integers(0, 1000))
-def test_an_effort_counts(steps: list[int], left: int) -> None:
-    """An budget lets so many steps through and no more, in whatever portions; a half is spent on the whole."""
-    budget = StepBudget(left=left)
-    half = budget.half()
-    taken = 0
+def test_a_budget_counts_steps(steps: list[int], left: int) -> None:
+    """A budget allows so many steps and no more, in whatever portions."""
+    budget, taken = StepBudget(left=left), 0
     for count in steps:
-        if taken + count > left // 2:
-            with pytest.raises(StepsExhaustedError):
-                half.spend(count)
-            taken = left // 2
-            break
-        half.spend(count)
         taken += count
-    budget.charge(half)
+        if taken > left:
+            with pytest.raises(StepsExhaustedError):
+                budget.spend(count)
+            break
+        budget.spend(count)
 
     assert left - taken == budget.left
-
-
-def test_an_effort_that_is_used_up() -> None:
-    """Nothing is left of what was used up, and half of nothing is nothing."""
-    budget = StepBudget(left=1)
-    with pytest.raises(StepsExhaustedError):
-        budget.spend(2)
-    half = budget.half()
-    with pytest.raises(StepsExhaustedError):
-        half.spend(1)
-    budget.charge(half)
-
-    assert budget.left == -1
 
 
 def test_the_words_of_these_tests() -> None:

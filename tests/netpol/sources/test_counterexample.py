@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from netpol.asking import sources_of
 from webhook.netpol.model import Namespace
-from webhook.netpol.sources.budget import StepBudget
+from webhook.netpol.sources.budget import Answers, StepBudget
 from webhook.netpol.sources.counterexample import MOST_NAMESPACES, PodExample, smallest_example
 from webhook.netpol.sources.difference import PodWitness, difference
 from webhook.netpol.sources.source_set import EVERYONE, NO_SOURCES, Sources
@@ -211,7 +211,7 @@ def without(labels: dict[str, str], key: str) -> dict[str, str]:
 @given(UNIONS | st.just(EVERYONE), UNIONS, SPACES)
 def test_an_example_is_cut_off_and_minimal(before: Sources, after: Sources, namespaces: list[Namespace]) -> None:
     """An example was admitted and is no longer, and of its labels not one can be dropped."""
-    found = difference(before.terms, after.terms, StepBudget())
+    found = difference(before.terms, after.terms, Answers())
     assume(found is not None)
     assert found is not None
     shown = smallest(found, before, after, namespaces)

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from netpol.hard_terms import pigeons
 from netpol.label_points import ALL_POINTS, FRESH, PEERS, holds, points, terms
 from webhook.netpol.selectors import NAMESPACE_NAME_LABEL
-from webhook.netpol.sources.budget import StepBudget
+from webhook.netpol.sources.budget import Answers
 from webhook.netpol.sources.difference import PodWitness, difference
 from webhook.netpol.sources.terms import EVERY_POD, POD, Key, Term, ValueSet, admits
 
 
 def lost(before: Iterable[Term], after: Iterable[Term]) -> PodWitness | None:
     """Return what is lost, found with the effort of one whole decision."""
-    return difference(before, after, StepBudget())
+    return difference(before, after, Answers())
 
 
 def assert_right(before: list[Term], after: list[Term], among: Iterable[PodWitness]) -> None:

@@ -12,7 +12,7 @@ from netpol.asking import sources_of
 from netpol.hard_terms import pigeons
 from webhook.netpol.indexes import PodAddresses
 from webhook.netpol.intervals import address_of, holds, network
-from webhook.netpol.sources.budget import StepBudget
+from webhook.netpol.sources.budget import Answers
 from webhook.netpol.sources.difference import PodWitness
 from webhook.netpol.sources.loss import (
     BOUND_CLAUSE,
@@ -25,7 +25,7 @@ from webhook.netpol.sources.loss import (
     lost_from_some,
     only_pods_left,
 )
-from webhook.netpol.sources.source_set import EVERYONE, NO_SOURCES, Sources
+from webhook.netpol.sources.source_set import EVERYONE, NO_SOURCES, Sources, union_of
 from webhook.netpol.sources.terms import EVERY_POD, NAME_KEY, admits
 from webhook.netpol.sources.universe import UNICAST, IPBlockMatchesPods, Universe, pod_ranges_of
 
@@ -50,13 +50,13 @@ TOLD_NO = Universe(pod_ranges=TOLD.pod_ranges, ipblock_matches_pods="no")
 
 
 def worst(
-    lost: Callable[[Sources, Sources, Universe, StepBudget], Loss | None],
+    lost: Callable[[Sources, Sources, Universe, Answers], Loss | None],
     before: Sources,
     after: Sources,
     universe: Universe,
 ) -> Loss | None:
-    """Return what is lost, if anything is, found with the budget of one whole decision."""
-    return lost(before, after, universe, StepBudget())
+    """Return what is lost, if anything is, in a decision of its own."""
+    return lost(before, after, universe, Answers())
 
 
 def sure(witness: PodWitness | AddressWitness) -> Loss:
@@ -293,12 +293,24 @@ def test_a_search_that_is_given_up() -> None:
     assert worst(lost_from_anywhere, EVERYONE, Sources(terms=many), NO) == sure(AddressWitness(cidr="32.0.0.0/3"))
 
 
-def test_more_blocks_than_the_effort_allows() -> None:
-    """Where there are too many blocks to look at, it is not decided whether one of their addresses is lost."""
-    office = sources_of(OFFICE, b.block("198.51.100.0/24"))
+def test_no_number_of_blocks_is_too_large() -> None:
+    """Addresses are compared exactly, however many blocks there are, and without the steps of a search."""
+    many = [
+        b.block(f"{first}.{second}.{third}.0/25") for first in (11, 12) for second in range(200) for third in range(256)
+    ]
+    before, after = sources_of(*many), sources_of(*many[:-1])
 
-    assert lost_from_anywhere(office, NO_SOURCES, NO, StepBudget(left=1)) == perhaps(BOUND_CLAUSE)
-    assert worst(lost_from_anywhere, office, NO_SOURCES, NO) == sure(AddressWitness(cidr="198.51.100.0/24"))
+    assert lost_from_anywhere(before, after, NO, Answers(steps=0)) == sure(AddressWitness(cidr="12.199.255.0/25"))
+
+
+def test_a_repeated_question_is_answered_once() -> None:
+    """Within one decision, the same sets get the same answer, and the same parts the same union."""
+    answers, web, office = Answers(), sources_of(WEB), sources_of(OFFICE)
+    first = lost_from_anywhere(web, office, NO, answers)
+
+    assert lost_from_anywhere(web, office, NO, answers) is first
+    assert answers.union_of((web, office)) is answers.union_of((web, office))
+    assert answers.union_of((web, office)) == union_of((web, office))
 
 
 @pytest.mark.parametrize(
@@ -454,9 +466,9 @@ def test_the_last_source_against_trying_every_source(before: Sources, after: Sou
 def test_what_stays_loses_nothing(same: Sources, universe: Universe) -> None:
     """A set loses nothing to itself or to everyone, and an empty set loses nothing."""
     for lost in (lost_from_anywhere, lost_from_some):
-        assert lost(same, same, universe, StepBudget()) is None
-        assert lost(same, EVERYONE, universe, StepBudget()) is None
-        assert lost(NO_SOURCES, same, universe, StepBudget()) is None
+        assert lost(same, same, universe, Answers()) is None
+        assert lost(same, EVERYONE, universe, Answers()) is None
+        assert lost(NO_SOURCES, same, universe, Answers()) is None
 
 
 @given(SETS, SETS, st.sampled_from([PLAIN, DUAL, YES, NO]))

@@ -11,7 +11,7 @@ Find a pod, by (namespace labels x pod labels), that one union of terms holds an
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from webhook.netpol.sources.budget import StepBudget, StepsExhaustedError
+from webhook.netpol.sources.budget import Answers, StepBudget, StepsExhaustedError
 from webhook.netpol.sources.search import Cells, Chosen, Search
 from webhook.netpol.sources.terms import (
     EVERY_POD,
@@ -44,40 +44,36 @@ class PodWitness:
     pod_labels: Mapping[str, str]
 
 
-def difference(before: Iterable[Term], after: Iterable[Term], budget: StepBudget) -> PodWitness | None:
+def difference(before: Iterable[Term], after: Iterable[Term], answers: Answers) -> PodWitness | None:
     """
     Return a pod that *before* holds and *after* does not; None where there is none.
 
     The same pod is found whatever the order of the terms: an answer is the same on every replica and in every run.
 
     Raises:
-        StepsExhaustedError: the search needs too many steps; a repeated question within one budget raises again.
+        StepsExhaustedError: the search needs too many steps; a repeated question within one decision raises again.
     """
     had, has = frozenset(before), frozenset(after)
     if had <= has or EVERY_POD in has:
         return None
     question = had, has
-    if question not in budget.answers:
-        budget.answers[question] = _found(had, has, budget)
-    answer: PodWitness | StepsExhaustedError | None = budget.answers[question]
+    if question not in answers.known:
+        answers.known[question] = _found(had, has, StepBudget(left=answers.steps))
+    answer: PodWitness | StepsExhaustedError | None = answers.known[question]
     if isinstance(answer, StepsExhaustedError):
         raise StepsExhaustedError
     return answer
 
 
 def _found(had: frozenset[Term], has: frozenset[Term], budget: StepBudget) -> PodWitness | StepsExhaustedError | None:
-    """Search with half of the steps that are left, so that a hard question leaves steps for an easy one."""
-    half = budget.half()
     try:
-        remaining = merged(has, half)
-        for box in sorted(merged(had - has, half), key=_by_content):
-            cells = _outside(box, remaining, half)
+        remaining = merged(has, budget)
+        for box in sorted(merged(had - has, budget), key=_by_content):
+            cells = _outside(box, remaining, budget)
             if cells is not None:
                 return _witness(cells)
     except StepsExhaustedError as error:
         return error
-    finally:
-        budget.charge(half)
     return None
 
 

@@ -11,7 +11,7 @@ nothing else is.
 from dataclasses import dataclass, replace
 
 from webhook.netpol.intervals import IPV4, IPV6, WHOLE, Intervals, intersect, largest_network, subtract, union
-from webhook.netpol.sources.budget import StepBudget, StepsExhaustedError
+from webhook.netpol.sources.budget import Answers, StepsExhaustedError
 from webhook.netpol.sources.difference import PodWitness, difference
 from webhook.netpol.sources.source_set import NO_SOURCES, Sources
 from webhook.netpol.sources.terms import EVERY_POD
@@ -49,32 +49,31 @@ BOUND_CLAUSE = "the selectors are too many to decide in time"
 UNREADABLE_CLAUSE = "a stored policy has parts that cannot be read"
 
 
-def lost_from_anywhere(before: Sources, after: Sources, universe: Universe, budget: StepBudget) -> Loss | None:
+def lost_from_anywhere(before: Sources, after: Sources, universe: Universe, answers: Answers) -> Loss | None:
     """
     Return a source of *universe* that *before* admits and *after* does not; None where there is none.
 
     A decided loss is preferred to an undecided one, a pod to an address, and any other loss to one of IPv6 addresses
-    only. Where the budget does not suffice, it is not decided whether something is lost.
+    only. Where the search for a pod takes too many steps, it is not decided whether one is lost.
     """
     if after.everyone or before == after:
         return None
     # One decision asks the same about many pods, mostly with the very same sets. They are kept together with their ids.
     question = id(before), id(after)
-    if question not in budget.answers:
-        budget.answers[question] = _lost_from_anywhere(before, after, universe, budget), before, after
-    loss: Loss | None = budget.answers[question][0]
+    if question not in answers.known:
+        answers.known[question] = _lost_from_anywhere(before, after, universe, answers), before, after
+    loss: Loss | None = answers.known[question][0]
     return loss
 
 
-def _lost_from_anywhere(before: Sources, after: Sources, universe: Universe, budget: StepBudget) -> Loss | None:
-    losses: list[Loss] = []
-    if before.unreadable and not after.unreadable:
-        losses.append(Loss(decided=False, witness=None, why_undecided=UNREADABLE_CLAUSE))
-    pods = _lost_pods(before, after, universe, budget)
-    if pods is not None:
-        losses.append(pods)
-    if IPV4 in universe.families:
-        losses.extend(_lost_ipv4(before, after, universe, budget))
+def _lost_from_anywhere(before: Sources, after: Sources, universe: Universe, answers: Answers) -> Loss | None:
+    unreadable = Loss(decided=False, witness=None, why_undecided=UNREADABLE_CLAUSE)
+    found = (
+        unreadable if before.unreadable and not after.unreadable else None,
+        _lost_pods(before, after, universe, answers),
+        _lost_ipv4(before, after, universe) if IPV4 in universe.families else None,
+    )
+    losses = [loss for loss in found if loss is not None]
     if not losses and IPV6 in universe.families:
         return _lost_ipv6(before, after, universe)
     if after.unreadable:
@@ -82,7 +81,7 @@ def _lost_from_anywhere(before: Sources, after: Sources, universe: Universe, bud
     return min(losses, key=lambda loss: not loss.decided, default=None)
 
 
-def lost_from_some(before: Sources, after: Sources, universe: Universe, budget: StepBudget) -> Loss | None:
+def lost_from_some(before: Sources, after: Sources, universe: Universe, answers: Answers) -> Loss | None:
     """
     Return the loss of a requirement "from some source": *before* admits a source and *after* none.
 
@@ -92,14 +91,14 @@ def lost_from_some(before: Sources, after: Sources, universe: Universe, budget: 
         return None
     setting = universe.ipblock_matches_pods
     readings: tuple[IPBlockMatchesPods, ...] = ("yes", "no") if setting == "unknown" else (setting,)
-    answers = [_last_is_lost(before, after, universe, reading) for reading in readings]
-    if all(answer is False for answer in answers):
+    lost = [_last_is_lost(before, after, universe, reading) for reading in readings]
+    if all(answer is False for answer in lost):
         is_last = IPV6 in universe.families and _admits_any(after, universe, "yes", universe.families) is False
         return _lost_ipv6(before, after, universe) if is_last else None
-    if all(answers):
-        example = lost_from_anywhere(before, NO_SOURCES, universe, budget)
+    if all(lost):
+        example = lost_from_anywhere(before, NO_SOURCES, universe, answers)
         return Loss(decided=True, witness=None if example is None else example.witness)
-    return Loss(decided=False, witness=None, why_undecided=UNREADABLE_CLAUSE if None in answers else IPBLOCK_CLAUSE)
+    return Loss(decided=False, witness=None, why_undecided=UNREADABLE_CLAUSE if None in lost else IPBLOCK_CLAUSE)
 
 
 def _last_is_lost(before: Sources, after: Sources, universe: Universe, reading: IPBlockMatchesPods) -> bool | None:
@@ -133,20 +132,16 @@ def only_pods_left(before: Sources, after: Sources) -> bool:
     return had_addresses and not after.everyone and not after.blocks and bool(after.terms)
 
 
-def _lost_ipv4(before: Sources, after: Sources, universe: Universe, budget: StepBudget) -> list[Loss]:
+def _lost_ipv4(before: Sources, after: Sources, universe: Universe) -> Loss | None:
     """Return the loss of IPv4 addresses that are not pods'."""
-    try:
-        budget.spend(len(before.block(IPV4)) + len(after.block(IPV4)))
-    except StepsExhaustedError:
-        return [Loss(decided=False, witness=None, why_undecided=BOUND_CLAUSE)]
     lost = _lost_outside(before, after, universe, IPV4)
     if not lost:
-        return []
+        return None
     certain = subtract(lost, universe.perhaps_pods(IPV4, after.exceptions))
     if certain:
-        return [Loss(decided=True, witness=AddressWitness(cidr=largest_network(certain, IPV4)))]
+        return Loss(decided=True, witness=AddressWitness(cidr=largest_network(certain, IPV4)))
     witness = AddressWitness(cidr=largest_network(lost, IPV4))
-    return [Loss(decided=False, witness=witness, why_undecided=EXCEPTION_CLAUSE)]
+    return Loss(decided=False, witness=witness, why_undecided=EXCEPTION_CLAUSE)
 
 
 def _lost_ipv6(before: Sources, after: Sources, universe: Universe) -> Loss | None:
@@ -165,7 +160,7 @@ def _lost_outside(before: Sources, after: Sources, universe: Universe, family: i
     return subtract(had, after.block(family))
 
 
-def _lost_pods(before: Sources, after: Sources, universe: Universe, budget: StepBudget) -> Loss | None:
+def _lost_pods(before: Sources, after: Sources, universe: Universe, answers: Answers) -> Loss | None:
     """
     Return the loss of pods.
 
@@ -173,18 +168,18 @@ def _lost_pods(before: Sources, after: Sources, universe: Universe, budget: Step
     a pod may also be lost that only a block admitted, whatever its labels are.
     """
     try:
-        by_label = difference(before.terms, after.terms, budget)
-        by_address = difference({EVERY_POD}, after.terms, budget) if before.block(IPV4) else None
+        by_label = difference(before.terms, after.terms, answers)
+        by_address = difference({EVERY_POD}, after.terms, answers) if before.block(IPV4) else None
     except StepsExhaustedError:
         return Loss(decided=False, witness=None, why_undecided=BOUND_CLAUSE)
-    answers: set[bool] = set()
+    readings: set[bool] = set()
     if universe.ipblock_matches_pods != "yes":
-        answers.add(by_label is not None)
+        readings.add(by_label is not None)
     if universe.ipblock_matches_pods != "no":
-        answers |= _are_lost_by_address(before, after, universe, by_label, by_address)
-    if True not in answers:
+        readings |= _are_lost_by_address(before, after, universe, by_label, by_address)
+    if True not in readings:
         return None
-    decided = False not in answers
+    decided = False not in readings
     witness = by_label or by_address
     return Loss(decided=decided, witness=witness, why_undecided="" if decided else IPBLOCK_CLAUSE)
 

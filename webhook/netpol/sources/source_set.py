@@ -30,6 +30,10 @@ class Sources:
     exceptions: tuple[tuple[int, Interval], ...] = ()
     unreadable: bool = False
 
+    def is_empty(self) -> bool:
+        """Whether the set surely holds nothing."""
+        return not (self.terms or self.blocks or self.unreadable or self.everyone)
+
     def block(self, family: int) -> Intervals:
         """Return the addresses of one family that ipBlocks admit."""
         for known, intervals in self.blocks:
@@ -44,7 +48,7 @@ EVERYONE = Sources(everyone=True, terms=frozenset({EVERY_POD}))
 
 def union_of(parts: Iterable[Sources]) -> Sources:
     """Return what any of *parts* holds."""
-    known = [part for part in parts if part != NO_SOURCES]
+    known = [part for part in parts if not part.is_empty()]
     if len(known) == 1:
         return known[0]
     if not known:
