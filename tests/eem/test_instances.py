@@ -169,9 +169,7 @@ def test_the_operators_own_switch_exempts_it(value: str, expected: list[Any]) ->
         pytest.param("", OPERATOR_NEEDS, id="empty"),
     ],
 )
-def test_an_operator_installed_without_its_webhook_needs_no_ingress(
-    profiles: str, expected: list[Any]
-) -> None:
+def test_an_operator_installed_without_its_webhook_needs_no_ingress(profiles: str, expected: list[Any]) -> None:
     """The chart sets `QUARKUS_PROFILE=nowebhook` for `webhook.create=false`; nothing listens on 8443 then."""
     assert needed(operator_deployment(env={"QUARKUS_PROFILE": profiles})) == expected
 

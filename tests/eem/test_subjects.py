@@ -425,3 +425,13 @@ def test_subjects_stand_in_one_order_however_their_pods_are_iterated() -> None:
 def test_a_documented_name_is_the_whole_name(name: str, component: Any, expected: bool) -> None:  # noqa: FBT001
     """A dot in an instance's name is a dot, and nothing may follow the suffixes."""
     assert has_documented_name(name, component, "x.y") is expected
+
+
+def test_a_workload_with_two_owners_of_one_instance_is_counted_once() -> None:
+    """Owner chains may meet again; each workload and each pod belongs to the instance once."""
+    owners = [owned_by(GATEWAY)]
+    first, second = workload("a", owners=owners), workload("b", owners=owners)
+    both = workload("c", kind="ReplicaSet", owners=[owner("Deployment", "a"), owner("Deployment", "b")])
+    found = seen(GATEWAY, first, second, both, pod("p", owners=[owner("ReplicaSet", "c")]))
+
+    assert found == only("gateway", pods=("p",))

@@ -62,6 +62,12 @@ def test_a_change_touches_one_bucket() -> None:
     assert len({*map(id, found.buckets)} - {*map(id, changed.buckets)}) == 1
 
 
+@given(st.sets(NUMBERS), NUMBERS)
+def test_values_from_one_on(values: set[int], first: int) -> None:
+    """The values from one on come in order, whether or not that one is there."""
+    assert sorted(value for value in values if value >= first) == list(SortedSet.of(values).starting_at(first))
+
+
 def test_names_are_ordered_as_text() -> None:
     """A set of names is in the order of their characters."""
     assert ["a", "a-b", "b"] == list(SortedSet.of(["b", "a-b", "a"]).insert("a"))

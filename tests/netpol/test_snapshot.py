@@ -208,6 +208,24 @@ def test_a_snapshot_made_at_once_is_the_one_made_step_by_step(objects: list[b.Ap
     assert ClusterSnapshot.from_parsed(known) == step_by_step
 
 
+def test_names_of_namespaces_are_in_order() -> None:
+    """The names of the namespaces that hold something are known in order; the others are not."""
+    snapshot = ClusterSnapshot.from_objects([b.namespace("shop"), b.pod("p", "bank"), b.policy("n", "eem")])
+    changed = snapshot.with_parsed(parsed(b.namespace("a"))).without("Pod", "bank", "p")
+
+    assert list(snapshot.names_in_order) == ["bank", "eem", "shop"]
+    assert list(changed.names_in_order) == ["a", "eem", "shop"]
+
+
+def test_the_parts_of_a_snapshot() -> None:
+    """The parts hold every pod, workload and policy, and the index of addresses."""
+    snapshot = ClusterSnapshot.from_objects([b.pod("p"), b.workload("w"), b.policy("n", "shop")])
+    parts = list(snapshot.parts())
+    names = {getattr(value, "name", None) for part in parts[1:] for value in part.values()}  # type: ignore[attr-defined]
+
+    assert (parts[0], names) == (snapshot.pod_addresses, {"p", "w", "n"})
+
+
 # Addresses
 
 

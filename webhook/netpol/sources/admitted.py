@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import assert_never
 
 from webhook.netpol.intervals import IPV4, IPV6, Interval, subtract, union
 from webhook.netpol.matching import rule_covers, selecting
@@ -14,7 +13,6 @@ from webhook.netpol.model import (
     PodPeer,
     PolicyType,
     Protocol,
-    Unreadable,
 )
 from webhook.netpol.sources.source_set import EVERYONE, Sources, union_of
 from webhook.netpol.sources.terms import Term, term_of
@@ -57,18 +55,15 @@ def sources_of(peers: Iterable[NetworkPolicyPeer] | None) -> Sources:
     exceptions: list[tuple[int, Interval]] = []
     unreadable = False
     for peer in peers:
-        match peer:
-            case PodPeer():
-                term = term_of(peer.namespace, peer.namespace_selector, peer.pod_selector)
-                if term is not None:
-                    terms.add(term)
-            case IPBlock():
-                blocks[peer.family].extend(subtract((peer.cidr,), union(peer.except_)))
-                exceptions.extend((peer.family, interval) for interval in peer.except_)
-            case Unreadable():
-                unreadable = True
-            case other:
-                assert_never(other)
+        if isinstance(peer, PodPeer):
+            term = term_of(peer.namespace, peer.namespace_selector, peer.pod_selector)
+            if term is not None:
+                terms.add(term)
+        elif isinstance(peer, IPBlock):
+            blocks[peer.family].extend(subtract((peer.cidr,), union(peer.except_)))
+            exceptions.extend((peer.family, interval) for interval in peer.except_)
+        else:
+            unreadable = True
     return Sources(
         terms=frozenset(terms),
         blocks=tuple((family, union(pieces)) for family, pieces in blocks.items() if pieces),

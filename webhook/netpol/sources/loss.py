@@ -58,7 +58,7 @@ def lost_from_anywhere(before: Sources, after: Sources, universe: Universe, budg
     """
     if after.everyone or before == after:
         return None
-    # One decision asks the same about many pods, mostly with the very same sets. They are kept as long as their ids.
+    # One decision asks the same about many pods, mostly with the very same sets. They are kept together with their ids.
     question = id(before), id(after)
     if question not in budget.answers:
         budget.answers[question] = _lost_from_anywhere(before, after, universe, budget), before, after
