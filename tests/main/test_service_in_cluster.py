@@ -78,7 +78,7 @@ class Running:
 
 
 async def pause() -> None:
-    """Give the service time before the next look."""
+    """Wait, so that the service runs before the next check."""
     await asyncio.sleep(0.05)
 
 
