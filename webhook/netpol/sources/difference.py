@@ -111,11 +111,9 @@ def _lost(box: Term, terms: Sequence[Term], budget: StepBudget, labels_of: Label
         if found is not None:
             return found
     to_come = allowed.without(ValueSet(absent=False, values=frozenset(there), others=False))
-    inside = tuple(sorted({**dict(box), NAME_KEY: to_come}.items()))
-    cells = None if to_come.is_empty() else _outside(inside, terms, budget)
-    if cells is not None and cells[NAME_KEY] not in names:
-        return cells | {NAME_KEY: unused_name(names, labels_of)}
-    return cells
+    if to_come.is_empty():
+        return None
+    return _lost(tuple(sorted({**dict(box), NAME_KEY: to_come}.items())), terms, budget, labels_of)
 
 
 def _terms_by_name(terms: Sequence[Term], names: Iterable[str]) -> dict[str, list[Term]]:
