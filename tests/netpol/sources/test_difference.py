@@ -104,6 +104,7 @@ def test_whether_a_term_can_hold_a_pod(peer: b.Node, expected: bool) -> None:  #
     known = {name: {NAMESPACE_NAME_LABEL: name, "team": "a"} for name in ("eem", "shop")}
 
     assert expected is may_hold_pods(terms([peer]), known.get)
+    assert expected is (difference(terms([peer]), [], Answers(), known.get) is not None)
     assert not may_hold_pods([], known.get)
 
 
