@@ -11,7 +11,7 @@ from controlplane.namespaces import isolation
 
 ROOT = Path(__file__).resolve().parent.parent
 ENDS_TO_END = ("tests/e2e/test_replicas.py", "tests/outage/test_attack.py")
-OTHER = "tests/netpol/test_names.py"
+OTHER = "tests/netpol/test_selectors.py"
 
 pytestmark = pytest.mark.timeout(300)  # sessions of pytest, each with up to three processes
 

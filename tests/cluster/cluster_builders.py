@@ -138,7 +138,7 @@ async def reflecting(  # noqa: PLR0913 - what tests replace
 
 
 async def take_list(sink: Sink, kind: str, mappings: Iterable[Mapping[str, Any]], number: int = 0) -> None:
-    """Take in a list of one page, with a watch that stands after it."""
+    """Add a list of one page, with a watch that stands after it."""
     intake = sink.begin_list(kind)
     await intake.add(mappings)
     await intake.finish(number)

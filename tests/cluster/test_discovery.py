@@ -1,7 +1,8 @@
 """The platform and the EEM version are read from discovery documents, again and again."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -74,11 +75,15 @@ async def test_a_platform_that_the_user_set_stays() -> None:
     assert discovery.facts.platform == "kubernetes"
 
 
-async def test_after_a_failure_the_next_look_is_sooner() -> None:
-    """After a failure it looks again in 10 s, after a success in 5 min."""
-    answers: dict[str, Any] = {OPENSHIFT_GROUP: 503}
+@pytest.mark.parametrize(
+    "first",
+    [pytest.param({OPENSHIFT_GROUP: 503}, id="a failure"), pytest.param({}, id="a cluster without EEM")],
+)
+async def test_while_no_version_is_known_the_next_look_is_sooner(first: dict[str, Any]) -> None:
+    """While no version is known it looks again in 10 s, afterwards in 5 min."""
+    answers = dict(first)
     waits: list[float] = []
-    sleep = _sleeper(answers, waits)
+    sleep = _sleeper(answers, waits, {DEFINITIONS: definitions(gatewayContact=1)})
     async with api(answers) as client:
         with pytest.raises(_EnoughError):
             await Discovery(client, sleep=sleep).run()
@@ -103,12 +108,15 @@ class _EnoughError(Exception):
     """Raised to end an endless loop."""
 
 
-def _sleeper(answers: dict[str, Any], waits: list[float]) -> Callable[[float], Awaitable[None]]:
-    """Return a sleep that records its length and lets the API server recover."""
+def _sleeper(
+    answers: dict[str, Any], waits: list[float], later: Mapping[str, Any] = MappingProxyType({})
+) -> Callable[[float], Awaitable[None]]:
+    """Return a sleep that records its length, after which the API server gives the answers in *later*."""
 
     async def sleep(seconds: float) -> None:
         waits.append(seconds)
         answers.clear()
+        answers.update(later)
         if len(waits) > 1:
             raise _EnoughError
 

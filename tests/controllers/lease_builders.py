@@ -66,15 +66,19 @@ class Replica:
 
     def __post_init__(self) -> None:
         """Make the election."""
+        self.election = self.made(Random(1))
+
+    def made(self, rng: Random) -> Election:
+        """Return a new election of this replica."""
         clock = Clock(monotonic=self.monotonic, wall=lambda: self.world.now + self.wall_offset)
-        self.election = Election(
+        return Election(
             self,
             namespace=NAMESPACE,
             name=NAME,
             identity=self.identity,
             past=self.past,
             clock=clock,
-            rng=Random(1),
+            rng=rng,
             timing=self.timing,
         )
 

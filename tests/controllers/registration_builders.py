@@ -71,6 +71,7 @@ class Desk:
         self.server = server
         self.time = FakeTime(now=0.0)
         self.leads = True
+        self.holder = "pod-2_abc"
         self.stumbles = 0
         self.bundle = BUNDLE
         self.eem: frozenset[str] | None = frozenset({"eem"})
@@ -93,6 +94,7 @@ class Desk:
             recorder=self.recorder,
             inputs=Inputs(
                 leads=self._leads,
+                holder=lambda: self.holder,
                 bundle=None if injected else lambda: self.bundle,
                 namespaces=lambda: self.eem,
                 port_problem=self._port_problem,

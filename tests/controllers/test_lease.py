@@ -71,6 +71,25 @@ def test_an_expired_lease_is_taken_over_and_no_earlier_one() -> None:
     assert world.lease["spec"]["leaseTransitions"] == 1
 
 
+@pytest.mark.parametrize("seed", range(100))
+def test_a_frozen_leader_is_replaced_within_18_seconds(seed: int) -> None:
+    """A candidate looks every one to two seconds, and once more when the Lease expires."""
+    world, first, second = pair()
+    second.election = second.made(Random(seed))
+    froze_at, looks_at = 20.0 + seed / 100, seed / 50
+    renewals = [number * 2.0 for number in range(20)]
+    while not second.leads:
+        for renewal in [at for at in renewals if at <= min(looks_at, froze_at)]:
+            renewals.remove(renewal)
+            world.now = renewal
+            first.whole_attempt()
+        world.now = looks_at
+        second.whole_attempt()
+        looks_at += second.election._candidate_seconds()  # noqa: SLF001 - what run() waits
+
+    assert 15.0 - 2.0 <= world.now - froze_at <= 18.0
+
+
 def test_a_new_process_in_the_holders_pod_takes_over_at_once() -> None:
     """A process in the pod of the ended holder need not wait; one with a similar name must."""
     world = World()

@@ -552,6 +552,61 @@ async def test_drift_gives_one_event_until_it_changes() -> None:
         assert "timeoutSeconds is 30, not 5" in message
 
 
+@pytest.mark.parametrize(
+    ("holder", "problem"),
+    [
+        ("stranger", "the Lease is held by stranger, which has not completed the registration for 30 s"),
+        ("", "no replica holds the Lease, so the registration has been incomplete for 30 s"),
+    ],
+    ids=["another holder", "no holder"],
+)
+@pytest.mark.parametrize("lacks", ["a namespace", "a bundle"])
+async def test_a_leader_that_does_not_write_is_a_problem_of_the_others(lacks: str, holder: str, problem: str) -> None:
+    """A replica that does not lead sees that nothing is written, after the time in which another could lead."""
+    async with desk() as made:
+        await made.registered()
+        made.leads, made.holder = False, holder
+        await made.step()
+        before = made.registrar.problem()
+        if lacks == "a namespace":
+            made.eem = frozenset({"eem", "young"})
+        else:
+            made.bundle = OTHER
+        for _ in range(90):
+            await made.step()
+        early = made.registrar.problem()
+        for _ in range(30):
+            await made.step()
+        late = made.registrar.problem()
+        made.leads = True
+        for _ in range(4):
+            await made.step()
+
+        assert (before, early, late) == (None, None, problem)
+        assert made.registrar.problem() is None
+
+
+async def test_a_complete_registration_is_no_problem_of_the_others() -> None:
+    """Neither is one whose namespaces or authorities are not known, or that was deleted."""
+    async with desk() as made:
+        await made.registered()
+        made.leads = False
+        for _ in range(200):
+            await made.step()
+        complete = made.registrar.problem()
+        made.eem, made.bundle = None, b""
+        for _ in range(200):
+            await made.step()
+        unknown = made.registrar.problem()
+        made.eem = frozenset({"eem"})
+        made.server.delete(VALIDATING, NAME)
+        for _ in range(200):
+            await made.step()
+
+        assert (complete, unknown) == (None, None)
+        assert made.registrar.problem() == "validatingwebhookconfigurations is nothing, not there"
+
+
 async def test_a_kind_in_an_unknown_version_gives_one_event_until_it_changes() -> None:
     """The Event is about the CustomResourceDefinition; when the note ends and comes again, there is another."""
     async with desk() as made:

@@ -15,7 +15,6 @@ from webhook.admission.response import FORBIDDEN, AdmissionResponse, denied
 from webhook.admission.review import AdmissionRequest
 from webhook.admission.verdict import Verdict
 from webhook.eem.eem_snapshot import EemSnapshot
-from webhook.eem.resources import EEM_GROUP
 from webhook.netpol.model import OwnerReference
 from webhook.netpol.parse_meta import read_owners
 from webhook.netpol.reading import Faults, mapping
@@ -92,10 +91,8 @@ def _identity(owner: OwnerReference) -> tuple[str, str, str, str]:
 
 
 def _is_live_instance(owner: OwnerReference, namespace: str, snapshot: EemSnapshot) -> bool:
-    instance = snapshot.instance(owner.kind, namespace, owner.name)
-    if owner.group != EEM_GROUP or instance is None or instance.terminating:
-        return False
-    return not instance.uid or instance.uid == owner.uid
+    known = snapshot.eem.get(namespace)
+    return known is not None and known.inventory.is_live(owner)
 
 
 def is_heartbeat(request: AdmissionRequest) -> bool:

@@ -28,6 +28,12 @@ STEPS_FOR_EXAMPLES = MOST_STEPS // 2
 LONGEST_SHOWN = 40
 """Characters of a name within a warning."""
 
+SHORT_NAME = 24
+"""Characters of a name within a warning that has two of them, or a long text."""
+
+MOST_ORPHANS = 2
+"""Warnings about policies that do not count."""
+
 SYSTEM = "kube-"
 """The prefix of the names of Kubernetes' own namespaces: an example from there would not help the user."""
 
@@ -149,3 +155,27 @@ def _warnings(finding: Finding) -> Iterator[str]:
         yield warning(f"{what} {port}: IPv6 such as {finding.lost_ipv6.cidr} is cut off (EEM supports IPv4 only)")
     if finding.only_pods:
         yield warning(f"{what} {port}: only selected pods may connect now; the API server is rarely a pod")
+
+
+def orphans_of(losses: Iterable[Finding]) -> tuple[str, ...]:
+    """Return a warning for each policy that does not count in a loss, because the garbage collector deletes it."""
+    orphans = {
+        name: policy
+        for finding in losses
+        for name, policy in finding.world.view.orphaned.items()
+        if name in finding.standing.isolating and name != finding.change.name
+    }
+    return tuple(
+        warning(f"policy {shorten(name, SHORT_NAME)} does not count: {_missing(policy)}, so it will be deleted")
+        for name, policy in sorted(orphans.items())[:MOST_ORPHANS]
+    )
+
+
+def orphan_warning(policy: NetworkPolicy) -> str:
+    """Return the warning about a new policy that the garbage collector deletes."""
+    return warning(f"{_missing(policy)}, so the garbage collector will delete this policy")
+
+
+def _missing(policy: NetworkPolicy) -> str:
+    owner = policy.owners[0]
+    return f"its owner {owner.kind} {shorten(owner.name, SHORT_NAME)} does not exist here"

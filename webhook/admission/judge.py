@@ -7,8 +7,9 @@ policy selects before or after the change:
    same with the change applied.
 2. A requirement from anywhere loses each source that was admitted and is not any more; a requirement from some source
    loses only the last one.
-3. A terminating policy isolates and admits nothing. It may be gone the next moment, without another review; so a change
-   beside a terminating policy is judged with it and without it.
+3. A terminating policy isolates and admits nothing. It may be gone the next moment, without another review; so may a
+   policy whose owners do not exist, which the garbage collector deletes. A change beside such policies is judged with
+   them and without them.
 
 Judging gives findings only. Texts, examples and remedies are made for the one verdict that is sent (explanation.py).
 """
@@ -113,8 +114,9 @@ def judge(review: PolicyReview, world: World) -> tuple[Finding, ...]:
         for guarded in world.view.guarded:
             if guarded.needs and change.touches(guarded.subject.pod):
                 standing = world.view.standings[guarded.key]
+                leaving = _leaving(change, world, standing)
                 for requirement in guarded.needs:
-                    finding = _find(change, world, guarded.subject, requirement, standing)
+                    finding = _find(change, world, guarded.subject, requirement, standing, leaving)
                     if finding is not None:
                         found.append(finding)
     return tuple(found)
@@ -158,10 +160,15 @@ def is_isolating(policy: NetworkPolicy | None, pod: Pod) -> bool:
     return policy is not None and selects(policy, pod, PolicyType.INGRESS)
 
 
-def _find(
-    change: Change, world: World, subject: Subject, requirement: Requirement, standing: Standing
+def _find(  # noqa: PLR0913, PLR0917  the parts of one question
+    change: Change,
+    world: World,
+    subject: Subject,
+    requirement: Requirement,
+    standing: Standing,
+    leaving: frozenset[str],
 ) -> Finding | None:
-    """Return the worst finding, with and without terminating policies; None if the requirement simply holds."""
+    """Return the worst finding, with and without the policies that are leaving; None if the requirement holds."""
     own = standing.isolating.get(change.name)
     if world.others == "known":
         others = _Others(
@@ -170,19 +177,28 @@ def _find(
         )
     else:
         others = _Others(admitted=NO_SOURCES, isolated=world.others == "isolating")
-    if others.isolated and others.admitted.everyone:
+    if others.isolated and others.admitted.everyone and not leaving:
         return None
     if world.demand == "some":
         requirement = replace(requirement, sources="some")
     question = _Question(change=change, world=world, subject=subject, requirement=requirement, standing=standing)
     answers = [question.finding(others)]
-    if standing.terminating > (own is not None and own.terminating):
-        answers.append(question.finding(question.lasting()))
+    if leaving:
+        answers.append(question.finding(question.lasting(leaving)))
     findings = [finding for finding in answers if finding is not None]
     if not findings:
         return None
     worst = min(findings, key=lambda finding: _badness(finding.loss))
     return worst if worst.loss or worst.broken or worst.only_pods or worst.lost_ipv6 else None
+
+
+def _leaving(change: Change, world: World, standing: Standing) -> frozenset[str]:
+    """Return the names of the other policies that isolate the subject and may be gone the next moment."""
+    if not world.view.orphaned and not standing.terminating:
+        return frozenset()
+    terminating = (name for name, policy in standing.isolating.items() if policy.terminating)
+    orphaned = (name for name in world.view.orphaned if name in standing.isolating)
+    return frozenset((*terminating, *orphaned)) - {change.name}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -237,12 +253,12 @@ class _Question:
         own = admitted((policy,), self.subject.pod, self.requirement.protocol, self.requirement.port)
         return self.world.answers.union_of((others.admitted, own)) if others.isolated else own
 
-    def lasting(self) -> _Others:
-        """Return what the other policies amount to without those that are terminating."""
+    def lasting(self, leaving: frozenset[str]) -> _Others:
+        """Return what the other policies amount to without those that are leaving."""
         lasting = [
             policy
             for name, policy in self.standing.isolating.items()
-            if name != self.change.name and not policy.terminating
+            if name != self.change.name and name not in leaving
         ]
         sources = admitted(lasting, self.subject.pod, self.requirement.protocol, self.requirement.port)
         return _Others(admitted=sources, isolated=bool(lasting))

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from webhook.admission.exemptions import exemption, is_heartbeat, refuse_heartbeat
-from webhook.admission.explanation import explain, warnings_of
+from webhook.admission.explanation import explain, orphan_warning, orphans_of, warnings_of
 from webhook.admission.inflight import NOTHING_IN_FLIGHT, InFlight
 from webhook.admission.judge import Finding, World, judge, touches_only_exempt
 from webhook.admission.options import Options, demand_of, mode_of, universe_of
@@ -50,11 +50,13 @@ class Assessment:
         losses: the losses in the worst state of the namespace: the first state in which something is surely lost, or
             else the first in which something may be lost.
         only_exempt: the change touches subjects of EEM, and the instances of all of them are exempt.
+        is_orphaned: the change creates a policy that the garbage collector deletes, because its owners do not exist.
     """
 
     findings: tuple[Finding, ...] = ()
     losses: tuple[Finding, ...] = ()
     only_exempt: bool = False
+    is_orphaned: bool = False
 
     def is_refusal(self, options: Options) -> bool:
         """Whether the change is refused in mode enforce."""
@@ -132,16 +134,18 @@ def assess(review: PolicyReview, snapshot: EemSnapshot, in_flight: InFlight, opt
         universe=universe_of(snapshot, options),
         answers=Answers(),
     )
+    new, creates = review.new, review.request.operation == "CREATE"
+    is_orphaned = creates and new is not None and known.view.inventory.is_orphaned(new)
     findings = judge(review, known)
     losses = _losses(findings)
     if not in_flight.is_empty and not _is_surely_lost(losses):
         for world in _other_worlds(known, in_flight, review.name):
             found = _losses(judge(review, world))
             if _is_surely_lost(found):
-                return Assessment(findings=findings, losses=found)
+                return Assessment(findings=findings, losses=found, is_orphaned=is_orphaned)
             losses = losses or found
     only_exempt = not findings and not losses and touches_only_exempt(review, known)
-    return Assessment(findings=findings, losses=losses, only_exempt=only_exempt)
+    return Assessment(findings=findings, losses=losses, only_exempt=only_exempt, is_orphaned=is_orphaned)
 
 
 def _other_worlds(known: World, in_flight: InFlight, name: str) -> Iterator[World]:
@@ -171,10 +175,13 @@ def answer(review: PolicyReview, assessment: Assessment, snapshot: EemSnapshot, 
     """Explain an assessment: return the answer with its texts, examples and remedies."""
     if assessment.only_exempt:
         return exempted(_verdict(review), "deployNetworkPolicies")
-    if not assessment.findings and not assessment.losses:
+    if not assessment.findings and not assessment.losses and not assessment.is_orphaned:
         return allowed(_verdict(review), "allowed", {})
     mode = mode_of(review.request.namespace, snapshot, options)
-    lost, warnings = explain(assessment.losses), warnings_of(assessment.findings)
+    lost = explain(assessment.losses)
+    warnings = (*warnings_of(assessment.findings), *orphans_of(assessment.losses))
+    if assessment.is_orphaned and review.new is not None:
+        warnings = (orphan_warning(review.new), *warnings)
     counted = [item for item in lost if item.decided or options.strict]
     if counted:
         message, causes = refusal(review.request.operation, _name(review), counted)

@@ -25,7 +25,8 @@ OPENSHIFT_GROUP: Final = "/apis/config.openshift.io"
 DEFINITIONS: Final = f"/openapi/v3/apis/{EEM_GROUP}/{EEM_VERSION}"
 # CustomResourceDefinitions change when EEM is upgraded. A rule that depends on them may follow five minutes later.
 INTERVAL_SECONDS: Final = 300.0
-# After a failure: the service has just started, or the API server does not answer.
+# After a failure, and while no version is known: the service has just started, EEM is not installed yet, or the API
+# server does not answer.
 RETRY_SECONDS: Final = 10.0
 
 
@@ -72,7 +73,7 @@ class Discovery:
                 _log.info("platform and version of EEM could not be read: %s", error, exc_info=not is_known)
                 await self._sleep(RETRY_SECONDS)
             else:
-                await self._sleep(INTERVAL_SECONDS)
+                await self._sleep(INTERVAL_SECONDS if self._facts.version is not None else RETRY_SECONDS)
 
     async def look(self) -> None:
         """

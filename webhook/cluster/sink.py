@@ -107,7 +107,7 @@ class Intake(Protocol):
     """A list while it is taken in, page by page, so that no more than one page is held as it came."""
 
     async def add(self, mappings: Iterable[Mapping[str, Any]]) -> None:
-        """Take in the objects of one page."""
+        """Add the objects of one page."""
 
     async def finish(self, number: int = 0) -> None:
         """Make the added objects the complete set of objects, at the resourceVersion *number*."""
@@ -123,7 +123,7 @@ class Sink(Protocol):
     def apply(
         self, kind: str, event_type: EventType, mapping: Mapping[str, Any], *, parsed: Parsed | None = None
     ) -> object:
-        """Take in one event; *parsed* is the object if it was read beforehand."""
+        """Process one event; *parsed* is the object if it was read beforehand."""
 
     def begin_list(self, kind: str) -> "Intake":
         """Begin to take in a list; nothing changes before its end."""

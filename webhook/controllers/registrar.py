@@ -22,12 +22,14 @@ from typing import Any, Final
 
 from webhook.cluster.client import ApiClient
 from webhook.cluster.definitions import DEFINITIONS
+from webhook.cluster.errors import one_line
 from webhook.cluster.observed import Observed
 from webhook.cluster.timing import Clock, first_of
 from webhook.controllers.configuration_writer import ConfigurationWriter
 from webhook.controllers.drift import Drift, drift
 from webhook.controllers.entries import (
     INSTANCES,
+    NEVER_MATCHED,
     POLICIES,
     SHIPPED,
     FailurePolicy,
@@ -35,6 +37,7 @@ from webhook.controllers.entries import (
     bundle_of,
     bundles,
     covered_namespaces,
+    is_written,
     policy_entry,
     registered_namespaces,
     wanted_namespaces,
@@ -45,6 +48,8 @@ from webhook.controllers.self_check import Heartbeat
 _log: Final = logging.getLogger(__name__)
 
 LOOK_SECONDS: Final = 0.25
+IDLE_LEADER_SECONDS: Final = 25.0
+"""After this time an incomplete registration is the problem of the leader: another could have followed it by then."""
 _DRIFTED: Final = "ConfigurationDrift"
 _UNDONE: Final = "RegistrationUndone"
 _UNKNOWN_VERSION: Final = "UnknownVersion"
@@ -57,6 +62,7 @@ class Inputs:
 
     Args:
         leads: whether this replica is the leader.
+        holder: the identity that holds the Lease; empty for none.
         bundle: the authorities to trust as PEM, empty while there are none; None if another controller injects it.
         namespaces: where EEM runs; None while that is not known.
         port_problem: why this replica's HTTPS port does not answer a client that trusts a bundle.
@@ -66,6 +72,7 @@ class Inputs:
     """
 
     leads: Callable[[], bool]
+    holder: Callable[[], str]
     bundle: Callable[[], bytes] | None
     namespaces: Callable[[], frozenset[str] | None]
     port_problem: Callable[[bytes], Awaitable[str | None]]
@@ -117,6 +124,7 @@ class Registrar:
         self._answered: bytes | None = None
         self._waits_for: str | None = None
         self._reported: tuple[Drift, ...] = ()
+        self._incomplete_since: float | None = None
         self._version_notes: dict[str, str] = {}
         self._changed = asyncio.Event()
         for observed in (validating, mutating):
@@ -156,7 +164,7 @@ class Registrar:
         ]
         heartbeat = [f"heartbeat: {self._heartbeat.problem}"] if self._heartbeat.problem else []
         waiting = [self._waits_for] if self._waits_for else []
-        found = [*unknown, *waiting, *writing, *heartbeat, *map(str, self.drift)]
+        found = [*unknown, *waiting, *writing, *heartbeat, *self._idle_leader(), *map(str, self.drift)]
         return "; ".join(found) or None
 
     async def run(self) -> None:
@@ -194,7 +202,9 @@ class Registrar:
             self._waits_for = None
             for writer in (self._validating, self._mutating):
                 writer.problem = None  # the leader reports it
+            self._watch_leader()
             return
+        self._incomplete_since = None
         self._report_drift()
         self._report_versions()
         bundle = self._bundle()
@@ -205,6 +215,36 @@ class Registrar:
                 bundle = self._bundle()
                 if bundle and self._inputs.leads():
                     await self._keep(writer, bundle)
+
+    def _watch_leader(self) -> None:
+        """Note since when the registration lacks something that the leader should have written."""
+        if self._is_complete():
+            self._incomplete_since = None
+        elif self._incomplete_since is None:
+            self._incomplete_since = self._clock.monotonic()
+
+    def _is_complete(self) -> bool:
+        """Whether the configurations hold what can be expected of the leader, as far as that is known."""
+        validating, mutating = (observed.current for observed in self._observed())
+        namespaces = (self._inputs.namespaces() or frozenset()) - NEVER_MATCHED
+        bundle = b"" if self._inputs.bundle is None else self._inputs.bundle()
+        trusted = all(
+            is_written(configuration, bundle_entries(configuration, bundle))
+            for configuration in (validating, mutating)
+            if configuration is not None and bundle
+        )
+        return trusted and (validating is None or namespaces <= covered_namespaces(validating, namespaces))
+
+    def _idle_leader(self) -> list[str]:
+        """Return the problem of a leader that does not write, such as a frozen replica or another program."""
+        since = self._incomplete_since
+        if since is None or self._clock.monotonic() - since < IDLE_LEADER_SECONDS:
+            return []
+        seconds = f"for {self._clock.monotonic() - since:.0f} s"
+        holder = self._inputs.holder()
+        if not holder:
+            return [f"no replica holds the Lease, so the registration has been incomplete {seconds}"]
+        return [f"the Lease is held by {one_line(holder)}, which has not completed the registration {seconds}"]
 
     def _bundle(self) -> bytes:
         """Return the bundle to trust: the service's own, or the one that was injected into the shipped entry."""

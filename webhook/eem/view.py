@@ -15,9 +15,10 @@ from rpds import HashTrieMap
 
 from webhook.eem.claims import Claim, ClaimIndex, Claims, claimed_in, claims_of
 from webhook.eem.instances import EemOperator, Instance, Requirement, SourcesDemand
+from webhook.eem.resources import EEM_GROUP, INSTANCE_KINDS
 from webhook.eem.standing import Port, Standing, standing_of
 from webhook.eem.subjects import Subject, assumed_pod, group
-from webhook.netpol.model import ContainerPort, NetworkPolicy, Pod, Workload
+from webhook.netpol.model import ContainerPort, NetworkPolicy, OwnerReference, Pod, Workload
 from webhook.netpol.snapshot import NamespaceState
 
 StandingKey = tuple[frozenset[tuple[str, str]], frozenset[ContainerPort], tuple[Port, ...]]
@@ -46,6 +47,24 @@ class Inventory:
     def operators(self) -> Mapping[str, EemOperator]:
         """Return the operators by the name of their Deployments."""
         return self.claims.operators
+
+    def is_live(self, owner: OwnerReference) -> bool:
+        """Whether an owner is an instance of this namespace that exists and is not being deleted."""
+        instance = self.instances.get((owner.kind, owner.name))
+        if owner.group != EEM_GROUP or instance is None or instance.terminating:
+            return False
+        return not instance.uid or instance.uid == owner.uid
+
+    def is_orphaned(self, policy: NetworkPolicy) -> bool:
+        """
+        Whether the garbage collector deletes a policy: it has owners, and all are instances that do not exist here.
+
+        Whether owners of other kinds exist is not known, so they count as existing.
+        """
+        return bool(policy.owners) and all(
+            owner.group == EEM_GROUP and owner.kind in INSTANCE_KINDS and not self.is_live(owner)
+            for owner in policy.owners
+        )
 
     @cached_property
     def subjects(self) -> tuple[Subject, ...]:
@@ -131,11 +150,13 @@ class EemNamespace:
     Args:
         inventory: the objects of EEM; they do not depend on policies.
         policies: every NetworkPolicy of the namespace, by name.
+        orphaned: those that the garbage collector deletes because their owners do not exist.
         carried: the standings from before the last change, as far as they still hold.
     """
 
     inventory: Inventory
     policies: HashTrieMap[str, NetworkPolicy] = HashTrieMap()
+    orphaned: HashTrieMap[str, NetworkPolicy] = HashTrieMap()
     carried: Mapping[StandingKey, Standing] = field(default_factory=dict, compare=False)
 
     @property
@@ -171,15 +192,23 @@ class EemNamespace:
 
     def with_policy(self, name: str, policy: NetworkPolicy | None) -> EemNamespace:
         """Return the namespace with a policy in the place of the one of that name; None deletes it."""
+        is_orphaned = policy is not None and self.inventory.is_orphaned(policy)
         return replace(
             self,
-            policies=self.policies.discard(name) if policy is None else self.policies.insert(name, policy),
+            policies=_with(self.policies, name, policy),
+            orphaned=_with(self.orphaned, name, policy if is_orphaned else None),
             carried={key: standing.with_policy(name, policy) for key, standing in self.known_standings().items()},
         )
 
     def with_pods(self, pods: HashTrieMap[str, Pod]) -> EemNamespace:
         """Return the namespace with other pods of EEM."""
         return replace(self, inventory=replace(self.inventory, pods=pods), carried=self.known_standings())
+
+
+def _with(
+    policies: HashTrieMap[str, NetworkPolicy], name: str, policy: NetworkPolicy | None
+) -> HashTrieMap[str, NetworkPolicy]:
+    return policies.discard(name) if policy is None else policies.insert(name, policy)
 
 
 def survey(
@@ -200,4 +229,10 @@ def survey(
         pods=HashTrieMap((pod.name, pod) for pod in pods),
         workloads={(workload.kind, workload.name): workload for workload in workloads},
     )
-    return EemNamespace(inventory=inventory, policies=state.policies, carried=carried)
+    orphaned = (policy for policy in state.policies.values() if policy.owners and inventory.is_orphaned(policy))
+    return EemNamespace(
+        inventory=inventory,
+        policies=state.policies,
+        orphaned=HashTrieMap((policy.name, policy) for policy in orphaned),
+        carried=carried,
+    )

@@ -23,6 +23,7 @@ from webhook.eem import OPTIONAL_KINDS, WATCHED
 from webhook.eem.resources import NETWORK_POLICIES
 from webhook.guard.judging import PolicyJudge
 from webhook.guard.last_resort import LastResort
+from webhook.guard.live_lists import ListPolicies
 from webhook.guard.outcomes import ListError
 from webhook.main.assembly import judges_of, load_certificate, make_foundation, make_service
 from webhook.main.service import Service, Work
@@ -38,10 +39,38 @@ async def from_cluster(settings: Settings) -> Service:
         CredentialsError: the API server's address or the credentials cannot be found.
     """
     client = ApiClient(credentials(settings))
-    store, history = Store(), History()
+    store, history, reach = Store(), History(), Reachability(client)
+    options = replace(settings.options(), storage_classes_known=True)
+    discovery = Discovery(client, platform=options.platform)
+
+    def current_options() -> Options:
+        return replace(options, platform=discovery.facts.platform, installed_version=discovery.facts.version)
+
+    policies = PolicyJudge(store, options, _live_list(client, store, history))
+    judges = {
+        path: LastResort(judge, lambda: store.silence(settings.stale_seconds))
+        for path, judge in judges_of(store, policies, current_options).items()
+    }
+    foundation = make_foundation(settings, store)
+    background: list[Work] = [partial(freeze_lists, store), discovery.run, Comparison(client, store, history).run]
+    background.extend(_watches(client, store, reach, history))
+    if settings.tls_dir is not None:
+        background.extend(await load_certificate(foundation))
+    writers = make_writers(foundation, client, reach, history) if is_inside(settings) else NO_WRITERS
+    return make_service(
+        foundation,
+        judges,
+        background=(*background, *writers.background),
+        notes={"api-server": lambda: reach.problem or None, "eem-versions": store.notes, **writers.notes},
+        client=client,
+    )
+
+
+def _live_list(client: ApiClient, store: Store, history: History) -> ListPolicies:
+    """Return what lists the policies of a namespace for a review; it also shows whether the cluster went back."""
+    kind = NETWORK_POLICIES.kind
 
     async def list_policies(namespace: str) -> Iterable[Mapping[str, Any]]:
-        kind = NETWORK_POLICIES.kind
         newest = store.newest(kind)
         try:
             listed = await read_all(client, NETWORK_POLICIES, namespace=namespace)
@@ -53,39 +82,20 @@ async def from_cluster(settings: Settings) -> Service:
             raise ListError("the cluster went back to an older state")
         return listed.objects
 
-    options = replace(settings.options(), storage_classes_known=True)
-    discovery = Discovery(client, platform=options.platform)
+    return list_policies
 
-    def current_options() -> Options:
-        return replace(options, platform=discovery.facts.platform, installed_version=discovery.facts.version)
 
-    judges = {
-        path: LastResort(judge, lambda: store.silence(settings.stale_seconds))
-        for path, judge in judges_of(store, PolicyJudge(store, options, list_policies), current_options).items()
-    }
-    reach = Reachability(client)
-    foundation = make_foundation(settings, store)
-    background: list[Work] = [partial(freeze_lists, store), discovery.run, Comparison(client, store, history).run]
+def _watches(client: ApiClient, store: Store, reach: Reachability, history: History) -> list[Work]:
+    """Return the work that keeps the store up to date, with the definitions of the kinds that may be missing."""
+    found: list[Work] = []
     for resource in WATCHED:
         definition = None
         if resource.kind in OPTIONAL_KINDS:
-            observed = Observed(DEFINITIONS, definition_name(resource), keep=without_schemas)
-            definition = Definition(resource, observed)
-            follow = Reflector(
-                DEFINITIONS, client, observed, selection=observed.selection, reach=reach, history=history
-            )
-            background.append(follow.run)
-        background.append(Reflector(resource, client, store, reach=reach, history=history, definition=definition).run)
-    if settings.tls_dir is not None:
-        background.extend(await load_certificate(foundation))
-    writers = make_writers(foundation, client, reach, history) if is_inside(settings) else NO_WRITERS
-    return make_service(
-        foundation,
-        judges,
-        background=(*background, *writers.background),
-        notes={"api-server": lambda: reach.problem or None, "eem-versions": store.notes, **writers.notes},
-        client=client,
-    )
+            one = Observed(DEFINITIONS, definition_name(resource), keep=without_schemas)
+            definition = Definition(resource, one)
+            found.append(Reflector(DEFINITIONS, client, one, selection=one.selection, reach=reach, history=history).run)
+        found.append(Reflector(resource, client, store, reach=reach, history=history, definition=definition).run)
+    return found
 
 
 def is_inside(settings: Settings) -> bool:

@@ -208,6 +208,7 @@ def _registrar(
         failure_policy=settings.failure_policy,
         inputs=Inputs(
             leads=lambda: shared.election.leads,
+            holder=lambda: shared.election.holder,
             bundle=None if keeper is None else lambda: keeper.bundle,
             namespaces=lambda: known_namespaces(store, settings.stale_seconds),
             port_problem=OwnPort(settings.bind, settings.https_port).problem,

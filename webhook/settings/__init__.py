@@ -5,8 +5,8 @@ A setting is a flag. The service also reads it from the environment variable EEM
 the variable, and the variable over the default.
 """
 
-from webhook.settings.definitions import CONNECTION, DECISION, LOGGING, SERVING, Settings
 from webhook.settings.flags import SettingError, add_flags, flag_of, settings_from, variable_of
+from webhook.settings.setting_fields import CONNECTION, DECISION, LOGGING, SERVING, Settings
 
 __all__ = [
     "CONNECTION",

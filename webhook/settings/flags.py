@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from typing import Any, Final
 
-from webhook.settings.definitions import Settings
+from webhook.settings.setting_fields import Settings
 
 PREFIX: Final = "EEM_GUARDRAIL_"
 

@@ -58,6 +58,7 @@ async def main(settings: Mapping[str, Any], bundle: bytes) -> None:
             recorder=recorder,
             inputs=Inputs(
                 leads=lambda: election.leads,
+                holder=lambda: election.holder,
                 bundle=None if settings["injected"] else lambda: bundle,
                 namespaces=lambda: frozenset(store.snapshot.eem) if store.has_synced else None,
                 port_problem=OwnPort(settings["host"], 8443).problem,

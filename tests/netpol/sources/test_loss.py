@@ -454,7 +454,7 @@ def test_losses_against_trying_every_source(before: Sources, after: Sources) -> 
 
 @given(SETS, SETS)
 def test_the_last_source_against_trying_every_source(before: Sources, after: Sources) -> None:
-    """With the pod ranges and the plugin known, the last source is lost where somebody could and nobody can."""
+    """With known pod ranges and a known plugin, the last source is lost if one was admitted and none is any more."""
     for universe in (TOLD_YES, TOLD_NO):
         setting = universe.ipblock_matches_pods
         had, has = (any(is_admitted(who, source, setting) for source in sources()) for who in (before, after))
@@ -464,7 +464,7 @@ def test_the_last_source_against_trying_every_source(before: Sources, after: Sou
 
 @given(SETS, st.sampled_from([PLAIN, DUAL, TOLD, YES, NO, TOLD_YES, TOLD_NO]))
 def test_what_stays_loses_nothing(same: Sources, universe: Universe) -> None:
-    """A set loses nothing to itself, to everyone, or from nobody."""
+    """A set loses nothing to itself or to everyone, and an empty set loses nothing."""
     for lost in (lost_from_anywhere, lost_from_some):
         assert lost(same, same, universe, Answers()) is None
         assert lost(same, EVERYONE, universe, Answers()) is None
@@ -492,6 +492,6 @@ def test_telling_the_pod_ranges_never_contradicts(before: Sources, after: Source
 
 
 def test_the_words_of_these_tests() -> None:
-    """Everyone is every pod by label, and the own namespace goes by its name."""
+    """Everyone is every pod by label, and a peer without a namespace selector is in the policy's namespace."""
     assert EVERYONE.terms == {EVERY_POD}
     assert [key for term in sources_of(OWN_PODS).terms for key, _ in term] == [NAME_KEY]

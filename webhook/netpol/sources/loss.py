@@ -58,7 +58,7 @@ def lost_from_anywhere(before: Sources, after: Sources, universe: Universe, answ
     """
     if after.everyone or before == after:
         return None
-    # One decision asks the same about many pods, mostly with the very same sets. They are kept as long as their ids.
+    # One decision asks the same about many pods, mostly with the very same sets. They are kept together with their ids.
     question = id(before), id(after)
     if question not in answers.known:
         answers.known[question] = _lost_from_anywhere(before, after, universe, answers), before, after
