@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from builders import (
     ANOTHER_TIME,
+    NAME_LABEL,
     ApiObject,
     Node,
     block,
@@ -516,6 +517,24 @@ def test_both_families_and_all_pods_are_everyone_in_a_dual_stack_cluster() -> No
     new = narrowed(*EVERYWHERE, block("::/0"), peer(namespaces={}))
 
     assert judged(world(*GUARDED, pod("seen", "shop", ips=["10.0.0.1", "fd00::1"])), new, ALLOW).result == "allowed"
+
+
+@pytest.mark.parametrize(
+    ("labels", "lost"),
+    [
+        pytest.param({"team": "shop"}, [], id="the namespace has the label"),
+        pytest.param({"team": "bank"}, GATEWAY, id="the namespace has another one"),
+        pytest.param({}, GATEWAY, id="the namespace has none"),
+        pytest.param(None, GATEWAY, id="the namespace is not there yet"),
+    ],
+)
+def test_the_labels_of_an_existing_namespace_are_known(labels: Node | None, lost: list[tuple[str, int]]) -> None:
+    """An allow for a namespace by its name is turned into one for its team."""
+    by_name = allow("allow-shop", peer(namespaces=selector(**{NAME_LABEL: "shop"})))
+    by_team = allow("allow-shop", peer(namespaces=selector(team="shop")))
+    there = [] if labels is None else [namespace("shop", labels=labels)]
+
+    assert lost_ports(judged(world(*EEM, DENY, ALLOW_MANAGER, by_name, *there), by_team, by_name)) == lost
 
 
 def test_a_stored_policy_that_cannot_be_read_makes_a_loss_undecided() -> None:

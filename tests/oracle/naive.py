@@ -4,13 +4,14 @@ The decision on a NetworkPolicy change, by brute force, from the specification a
 A requirement and a label set of its pods are "lost", "undecided" or "fine" after the change.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
 from oracle.semantics import (
     SOUND,
+    Labels,
     Object,
     Semantics,
     is_terminating,
@@ -221,6 +222,7 @@ class Judge:
 
     worlds: list[tuple[list[Object], list[Object]]]
     namespace: str
+    existing: Mapping[str, Labels]
     ranges: Ranges
     reading: str
     semantics: Semantics
@@ -241,7 +243,12 @@ class Judge:
         same = want, identity(before), identity(after), identity(after_any_port)
         if same not in self.known:
             comparison = Comparison(
-                before=before, after=after, namespace=self.namespace, ranges=self.ranges, semantics=self.semantics
+                before=before,
+                after=after,
+                namespace=self.namespace,
+                existing=self.existing,
+                ranges=self.ranges,
+                semantics=self.semantics,
             )
             outcome = comparison.outcome(want, self.reading)
             kinds: set[str] = set()
@@ -267,6 +274,7 @@ def judge(objects: Sequence[Object], change: Change, settings: Settings, semanti
     judging = Judge(
         worlds=worlds_of(before, after),
         namespace=change.namespace,
+        existing={n["metadata"]["name"]: n["metadata"].get("labels") or {} for n in of_kind(objects, "Namespace")},
         ranges=ranges_of(objects, settings),
         reading=semantics.block_reading(settings.ipblock_matches_pods),
         semantics=semantics,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from oracle.semantics import NAME_LABEL, Address, Object, Semantics, Source, read_cidr, within
+from oracle.semantics import NAME_LABEL, Address, Labels, Object, Semantics, Source, read_cidr, within
 
 RANK = {"fine": 0, "undecided": 1, "lost": 2}
 FRESH = "nobody-mentions-this"
@@ -66,14 +66,20 @@ def assignments(selectors: Iterator[Object]) -> list[dict[str, str]]:
     return [{k: v for k, v in zip(keys, row, strict=True) if v is not None} for row in product(*choices)]
 
 
-def sources_for(rules: Rules, namespace: str) -> Iterator[Source]:
-    """Yield a pod for every relevant combination of namespace name, namespace labels and pod labels."""
+def sources_for(rules: Rules, namespace: str, existing: Mapping[str, Labels]) -> Iterator[Source]:
+    """
+    Yield a pod for every relevant combination of namespace name, namespace labels and pod labels.
+
+    A namespace that exists has the labels that it has; one that may come may have any.
+    """
     namespace_rows = assignments(selectors_in(rules, "namespaceSelector"))
     names = {namespace, FRESH} | {row[NAME_LABEL] for row in namespace_rows if NAME_LABEL in row}
     others = {tuple(sorted((k, v) for k, v in row.items() if k != NAME_LABEL)) for row in namespace_rows}
     pod_rows = assignments(selectors_in(rules, "podSelector"))
-    for name, other, labels in product(sorted(names), sorted(others), pod_rows):
-        yield Source(namespace=name, namespace_labels={**dict(other), NAME_LABEL: name}, labels=labels)
+    for name in sorted(names):
+        rows = [existing[name]] if name in existing else [dict(other) for other in sorted(others)]
+        for row, labels in product(rows, pod_rows):
+            yield Source(namespace=name, namespace_labels={**row, NAME_LABEL: name}, labels=labels)
 
 
 def admits_pod(rules: Rules | None, source: Source, semantics: Semantics) -> bool:
@@ -120,11 +126,12 @@ def is_narrow(text: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """The rules that count for one subject and port, before and after, and where addresses are."""
+    """The rules that count for one subject and port, before and after, where addresses are, and which namespaces."""
 
     before: Rules | None
     after: Rules | None
     namespace: str
+    existing: Mapping[str, Labels]
     ranges: Ranges
     semantics: Semantics
 
@@ -136,7 +143,7 @@ class Comparison:
         """Return the combinations of (admitted before, admitted after) by selectors that some pod has."""
         return {
             (admits_pod(self.before, s, self.semantics), admits_pod(self.after, s, self.semantics))
-            for s in sources_for(self.mentioned(), self.namespace)
+            for s in sources_for(self.mentioned(), self.namespace, self.existing)
         }
 
     def address_classes(self, family: int) -> list[tuple[Address, bool, bool]]:
@@ -193,7 +200,8 @@ class Comparison:
 
     def anybody(self, rules: Rules | None, reading: str, families: Sequence[int]) -> bool:
         """Whether the rules admit any pod by its labels, or any address of these families."""
-        if any(admits_pod(rules, s, self.semantics) for s in sources_for(self.mentioned(), self.namespace)):
+        pods = sources_for(self.mentioned(), self.namespace, self.existing)
+        if any(admits_pod(rules, pod, self.semantics) for pod in pods):
             return True
         return any(
             admits_address(rules, a, self.semantics)

@@ -119,7 +119,12 @@ class _Examples:
         question = id(witness), id(finding.before), id(finding.after)
         if question not in self._known:
             self._known[question] = smallest_example(
-                witness, finding.before, finding.after, self._candidates(), self._effort
+                witness,
+                finding.before,
+                finding.after,
+                self._candidates(),
+                self._effort,
+                self._world.universe.labels_of,
             )
         return self._known[question]
 

@@ -87,6 +87,7 @@ def universe_of(snapshot: EemSnapshot, options: Options) -> Universe:
         pod_ranges=ranges,
         pod_addresses=snapshot.cluster.pod_addresses,
         ipblock_matches_pods=options.ipblock_matches_pods,
+        labels_of=snapshot.cluster.labels_of,
     )
 
 

@@ -15,7 +15,7 @@ from rpds import HashTrieMap
 from webhook.netpol.faults import SpecError
 from webhook.netpol.indexes import NO_ADDRESSES, PodAddresses, SortedSet
 from webhook.netpol.intervals import IPAddress
-from webhook.netpol.model import Namespace, NetworkPolicy, Pod, Workload
+from webhook.netpol.model import Labels, Namespace, NetworkPolicy, Pod, Workload
 from webhook.netpol.parse_objects import ApiObject, Parsed, read_object
 from webhook.netpol.selectors import NAMESPACE_NAME_LABEL
 
@@ -119,6 +119,11 @@ class ClusterSnapshot:
     def state(self, namespace: str) -> NamespaceState:
         """Return the state of one namespace; an unknown namespace is an empty one."""
         return self.states.get(namespace) or NamespaceState(namespace=implied(namespace))
+
+    def labels_of(self, namespace: str) -> Labels | None:
+        """Return the labels of a namespace whose object was seen; None where there is none."""
+        state = self.states.get(namespace)
+        return state.namespace.labels if state is not None and state.seen else None
 
     def namespaces(self) -> Iterator[NamespaceState]:
         """Return the state of every namespace, in no order."""

@@ -157,6 +157,24 @@ def test_a_label_that_can_go_where_the_pod_is_moved() -> None:
     assert smallest(witness({"app": "x"}, team="a"), EVERYONE, after, []) == example("any-namespace")
 
 
+def test_a_pod_of_a_namespace_that_exists_stays_there() -> None:
+    """A witness in an existing namespace is shown there, with the labels that the namespace has."""
+    known = {space.name: space.labels for space in EXISTING}
+    found = PodWitness(namespace_labels=known["bank"], pod_labels={"app": "x"})
+    shown = smallest_example(found, EVERYONE, WITH_TEAM, [], StepBudget(), known.get)
+
+    assert shown == example("bank", {"app": "x"})
+    assert smallest_example(found, WITH_TEAM, NO_SOURCES, [], StepBudget(), known.get) == example("bank")
+
+
+def test_a_namespace_to_come_has_a_name_that_no_other_has() -> None:
+    """The example is in a namespace that neither exists nor is mentioned."""
+    known = {"any-namespace": {b.NAME_LABEL: "any-namespace"}}
+    after = sources_of(b.peer(namespaces=b.selector(b.expression(b.NAME_LABEL, "In", "any-namespace1"))))
+
+    assert smallest_example(witness(), EVERYONE, after, [], StepBudget(), known.get) == example("any-namespace2")
+
+
 def test_not_every_namespace_is_tried() -> None:
     """A refusal does not wait for thousands of namespaces."""
     spaces = [*(space(f"n{index}") for index in range(MOST_NAMESPACES)), space("bank", team="a")]

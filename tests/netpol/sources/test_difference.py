@@ -13,7 +13,7 @@ from netpol.hard_terms import pigeons
 from netpol.label_points import ALL_POINTS, FRESH, PEERS, holds, points, terms
 from webhook.netpol.selectors import NAMESPACE_NAME_LABEL
 from webhook.netpol.sources.budget import Answers
-from webhook.netpol.sources.difference import PodWitness, difference
+from webhook.netpol.sources.difference import PodWitness, difference, may_hold_pods
 from webhook.netpol.sources.terms import EVERY_POD, POD, Key, Term, ValueSet, admits
 
 
@@ -39,11 +39,107 @@ def named(operator: str) -> b.Node:
     return b.peer(namespaces=b.selector(b.expression(NAMESPACE_NAME_LABEL, operator, "x")))
 
 
+def of_team(name: str, team: str) -> b.Node:
+    """Return a peer that selects a namespace by its name and its team."""
+    return b.peer(namespaces=b.selector(**{NAMESPACE_NAME_LABEL: name}, team=team))
+
+
 @given(st.lists(PEERS, min_size=1, max_size=3), st.lists(PEERS, max_size=5))
 @example([named("In"), named("NotIn")], [])  # together any namespace, for each has a name
 def test_differences_of_peers(before: list[b.Node], after: list[b.Node]) -> None:
     """Something is lost where some representative pod is, and the witness is one that is."""
     assert_right(terms(before), terms(after), ALL_POINTS)
+
+
+EXISTING = st.dictionaries(
+    st.sampled_from(["eem", "x", FRESH, "any-namespace"]),
+    st.sampled_from([{}, {"team": "x"}, {"team": "y"}, {"team": ""}]),
+    max_size=3,
+)
+
+
+@given(st.lists(PEERS, min_size=1, max_size=3), st.lists(PEERS, max_size=5), EXISTING)
+@example([b.peer(pods={})], [b.peer(namespaces=b.selector(team="x"))], {"eem": {"team": "x"}})
+@example([b.peer(namespaces={})], [named("NotIn"), b.peer(namespaces=b.selector(team="x"))], {"x": {"team": "x"}})
+def test_namespaces_that_exist_have_the_labels_that_they_have(
+    before: list[b.Node], after: list[b.Node], existing: dict[str, dict[str, str]]
+) -> None:
+    """Pods of an existing namespace are lost with its labels only, and pods of namespaces to come with any labels."""
+    known = {name: {NAMESPACE_NAME_LABEL: name, **labels} for name, labels in existing.items()}
+    had, has = terms(before), terms(after)
+    found = difference(had, has, Answers(), known.get)
+    gone = [
+        point
+        for point in ALL_POINTS
+        if known.get(point.namespace_labels[NAMESPACE_NAME_LABEL], point.namespace_labels) == point.namespace_labels
+        and holds(had, point)
+        and not holds(has, point)
+    ]
+    to_come = [one for one in ALL_POINTS if one.namespace_labels[NAMESPACE_NAME_LABEL] == FRESH]
+    gone += [point for point in to_come if holds(had, point) and not holds(has, point)]  # one more name is like FRESH
+
+    assert (found is None) is (not gone)
+    if found is not None:
+        name = found.namespace_labels.get(NAMESPACE_NAME_LABEL, "not-there")
+        assert known.get(name, found.namespace_labels) == found.namespace_labels
+        somewhere = replace(found, namespace_labels={NAMESPACE_NAME_LABEL: name, **found.namespace_labels})
+        assert holds(had, somewhere)
+        assert not holds(has, somewhere)
+
+
+@pytest.mark.parametrize(
+    ("peer", "expected"),
+    [
+        pytest.param(b.peer(pods={}), True, id="the own namespace exists"),
+        pytest.param(b.peer(namespaces=b.selector(**{NAMESPACE_NAME_LABEL: "shop"}, team="a")), True, id="its label"),
+        pytest.param(
+            b.peer(namespaces=b.selector(**{NAMESPACE_NAME_LABEL: "shop"}, team="b")), False, id="another one"
+        ),
+        pytest.param(b.peer(namespaces=b.selector(**{NAMESPACE_NAME_LABEL: "bank"}, team="b")), True, id="one to come"),
+        pytest.param(b.peer(namespaces=b.selector(team="b")), True, id="any name"),
+    ],
+)
+def test_whether_a_term_can_hold_a_pod(peer: b.Node, expected: bool) -> None:  # noqa: FBT001  a column
+    """A term that names an existing namespace with another label holds no pod, now or later."""
+    known = {name: {NAMESPACE_NAME_LABEL: name, "team": "a"} for name in ("eem", "shop")}
+
+    assert expected is may_hold_pods(terms([peer]), known.get)
+    assert expected is (difference(terms([peer]), [], Answers(), known.get) is not None)
+    assert not may_hold_pods([], known.get)
+
+
+def test_a_namespace_to_come_is_never_one_that_exists() -> None:
+    """Where a namespace to come is meant, its name is neither mentioned nor that of an existing namespace."""
+    known = {name: {NAMESPACE_NAME_LABEL: name, "team": "a"} for name in ("other", "any-namespace")}
+    only_x = b.peer(namespaces=b.selector(b.expression(NAMESPACE_NAME_LABEL, "In", "x")))
+
+    assert difference([EVERY_POD], terms([only_x]), Answers(), known.get) == PodWitness(
+        namespace_labels={NAMESPACE_NAME_LABEL: "any-namespace1"}, pod_labels={}
+    )
+
+
+def test_a_namespace_to_come_is_lost_beside_an_existing_one_that_is_not() -> None:
+    """The search is repeated without the existing namespaces that keep their pods."""
+    others = b.selector(b.expression(NAMESPACE_NAME_LABEL, "NotIn", "x"), b.expression("team", "NotIn", "a"))
+    after = terms([b.peer(namespaces=b.selector(b.expression("team", "DoesNotExist"))), b.peer(namespaces=others)])
+    found = difference([EVERY_POD], after, Answers(), {"x": {NAMESPACE_NAME_LABEL: "x"}}.get)
+
+    assert found == PodWitness(namespace_labels={NAMESPACE_NAME_LABEL: "other", "team": "a"}, pod_labels={})
+
+
+def test_five_hundred_namespaces_by_name() -> None:
+    """Many existing namespaces are asked about one by one, each with the terms that concern it."""
+    known = {f"n{at}": {NAMESPACE_NAME_LABEL: f"n{at}", "team": f"t{at}"} for at in range(500)}
+    by_name = [b.peer(namespaces=b.selector(**{NAMESPACE_NAME_LABEL: name})) for name in known]
+    by_team = [
+        b.peer(namespaces=b.selector(**{NAMESPACE_NAME_LABEL: name}, team=labels["team"]))
+        for name, labels in known.items()
+    ]
+
+    assert difference(terms(by_name), terms(by_team), Answers(), known.get) is None
+    assert difference(terms(by_name), terms(by_team[:-1]), Answers(), known.get) == PodWitness(
+        namespace_labels=known["n499"], pod_labels={}
+    )
 
 
 RICH_KEYS: dict[Key, tuple[str | None, ...]] = {(POD, name): (None, "x", FRESH) for name in "abcde"}

@@ -6,7 +6,7 @@ is moved into a namespace that exists, where such a pod would be cut off too.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import TypeVar
@@ -14,9 +14,10 @@ from typing import TypeVar
 from webhook.netpol.model import Labels, Namespace
 from webhook.netpol.selectors import NAMESPACE_NAME_LABEL
 from webhook.netpol.sources.budget import StepBudget, StepsExhaustedError
-from webhook.netpol.sources.difference import PodWitness, merged
+from webhook.netpol.sources.difference import PodWitness, merged, unused_name
 from webhook.netpol.sources.source_set import Sources
-from webhook.netpol.sources.terms import NAMESPACE, POD, Key, Term, admits
+from webhook.netpol.sources.terms import NAMESPACE, POD, Key, Term, admits, names_in
+from webhook.netpol.sources.universe import LabelsOf, all_to_come
 
 AnyKey = TypeVar("AnyKey", str, Key)
 
@@ -43,20 +44,28 @@ class PodExample:
     namespace_labels: Mapping[str, str]
 
 
-def smallest_example(
-    witness: PodWitness, before: Sources, after: Sources, namespaces: Iterable[Namespace], budget: StepBudget
+def smallest_example(  # noqa: PLR0913, PLR0917  a question, and the places where its answer may stand
+    witness: PodWitness,
+    before: Sources,
+    after: Sources,
+    namespaces: Iterable[Namespace],
+    budget: StepBudget,
+    labels_of: LabelsOf = all_to_come,
 ) -> PodExample:
     """
     Return the smallest example like *witness*, in the first of *namespaces* where such a pod is cut off.
 
     Where the budget does not suffice, the example is right and may have a label that could be dropped.
     """
-    name = witness.namespace_labels.get(NAMESPACE_NAME_LABEL) or _unused_name(before, after)
+    name = witness.namespace_labels.get(NAMESPACE_NAME_LABEL)
+    if name is None:
+        name = unused_name(names_in((*before.terms, *after.terms)), labels_of)
     spaces: Labels = {**witness.namespace_labels, NAMESPACE_NAME_LABEL: name}
+    is_there = labels_of(name) is not None
     example = PodExample(
         namespace=name,
         labels=witness.pod_labels,
-        namespace_labels={key: value for key, value in spaces.items() if key != NAMESPACE_NAME_LABEL},
+        namespace_labels={} if is_there else {key: spaces[key] for key in spaces if key != NAMESPACE_NAME_LABEL},
     )
     try:
         had, has = (
@@ -69,6 +78,8 @@ def smallest_example(
             was_admitted = not by_label or admits(had, namespace_labels, pod_labels)
             return was_admitted and not admits(has, namespace_labels, pod_labels)
 
+        if is_there:
+            return replace(example, labels=_fewest(example.labels, partial(is_cut_off, spaces)))
         return _smallest(example, is_cut_off, namespaces)
     except StepsExhaustedError:
         return example
@@ -115,18 +126,3 @@ def _fewest(labels: Mapping[AnyKey, str], is_example: Callable[[dict[AnyKey, str
 
 def _of(scope: str, cells: Mapping[Key, str]) -> dict[str, str]:
     return {name: value for (known, name), value in cells.items() if known == scope}
-
-
-def _unused_name(before: Sources, after: Sources) -> str:
-    """Return a namespace name that no selector mentions, so that the witness stays cut off."""
-    mentioned = {
-        value
-        for term in (*before.terms, *after.terms)
-        for (_, key), values in term
-        if key == NAMESPACE_NAME_LABEL
-        for value in values.values
-    }
-    number = 0
-    while (name := f"any-namespace{number or ''}") in mentioned:
-        number += 1
-    return name

@@ -6,14 +6,18 @@ Find a pod, by (namespace labels x pod labels), that one union of terms holds an
    that the whole box satisfies.
 3. The values of each label of the box fall into finitely many cells; `search.py` looks for a choice of cells that
    escapes every term.
+4. A namespace that exists has the labels that it has, and one that may come has any. So where the choice names a
+   namespace that exists, each existing namespace that a term names is asked about with its labels, and then the
+   namespaces that may come. An existing namespace that no term names is like one that may come.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from webhook.netpol.sources.budget import Answers, StepBudget, StepsExhaustedError
 from webhook.netpol.sources.search import Cells, Chosen, Search
 from webhook.netpol.sources.terms import (
+    ANY_NAME,
     EVERY_POD,
     NAME_KEY,
     NAMESPACE,
@@ -22,8 +26,11 @@ from webhook.netpol.sources.terms import (
     Term,
     ValueSet,
     domain,
+    in_namespace,
+    names_in,
     union_of_values,
 )
+from webhook.netpol.sources.universe import LabelsOf, all_to_come
 
 FAST = 32
 """Values that an operation on sets handles in one step."""
@@ -44,11 +51,19 @@ class PodWitness:
     pod_labels: Mapping[str, str]
 
 
-def difference(before: Iterable[Term], after: Iterable[Term], answers: Answers) -> PodWitness | None:
+def difference(
+    before: Iterable[Term], after: Iterable[Term], answers: Answers, labels_of: LabelsOf = all_to_come
+) -> PodWitness | None:
     """
     Return a pod that *before* holds and *after* does not; None where there is none.
 
     The same pod is found whatever the order of the terms: an answer is the same on every replica and in every run.
+
+    Args:
+        before: a union of terms.
+        after: another one.
+        answers: those of the decision.
+        labels_of: the labels of the namespaces that exist; the same in the whole decision.
 
     Raises:
         StepsExhaustedError: the search needs too many steps; a repeated question within one decision raises again.
@@ -58,23 +73,90 @@ def difference(before: Iterable[Term], after: Iterable[Term], answers: Answers) 
         return None
     question = had, has
     if question not in answers.known:
-        answers.known[question] = _found(had, has, StepBudget(left=answers.steps))
+        answers.known[question] = _found(had, has, StepBudget(left=answers.steps), labels_of)
     answer: PodWitness | StepsExhaustedError | None = answers.known[question]
     if isinstance(answer, StepsExhaustedError):
         raise StepsExhaustedError
     return answer
 
 
-def _found(had: frozenset[Term], has: frozenset[Term], budget: StepBudget) -> PodWitness | StepsExhaustedError | None:
+def _found(
+    had: frozenset[Term], has: frozenset[Term], budget: StepBudget, labels_of: LabelsOf
+) -> PodWitness | StepsExhaustedError | None:
     try:
         remaining = merged(has, budget)
         for box in sorted(merged(had - has, budget), key=_by_content):
-            cells = _outside(box, remaining, budget)
+            cells = _lost(box, remaining, budget, labels_of)
             if cells is not None:
                 return _witness(cells)
     except StepsExhaustedError as error:
         return error
     return None
+
+
+def _lost(box: Term, terms: Sequence[Term], budget: StepBudget, labels_of: LabelsOf) -> Chosen | None:
+    """Return labels in *box* that none of *terms* holds, in a namespace that exists or may come; None for none."""
+    cells = _outside(box, terms, budget)
+    name = None if cells is None else cells.get(NAME_KEY)
+    if cells is None or name is None or labels_of(name) is None:
+        return cells
+    names = names_in((box, *terms))
+    if name not in names:
+        return cells | {NAME_KEY: unused_name(names, labels_of)}
+    allowed = dict(box).get(NAME_KEY, ANY_NAME)
+    there = {known: labels for known in names if allowed.holds(known) and (labels := labels_of(known)) is not None}
+    concerned = _terms_by_name(terms, there)
+    for known in sorted(there):
+        found = _lost_in(there[known], box, concerned[known], budget)
+        if found is not None:
+            return found
+    to_come = allowed.without(ValueSet(absent=False, values=frozenset(there), others=False))
+    if to_come.is_empty():
+        return None
+    return _lost(tuple(sorted({**dict(box), NAME_KEY: to_come}.items())), terms, budget, labels_of)
+
+
+def _terms_by_name(terms: Sequence[Term], names: Iterable[str]) -> dict[str, list[Term]]:
+    """Return the terms that may hold pods of each of these namespaces."""
+    by_name: dict[str, list[Term]] = {name: [] for name in names}
+    for term in terms:
+        values = dict(term).get(NAME_KEY, ANY_NAME)
+        for name in by_name if values.others else values.values & by_name.keys():
+            if values.holds(name):
+                by_name[name].append(term)
+    return by_name
+
+
+def _lost_in(labels: Mapping[str, str], box: Term, terms: Sequence[Term], budget: StepBudget) -> Chosen | None:
+    """Return labels in *box* that none of *terms* holds, of a pod in a namespace with these labels; None for none."""
+    budget.spend(1 + len(terms))
+    inside = in_namespace(box, labels)
+    if inside is None:
+        return None
+    others = [pods for term in terms if (pods := in_namespace(term, labels)) is not None]
+    found = _outside(inside, others, budget)
+    return None if found is None else found | {(NAMESPACE, key): value for key, value in labels.items()}
+
+
+def may_hold_pods(terms: Iterable[Term], labels_of: LabelsOf) -> bool:
+    """Whether a pod, of a namespace that exists or may come, can be in the union of *terms*."""
+    return any(_may_hold_pods(term, labels_of) for term in terms)
+
+
+def _may_hold_pods(term: Term, labels_of: LabelsOf) -> bool:
+    names = dict(term).get(NAME_KEY, ANY_NAME)
+    if names.others:
+        return True
+    known = map(labels_of, names.values)
+    return any(labels is None or in_namespace(term, labels) is not None for labels in known)
+
+
+def unused_name(names: Container[str], labels_of: LabelsOf) -> str:
+    """Return the name of a namespace that does not exist and is not in *names*."""
+    number = 0
+    while (name := f"any-namespace{number or ''}") in names or labels_of(name) is not None:
+        number += 1
+    return name
 
 
 def merged(terms: Iterable[Term], budget: StepBudget) -> list[Term]:

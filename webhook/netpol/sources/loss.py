@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from webhook.netpol.intervals import IPV4, IPV6, WHOLE, Intervals, intersect, largest_network, subtract, union
 from webhook.netpol.sources.budget import Answers, StepsExhaustedError
-from webhook.netpol.sources.difference import PodWitness, difference
+from webhook.netpol.sources.difference import PodWitness, difference, may_hold_pods
 from webhook.netpol.sources.source_set import NO_SOURCES, Sources
 from webhook.netpol.sources.terms import EVERY_POD
 from webhook.netpol.sources.universe import UNICAST, IPBlockMatchesPods, Universe
@@ -114,7 +114,7 @@ def _admits_any(
     sources: Sources, universe: Universe, reading: IPBlockMatchesPods, families: tuple[int, ...]
 ) -> bool | None:
     """Whether the set holds any source, a pod or an address of *families*; None where unreadable parts decide."""
-    if sources.everyone or sources.terms:
+    if sources.everyone or may_hold_pods(sources.terms, universe.labels_of):
         return True
     pods = universe.pod_ranges or {}
     for family in families:
@@ -168,8 +168,8 @@ def _lost_pods(before: Sources, after: Sources, universe: Universe, answers: Ans
     a pod may also be lost that only a block admitted, whatever its labels are.
     """
     try:
-        by_label = difference(before.terms, after.terms, answers)
-        by_address = difference({EVERY_POD}, after.terms, answers) if before.block(IPV4) else None
+        by_label = difference(before.terms, after.terms, answers, universe.labels_of)
+        by_address = difference({EVERY_POD}, after.terms, answers, universe.labels_of) if before.block(IPV4) else None
     except StepsExhaustedError:
         return Loss(decided=False, witness=None, why_undecided=BOUND_CLAUSE)
     readings: set[bool] = set()

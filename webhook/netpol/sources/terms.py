@@ -128,6 +128,19 @@ def _values(requirement: LabelSelectorRequirement, key: Key) -> ValueSet:
     return ValueSet(absent=not exists and not is_name, values=frozenset(), others=exists)
 
 
+def names_in(terms: Iterable[Term]) -> set[str]:
+    """Return the names of namespaces that *terms* mention."""
+    return {name for term in terms for key, values in term if key == NAME_KEY for name in values.values}
+
+
+def in_namespace(term: Term, labels: Mapping[str, str]) -> Term | None:
+    """Return the pods of *term* in a namespace with these labels; None where the namespace does not match."""
+    for (scope, name), values in term:
+        if scope == NAMESPACE and not (values.holds(labels[name]) if name in labels else values.absent):
+            return None
+    return tuple(item for item in term if item[0][0] == POD)
+
+
 def admits(terms: Iterable[Term], namespace_labels: Mapping[str, str], pod_labels: Mapping[str, str]) -> bool:
     """Whether a pod with these labels is in the union of *terms*."""
     labels = {NAMESPACE: namespace_labels, POD: pod_labels}

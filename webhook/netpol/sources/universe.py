@@ -5,7 +5,7 @@ Every pod of every namespace, existing or future, and every unicast address outs
 link-local, multicast, unspecified and reserved ranges are not the source of a connection to a pod.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,6 +24,13 @@ from webhook.netpol.intervals import (
 
 IPBlockMatchesPods = Literal["yes", "no", "unknown"]
 """Whether an ipBlock that contains a pod's address admits that pod: network plugins differ (Calico yes, Cilium no)."""
+
+
+LabelsOf = Callable[[str], Mapping[str, str] | None]
+
+
+def all_to_come(_: str) -> None:
+    """Return that a namespace does not exist yet: for a cluster of which no namespace is known."""
 
 
 def _ranges(*cidrs: str) -> Intervals:
@@ -57,12 +64,14 @@ class Universe:
         pod_ranges: the cluster's pod ranges by family; None where they are not set.
         pod_addresses: every pod address seen; only asked where pod_ranges is None.
         ipblock_matches_pods: what this cluster's plugin does, or "unknown".
+        labels_of: returns the labels of a namespace that exists; None for one that may come, with any labels.
     """
 
     families: tuple[int, ...] = (IPV4,)
     pod_ranges: Mapping[int, Intervals] | None = None
     pod_addresses: PodAddresses = NO_ADDRESSES
     ipblock_matches_pods: IPBlockMatchesPods = "unknown"
+    labels_of: LabelsOf = all_to_come
 
     def outside(self, family: int) -> Intervals:
         """Return the unicast addresses that are not pods', as far as that is known."""
