@@ -32,7 +32,10 @@ def faulty(namespace: str, name: str) -> Json:
     part = {
         "storage": {"type": "persistent-claim", "size": "10GiB", "storageClassName": "fast"},
         "authConfig": {"authType": "OIDC"},
-        "endpoints": [{"name": "server", "host": f"server.{name}.example.com"}],
+        "endpoints": [
+            {"name": "server", "host": f"server.{name}.example.com"},
+            {"name": "ui", "host": f"ui.{name}.example.com"},
+        ],
         "tls": {"caSecretName": "<secret>"},
     }
     return management(namespace, name, part, license=LICENSE | {"accept": False})

@@ -27,7 +27,9 @@ def test_kinds_that_are_installed_after_the_service_are_judged(machine: Machine,
     place.denied(place.apply(deny_all(place.name)), "CREATE", "default-deny-ingress")
 
     assert guard.first_replicas == {one["metadata"]["name"] for one in pods}
-    assert max(one["status"]["startTime"] for one in pods) <= min(one["metadata"]["creationTimestamp"] for one in made)
+    assert max(one["metadata"]["creationTimestamp"] for one in pods) <= min(
+        one["metadata"]["creationTimestamp"] for one in made
+    )
 
 
 def test_deploy_network_policies_false_waives_the_requirements(place: Place) -> None:

@@ -20,8 +20,10 @@ from certs.authority import service_names
 from webhook.admission.exemptions import CANARY_NAMESPACE
 from webhook.cli import serve_command
 from webhook.cluster.credentials import SERVICE_ACCOUNT_DIRECTORY
+from webhook.cluster.definitions import definition_name
 from webhook.controllers.entries import NAME, POLICIES
 from webhook.controllers.self_check import SERVER_NAME
+from webhook.eem.resources import GATEWAYS, MANAGERS
 from webhook.main.writers import SECRET_NAME
 from webhook.server import WEBHOOKS
 from webhook.settings import Settings, settings_from, variable_of
@@ -219,6 +221,7 @@ def test_every_binding_grants_a_role_to_the_account_of_the_pods(objects: list[Js
         ("secrets", NAMESPACE, SECRET_NAME),
         ("validatingwebhookconfigurations", None, NAME),
         ("mutatingwebhookconfigurations", None, NAME),
+        *(("customresourcedefinitions", None, definition_name(kind)) for kind in (MANAGERS, GATEWAYS)),
     }
     assert (("leases", NAMESPACE, NAME) in named) is parsed_settings(objects).register
     assert (("secrets", NAMESPACE, SECRET_NAME) in named) is (parsed_settings(objects).tls_dir is None)

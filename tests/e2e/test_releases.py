@@ -6,12 +6,14 @@ import pytest
 from crds.definitions import RELEASES
 from harness.guard import Guard
 from harness.instances import Instances
-from harness.objects import listener, management, old_gateway
+from harness.objects import listed, listener, management, old_gateway
+from harness.waiting import wait_until
 
 from webhook.eem.rules import NEWEST, ProductVersion
 
 KEYCLOAK = {"authConfig": {"authType": "INTEGRATION_KEYCLOAK"}}
 REPLICAS_CAME, KEYCLOAK_CAME = ProductVersion(11, 1, 0), ProductVersion(11, 2, 1)
+VERSION_SECONDS = 30  # three looks of a replica at the definitions
 SERVER_CAME, LISTENERS_CAME = ProductVersion(11, 5, 0), ProductVersion(11, 8, 0)
 
 
@@ -62,10 +64,18 @@ def test_rules_follow_the_definitions(here: Instances, release: ProductVersion) 
     ends = [{"name": "server", "host": f"server.{release}.example.com"}]
     manager = management(here.name, f"rules-{release}", {"endpoints": ends})
     gateway = old_gateway(here.name, f"route-{release}")
+    expected = release >= LISTENERS_CAME
 
+    def is_deprecated() -> bool:
+        return "Deprecated" in here.kubectl("create", "--dry-run=server", "-f", "-", stdin=listed(gateway)).stderr
+
+    # Each replica reads the definitions for itself, a moment after it is ready.
+    wait_until(
+        lambda: all(is_deprecated() == expected for _ in range(6)), f"the rules of {release}", seconds=VERSION_SECONDS
+    )
     answer, told = here.apply(manager), here.passed(here.apply(gateway), "CREATE", gateway, "warned")
 
-    assert any("Deprecated" in line for line in told) == (release >= LISTENERS_CAME), told
+    assert any("Deprecated" in line for line in told) == expected, told
     if release < SERVER_CAME:
         found = here.passed(answer, "CREATE", manager, "warned")
         assert any("the endpoint server exists since 11.5.0" in line for line in found)
