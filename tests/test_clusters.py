@@ -1,5 +1,6 @@
 """The option --cluster selects the cluster behind the end-to-end tests, and what cannot run is reported."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +15,9 @@ FOLDERS = f"{ROOT}/tests:{ROOT}/tests/e2e"
 
 def collected(cluster: str, *arguments: str) -> str:
     """Collect the end-to-end tests for one kind of cluster, and return what pytest prints."""
+    environment = os.environ | {"PYTEST_ADDOPTS": ""}
     command = [sys.executable, "-m", "pytest", "-n", "0", "--collect-only", f"--cluster={cluster}", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     return done.stdout + done.stderr
 
 

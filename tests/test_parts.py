@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(300)  # sessions of pytest, each with up to thr
 def run_without_tools(workers: int, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run pytest where PATH has no command at all."""
     command = [sys.executable, "-m", "pytest", "-n", str(workers), "-p", "no:cacheprovider", *arguments]
-    environment = {key: value for key, value in os.environ.items() if key != "PYTEST_ADDOPTS"} | {"PATH": "/nowhere"}
+    environment = os.environ | {"PATH": "/nowhere", "PYTEST_ADDOPTS": ""}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 

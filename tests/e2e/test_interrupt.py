@@ -38,6 +38,7 @@ def test_interrupted_tests_end_their_control_plane(tmp_path: Path) -> None:
     running = subprocess.Popen(
         [*command, "tests/e2e/test_replicas.py"],
         cwd=CHECKOUT,
+        env=os.environ | {"PYTEST_ADDOPTS": ""},  # a measurement of the coverage is not begun again
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
