@@ -17,7 +17,7 @@ from webhook.netpol.model import (
 )
 from webhook.netpol.parse import read_policy
 from webhook.netpol.parse_meta import read_selector
-from webhook.netpol.parse_objects import read_pod
+from webhook.netpol.parse_objects import read_object, read_pod
 from webhook.netpol.reading import Faults
 from webhook.netpol.selectors import LabelSelector
 from webhook.netpol.sources.source_set import Sources
@@ -102,9 +102,15 @@ def ask(  # noqa: PLR0913  the parts of a connection
     protocol: str = "TCP",
     *,
     ipblock_matches_pods: IPBlockMatchesPods = "unknown",
+    tolerant: bool = False,
 ) -> ConnectionVerdict:
+    """Return the verdict on a connection; *tolerant* reads objects as they are stored, faults and all."""
     connection = Connection(source=source, destination=destination, port=port, protocol=protocol)
-    return evaluate(connection, ClusterSnapshot.from_objects(objects), ipblock_matches_pods=ipblock_matches_pods)
+    if tolerant:
+        snapshot = ClusterSnapshot.from_parsed(parsed for parsed, _ in map(read_object, objects) if parsed is not None)
+    else:
+        snapshot = ClusterSnapshot.from_objects(objects)
+    return evaluate(connection, snapshot, ipblock_matches_pods=ipblock_matches_pods)
 
 
 def word(verdict: ConnectionVerdict) -> str:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from netpol.asking import ask, tolerated, word
 from webhook.netpol import ClusterSnapshot, Connection, SpecError, evaluate
-from webhook.netpol.evaluate import Outcome, Reason, RuleEvidence, read_pod_name
+from webhook.netpol.evaluate import read_pod_name
+from webhook.netpol.evidence import Outcome, Reason, RuleEvidence
 from webhook.netpol.reading import Faults
 from webhook.netpol.sources.universe import IPBlockMatchesPods
 
@@ -391,3 +392,44 @@ def turned(node: Any) -> Any:
     if isinstance(node, dict):
         return {key: turned(value) for key, value in node.items()}
     return [turned(item) for item in reversed(node)] if isinstance(node, list) else node
+
+
+# The pods of a workload
+
+
+def of_hash(operator: str) -> b.Node:
+    return b.selector(b.expression("pod-template-hash", operator, *(["5d8f"] if operator in {"In", "NotIn"} else [])))
+
+
+@pytest.mark.parametrize(
+    ("operator", "isolated", "admitted"),
+    [
+        ("In", Reason.UNKNOWN_LABEL, Reason.UNKNOWN_LABEL),
+        ("NotIn", Reason.UNKNOWN_LABEL, Reason.UNKNOWN_LABEL),
+        ("Exists", Reason.NOT_ADMITTED, Reason.ADMITTED),
+        ("DoesNotExist", Reason.NOT_ISOLATED, Reason.NOT_ADMITTED),
+    ],
+)
+def test_a_label_with_an_unknown_value(operator: str, isolated: Reason, admitted: Reason) -> None:
+    """The pods of a Deployment have a hash that is not known: to compare it decides nothing, at either end."""
+    made = b.workload("web", "shop", labels={"app": "web"})
+    denied = ask([*PODS, made, b.policy("deny", "shop", pod_selector=of_hash(operator))], "eem/server", "shop/web")
+    opened = ask(
+        [*PODS, made, b.policy("allow", ingress=[b.from_(b.peer(of_hash(operator), {}))])], "shop/web", "eem/server"
+    )
+
+    assert (denied.ingress.reason, opened.ingress.reason) == (isolated, admitted)
+    assert denied.decided is (isolated is not Reason.UNKNOWN_LABEL)
+    assert not (opened.allowed and not opened.decided)
+
+
+@pytest.mark.parametrize(("replicas", "reason"), [(1, Reason.NOT_ADMITTED), (2, Reason.UNKNOWN_LABEL)])
+def test_a_stateful_set_stands_for_its_pods(replicas: int, reason: Reason) -> None:
+    """The labels of a single pod are known; which of several pods is meant is not."""
+    made = b.workload("web", "shop", kind="StatefulSet", labels={"app": "web"})
+    made["spec"]["replicas"] = replicas
+    first = b.selector(**{"apps.kubernetes.io/pod-index": "0"})
+
+    verdict = ask([*PODS, made, b.policy("deny", "shop", pod_selector=first)], "eem/server", "shop/web")
+
+    assert verdict.ingress.reason is reason

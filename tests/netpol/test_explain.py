@@ -7,9 +7,12 @@ import pytest
 
 from netpol.asking import ask, sources_of
 from webhook.netpol import ClusterSnapshot, SpecError, explain
+from webhook.netpol.evidence import Reason
 from webhook.netpol.explain import Reach, describe_sources, networks, who_may_connect
 from webhook.netpol.intervals import network, subtract
+from webhook.netpol.parse_cluster_policies import PRIORITY_CLAUSE, read_cluster_policy
 from webhook.netpol.sources.source_set import EVERYONE, NO_SOURCES, Sources
+from webhook.netpol.tiers import DOMAIN_CLAUSE, ORDER_CLAUSE, doubt_of
 
 # Verdicts
 
@@ -18,6 +21,7 @@ PODS = [
     b.pod("client", "shop", ips=["10.244.0.2"], node="n2"),
 ]
 NOT_DECIDED = "policies select the pod, and whether a rule of theirs admits it is not decided"
+TO = "spec.egress[0].to[0]"
 NOT_ISOLATED = "no policy selects the pod in this direction"
 
 
@@ -85,6 +89,89 @@ NOT_ISOLATED = "no policy selects the pod in this direction"
                 "  shop/out selects the pod and has no rules for this direction",
             ),
             id="one end refuses, whatever the other one does",
+        ),
+        pytest.param(
+            [
+                b.admin_policy(
+                    "guard",
+                    ingress=[
+                        b.rule("Pass", b.namespaces(team="x")),
+                        b.rule("Deny", b.namespaces(), name="no strangers"),
+                    ],
+                )
+            ],
+            (
+                "shop/client -> eem/server TCP/3000: NOT ALLOWED",
+                f"ingress at the destination: not allowed: {Reason.ADMIN_DENIES.value}",
+                "  AdminNetworkPolicy/guard rule #1 'no strangers' denies it",
+                f"egress at the source: allowed: {NOT_ISOLATED}",
+            ),
+            id="the rule of a tier that decides is named",
+        ),
+        pytest.param(
+            [
+                b.cluster_policy("pass", ingress=[b.rule("Pass", b.namespaces())]),
+                b.cluster_policy("allow", tier="Baseline", ingress=[b.rule("Accept", b.namespaces(), name="all")]),
+            ],
+            (
+                "shop/client -> eem/server TCP/3000: ALLOWED",
+                f"ingress at the destination: allowed: {Reason.BASELINE_ACCEPTS.value}",
+                "  ClusterNetworkPolicy/allow rule #0 'all' accepts it",
+                f"egress at the source: allowed: {NOT_ISOLATED}",
+            ),
+            id="the Baseline tier",
+        ),
+        pytest.param(
+            [
+                b.policy("deny"),
+                b.cluster_policy("pass", ingress=[b.rule("Pass", b.namespaces()), b.rule("Deny", b.namespaces())]),
+            ],
+            (
+                "shop/client -> eem/server TCP/3000: NOT ALLOWED",
+                "ingress at the destination: not allowed: policies select the pod, and no rule of theirs admits it",
+                "  ClusterNetworkPolicy/pass rule #0 passes it to the next tier",
+                "  eem/deny selects the pod and has no rules for this direction",
+                f"egress at the source: allowed: {NOT_ISOLATED}",
+            ),
+            id="every policy that was asked is named, up to the rule that decides",
+        ),
+        pytest.param(
+            [b.admin_policy("late", priority=100, ingress=[b.rule("Deny", b.namespaces())])],
+            (
+                "shop/client -> eem/server TCP/3000: NOT DECIDED",
+                f"ingress at the destination: not decided: {Reason.TIERS_NOT_DECIDED.value}",
+                f"  AdminNetworkPolicy/late rule #0 may deny it: {PRIORITY_CLAUSE}",
+                f"egress at the source: allowed: {NOT_ISOLATED}",
+            ),
+            id="a policy that may have no effect",
+        ),
+        pytest.param(
+            [
+                b.cluster_policy("names", egress=[b.rule("Accept", {"domainNames": ["a.b"]}, field="to")]),
+                b.cluster_policy("nodes", priority=11, egress=[b.rule("Deny", b.namespaces(), field="to")]),
+            ],
+            (
+                "shop/client -> eem/server TCP/3000: NOT DECIDED",
+                f"ingress at the destination: allowed: {NOT_ISOLATED}",
+                f"egress at the source: not decided: {Reason.TIERS_NOT_DECIDED.value}",
+                f"  ClusterNetworkPolicy/names rule #0 may accept it: {DOMAIN_CLAUSE} ({TO}.domainNames)",
+                "  ClusterNetworkPolicy/nodes rule #0 denies it",
+            ),
+            id="a rule that may match",
+        ),
+        pytest.param(
+            [
+                b.admin_policy("one", ingress=[b.rule("Allow", b.namespaces())]),
+                b.admin_policy("two", ingress=[b.rule("Deny", b.namespaces())]),
+            ],
+            (
+                "shop/client -> eem/server TCP/3000: NOT DECIDED",
+                f"ingress at the destination: not decided: {Reason.TIERS_NOT_DECIDED.value}",
+                f"  AdminNetworkPolicy/one rule #0 may accept it: {ORDER_CLAUSE}",
+                f"  AdminNetworkPolicy/two rule #0 may deny it: {ORDER_CLAUSE}",
+                f"egress at the source: allowed: {NOT_ISOLATED}",
+            ),
+            id="two policies of one priority",
         ),
     ],
 )
@@ -260,3 +347,65 @@ def test_networks_of_a_set() -> None:
 
     assert list(networks(4, rest)) == ["10.0.0.0/32", "10.0.0.2/31"]
     assert list(networks(6, (network("fd00::/8")[1],))) == ["fd00::/8"]
+
+
+@pytest.mark.parametrize(
+    ("peers", "ports", "doubt"),
+    [
+        pytest.param(
+            [{"nodes": {}}, {"domainNames": ["a.b"]}],
+            None,
+            "the labels of nodes are not read (spec.egress[0].to[0].nodes); "
+            "names of domains are not resolved (spec.egress[0].to[1].domainNames)",
+            id="every peer that is not known",
+        ),
+        pytest.param(
+            [b.namespaces()],
+            [{"icmp": {}}],
+            "it has a field that cannot be read (spec.egress[0].protocols[0])",
+            id="a port that cannot be read",
+        ),
+        pytest.param([{"networks": ["10.0.0.0/8"]}], None, "the addresses of the pod are not known", id="a new pod"),
+    ],
+)
+def test_why_a_rule_may_match(peers: list[b.Node], ports: list[b.Node] | None, doubt: str) -> None:
+    """The clause names each field that the answer depends on."""
+    policy = b.cluster_policy(egress=[b.rule("Accept", *peers, field="to", protocols=ports)])
+
+    assert doubt == doubt_of(read_cluster_policy(policy)[0].egress[0])
+
+
+@pytest.mark.parametrize(
+    ("policies", "lines", "doubt"),
+    [
+        pytest.param([], ("everyone: every pod, every node, every address",), "", id="no tier: everyone"),
+        pytest.param(
+            [b.admin_policy(ingress=[b.rule("Deny", b.namespaces(team="x"))])],
+            (
+                "every pod in namespaces with team not in (x)",
+                "every node, and every address that is no pod's",
+            ),
+            "",
+            id="an Admin Deny takes pods away",
+        ),
+        pytest.param(
+            [b.policy("deny"), b.admin_policy(ingress=[b.rule("Allow", b.namespaces(team="x"))])],
+            ("every pod in namespaces with team=x",),
+            "",
+            id="an Admin Allow beside a policy that admits nothing",
+        ),
+        pytest.param(
+            [b.policy("deny"), b.admin_policy("late", priority=100, ingress=[b.rule("Allow", b.namespaces())])],
+            ("no source",),
+            f"AdminNetworkPolicy/late: {PRIORITY_CLAUSE}",
+            id="an Allow that may have no effect",
+        ),
+    ],
+)
+def test_the_sources_that_tiers_leave(policies: list[b.ApiObject], lines: tuple[str, ...], doubt: str) -> None:
+    """Without a source, the answer counts what the tiers decide, and names the policies with rules for the pod."""
+    reach = who_may_connect("eem/server", "TCP", 3000, ClusterSnapshot.from_objects([SERVER, *policies]))
+    tiers = tuple(f"{one['kind']}/{one['metadata']['name']}" for one in policies if one["kind"] != "NetworkPolicy")
+
+    assert lines == describe_sources(reach.sources, pods_by_address=reach.pods_by_address)
+    assert (reach.tiers, reach.doubt) == (tiers, doubt)

@@ -29,7 +29,6 @@ from webhook.netpol.model import (
     Protocol,
     Unreadable,
 )
-from webhook.netpol.sources.source_set import EVERYONE
 from webhook.netpol.sources.universe import IPBlockMatchesPods
 
 WEB = b.selector(app="web")
@@ -101,7 +100,7 @@ NAMED = st.builds(ContainerPort, name=st.sampled_from("ab"), protocol=st.sampled
 
 def rule_on(*entries: NetworkPolicyPort) -> PolicyRule:
     """Return a rule without peers for these ports."""
-    return PolicyRule(peers=None, ports=entries, admits=EVERYONE)
+    return PolicyRule(peers=None, ports=entries)
 
 
 @pytest.mark.parametrize(

@@ -27,20 +27,18 @@ from webhook.netpol.model import (
 )
 from webhook.netpol.parse import read_policy
 from webhook.netpol.selectors import EVERYTHING
-from webhook.netpol.sources.admitted import sources_of
-from webhook.netpol.sources.source_set import EVERYONE
 
 INGRESS = frozenset({PolicyType.INGRESS})
 EGRESS = frozenset({PolicyType.EGRESS})
 BOTH = frozenset(PolicyType)
-ANYONE = PolicyRule(peers=None, ports=None, admits=EVERYONE)
+ANYONE = PolicyRule(peers=None, ports=None)
 WEB = selector_of(b.selector(app="web"))
 ALL_PORTS = (1, 65535)
 
 
 def rule_with(peer: NetworkPolicyPeer) -> PolicyRule:
     """Return a rule with one peer, for every port."""
-    return PolicyRule(peers=(peer,), ports=None, admits=sources_of([peer]))
+    return PolicyRule(peers=(peer,), ports=None)
 
 
 def spec(**fields: Any) -> dict[str, Any]:

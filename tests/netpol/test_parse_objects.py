@@ -233,7 +233,7 @@ def test_the_template_of_each_kind(kind: str) -> None:
 
     assert (workload.kind, workload.namespace, workload.name, workload.uid) == (kind, "shop", "web", "uid-of-web")
     assert (workload.template.namespace, workload.template.name) == ("shop", "web")
-    assert (workload.template.labels, workload.template.ports) == ({"a": "b"}, (HTTP_READ,))
+    assert (workload.template.labels["a"], workload.template.ports) == ("b", (HTTP_READ,))
     assert workload.template.template_of == kind
     assert [(owner.kind, owner.name, owner.uid) for owner in workload.template.owners] == [(kind, "web", "uid-of-web")]
 

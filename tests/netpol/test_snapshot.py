@@ -35,7 +35,8 @@ def parsed(api_object: b.ApiObject) -> Any:
             for kind, group in KIND_GROUPS.items()
         ),
         pytest.param("networking.k8s.io/v1beta9", "NetworkPolicy", "NetworkPolicy", id="another version of the group"),
-        pytest.param("crd.projectcalico.org/v1", "NetworkPolicy", None, id="another group's NetworkPolicy"),
+        pytest.param("crd.projectcalico.org/v1", "NetworkPolicy", "CalicoNetworkPolicy", id="Calico's NetworkPolicy"),
+        pytest.param("crd.antrea.io/v1beta1", "NetworkPolicy", None, id="another group's NetworkPolicy"),
         pytest.param("v1", "NetworkPolicy", None, id="a NetworkPolicy of the core group"),
         pytest.param("metrics.k8s.io/v1", "Pod", None, id="another group's Pod"),
         pytest.param("v1", "Service", None, id="a kind that does not matter"),
@@ -86,7 +87,9 @@ def test_every_fault_of_every_object() -> None:
     [(None, [("metadata.name", "Required")]), (7, [("metadata.name", "TypeInvalid"), ("metadata.name", "Required")])],
     ids=["missing", "a number"],
 )
-@pytest.mark.parametrize("make", [b.policy, b.pod, b.workload, b.namespace], ids=lambda make: make.__name__)
+@pytest.mark.parametrize(
+    "make", [b.policy, b.pod, b.workload, b.namespace, b.cluster_policy], ids=lambda make: make.__name__
+)
 def test_an_object_without_a_name(make: Callable[..., b.ApiObject], name: Any, faults: list[tuple[str, str]]) -> None:
     """An object that has no name is faulty, once, and cannot be kept."""
     api_object = make("some")
@@ -193,6 +196,9 @@ OBJECTS = st.sampled_from(
         *(b.workload("w", kind=kind) for kind in ("Deployment", "Job")),
         *(b.policy("n", namespace) for namespace in ("eem", "shop")),
         b.policy("n", ingress=[{}]),
+        b.admin_policy("a"),
+        b.admin_policy("a", priority=3),
+        b.cluster_policy("a", tier="Baseline"),
     ]
 )
 
@@ -219,11 +225,12 @@ def test_names_of_namespaces_are_in_order() -> None:
 
 def test_the_parts_of_a_snapshot() -> None:
     """The parts hold every pod, workload and policy, and the index of addresses."""
-    snapshot = ClusterSnapshot.from_objects([b.pod("p"), b.workload("w"), b.policy("n", "shop")])
+    objects = [b.pod("p"), b.workload("w"), b.policy("n", "shop"), b.admin_policy("a")]
+    snapshot = ClusterSnapshot.from_objects(objects)
     parts = list(snapshot.parts())
     names = {getattr(value, "name", None) for part in parts[1:] for value in part.values()}  # type: ignore[attr-defined]
 
-    assert (parts[0], names) == (snapshot.pod_addresses, {"p", "w", "n"})
+    assert (parts[0], names) == (snapshot.pod_addresses, {"p", "w", "n", "a"})
 
 
 # Addresses
@@ -260,7 +267,9 @@ def test_an_address_that_two_pods_bear() -> None:
 # Changes
 
 
-@pytest.mark.parametrize("kind", ["Namespace", "Pod", "NetworkPolicy", "Deployment", "Service"])
+@pytest.mark.parametrize(
+    "kind", ["Namespace", "Pod", "NetworkPolicy", "Deployment", "AdminNetworkPolicy", "ClusterNetworkPolicy", "Service"]
+)
 def test_removing_what_is_not_there(kind: str) -> None:
     """Removing an object that is not there changes nothing."""
     snapshot = ClusterSnapshot.from_objects([b.namespace("shop"), b.pod("p", "shop")])
@@ -269,18 +278,28 @@ def test_removing_what_is_not_there(kind: str) -> None:
     assert snapshot.without(kind, "shop", "nothing") == snapshot
 
 
+MAKERS: dict[str, Callable[..., b.ApiObject]] = {
+    "Namespace": b.namespace,
+    "Pod": b.pod,
+    "NetworkPolicy": b.policy,
+    "AdminNetworkPolicy": b.admin_policy,
+    "BaselineAdminNetworkPolicy": b.baseline_policy,
+    "ClusterNetworkPolicy": b.cluster_policy,
+}
+
+
 @pytest.mark.parametrize("kind", KIND_GROUPS)
 def test_what_was_added_and_removed_is_gone(kind: str) -> None:
     """An object of any kind that is added and removed again leaves nothing behind, and nothing else goes with it."""
-    makers = {"Namespace": b.namespace, "Pod": b.pod, "NetworkPolicy": b.policy}
-    api_object = makers[kind]("a") if kind in makers else b.workload("a", kind=kind)
+    api_object = MAKERS[kind]("default") if kind in MAKERS else b.workload("default", kind=kind)
     namespace = api_object["metadata"].get("namespace", "")
     others = ClusterSnapshot.from_objects([b.pod("b"), b.policy("b"), b.workload("b", kind="Job"), b.namespace("b")])
     added = others.with_parsed(parsed(api_object))
 
-    assert (namespace, "a") in added.names(kind)
-    assert added.without(kind, namespace, "a") == others
-    assert ClusterSnapshot().with_parsed(parsed(api_object)).without(kind, namespace, "a") == ClusterSnapshot()
+    assert (namespace, "default") in added.names(kind)
+    assert added.find(kind, namespace, "default") == parsed(api_object)
+    assert added.without(kind, namespace, "default") == others
+    assert ClusterSnapshot().with_parsed(parsed(api_object)).without(kind, namespace, "default") == ClusterSnapshot()
 
 
 def test_a_namespace_that_still_holds_something() -> None:
@@ -309,6 +328,8 @@ OBJECTS = st.one_of(
     st.builds(b.policy, NAMES, SPACES, ingress=st.sampled_from([None, [{}]])),
     st.builds(b.workload, NAMES, SPACES, kind=st.sampled_from(sorted(WORKLOAD_KINDS)), labels=st.just({"a": "b"})),
     st.builds(b.namespace, SPACES, labels=st.sampled_from([None, {"team": "a"}])),
+    st.builds(b.admin_policy, NAMES, priority=st.integers(0, 3)),
+    st.builds(b.cluster_policy, NAMES, priority=st.integers(0, 3), tier=st.sampled_from(["Admin", "Baseline"])),
 )
 
 
@@ -338,6 +359,8 @@ def content(snapshot: ClusterSnapshot) -> object:
         dict(snapshot.pod_addresses.bearers),
         tuple(snapshot.pod_addresses.ipv4),
         tuple(snapshot.pod_addresses.ipv6),
+        dict(snapshot.cluster_policies.known),
+        tuple(snapshot.cluster_policies.in_order),
     )
 
 

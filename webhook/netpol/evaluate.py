@@ -5,40 +5,31 @@ Both ends must allow it: the source's egress and the destination's ingress.
 
 For each end:
 1. A pod may always reach itself, and the node that it runs on (and that node the pod).
-2. No policy of that direction selects the pod: allowed.
-3. Any rule of any such policy matches the other end and covers the port: allowed.
-4. Otherwise it is not. No single policy blocks; all policies that select the pod isolate it together.
+2. A rule of a cluster-wide policy of tier Admin accepts or denies it: that is final.
+3. A NetworkPolicy of that direction selects the pod: any rule of any such policy that matches the other end and covers
+   the port allows it, and otherwise it is not allowed. No single policy blocks; all policies that select the pod
+   isolate it together.
+4. A rule of a cluster-wide policy of tier Baseline accepts or denies it: that is final.
+5. Otherwise it is allowed.
 
-Source: NetworkPolicySpec.ingress and .egress (networking.k8s.io/v1).
+Source: NetworkPolicySpec.ingress and .egress (networking.k8s.io/v1); ClusterNetworkPolicySpec.tier
+(policy.networking.k8s.io).
 """
 
-import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from webhook.netpol.cluster_policies import RuleAction, Tier, by_tier
+from webhook.netpol.controller_labels import pods_of
+from webhook.netpol.evidence import DirectionVerdict, Question, Reason, by_rules
 from webhook.netpol.faults import SpecError
-from webhook.netpol.intervals import address_of
-from webhook.netpol.matching import (
-    Address,
-    Endpoint,
-    PodEndpoint,
-    peer_matches,
-    rule_covers,
-    selecting,
-    unresolved_names,
-)
-from webhook.netpol.model import (
-    FIRST_PORT,
-    LAST_PORT,
-    PROTOCOLS,
-    ContainerPort,
-    Pod,
-    PolicyRule,
-    PolicyType,
-    Protocol,
-)
+from webhook.netpol.intervals import IPAddress, address_of
+from webhook.netpol.matching import Address, Endpoint, PodEndpoint, selecting
+from webhook.netpol.model import FIRST_PORT, LAST_PORT, PROTOCOLS, Pod, PolicyType, Protocol
 from webhook.netpol.reading import Faults, describe, shorten
-from webhook.netpol.snapshot import ClusterSnapshot
-from webhook.netpol.sources.universe import IPBlockMatchesPods
+from webhook.netpol.selectors import readings
+from webhook.netpol.snapshot import ClusterSnapshot, Plugin, enforces_calico
+from webhook.netpol.sources.universe import Enforced, IPBlockMatchesPods
+from webhook.netpol.tiers import TierVerdict, ask_tier
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,64 +50,6 @@ class Connection:
     port: int
 
 
-class Outcome(enum.Enum):
-    """The effect of one rule on one connection."""
-
-    ADMITS = "admits it"
-    UNDECIDED = "may admit it: that depends on the network plugin or on a part that cannot be read"
-    OTHER_PEER = "does not match the other end"
-    OTHER_PORT = "matches the other end, but not the port"
-    UNRESOLVED_PORT = "matches the other end, but its port name is not one of the destination's"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RuleEvidence:
-    """One rule of a policy that selects the pod. Args: index: position in the policy's list of rules."""
-
-    policy: str
-    index: int
-    outcome: Outcome
-
-
-class Reason(enum.Enum):
-    """Why one end allows a connection, or does not."""
-
-    NOT_A_POD = "no policy selects addresses outside the cluster"
-    SELF = "a pod may always reach itself"
-    OWN_NODE = "a pod and its own node may always reach each other"
-    HOST_NETWORK = "no policy selects a pod on its node's network"
-    NOT_ISOLATED = "no policy selects the pod in this direction"
-    ADMITTED = "a rule admits it"
-    NOT_ADMITTED = "policies select the pod, and no rule of theirs admits it"
-    NOT_DECIDED = "policies select the pod, and whether a rule of theirs admits it is not decided"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DirectionVerdict:
-    """
-    The answer of one end.
-
-    Args:
-        policies: `namespace/name` of every policy that isolates this end.
-        rules: evidence for each of their rules.
-    """
-
-    policy_type: PolicyType
-    reason: Reason
-    policies: tuple[str, ...] = ()
-    rules: tuple[RuleEvidence, ...] = ()
-
-    @property
-    def allowed(self) -> bool:
-        """Whether this end surely allows the connection."""
-        return self.reason not in {Reason.NOT_ADMITTED, Reason.NOT_DECIDED}
-
-    @property
-    def decided(self) -> bool:
-        """Whether the answer is certain."""
-        return self.reason is not Reason.NOT_DECIDED
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConnectionVerdict:
     """Whether a connection is allowed, with the answer of each end; `allowed` is False where it is not decided."""
@@ -131,6 +64,11 @@ class ConnectionVerdict:
         return self.ingress.allowed and self.egress.allowed
 
     @property
+    def possibly_allowed(self) -> bool:
+        """Whether both ends may allow it: no end surely refuses."""
+        return all(end.allowed or not end.decided for end in (self.ingress, self.egress))
+
+    @property
     def decided(self) -> bool:
         """Whether the answer is certain: both ends are decided, or one surely refuses."""
         ends = (self.ingress, self.egress)
@@ -138,7 +76,11 @@ class ConnectionVerdict:
 
 
 def evaluate(
-    connection: Connection, snapshot: ClusterSnapshot, *, ipblock_matches_pods: IPBlockMatchesPods = "unknown"
+    connection: Connection,
+    snapshot: ClusterSnapshot,
+    *,
+    ipblock_matches_pods: IPBlockMatchesPods = "unknown",
+    plugin: Plugin = "auto",
 ) -> ConnectionVerdict:
     """
     Decide *connection* in *snapshot*.
@@ -153,27 +95,40 @@ def evaluate(
     protocol = read_port(connection.protocol, connection.port, faults)
     if source is None or destination is None or protocol is None:
         raise SpecError(faults.found)
-    asked = _Question(
-        snapshot=snapshot,
+    calico = enforces_calico(snapshot, plugin)
+    asked = Question(
         protocol=protocol,
         port=connection.port,
         named_ports=destination.pod.ports if isinstance(destination, PodEndpoint) else (),
-        ipblock_matches_pods=ipblock_matches_pods,
+        ipblock_matches_pods="yes" if calico == "yes" and ipblock_matches_pods == "unknown" else ipblock_matches_pods,
+        calico=calico,
     )
     return ConnectionVerdict(
         connection=connection,
-        ingress=_direction(asked, destination, source, PolicyType.INGRESS),
-        egress=_direction(asked, source, destination, PolicyType.EGRESS),
+        ingress=_direction(snapshot, asked, destination, source, PolicyType.INGRESS),
+        egress=_direction(snapshot, asked, source, destination, PolicyType.EGRESS),
     )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Question:
-    snapshot: ClusterSnapshot
-    protocol: Protocol
-    port: int
-    named_ports: tuple[ContainerPort, ...]
-    ipblock_matches_pods: IPBlockMatchesPods
+def evaluate_egress(  # noqa: PLR0913  the parts of one question
+    source: PodEndpoint,
+    destination: Endpoint,
+    protocol: Protocol,
+    port: int,
+    snapshot: ClusterSnapshot,
+    *,
+    ipblock_matches_pods: IPBlockMatchesPods = "unknown",
+    calico: Enforced = "unknown",
+) -> DirectionVerdict:
+    """Decide whether the policies of *source* let a connection out; the ingress of the destination is not asked."""
+    asked = Question(
+        protocol=protocol,
+        port=port,
+        named_ports=destination.pod.ports if isinstance(destination, PodEndpoint) else (),
+        ipblock_matches_pods=ipblock_matches_pods,
+        calico=calico,
+    )
+    return _direction(snapshot, asked, source, destination, PolicyType.EGRESS)
 
 
 def read_port(protocol: str, port: int, faults: Faults) -> Protocol | None:
@@ -188,13 +143,16 @@ def read_port(protocol: str, port: int, faults: Faults) -> Protocol | None:
 
 
 def read_pod_name(text: str, field: str, snapshot: ClusterSnapshot, faults: Faults) -> Pod | None:
-    """Return the pod `namespace/name`, or the pod that the template of a workload of that name makes."""
+    """Return the pod `namespace/name`, or the pod that a workload of that name makes."""
     namespace, _, name = text.partition("/")
     state = snapshot.state(namespace)
     pod = state.pods.get(name)
     if pod is None:
-        templates = (workload.template for (_, known), workload in state.workloads.items() if known == name)
-        pod = min(templates, key=lambda template: template.template_of, default=None)
+        workloads = (workload for (_, known), workload in state.workloads.items() if known == name)
+        workload = min(workloads, key=lambda workload: workload.kind, default=None)
+        if workload is not None:
+            pods = pods_of(workload)
+            pod = pods[0] if len(pods) == 1 else workload.template
     if pod is None:
         message = f"there is no pod or workload {shorten(name)} in namespace {shorten(namespace)}"
         faults.add(field, message, "NotFound")
@@ -212,13 +170,14 @@ def _endpoint(text: str, field: str, snapshot: ClusterSnapshot, faults: Faults) 
     except ValueError:
         faults.add(field, f"{shorten(repr(text))} is neither namespace/pod nor an IP address")
         return None
-    return _owner_of(family, number, snapshot) or Address(family=family, number=number)
+    return endpoint_at((family, number), snapshot)
 
 
-def _owner_of(family: int, number: int, snapshot: ClusterSnapshot) -> PodEndpoint | None:
-    """Return the pod that has an address: on the pod network, packets from there are that pod's."""
-    if (family, number) not in snapshot.pod_addresses.bearers:
-        return None
+def endpoint_at(address: IPAddress, snapshot: ClusterSnapshot) -> Endpoint:
+    """Return the pod that has an address: on the pod network, packets from there are that pod's; else the address."""
+    family, number = address
+    if address not in snapshot.pod_addresses.bearers:
+        return Address(family=family, number=number)
     bearers = (
         PodEndpoint(pod=pod, namespace_labels=state.namespace.labels)
         for state in snapshot.namespaces()
@@ -228,32 +187,102 @@ def _owner_of(family: int, number: int, snapshot: ClusterSnapshot) -> PodEndpoin
     return min(bearers, key=lambda end: (end.pod.namespace, end.pod.name))
 
 
-def _direction(asked: _Question, end: Endpoint, other: Endpoint, policy_type: PolicyType) -> DirectionVerdict:
-    if isinstance(end, Address):
-        return DirectionVerdict(policy_type=policy_type, reason=Reason.NOT_A_POD)
-    pod = end.pod
-    if isinstance(other, PodEndpoint) and _same_pod(pod, other.pod):
-        return DirectionVerdict(policy_type=policy_type, reason=Reason.SELF)
-    if _is_own_node(pod, other):
-        return DirectionVerdict(policy_type=policy_type, reason=Reason.OWN_NODE)
-    if pod.host_network:
-        return DirectionVerdict(policy_type=policy_type, reason=Reason.HOST_NETWORK)
-    isolating = selecting(asked.snapshot.state(pod.namespace).sorted_policies(), pod, policy_type)
-    if not isolating:
-        return DirectionVerdict(policy_type=policy_type, reason=Reason.NOT_ISOLATED)
-    evidence = tuple(
-        RuleEvidence(policy=policy.full_name, index=index, outcome=_outcome(rule, asked, other))
-        for policy in isolating
-        for index, rule in enumerate(policy.rules(policy_type))
+def _direction(
+    snapshot: ClusterSnapshot, asked: Question, end: Endpoint, other: Endpoint, policy_type: PolicyType
+) -> DirectionVerdict:
+    """Return the answer of one end; it is not decided where it depends on the unknown value of a label."""
+    first, *others = (
+        _direction_of(snapshot, asked, this, that, policy_type) for this in _readings(end) for that in _readings(other)
     )
-    outcomes = {item.outcome for item in evidence}
-    reason = Reason.NOT_ADMITTED
-    if Outcome.ADMITS in outcomes:
-        reason = Reason.ADMITTED
-    elif Outcome.UNDECIDED in outcomes:
-        reason = Reason.NOT_DECIDED
-    policies = tuple(policy.full_name for policy in isolating)
-    return DirectionVerdict(policy_type=policy_type, reason=reason, policies=policies, rules=evidence)
+    if all((found.allowed, found.decided) == (first.allowed, first.decided) for found in others):
+        return first
+    worst = min((first, *others), key=lambda found: found.allowed)
+    return replace(worst, reason=Reason.UNKNOWN_LABEL)
+
+
+def _readings(end: Endpoint) -> tuple[Endpoint, ...]:
+    """Return an end in each reading of its labels with unknown values."""
+    if isinstance(end, Address):
+        return (end,)
+    return tuple(replace(end, pod=replace(end.pod, labels=labels)) for labels in readings(end.pod.labels))
+
+
+def _direction_of(
+    snapshot: ClusterSnapshot, asked: Question, end: Endpoint, other: Endpoint, policy_type: PolicyType
+) -> DirectionVerdict:
+    reason = _without_policies(end, other)
+    if reason is not None or isinstance(end, Address):
+        return DirectionVerdict(policy_type=policy_type, reason=reason or Reason.NOT_A_POD)
+    calico = snapshot.cluster_policies.calico
+    if calico is None or asked.calico == "no":
+        return _in_kubernetes(snapshot, asked, end, other, policy_type)
+    from webhook.netpol.calico.calico_verdict import ask_calico  # noqa: PLC0415  only where there are such policies
+
+    enforced = ask_calico(calico, snapshot, asked, end, other, policy_type)
+    if enforced is None or asked.calico == "yes":
+        return enforced or _in_kubernetes(snapshot, asked, end, other, policy_type)
+    ignored = _in_kubernetes(snapshot, asked, end, other, policy_type)
+    if (ignored.allowed, ignored.decided) == (enforced.allowed, enforced.decided):
+        return enforced
+    return replace(enforced, reason=Reason.PLUGIN_NOT_KNOWN)
+
+
+def _in_kubernetes(
+    snapshot: ClusterSnapshot, asked: Question, end: PodEndpoint, other: Endpoint, policy_type: PolicyType
+) -> DirectionVerdict:
+    """Return the answer of a pod by NetworkPolicies and by the tiers of Kubernetes."""
+    state = snapshot.state(end.pod.namespace)
+    tiers = by_tier(snapshot.cluster_policies.speaking_of(end.pod, end.namespace_labels, policy_type))
+    admin = ask_tier(tiers.get(Tier.ADMIN, ()), asked, other, policy_type)
+    if admin.answers <= _FINAL:
+        return _by_tiers(policy_type, _reason_of(admin, Reason.ADMIN_ACCEPTS, Reason.ADMIN_DENIES), admin)
+    isolating = selecting(state.sorted_policies(), end.pod, policy_type)
+    if isolating:
+        below = by_rules(policy_type, isolating, asked, other)
+    else:
+        baseline = ask_tier(tiers.get(Tier.BASELINE, ()), asked, other, policy_type)
+        reason = _reason_of(baseline, Reason.BASELINE_ACCEPTS, Reason.BASELINE_DENIES)
+        below = _by_tiers(policy_type, reason, baseline)
+    return _under(admin, below)
+
+
+_FINAL = frozenset({RuleAction.ACCEPT, RuleAction.DENY})
+
+
+def _without_policies(end: Endpoint, other: Endpoint) -> Reason | None:
+    """Return why an end allows everything, whatever the policies are; None where they decide."""
+    if isinstance(end, Address):
+        return Reason.NOT_A_POD
+    if isinstance(other, PodEndpoint) and _same_pod(end.pod, other.pod):
+        return Reason.SELF
+    if _is_own_node(end.pod, other):
+        return Reason.OWN_NODE
+    return Reason.HOST_NETWORK if end.pod.host_network else None
+
+
+def _reason_of(tier: TierVerdict, accepts: Reason, denies: Reason) -> Reason:
+    """Return the reason of a tier after which, where no rule of it matches, everything is allowed."""
+    if tier.answers == {RuleAction.ACCEPT}:
+        return accepts
+    if tier.answers == {RuleAction.DENY}:
+        return denies
+    return Reason.TIERS_NOT_DECIDED if RuleAction.DENY in tier.answers else Reason.NOT_ISOLATED
+
+
+def _by_tiers(policy_type: PolicyType, reason: Reason, tier: TierVerdict) -> DirectionVerdict:
+    return DirectionVerdict(policy_type=policy_type, reason=reason, policies=tier.policies, rules=tier.rules)
+
+
+def _under(admin: TierVerdict, below: DirectionVerdict) -> DirectionVerdict:
+    """Return what is decided by *below* where the Admin tier leaves the connection to it, or may do so."""
+    answers = {action is RuleAction.ACCEPT for action in admin.answers & _FINAL}
+    agrees = not answers or (below.decided and answers == {below.allowed})
+    return replace(
+        below,
+        reason=below.reason if agrees else Reason.TIERS_NOT_DECIDED,
+        policies=admin.policies + below.policies,
+        rules=admin.rules + below.rules,
+    )
 
 
 def _same_pod(pod: Pod, other: Pod) -> bool:
@@ -266,15 +295,3 @@ def _is_own_node(pod: Pod, other: Endpoint) -> bool:
     if isinstance(other, Address):
         return (other.family, other.number) in pod.host_addresses
     return other.pod.host_network and other.pod.node != "" and other.pod.node == pod.node
-
-
-def _outcome(rule: PolicyRule, asked: _Question, other: Endpoint) -> Outcome:
-    peers = [True] if rule.peers is None else [peer_matches(p, other, asked.ipblock_matches_pods) for p in rule.peers]
-    matched: bool | None = True if True in peers else (None if None in peers else False)
-    if matched is False:
-        return Outcome.OTHER_PEER
-    covered = rule_covers(rule, asked.named_ports, asked.protocol, asked.port)
-    if covered is False:
-        unresolved = unresolved_names(rule.ports, asked.named_ports)
-        return Outcome.UNRESOLVED_PORT if unresolved else Outcome.OTHER_PORT
-    return Outcome.ADMITS if matched and covered else Outcome.UNDECIDED

@@ -6,7 +6,6 @@ integers, containment and subtraction are cheap and exact for any number of CIDR
 """
 
 import ipaddress
-import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 
@@ -22,7 +21,8 @@ Intervals = tuple[Interval, ...]
 IPV4 = 4
 IPV6 = 6
 LAST = {IPV4: 2**32 - 1, IPV6: 2**128 - 1}
-_IPV4_CIDR = re.compile(r"0*([0-9]{1,3})\.0*([0-9]{1,3})\.0*([0-9]{1,3})\.0*([0-9]{1,3})/0*([0-9]{1,2})")
+_OCTETS = {str(number): number for number in range(256)}
+_LENGTHS = {str(number): number for number in range(33)}
 WHOLE: dict[int, Intervals] = {family: ((0, last),) for family, last in LAST.items()}
 
 
@@ -40,6 +40,8 @@ def union(pieces: Iterable[Interval]) -> Intervals:
 
 def subtract(left: Intervals, right: Intervals) -> Intervals:
     """Return the addresses of *left* that are not in *right*."""
+    if not right:
+        return left
     pieces: list[Interval] = []
     position = 0
     for left_first, last in left:
@@ -99,23 +101,33 @@ def network(text: str) -> tuple[int, Interval]:
 
     Source: k8s.io/utils/net ParseCIDRSloppy; NetworkPolicy validation keeps old values.
     """
-    plain = _IPV4_CIDR.fullmatch(text)
-    if plain is not None:  # half the time of the standard library, for policies of ten thousand blocks
-        one, two, three, four, length = map(int, plain.groups())
-        if max(one, two, three, four) <= 255 and length <= 32:  # noqa: PLR2004  octets and bits
-            return IPV4, _range((one << 24) + (two << 16) + (three << 8) + four, 32 - length)
     address, slash, prefix = text.partition("/")
+    if "." in address and prefix in _LENGTHS:
+        plain = _plain_ipv4(address)
+        if plain is not None:
+            return IPV4, _range(plain, 32 - _LENGTHS[prefix])
     if not slash or "%" in address or not prefix.isascii() or not prefix.isdigit():
         raise ValueError(f"{text!r} is not a CIDR")
     if ":" not in address:
         address = ".".join(part.lstrip("0") or "0" if part.isdigit() else part for part in address.split("."))
     try:
-        parsed = ipaddress.ip_network(f"{address}/{int(prefix)}", strict=False)
+        parsed, length = ipaddress.ip_address(address), int(prefix)
     except ValueError as error:
         raise ValueError(f"{text!r} is not a CIDR") from error
-    if isinstance(parsed, ipaddress.IPv6Network) and parsed.network_address.ipv4_mapped is not None:
+    if length > parsed.max_prefixlen:
+        raise ValueError(f"{text!r} is not a CIDR")
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
         raise ValueError(f"{text!r} is an IPv4-mapped IPv6 CIDR, which network plugins read differently")
-    return parsed.version, (int(parsed.network_address), int(parsed.broadcast_address))
+    return parsed.version, _range(int(parsed), parsed.max_prefixlen - length)
+
+
+def _plain_ipv4(address: str) -> int | None:
+    """Return the number of an IPv4 address in a third of the library's time; None for one that is not plain."""
+    try:
+        one, two, three, four = address.split(".")
+        return (_OCTETS[one] << 24) + (_OCTETS[two] << 16) + (_OCTETS[three] << 8) + _OCTETS[four]
+    except (KeyError, ValueError):
+        return None
 
 
 def _range(address: int, host_bits: int) -> Interval:
@@ -130,6 +142,9 @@ def address_of(text: str) -> IPAddress:
     Raises:
         ValueError: *text* is not an IP address.
     """
+    plain = _plain_ipv4(text)
+    if plain is not None:
+        return 4, plain
     parsed = ipaddress.ip_address(text)
     return parsed.version, int(parsed)
 

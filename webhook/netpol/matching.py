@@ -11,9 +11,11 @@ Questions that have no certain answer are answered with None.
 Source: NetworkPolicySpec, NetworkPolicyPeer, IPBlock and NetworkPolicyPort (networking.k8s.io/v1).
 """
 
+import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from webhook.netpol.cluster_policies import ClusterPeer, NodePeer
 from webhook.netpol.intervals import WHOLE
 from webhook.netpol.model import (
     ContainerPort,
@@ -24,13 +26,12 @@ from webhook.netpol.model import (
     NetworkPolicyPort,
     Pod,
     PodPeer,
-    PolicyRule,
     PolicyType,
     PortRange,
     Protocol,
     Unreadable,
 )
-from webhook.netpol.selectors import matches
+from webhook.netpol.selectors import EVERYTHING, matches
 from webhook.netpol.sources.universe import IPBlockMatchesPods
 
 
@@ -57,8 +58,16 @@ def selecting(policies: Iterable[NetworkPolicy], pod: Pod, policy_type: PolicyTy
     return tuple(policy for policy in policies if selects(policy, pod, policy_type))
 
 
+class WithPorts(typing.Protocol):
+    """A rule of any kind of policy."""
+
+    @property
+    def ports(self) -> tuple[NetworkPolicyPort, ...] | None:
+        """Return the ports that it names; None for every port."""
+
+
 def rule_covers(
-    rule: PolicyRule, container_ports: Iterable[ContainerPort], protocol: Protocol, port: int
+    rule: WithPorts, container_ports: Iterable[ContainerPort], protocol: Protocol, port: int
 ) -> bool | None:
     """
     Whether *rule* applies to *port* of a pod with these named ports; None where a port that cannot be read decides.
@@ -122,6 +131,25 @@ def peer_matches(peer: NetworkPolicyPeer, endpoint: Endpoint, ipblock_matches_po
         return isinstance(endpoint, PodEndpoint) and _pod_peer_matches(peer, endpoint)
     if isinstance(peer, IPBlock):
         return _block_matches(peer, endpoint, ipblock_matches_pods)
+    return None
+
+
+def cluster_peer_matches(peer: ClusterPeer, endpoint: Endpoint) -> bool | None:
+    """
+    Whether a peer of a cluster-wide policy matches *endpoint*; None where that is not decided.
+
+    Networks match the addresses of pods, too. Nodes match nothing on the pod network.
+
+    Source: ClusterNetworkPolicyIngressPeer, ClusterNetworkPolicyEgressPeer.
+    """
+    if isinstance(peer, PodPeer):
+        return isinstance(endpoint, PodEndpoint) and _pod_peer_matches(peer, endpoint)
+    if isinstance(peer, IPBlock):
+        return _block_matches(peer, endpoint, "yes")
+    if isinstance(peer, NodePeer) and isinstance(endpoint, PodEndpoint):
+        if not endpoint.pod.host_network:
+            return False
+        return True if peer.selector == EVERYTHING else None
     return None
 
 

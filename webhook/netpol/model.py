@@ -6,14 +6,16 @@ read stays visible as `Unreadable`: nothing is dropped, and nothing unreadable c
 """
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Final
 
-from webhook.netpol.intervals import Interval, IPAddress
+from webhook.netpol.intervals import IPV4, IPV6, Interval, IPAddress, subtract, union
 from webhook.netpol.selectors import EVERYTHING, LabelSelector
-from webhook.netpol.sources.source_set import Sources
+from webhook.netpol.sources.source_set import EVERYONE, Sources
+from webhook.netpol.sources.terms import Term, term_of
 
 Labels = Mapping[str, str]
 NO_LABELS: Labels = MappingProxyType({})
@@ -98,6 +100,32 @@ class Unreadable:
 NetworkPolicyPeer = PodPeer | IPBlock | Unreadable
 
 
+def sources_of(peers: Iterable[NetworkPolicyPeer] | None) -> Sources:
+    """Return what the peers of one rule admit, its ports aside; None stands for no list of peers, which is everyone."""
+    if peers is None:
+        return EVERYONE
+    terms: set[Term] = set()
+    blocks: dict[int, list[Interval]] = {IPV4: [], IPV6: []}
+    exceptions: list[tuple[int, Interval]] = []
+    unreadable = False
+    for peer in peers:
+        if isinstance(peer, PodPeer):
+            term = term_of(peer.namespace, peer.namespace_selector, peer.pod_selector)
+            if term is not None:
+                terms.add(term)
+        elif isinstance(peer, IPBlock):
+            blocks[peer.family].extend(subtract((peer.cidr,), union(peer.except_)))
+            exceptions.extend((peer.family, interval) for interval in peer.except_)
+        else:
+            unreadable = True
+    return Sources(
+        terms=frozenset(terms),
+        blocks=tuple((family, union(pieces)) for family, pieces in blocks.items() if pieces),
+        exceptions=tuple(exceptions),
+        unreadable=unreadable,
+    )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PortRange:
     """Numbered ports of one protocol, both ends included. Source: NetworkPolicyPort with no or a numeric port."""
@@ -118,7 +146,7 @@ class NamedPort:
 NetworkPolicyPort = PortRange | NamedPort | Unreadable
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class PolicyRule:
     """
     One rule of a policy: these peers on these ports.
@@ -126,12 +154,15 @@ class PolicyRule:
     Args:
         peers: None stands for every peer; the listed ones are ORed.
         ports: None stands for every port of every protocol; the listed ones are ORed.
-        admits: the peers as a set: the sources of an ingress rule, the destinations of an egress rule.
     """
 
     peers: tuple[NetworkPolicyPeer, ...] | None
     ports: tuple[NetworkPolicyPort, ...] | None
-    admits: Sources = field(compare=False, repr=False)
+
+    @cached_property
+    def admits(self) -> Sources:
+        """Return the peers as a set: the sources of an ingress rule, the destinations of an egress rule."""
+        return sources_of(self.peers)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -159,6 +190,7 @@ class NetworkPolicy:
         terminating: whether it has a deletionTimestamp: it still isolates, but nothing that it admits will last.
         resource_version: as the API server set it; empty for objects from files.
         faulty: whether it was stored with faults.
+        bypass: the reason in its bypass annotation; empty where there is none.
     """
 
     namespace: str
@@ -172,6 +204,7 @@ class NetworkPolicy:
     terminating: bool = False
     faulty: bool = False
     owners: tuple[OwnerReference, ...] = ()
+    bypass: str = ""
 
     @property
     def full_name(self) -> str:
@@ -236,6 +269,8 @@ class Workload:
     A Deployment, StatefulSet, DaemonSet, ReplicaSet, Job or CronJob, with the pod that its template makes.
 
     Args:
+        template: the pod, with the labels that the controller adds.
+        ordinals: the numbers of the pods of a StatefulSet, at least one; empty for every other kind.
         environment: literal values of a few variables in the containers' `env`, by name (see parse_objects); the last
             container that sets a name wins.
     """
@@ -247,6 +282,7 @@ class Workload:
     labels: Labels = field(default_factory=no_labels)
     owners: tuple[OwnerReference, ...] = ()
     template: Pod
+    ordinals: range = range(0)
     service_account: str = ""
     environment: Mapping[str, str] = field(default_factory=no_labels)
     terminating: bool = False

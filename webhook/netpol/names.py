@@ -16,18 +16,22 @@ LONGEST_SUBDOMAIN: Final = 253
 LONGEST_LABEL: Final = 63
 """Characters of one label of a DNS name (RFC 1035 section 2.3.4), of a label value, and of the name in a label key."""
 
-_NAME: Final = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
-_VALUE: Final = re.compile(rf"(?:{_NAME.pattern})?")
-_DNS_LABEL: Final = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
-_SUBDOMAIN: Final = re.compile(rf"{_DNS_LABEL}(?:\.{_DNS_LABEL})*")
+# Runs of letters and digits between runs of marks, without backtracking: a policy of a megabyte has 50,000 of them.
+_NAME: Final = r"[A-Za-z0-9]++(?:[-_.]++[A-Za-z0-9]++)*+"
+_VALUE: Final = re.compile(rf"(?:{_NAME})?+")
+_DNS_LABEL: Final = r"[a-z0-9]++(?:-++[a-z0-9]++)*+"
+_SUBDOMAIN: Final = re.compile(rf"{_DNS_LABEL}(?:\.{_DNS_LABEL})*+")
+_LABEL_KEY: Final = re.compile(rf"(?:{_SUBDOMAIN.pattern}/)?+{_NAME}")
 
 
 def is_label_key(text: str) -> bool:
     """Whether *text* can be the key of a label: a name of at most 63 characters, perhaps after a DNS prefix and `/`."""
-    prefix, slash, name = text.rpartition("/")
-    if slash and not is_dns_subdomain(prefix):
+    if _LABEL_KEY.fullmatch(text) is None:
         return False
-    return _NAME.fullmatch(name) is not None
+    if len(text) <= LONGEST_LABEL:
+        return True
+    prefix, _, name = text.rpartition("/")
+    return len(prefix) <= LONGEST_SUBDOMAIN and len(name) <= LONGEST_LABEL
 
 
 def is_annotation_key(text: str) -> bool:
@@ -37,7 +41,7 @@ def is_annotation_key(text: str) -> bool:
 
 def is_label_value(text: str) -> bool:
     """Whether *text* can be the value of a label: empty, or at most 63 characters of a limited alphabet."""
-    return _VALUE.fullmatch(text) is not None
+    return len(text) <= LONGEST_LABEL and _VALUE.fullmatch(text) is not None
 
 
 def is_dns_subdomain(text: str) -> bool:

@@ -21,6 +21,7 @@ Source: networking.k8s.io/v1 types.go, defaults.go and the validation of the API
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from webhook.netpol.faults import Fault
@@ -41,16 +42,34 @@ from webhook.netpol.model import (
     Protocol,
     Unreadable,
 )
-from webhook.netpol.parse_meta import read_owners, read_selector
+from webhook.netpol.parse_meta import read_annotation, read_owners, read_selector
 from webhook.netpol.reading import Faults, describe, integer, is_object, items, mapping, shorten, string
-from webhook.netpol.selectors import EVERYTHING
-from webhook.netpol.sources.admitted import sources_of
+from webhook.netpol.selectors import EVERYTHING, LabelSelector
+
+_BOTH, _INGRESS = frozenset(PolicyType), frozenset({PolicyType.INGRESS})
+BYPASS_ANNOTATION = "eem-guardrail.io/bypass"
+"""The reason for which a user asks that a change of a policy is let through although it cuts off required ingress."""
+
+LONGEST_REASON = 200
+"""Characters of that reason that are kept: an annotation may have 256 KiB."""
 
 _POLICY_TYPES: Mapping[object, PolicyType] = {member.value: member for member in PolicyType}
-_PORT_NAME = re.compile(r"(?=.*[a-z])(?!.*--)[a-z0-9](?:[-a-z0-9]{0,13}[a-z0-9])?")  # RFC 6335 5.1
+PORT_NAME = re.compile(r"(?=.*[a-z])(?!.*--)[a-z0-9](?:[-a-z0-9]{0,13}[a-z0-9])?")  # RFC 6335 5.1
 
 
-def read_policy(api_object: Mapping[str, Any], namespace: str | None = None) -> tuple[NetworkPolicy, tuple[Fault, ...]]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PolicySpec:
+    """What the spec of a policy means."""
+
+    pod_selector: LabelSelector
+    policy_types: frozenset[PolicyType]
+    ingress: tuple[PolicyRule, ...]
+    egress: tuple[PolicyRule, ...]
+
+
+def read_policy(
+    api_object: Mapping[str, Any], namespace: str | None = None, spec: PolicySpec | None = None
+) -> tuple[NetworkPolicy, tuple[Fault, ...]]:
     """
     Return one NetworkPolicy as far as it can be read, and its faults.
 
@@ -59,33 +78,41 @@ def read_policy(api_object: Mapping[str, Any], namespace: str | None = None) -> 
     Args:
         api_object: the policy as the API writes it.
         namespace: its namespace, where that is known from elsewhere, as in an AdmissionRequest.
+        spec: what its spec means, if that is known already; only a spec without faults may be.
     """
     faults = Faults()
     metadata = mapping(api_object.get("metadata"), "metadata", faults)
     namespace = namespace or string(metadata.get("namespace"), "metadata.namespace", faults) or "default"
-    spec = mapping(api_object.get("spec"), "spec", faults)
-    selector = read_selector(spec.get("podSelector"), "spec.podSelector", faults)
-    policy_types = _policy_types(spec, faults)
-    readable = not _is_misread(faults.found)
-    ingress = _rules(spec.get("ingress"), "spec.ingress", "from", namespace, faults)
-    egress = _rules(spec.get("egress"), "spec.egress", "to", namespace, faults)
-    if not readable:  # it may select any pod, or restrict either direction; it may admit anything
-        selector, policy_types = EVERYTHING, frozenset(PolicyType)
-        ingress = egress = (_unreadable_rule("spec"),)
+    spec = spec or _read_spec(api_object.get("spec"), namespace, faults)
     policy = NetworkPolicy(
         namespace=namespace,
         name=string(metadata.get("name"), "metadata.name", faults),
         uid=string(metadata.get("uid"), "metadata.uid", faults),
         resource_version=string(metadata.get("resourceVersion"), "metadata.resourceVersion", faults),
-        pod_selector=selector,
-        policy_types=policy_types,
-        ingress=ingress,
-        egress=egress,
+        pod_selector=spec.pod_selector,
+        policy_types=spec.policy_types,
+        ingress=spec.ingress,
+        egress=spec.egress,
         terminating=metadata.get("deletionTimestamp") is not None,
-        faulty=bool(faults.found),
         owners=read_owners(metadata, faults),
+        faulty=bool(faults.found),
+        bypass=shorten(read_annotation(api_object, BYPASS_ANNOTATION), LONGEST_REASON),
     )
     return policy, tuple(faults.found)
+
+
+def _read_spec(value: object, namespace: str, faults: Faults) -> PolicySpec:
+    """Return what a spec means as far as it can be read: if it is misread, it may select and admit anything."""
+    spec = mapping(value, "spec", faults)
+    selector = read_selector(spec.get("podSelector"), "spec.podSelector", faults)
+    policy_types = _policy_types(spec, faults)
+    readable = not _is_misread(faults.found)
+    ingress = _rules(spec.get("ingress"), "spec.ingress", "from", namespace, faults)
+    egress = _rules(spec.get("egress"), "spec.egress", "to", namespace, faults)
+    if not readable:
+        selector, policy_types = EVERYTHING, frozenset(PolicyType)
+        ingress = egress = (_unreadable_rule("spec"),)
+    return PolicySpec(pod_selector=selector, policy_types=policy_types, ingress=ingress, egress=egress)
 
 
 def _is_misread(faults: Iterable[Fault]) -> bool:
@@ -107,8 +134,12 @@ def _policy_types(spec: Mapping[str, Any], faults: Faults) -> frozenset[PolicyTy
     if entries:
         return frozenset(written)
     egress = spec.get("egress")
-    has_egress = isinstance(egress, (list, tuple)) and len(egress) > 0
-    return frozenset(PolicyType) if has_egress else frozenset({PolicyType.INGRESS})
+    return default_types(has_egress=isinstance(egress, (list, tuple)) and len(egress) > 0)
+
+
+def default_types(*, has_egress: bool) -> frozenset[PolicyType]:
+    """Return what a policy without `policyTypes` restricts."""
+    return _BOTH if has_egress else _INGRESS
 
 
 def _rules(value: object, path: str, peers_field: str, namespace: str, faults: Faults) -> tuple[PolicyRule, ...]:
@@ -127,12 +158,11 @@ def _rule(value: object, path: str, peers_field: str, namespace: str, faults: Fa
     # An empty list of peers stands for every peer, and one of ports for every port.
     peers = _peers(rule.get(peers_field), f"{path}.{peers_field}", namespace, faults) or None
     ports = _ports(rule.get("ports"), f"{path}.ports", faults) or None
-    return PolicyRule(peers=peers, ports=ports, admits=sources_of(peers))
+    return PolicyRule(peers=peers, ports=ports)
 
 
 def _unreadable_rule(path: str) -> PolicyRule:
-    peers = (Unreadable(field=path),)
-    return PolicyRule(peers=peers, ports=None, admits=sources_of(peers))
+    return PolicyRule(peers=(Unreadable(field=path),), ports=None)
 
 
 def _peers(value: object, path: str, namespace: str, faults: Faults) -> tuple[NetworkPolicyPeer, ...]:
@@ -233,7 +263,7 @@ def _port(value: object, path: str, faults: Faults) -> NetworkPolicyPort:
     if isinstance(port, str):
         if port.isdigit():
             faults.add(f"{path}.port", f"{describe(port)} is a text, not a number: remove the quotes")
-        elif not _PORT_NAME.fullmatch(port):
+        elif not PORT_NAME.fullmatch(port):
             faults.add(f"{path}.port", f"{describe(port)} is not a port name (RFC 6335: 1-15 of a-z, 0-9, -)")
         if end is not None:
             faults.add(f"{path}.endPort", "may not be set where port is a name", "Forbidden")

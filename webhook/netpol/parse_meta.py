@@ -76,6 +76,13 @@ def _check_value(text: str, path: str, faults: Faults) -> None:
         faults.add(path, f"{describe(text)} is not a label value (at most 63 of A-Z a-z 0-9 - _ .)")
 
 
+def read_annotation(api_object: object, key: str) -> str:
+    """Return the value of one annotation without the space around it; empty if there is none that can be read."""
+    metadata = mapping(mapping(api_object, "", Faults()).get("metadata"), "metadata", Faults())
+    value = mapping(metadata.get("annotations"), "metadata.annotations", Faults()).get(key)
+    return value.strip() if isinstance(value, str) else ""
+
+
 def read_owners(metadata: Mapping[str, Any], faults: Faults) -> tuple[OwnerReference, ...]:
     """Return `metadata.ownerReferences`."""
     owners = []

@@ -8,6 +8,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from webhook.netpol.cluster_policies import (
+    CALICO_GROUPS,
+    CALICO_KINDS,
+    CALICO_POLICY,
+    CLUSTER_POLICY_GROUP,
+    CLUSTER_POLICY_KINDS,
+    CalicoObject,
+    ClusterPolicy,
+)
+from webhook.netpol.controller_labels import labels_of_pods, ordinals_of
 from webhook.netpol.faults import Fault
 from webhook.netpol.intervals import IPAddress, address_of
 from webhook.netpol.model import (
@@ -21,11 +31,12 @@ from webhook.netpol.model import (
     Workload,
 )
 from webhook.netpol.parse import read_policy
+from webhook.netpol.parse_cluster_policies import read_cluster_policy
 from webhook.netpol.parse_meta import read_owners
 from webhook.netpol.reading import Faults, boolean, describe, integer, items, mapping, string, strings
 
 ApiObject = Mapping[str, Any]
-Parsed = Namespace | Pod | Workload | NetworkPolicy
+Parsed = Namespace | Pod | Workload | NetworkPolicy | ClusterPolicy | CalicoObject
 
 KIND_GROUPS: Mapping[str, str] = {
     "Namespace": "",
@@ -37,6 +48,7 @@ KIND_GROUPS: Mapping[str, str] = {
     "ReplicaSet": "apps",
     "Job": "batch",
     "CronJob": "batch",
+    **dict.fromkeys(sorted(CLUSTER_POLICY_KINDS), CLUSTER_POLICY_GROUP),
 }
 """The kinds that are read, with their API group: a kind of the same name in another group is another kind."""
 
@@ -82,9 +94,15 @@ def is_large(value: object, most: int = MOST_VALUES) -> bool:
 def kind_of(api_object: ApiObject) -> str | None:
     """Return the kind of an object that is read; None for any other object."""
     kind, version = api_object.get("kind"), api_object.get("apiVersion")
-    if not isinstance(kind, str) or kind not in KIND_GROUPS or not isinstance(version, str):
+    if not isinstance(kind, str) or not isinstance(version, str):
         return None
-    return kind if version.rpartition("/")[0] == KIND_GROUPS[kind] else None
+    group = version.rpartition("/")[0]
+    if KIND_GROUPS.get(kind) == group:
+        return kind
+    if group not in CALICO_GROUPS:
+        return None
+    known = CALICO_POLICY if kind == "NetworkPolicy" else kind
+    return known if known in CALICO_KINDS else None
 
 
 def read_object(api_object: ApiObject) -> tuple[Parsed | None, tuple[Fault, ...]]:
@@ -97,9 +115,19 @@ def read_object(api_object: ApiObject) -> tuple[Parsed | None, tuple[Fault, ...]
     name = string(metadata.get("name"), "metadata.name", faults)
     if not name:
         faults.add("metadata.name", "must be set", "Required")
-    parsed: Parsed
-    if kind == "NetworkPolicy":
+    parsed: Parsed | None
+    if kind in CALICO_KINDS:
+        from webhook.netpol.calico.parse_calico import read_calico  # noqa: PLC0415  only where there are such objects
+
+        parsed, found = read_calico(api_object, kind)
+        faults = Faults(found=[fault for fault in faults.found if fault.reason == "Required"] + list(found))
+        if parsed is None:
+            return None, ()
+    elif kind == "NetworkPolicy":
         parsed, found = read_policy(api_object)
+        faults = Faults(found=[fault for fault in faults.found if fault.reason == "Required"] + list(found))
+    elif kind in CLUSTER_POLICY_KINDS:
+        parsed, found = read_cluster_policy(api_object)
         faults = Faults(found=[fault for fault in faults.found if fault.reason == "Required"] + list(found))
     elif kind == "Namespace":
         parsed = read_namespace(api_object, faults)
@@ -107,7 +135,7 @@ def read_object(api_object: ApiObject) -> tuple[Parsed | None, tuple[Fault, ...]
         parsed = read_pod(api_object, faults)
     else:
         parsed = read_workload(api_object, kind, faults)
-    namespace = "" if isinstance(parsed, Namespace) else f"{parsed.namespace}/"
+    namespace = "" if isinstance(parsed, (Namespace, ClusterPolicy)) or not parsed.namespace else f"{parsed.namespace}/"
     owner = f"{namespace}{name or '(no name)'}"
     distinct = dict.fromkeys(faults.found)
     return parsed if name else None, tuple(replace(fault, kind=kind, name=owner) for fault in distinct)
@@ -160,7 +188,7 @@ def read_pod(api_object: Mapping[str, Any], faults: Faults) -> Pod:
 
 
 def read_workload(api_object: Mapping[str, Any], kind: str, faults: Faults) -> Workload:
-    """Return a workload with the pod that its template makes; that pod has the name of the workload."""
+    """Return a workload with the pod that its controller makes; that pod has the name of the workload."""
     metadata = mapping(api_object.get("metadata"), "metadata", faults)
     namespace = string(metadata.get("namespace"), "metadata.namespace", faults) or "default"
     name = string(metadata.get("name"), "metadata.name", faults)
@@ -172,6 +200,7 @@ def read_workload(api_object: Mapping[str, Any], kind: str, faults: Faults) -> W
         template = mapping(template.get(step), path, faults)
     template_metadata = mapping(template.get("metadata"), f"{path}.metadata", faults)
     spec = mapping(template.get("spec"), f"{path}.spec", faults)
+    labels = strings(template_metadata.get("labels"), f"{path}.metadata.labels", faults)
     return Workload(
         kind=kind,
         namespace=namespace,
@@ -182,12 +211,13 @@ def read_workload(api_object: Mapping[str, Any], kind: str, faults: Faults) -> W
         template=Pod(
             namespace=namespace,
             name=name,
-            labels=strings(template_metadata.get("labels"), f"{path}.metadata.labels", faults),
+            labels=labels_of_pods(api_object, kind, labels),
             ports=tuple(_container_ports(spec, f"{path}.spec", faults)),
             host_network=boolean(spec.get("hostNetwork"), f"{path}.spec.hostNetwork", faults) is True,
             owners=(OwnerReference(api_version="", kind=kind, name=name, uid=uid),),
             template_of=kind,
         ),
+        ordinals=ordinals_of(api_object) if kind == "StatefulSet" else range(0),
         service_account=string(spec.get("serviceAccountName"), f"{path}.spec.serviceAccountName", faults),
         environment=_environment(spec, f"{path}.spec", faults),
         terminating=metadata.get("deletionTimestamp") is not None,

@@ -10,9 +10,29 @@ Source: apimachinery pkg/apis/meta/v1 LabelSelector, pkg/labels Requirement.Matc
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 NAMESPACE_NAME_LABEL = "kubernetes.io/metadata.name"
 """The label that the API server sets on every namespace; no user can set another value."""
+
+
+UNKNOWN: Final = "(unknown)"
+"""
+The value of a label that is there with a value that is not known; no label can have this text as its value.
+
+The value is the same before and after a change, so a question about such labels has two extreme answers: the value fits
+no requirement of a selector that compares values, or it fits every one. UNKNOWN fits none.
+"""
+
+FITTING: Final = "(fitting)"
+"""The value of such a label in the other reading: it fits every requirement that compares values."""
+
+
+def readings(labels: Mapping[str, str]) -> tuple[Mapping[str, str], ...]:
+    """Return the labels in each reading of those with an unknown value: one reading where all values are known."""
+    if UNKNOWN not in labels.values():
+        return (labels,)
+    return labels, {key: FITTING if value == UNKNOWN else value for key, value in labels.items()}
 
 
 class Operator(enum.StrEnum):
@@ -54,7 +74,10 @@ def satisfies(requirement: LabelSelectorRequirement, labels: Mapping[str, str]) 
         return operator in {Operator.NOT_IN, Operator.DOES_NOT_EXIST}
     if operator in {Operator.EXISTS, Operator.DOES_NOT_EXIST}:
         return operator is Operator.EXISTS
-    return (labels[requirement.key] in requirement.values) is (operator is Operator.IN)
+    value = labels[requirement.key]
+    if value in {UNKNOWN, FITTING}:
+        return value == FITTING
+    return (value in requirement.values) is (operator is Operator.IN)
 
 
 def matches(selector: LabelSelector, labels: Mapping[str, str]) -> bool:

@@ -8,9 +8,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from netpol.asking import sources_of
-from webhook.netpol.model import Namespace
+from webhook.netpol.model import Namespace, Pod
 from webhook.netpol.sources.budget import Answers, StepBudget
-from webhook.netpol.sources.counterexample import MOST_NAMESPACES, PodExample, smallest_example
+from webhook.netpol.sources.counterexample import MOST_NAMESPACES, PodExample, existing_pod, smallest_example
 from webhook.netpol.sources.difference import PodWitness, difference
 from webhook.netpol.sources.source_set import EVERYONE, NO_SOURCES, Sources
 from webhook.netpol.sources.terms import POD, Term, ValueSet, admits
@@ -191,6 +191,38 @@ def test_an_example_that_there_is_no_effort_for(left: int) -> None:
     assert smallest_example(found, WITH_TEAM, NO_SOURCES, EXISTING, StepBudget(left=left)) == example(
         "any-namespace", {"app": "x"}, team="a"
     )
+
+
+# Pods that exist
+
+WEB = Pod(namespace="shop", name="web-0", labels={"app": "web", "tier": "1"}, addresses=((4, 167772161),))
+CACHE = Pod(namespace="shop", name="cache-0", labels={"app": "cache"})
+
+
+@pytest.mark.parametrize(
+    ("after", "by_address", "left", "name"),
+    [
+        pytest.param(NO_SOURCES, True, 1000, "web-0", id="the first one"),
+        pytest.param(
+            sources_of(b.peer(pods=b.selector(app="web"), namespaces={})), True, 1000, "cache-0", id="by label"
+        ),
+        pytest.param(sources_of(b.block("10.0.0.0/8")), True, 1000, "cache-0", id="its address may be admitted"),
+        pytest.param(sources_of(b.block("10.0.0.0/8")), False, 1000, "web-0", id="its address is not admitted"),
+        pytest.param(sources_of(b.peer(namespaces={})), True, 1000, None, id="none is cut off"),
+        pytest.param(NO_SOURCES, True, 0, None, id="there is no effort for it"),
+    ],
+)
+def test_a_pod_that_exists_is_found(
+    after: Sources,
+    by_address: bool,  # noqa: FBT001
+    left: int,
+    name: str | None,
+) -> None:
+    """It is surely cut off, and none of its labels can be dropped."""
+    pods = [(EXISTING[0], WEB), (EXISTING[0], CACHE)]
+    found = existing_pod(EVERYONE, after, pods, StepBudget(left=left), by_address=by_address)
+
+    assert (found.pod if found else None) == name
 
 
 # Laws

@@ -1,6 +1,7 @@
 """What a change takes away, from anywhere or from the last source; and what cannot be decided about it."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import product
 
 import builders as b
@@ -21,6 +22,7 @@ from webhook.netpol.sources.loss import (
     UNREADABLE_CLAUSE,
     AddressWitness,
     Loss,
+    address_facts,
     lost_from_anywhere,
     lost_from_some,
     only_pods_left,
@@ -491,7 +493,84 @@ def test_telling_the_pod_ranges_never_contradicts(before: Sources, after: Source
         assert known.decided
 
 
+def is_warned(loss: Loss | None) -> bool:
+    return loss is not None and not loss.decided and not loss.only_ipv6
+
+
+def is_silent(loss: Loss | None) -> bool:
+    return loss is None or loss.only_ipv6
+
+
+BOTH = st.sampled_from([lost_from_anywhere, lost_from_some])
+
+
+@given(BOTH, SETS, SETS, st.sampled_from([(PLAIN, YES, NO), (TOLD, TOLD_YES, TOLD_NO)]))
+def test_a_plugin_that_is_not_known_bounds_every_plugin(
+    lost: Callable[[Sources, Sources, Universe, Answers], Loss | None],
+    before: Sources,
+    after: Sources,
+    universes: tuple[Universe, Universe, Universe],
+) -> None:
+    """What is refused is lost on every plugin, where nothing is told none loses anything, and a warning stays one."""
+    unknown, *known = (worst(lost, before, after, universe) for universe in universes)
+
+    if unknown is not None and unknown.decided:
+        assert all(loss is not None and loss.decided for loss in known)
+    if is_silent(unknown):
+        assert all(map(is_silent, known))
+    if any(map(is_warned, known)):
+        assert is_warned(unknown)
+
+
+@given(
+    BOTH, SETS, SETS, SETS, st.tuples(st.booleans(), st.booleans()), st.sampled_from([TOLD_YES, TOLD_NO, TOLD, PLAIN])
+)
+def test_a_part_that_cannot_be_read_bounds_whatever_it_admits(  # noqa: PLR0913, PLR0917  one for each choice
+    lost: Callable[[Sources, Sources, Universe, Answers], Loss | None],
+    before: Sources,
+    after: Sources,
+    hidden: Sources,
+    unreadable: tuple[bool, bool],
+    universe: Universe,
+) -> None:
+    """What is refused is lost whatever the part admits, and where nothing is told, nothing is lost."""
+    sides = list(zip((before, after), unreadable, strict=True))
+    blurred = [
+        replace(known, unreadable=True) if is_hidden and not known.everyone else known for known, is_hidden in sides
+    ]
+    truth = [union_of((known, hidden)) if is_hidden else known for known, is_hidden in sides]
+    found, real = worst(lost, *blurred, universe), worst(lost, *truth, universe)
+
+    if found is not None and found.decided:
+        assert real is not None
+        assert real.decided
+    if is_silent(found):
+        assert is_silent(real)
+
+
+@given(BOTH, SETS, SETS, st.sampled_from([TOLD_YES, TOLD_NO]))
+def test_where_everything_is_known_every_loss_is_decided(
+    lost: Callable[[Sources, Sources, Universe, Answers], Loss | None],
+    before: Sources,
+    after: Sources,
+    universe: Universe,
+) -> None:
+    """With the plugin and the pod ranges told, and every policy readable, there are refusals and no warnings."""
+    assert not is_warned(worst(lost, before, after, universe))
+
+
 def test_the_words_of_these_tests() -> None:
     """Everyone is every pod by label, and a peer without a namespace selector is in the policy's namespace."""
     assert EVERYONE.terms == {EVERY_POD}
     assert [key for term in sources_of(OWN_PODS).terms for key, _ in term] == [NAME_KEY]
+
+
+def test_addresses_of_pods_tell_nothing_where_their_ranges_are_told() -> None:
+    """Pods come and go within the ranges; without ranges it matters whether a pod has an address outside the block."""
+    some = Sources(blocks=((4, ((0x0A000000, 0x0AFFFFFF),)),))  # 10.0.0.0/8
+    elsewhere = Universe(pod_addresses=PodAddresses.of([address_of("192.168.0.7")]))
+
+    assert address_facts(some, TOLD) == ()
+    assert address_facts(EVERYONE, PLAIN) == ()
+    assert address_facts(some, PLAIN) == (False,)
+    assert address_facts(some, elsewhere) == (True,)

@@ -3,7 +3,7 @@
 import pytest
 
 from webhook.netpol.indexes import PodAddresses
-from webhook.netpol.intervals import address_of, holds, network, subtract
+from webhook.netpol.intervals import WHOLE, address_of, holds, network, subtract
 from webhook.netpol.sources.universe import UNICAST, WIDEST_POD_RANGE, Universe, pod_ranges_of
 
 
@@ -110,7 +110,7 @@ SEEN = PodAddresses.of(address_of(text) for text in ("10.244.0.7", "10.244.3.9",
 def test_exceptions_that_may_be_pods(exceptions: list[str], family: int, perhaps: list[str]) -> None:
     """An exception may hold nothing but pods where it holds pods seen and is not too wide."""
     universe = Universe(families=(4, 6), pod_addresses=SEEN)
-    found = universe.perhaps_pods(family, [network(cidr) for cidr in exceptions])
+    found = universe.perhaps_pods(family, [network(cidr) for cidr in exceptions], WHOLE[family])
 
     assert tuple(network(cidr)[1] for cidr in perhaps) == found
 
@@ -119,7 +119,25 @@ def test_pod_ranges_that_are_told_leave_no_doubt() -> None:
     """Where the pod ranges are told, no exception may be something else."""
     universe = Universe(pod_ranges=pod_ranges_of(["10.244.0.0/16"]), pod_addresses=SEEN)
 
-    assert universe.perhaps_pods(4, [network("10.244.0.0/16")]) == ()
+    assert universe.perhaps_pods(4, [network("10.244.0.0/16")], WHOLE[4]) == ()
+
+
+@pytest.mark.parametrize(
+    ("among", "matters"),
+    [
+        pytest.param([], False, id="no address is asked about"),
+        pytest.param(["10.243.0.0/16"], False, id="all are before it"),
+        pytest.param(["10.245.0.0/16", "11.0.0.0/8"], False, id="all are behind it"),
+        pytest.param(["10.244.9.0/24"], True, id="one is in it"),
+        pytest.param(["10.0.0.0/16", "11.0.0.0/8"], True, id="it is among them"),
+    ],
+)
+def test_only_exceptions_near_the_addresses_in_question_matter(among: list[str], matters: bool) -> None:  # noqa: FBT001
+    """An exception before the first address in question, or behind the last one, is left out."""
+    exception = network("10.244.0.0/16")
+    found = Universe(pod_addresses=SEEN).perhaps_pods(4, [exception], tuple(network(cidr)[1] for cidr in among))
+
+    assert found == ((exception[1],) if matters else ())
 
 
 def test_the_widest_range_of_pods() -> None:

@@ -2,7 +2,8 @@
 Turn the witness of a loss into the smallest example, for messages.
 
 The search returns any pod that is cut off. Here its labels are dropped one by one while it stays cut off, and it
-is moved into a namespace that exists, where such a pod would be cut off too.
+is moved into a namespace that exists, where such a pod would be cut off too. A pod that exists is a better
+example: users know it.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -11,7 +12,8 @@ from functools import partial
 from itertools import islice
 from typing import TypeVar
 
-from webhook.netpol.model import Labels, Namespace
+from webhook.netpol.intervals import holds
+from webhook.netpol.model import Labels, Namespace, Pod
 from webhook.netpol.selectors import NAMESPACE_NAME_LABEL
 from webhook.netpol.sources.budget import StepBudget, StepsExhaustedError
 from webhook.netpol.sources.difference import PodWitness, merged, unused_name
@@ -37,11 +39,15 @@ class PodExample:
         namespace: its namespace.
         labels: its labels; none of them can be dropped.
         namespace_labels: labels that the namespace must have; empty for a namespace that exists.
+        pod: the name of a pod that exists and is cut off; empty where none was found.
+        any_pod: whether every pod is cut off by its labels.
     """
 
     namespace: str
     labels: Mapping[str, str]
     namespace_labels: Mapping[str, str]
+    pod: str = ""
+    any_pod: bool = False
 
 
 def smallest_example(  # noqa: PLR0913, PLR0917  a question, and the places where its answer may stand
@@ -74,7 +80,7 @@ def smallest_example(  # noqa: PLR0913, PLR0917  a question, and the places wher
         by_label = admits(had, spaces, witness.pod_labels)
 
         def is_cut_off(namespace_labels: Labels, pod_labels: Labels) -> bool:
-            budget.spend(1 + len(had) + len(has))
+            budget.spend(1 + len(had) + len(has) + len(pod_labels))
             was_admitted = not by_label or admits(had, namespace_labels, pod_labels)
             return was_admitted and not admits(has, namespace_labels, pod_labels)
 
@@ -83,6 +89,34 @@ def smallest_example(  # noqa: PLR0913, PLR0917  a question, and the places wher
         return _smallest(example, is_cut_off, namespaces)
     except StepsExhaustedError:
         return example
+
+
+def existing_pod(
+    before: Sources, after: Sources, pods: Iterable[tuple[Namespace, Pod]], budget: StepBudget, *, by_address: bool
+) -> PodExample | None:
+    """
+    Return a pod that exists and is cut off, with the labels for which it is; None where the search finds none.
+
+    Args:
+        pods: the pods to try, each with its namespace.
+        by_address: whether an ipBlock may admit pods: then a pod whose address a block holds is not surely cut off.
+    """
+    try:
+        had, has = merged(before.terms, budget), merged(after.terms, budget)
+        for namespace, pod in pods:
+            budget.spend(1 + len(had) + len(has))
+            if by_address and any(holds(after.block(family), number) for family, number in pod.addresses):
+                continue
+
+            def is_cut_off(labels: Labels, spaces: Labels = namespace.labels) -> bool:
+                return admits(had, spaces, labels) and not admits(has, spaces, labels)
+
+            if is_cut_off(pod.labels):
+                labels = _fewest(pod.labels, is_cut_off)
+                return PodExample(namespace=namespace.name, labels=labels, namespace_labels={}, pod=pod.name)
+    except StepsExhaustedError:
+        pass
+    return None
 
 
 def _concerned(terms: Iterable[Term], pod_labels: Labels, budget: StepBudget) -> list[Term]:

@@ -14,7 +14,7 @@ from webhook.netpol.intervals import IPV4, IPV6, WHOLE, Intervals, intersect, la
 from webhook.netpol.sources.budget import Answers, StepsExhaustedError
 from webhook.netpol.sources.difference import PodWitness, difference, may_hold_pods
 from webhook.netpol.sources.source_set import NO_SOURCES, Sources
-from webhook.netpol.sources.terms import EVERY_POD
+from webhook.netpol.sources.terms import EVERY_POD, HOST_NETWORK
 from webhook.netpol.sources.universe import UNICAST, IPBlockMatchesPods, Universe
 
 
@@ -56,7 +56,7 @@ def lost_from_anywhere(before: Sources, after: Sources, universe: Universe, answ
     A decided loss is preferred to an undecided one, a pod to an address, and any other loss to one of IPv6 addresses
     only. Where the search for a pod takes too many steps, it is not decided whether one is lost.
     """
-    if after.everyone or before == after:
+    if after.everyone or before is after or before == after:
         return None
     # One decision asks the same about many pods, mostly with the very same sets. They are kept together with their ids.
     question = id(before), id(after)
@@ -70,15 +70,29 @@ def _lost_from_anywhere(before: Sources, after: Sources, universe: Universe, ans
     unreadable = Loss(decided=False, witness=None, why_undecided=UNREADABLE_CLAUSE)
     found = (
         unreadable if before.unreadable and not after.unreadable else None,
-        _lost_pods(before, after, universe, answers),
-        _lost_ipv4(before, after, universe) if IPV4 in universe.families else None,
+        lost_pods(before, after, universe, answers),
+        lost_ipv4(before, after, universe) if IPV4 in universe.families else None,
     )
     losses = [loss for loss in found if loss is not None]
     if not losses and IPV6 in universe.families:
-        return _lost_ipv6(before, after, universe)
+        return lost_ipv6(before, after, universe)
     if after.unreadable:
         losses = [replace(loss, decided=False, why_undecided=UNREADABLE_CLAUSE) for loss in losses]
     return min(losses, key=lambda loss: not loss.decided, default=None)
+
+
+def address_facts(sources: Sources, universe: Universe) -> tuple[bool, ...]:
+    """
+    Return all that the addresses of pods tell about a loss from everyone to *sources*.
+
+    While these are the same, pods come and go without another loss.
+    """
+    if universe.pod_ranges is not None or sources.everyone:
+        return ()
+    known = universe.pod_addresses
+    outside = (known.holds_any(family, subtract(WHOLE[family], block)) for family, block in sources.blocks)
+    excepted = (known.holds_any(family, (interval,)) for family, interval in sources.exceptions)
+    return (*outside, *excepted)
 
 
 def lost_from_some(before: Sources, after: Sources, universe: Universe, answers: Answers) -> Loss | None:
@@ -94,7 +108,7 @@ def lost_from_some(before: Sources, after: Sources, universe: Universe, answers:
     lost = [_last_is_lost(before, after, universe, reading) for reading in readings]
     if all(answer is False for answer in lost):
         is_last = IPV6 in universe.families and _admits_any(after, universe, "yes", universe.families) is False
-        return _lost_ipv6(before, after, universe) if is_last else None
+        return lost_ipv6(before, after, universe) if is_last else None
     if all(lost):
         example = lost_from_anywhere(before, NO_SOURCES, universe, answers)
         return Loss(decided=True, witness=None if example is None else example.witness)
@@ -127,27 +141,33 @@ def _admits_any(
 
 
 def only_pods_left(before: Sources, after: Sources) -> bool:
-    """Whether addresses could connect before and only selected pods can afterwards."""
+    """
+    Whether addresses could connect before and only selected pods can afterwards.
+
+    Source: on OpenShift, a namespace selector with the host network's label stands for the addresses of the nodes.
+    """
     had_addresses = before.everyone or bool(before.blocks)
-    return had_addresses and not after.everyone and not after.blocks and bool(after.terms)
+    if not had_addresses or after.everyone or after.blocks or not after.terms:
+        return False
+    return not any(key == HOST_NETWORK and not values.absent for term in after.terms for key, values in term)
 
 
-def _lost_ipv4(before: Sources, after: Sources, universe: Universe) -> Loss | None:
+def lost_ipv4(before: Sources, after: Sources, universe: Universe) -> Loss | None:
     """Return the loss of IPv4 addresses that are not pods'."""
     lost = _lost_outside(before, after, universe, IPV4)
     if not lost:
         return None
-    certain = subtract(lost, universe.perhaps_pods(IPV4, after.exceptions))
+    certain = subtract(lost, universe.perhaps_pods(IPV4, after.exceptions, lost))
     if certain:
         return Loss(decided=True, witness=AddressWitness(cidr=largest_network(certain, IPV4)))
     witness = AddressWitness(cidr=largest_network(lost, IPV4))
     return Loss(decided=False, witness=witness, why_undecided=EXCEPTION_CLAUSE)
 
 
-def _lost_ipv6(before: Sources, after: Sources, universe: Universe) -> Loss | None:
+def lost_ipv6(before: Sources, after: Sources, universe: Universe) -> Loss | None:
     """Return the loss of IPv6 addresses that are surely not pods'."""
     lost = _lost_outside(before, after, universe, IPV6)
-    certain = subtract(lost, universe.perhaps_pods(IPV6, after.exceptions))
+    certain = subtract(lost, universe.perhaps_pods(IPV6, after.exceptions, lost))
     if not certain or after.unreadable:
         return None
     return Loss(decided=False, witness=AddressWitness(cidr=largest_network(certain, IPV6)), only_ipv6=True)
@@ -160,7 +180,7 @@ def _lost_outside(before: Sources, after: Sources, universe: Universe, family: i
     return subtract(had, after.block(family))
 
 
-def _lost_pods(before: Sources, after: Sources, universe: Universe, answers: Answers) -> Loss | None:
+def lost_pods(before: Sources, after: Sources, universe: Universe, answers: Answers) -> Loss | None:
     """
     Return the loss of pods.
 
@@ -184,7 +204,7 @@ def _lost_pods(before: Sources, after: Sources, universe: Universe, answers: Ans
     return Loss(decided=decided, witness=witness, why_undecided="" if decided else IPBLOCK_CLAUSE)
 
 
-def _pod_families(universe: Universe) -> tuple[int, ...]:
+def pod_families(universe: Universe) -> tuple[int, ...]:
     """Return the families of the pod addresses that count: IPv4 where pods have such addresses."""
     has_ipv4 = IPV4 in universe.families and (universe.pod_ranges is None or bool(universe.pod_ranges.get(IPV4)))
     return (IPV4,) if has_ipv4 else universe.families
@@ -201,7 +221,7 @@ def _are_lost_by_address(
     Where the pod ranges are not set, there are two readings: pods have the addresses that are known, or any.
     """
     certain = possible = False
-    for family in _pod_families(universe):
+    for family in pod_families(universe):
         had = before.block(family) if family == IPV4 else ()  # a pod that only an IPv6 block admitted does not count
         now = after.block(family)
         if universe.pod_ranges is not None:

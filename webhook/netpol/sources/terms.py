@@ -19,6 +19,9 @@ POD = "pod"
 Key = tuple[str, str]
 """Whether it is a label of the namespace or of the pod (NAMESPACE or POD), and its key."""
 
+HOST_NETWORK: Key = (NAMESPACE, "policy-group.network.openshift.io/host-network")
+"""The label of the namespace by which OpenShift selects the host network."""
+
 NAME_KEY: Key = (NAMESPACE, NAMESPACE_NAME_LABEL)
 
 

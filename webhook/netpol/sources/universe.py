@@ -26,6 +26,9 @@ IPBlockMatchesPods = Literal["yes", "no", "unknown"]
 """Whether an ipBlock that contains a pod's address admits that pod: network plugins differ (Calico yes, Cilium no)."""
 
 
+Enforced = Literal["yes", "no", "unknown"]
+"""Whether the network plugin enforces the policies of Calico."""
+
 LabelsOf = Callable[[str], Mapping[str, str] | None]
 
 
@@ -64,6 +67,7 @@ class Universe:
         pod_ranges: the cluster's pod ranges by family; None where they are not set.
         pod_addresses: every pod address seen; only asked where pod_ranges is None.
         ipblock_matches_pods: what this cluster's plugin does, or "unknown".
+        calico: whether the plugin enforces Calico's policies.
         labels_of: returns the labels of a namespace that exists; None for one that may come, with any labels.
     """
 
@@ -71,25 +75,33 @@ class Universe:
     pod_ranges: Mapping[int, Intervals] | None = None
     pod_addresses: PodAddresses = NO_ADDRESSES
     ipblock_matches_pods: IPBlockMatchesPods = "unknown"
+    calico: Enforced = "unknown"
     labels_of: LabelsOf = all_to_come
 
     def outside(self, family: int) -> Intervals:
         """Return the unicast addresses that are not pods', as far as that is known."""
-        pods = self.pod_ranges.get(family, ()) if self.pod_ranges is not None else ()
-        return subtract(UNICAST[family], pods)
+        return subtract(UNICAST[family], (self.pod_ranges or {}).get(family, ()))
 
-    def perhaps_pods(self, family: int, exceptions: Iterable[tuple[int, Interval]]) -> Intervals:
+    def perhaps_pods(self, family: int, exceptions: Iterable[tuple[int, Interval]], among: Intervals) -> Intervals:
         """
         Return the exceptions that may hold nothing but pods: those with a known pod address in them.
 
         There are none where the pod ranges are set.
+
+        Args:
+            family: of the addresses, 4 or 6.
+            exceptions: those of ipBlocks, with their families.
+            among: the addresses in question; exceptions before the first one and behind the last one do not matter.
         """
-        if self.pod_ranges is not None:
+        if self.pod_ranges is not None or not among:
             return ()
+        start, end = among[0][0], among[-1][1]
         return union(
             interval
             for known, interval in exceptions
             if known == family
+            and interval[0] <= end
+            and interval[1] >= start
             and _may_be_pods_only(family, *interval)
             and self.pod_addresses.holds_any(family, (interval,))
         )
