@@ -1,6 +1,7 @@
 """A snapshot is a value: whatever its history, it equals the one made of what is there in the end."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -190,6 +191,22 @@ def test_what_is_carried_on_about_a_subject_is_what_a_fresh_look_says(objects: l
                 known = [standing_parts(standing) for key, standing in view.standings.items() if key == guarded.key]
 
                 assert known == ([standing_parts(fresh)] if guarded.needs else [])
+
+
+class Unlooked:
+    """Policies that may not be looked through."""
+
+    def values(self) -> Iterable[object]:
+        """Fail: the standings of all subjects were known."""
+        raise AssertionError("all policies of the namespace are looked through again")
+
+
+def test_no_policy_is_looked_at_again_where_every_standing_is_known() -> None:
+    """A change of a policy costs a look at that policy alone, however many others there are."""
+    view = EemSnapshot.from_objects([instance(), pod(labels=eem_labels()), policy()]).eem["eem"]
+    known = view.with_standings(view.standings)
+
+    assert dict(replace(known, policies=Unlooked()).find_standings()) == dict(view.standings)
 
 
 # What makes a namespace EEM's

@@ -127,7 +127,7 @@ def test_only_a_switched_off_or_terminating_instance_is_exempt(kind: str, fields
     found = only_instance(api_object)
     view = EemSnapshot.empty().with_object(api_object).eem["eem"]
 
-    assert (found.is_exempt, view.requirements("anywhere") == ()) == (exempt, exempt)
+    assert (bool(found.exemption), view.requirements("anywhere") == ()) == (exempt, exempt)
 
 
 def test_each_instance_has_its_own_switch() -> None:

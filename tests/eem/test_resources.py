@@ -3,6 +3,7 @@
 import pytest
 
 from webhook.eem import OPTIONAL_KINDS, WATCHED, ResourceType
+from webhook.eem.resources import CALICO, CLUSTER_POLICIES
 
 BY_KIND = {resource.kind: resource for resource in WATCHED}
 
@@ -61,9 +62,11 @@ def test_everything_that_a_decision_rests_on_is_watched() -> None:
     assert [kind for kind, resource in BY_KIND.items() if not resource.namespaced] == ["Namespace", "StorageClass"]
 
 
-def test_only_the_two_eem_kinds_may_be_missing() -> None:
-    """A cluster without EEM's CustomResourceDefinitions is a fine cluster; one without pods is not."""
-    assert frozenset({"EventEndpointManagement", "EventGateway"}) == OPTIONAL_KINDS
+def test_only_kinds_that_are_installed_apart_may_be_missing() -> None:
+    """A cluster without EEM, cluster-wide policies and Calico is a fine cluster; one without pods is not."""
+    apart = {one.kind for one in (*CLUSTER_POLICIES, *CALICO)}
+
+    assert OPTIONAL_KINDS == {"EventEndpointManagement", "EventGateway"} | apart
 
 
 def test_a_resource_type_is_a_value() -> None:

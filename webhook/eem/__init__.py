@@ -5,6 +5,7 @@ Pure: it knows the product and NetworkPolicies. It knows neither admission nor w
 """
 
 from webhook.eem.eem_snapshot import EemSnapshot, read
+from webhook.eem.policy_kinds import ForeignPolicy, PolicyKind
 from webhook.eem.resources import OPTIONAL_KINDS, WATCHED, ResourceType
 
-__all__ = ["OPTIONAL_KINDS", "WATCHED", "EemSnapshot", "ResourceType", "read"]
+__all__ = ["OPTIONAL_KINDS", "WATCHED", "EemSnapshot", "ForeignPolicy", "PolicyKind", "ResourceType", "read"]

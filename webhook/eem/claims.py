@@ -29,9 +29,10 @@ from webhook.eem.instances import (
 )
 from webhook.eem.resources import EEM_GROUP, GATEWAY_KIND, MANAGER_KIND
 from webhook.netpol.model import Labels, OwnerReference, Pod, Workload
-from webhook.netpol.snapshot import NamespaceState
 
 EVENTS_COMPONENT_LABEL = "events.ibm.com/component"
+GATEWAY_GROUP_LABEL = "gatewayGroup"
+GATEWAY_ID_LABEL = "gatewayId"
 _COMPONENT_WORDS = {"ibm-eem-manager": Component.MANAGER, "ibm-egw": Component.GATEWAY}
 _DOCUMENTED_NAMES = {
     Component.MANAGER: "{}-ibm-eem-manager",
@@ -39,11 +40,17 @@ _DOCUMENTED_NAMES = {
     Component.OPERATOR: "{}",
 }
 
+_SUFFIXES = re.compile(r"(?:-[a-z0-9]+){0,2}")
+"""What controllers add to the name of a pod."""
+
 Claim = tuple[Component, InstanceRef]
 """A pod is this component of this instance."""
 
 ObjectName = tuple[str, str]
 """Kind and name of an object in a known namespace."""
+
+Workloads = Mapping[ObjectName, Workload]
+"""The workloads of one namespace."""
 
 Key = tuple[str, str, str]
 """A namespace with an owner's kind and name, or a namespace with `LABELLED` and the value of an instance label."""
@@ -152,11 +159,20 @@ class Claims:
                 yield Component.OPERATOR, operator.ref
 
 
-def claims_of(state: NamespaceState, instances: Iterable[Instance], index: ClaimIndex) -> Claims:
+def operators_in(namespace: str, workloads: Workloads, index: ClaimIndex) -> dict[str, EemOperator]:
+    """Return the operators of one namespace, by the name of their Deployments."""
+    found = map(read_operator, _workloads(workloads, index.labelled(namespace, OPERATOR_NAME)))
+    return {operator.name: operator for operator in found if operator is not None}
+
+
+def claims_of(
+    namespace: str,
+    workloads: Workloads,
+    instances: Iterable[Instance],
+    operators: Mapping[str, EemOperator],
+    index: ClaimIndex,
+) -> Claims:
     """Return what the pods of one namespace can belong to, following owner chains from the top."""
-    namespace = state.namespace.name
-    found = [read_operator(workload) for workload in _workloads(state, index.labelled(namespace, OPERATOR_NAME))]
-    operators = {operator.name: operator for operator in found if operator is not None}
     known = list(instances)
     managers = {instance.name: instance for instance in known if instance.kind == MANAGER_KIND}
     gateways = {instance.name: instance for instance in known if instance.kind == GATEWAY_KIND}
@@ -165,7 +181,7 @@ def claims_of(state: NamespaceState, instances: Iterable[Instance], index: Claim
     }
     waiting = sorted(owned)
     for instance in sorted(known, key=lambda instance: instance.ref):
-        for workload in _workloads(state, index.owned_by(namespace, instance.kind, instance.name)):
+        for workload in _workloads(workloads, index.owned_by(namespace, instance.kind, instance.name)):
             claims = (_of_owner(owner, managers, gateways) for owner in workload.owners)
             claim = next((claim for claim in claims if claim is not None), None)
             if claim is not None:
@@ -173,33 +189,27 @@ def claims_of(state: NamespaceState, instances: Iterable[Instance], index: Claim
                 waiting.append((workload.kind, workload.name))
     while waiting:
         owner = waiting.pop()
-        for workload in _workloads(state, index.owned_by(namespace, *owner)):
+        for workload in _workloads(workloads, index.owned_by(namespace, *owner)):
             if (workload.kind, workload.name) not in owned:
                 owned[workload.kind, workload.name] = owned[owner]
                 waiting.append((workload.kind, workload.name))
     return Claims(managers=managers, gateways=gateways, operators=operators, owned=owned)
 
 
-def claimed_in(state: NamespaceState, claims: Claims, index: ClaimIndex) -> tuple[list[Pod], list[Workload]]:
-    """Return the pods and workloads of one namespace that are EEM's."""
-    namespace = state.namespace.name
+def claimed_names(namespace: str, claims: Claims, index: ClaimIndex) -> set[ObjectName]:
+    """Return the pods and workloads of one namespace that may be EEM's, by what makes them so."""
     instances = (*claims.managers.values(), *claims.gateways.values())
-    names = {
+    return {
         *claims.owned,
         *(name for owner in claims.owned for name in index.owned_by(namespace, *owner)),
         *(name for instance in instances for name in index.owned_by(namespace, instance.kind, instance.name)),
         *(name for label in {instance.name for instance in instances} for name in index.labelled(namespace, label)),
         *(index.labelled(namespace, OPERATOR_NAME) if claims.operators else ()),
     }
-    pods = [state.pods[name] for kind, name in names if kind == POD]
-    return (
-        [pod for pod in pods if claims.of_pod(pod)],
-        [workload for workload in _workloads(state, names) if claims.of_workload(workload)],
-    )
 
 
-def _workloads(state: NamespaceState, names: Iterable[ObjectName]) -> Iterator[Workload]:
-    return (state.workloads[kind, name] for kind, name in names if kind != POD)
+def _workloads(workloads: Workloads, names: Iterable[ObjectName]) -> Iterator[Workload]:
+    return (workloads[name] for name in names if name[0] != POD)
 
 
 def _of_owner(
@@ -214,10 +224,25 @@ def _of_owner(
     return instance.component, instance.ref
 
 
+def documented_name(component: Component, instance: str) -> str:
+    """Return the name of the workload of an instance, as the documentation says."""
+    return _DOCUMENTED_NAMES[component].format(instance)
+
+
+def is_gateway_by_labels(labels: Labels) -> bool:
+    """
+    Whether labels are a gateway's: one of an operator, or one that was deployed without an operator.
+
+    Source: IBM Event Endpoint Management documentation, "Installing a gateway as a Kubernetes Deployment".
+    """
+    is_deployed = GATEWAY_GROUP_LABEL in labels and GATEWAY_ID_LABEL in labels
+    return is_deployed or (labels.get(NAME_LABEL) == PRODUCT and _hint(labels) is Component.GATEWAY)
+
+
 def has_documented_name(name: str, component: Component, instance: str) -> bool:
     """Whether a pod or workload is named as the documentation says: the stem, or the stem and a suffix."""
-    stem = _DOCUMENTED_NAMES[component].format(instance)
-    return re.fullmatch(rf"{re.escape(stem)}(?:-[a-z0-9]+){{0,2}}", name) is not None
+    stem = documented_name(component, instance)
+    return name.startswith(stem) and _SUFFIXES.fullmatch(name, len(stem)) is not None
 
 
 def _hint(labels: Labels) -> Component | None:

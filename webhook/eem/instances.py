@@ -38,7 +38,7 @@ SourcesDemand = Literal["anywhere", "some"]
 """The sources that must be able to connect: all, or at least one."""
 
 
-class Component(enum.Enum):
+class Component(enum.StrEnum):
     """The parts of the product that accept connections."""
 
     OPERATOR = "operator"
@@ -106,9 +106,11 @@ class Instance:
         return Component.MANAGER if self.kind == MANAGER_KIND else Component.GATEWAY
 
     @property
-    def is_exempt(self) -> bool:
-        """Whether it has no requirements."""
-        return not self.deploy_network_policies or self.terminating
+    def exemption(self) -> str:
+        """Return the word for why it has no requirements; empty if it has them."""
+        if self.terminating:
+            return "terminating"
+        return "" if self.deploy_network_policies else "deployNetworkPolicies"
 
     def requirements(self, sources: SourcesDemand) -> tuple[Requirement, ...]:
         """Return what it needs, whether or not it is exempt."""
@@ -152,6 +154,11 @@ class EemOperator:
     def ref(self) -> InstanceRef:
         """Return its name for messages."""
         return InstanceRef(kind="Deployment", namespace=self.namespace, name=self.name)
+
+    @property
+    def exemption(self) -> str:
+        """Return the word for why it has no requirements; empty if it has them."""
+        return "" if self.has_policy else "operator-switch"
 
     def requirements(self) -> tuple[Requirement, ...]:
         """

@@ -5,12 +5,17 @@ A NetworkPolicy cannot tell two pods of one namespace apart that have the same l
 is asked about all of them.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from __future__ import annotations
 
-from webhook.eem.claims import Claim
-from webhook.eem.instances import INSTANCE_LABEL, NAME_LABEL, PRODUCT, Component, InstanceRef
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from webhook.eem.claims import Claim, documented_name
+from webhook.eem.instances import INSTANCE_LABEL, NAME_LABEL, PRODUCT, Component, Instance, InstanceRef
+from webhook.netpol.controller_labels import TEMPLATE_HASH, stateful_labels
 from webhook.netpol.model import ContainerPort, Labels, Pod
+from webhook.netpol.selectors import UNKNOWN, readings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,16 +35,37 @@ class Subject:
     names: tuple[str, ...] = ()
     assumed: bool = False
 
+    def readings(self) -> tuple[Subject, ...]:
+        """Return the subject in each reading of its labels with unknown values: one where all values are known."""
+        known = readings(self.pod.labels)
+        return (self, *(replace(self, pod=replace(self.pod, labels=labels)) for labels in known[1:]))
+
     @property
     def identity(self) -> tuple[frozenset[tuple[str, str]], frozenset[ContainerPort]]:
         """Return what makes it distinct: the labels and the named ports."""
         return frozenset(self.pod.labels.items()), frozenset(self.pod.ports)
 
 
-def assumed_pod(namespace: str, instance_label: str, template_labels: Labels, name: str) -> Pod:
-    """Return the pod that the documentation promises, for a component of which nothing is known yet."""
-    labels = {**template_labels, NAME_LABEL: PRODUCT, INSTANCE_LABEL: instance_label}
-    return Pod(namespace=namespace, name=name, labels=labels)
+COMPONENT_OF_INSTANCE: Final = "eem.ei.ibm.com/component"
+"""
+The label by which the product's network policy page selects the pods of an instance.
+
+No pod in public was seen with it, so only pods of which nothing is known are assumed to have it.
+"""
+
+
+def assumed_pod(instance: Instance) -> Pod:
+    """
+    Return the pod that the documentation promises, for an instance of which no pod and no workload is known yet.
+
+    Source: the product's documentation: the manager is a StatefulSet of one pod, a gateway is a Deployment.
+    """
+    workload = documented_name(instance.component, instance.name)
+    is_manager = instance.component is Component.MANAGER
+    added = stateful_labels(workload, 0) if is_manager else {TEMPLATE_HASH: UNKNOWN}
+    documented = {NAME_LABEL: PRODUCT, INSTANCE_LABEL: instance.name, COMPONENT_OF_INSTANCE: instance.name}
+    labels: Labels = {**instance.template_labels, **documented, **added}
+    return Pod(namespace=instance.namespace, name=instance.name, labels=labels)
 
 
 def group(claimed: Iterable[tuple[Claim, Pod]]) -> tuple[Subject, ...]:

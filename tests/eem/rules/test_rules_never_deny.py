@@ -127,7 +127,7 @@ OWN_SECRET = {
 def test_the_ui_with_its_own_secret_may_encrypt_again(
     name: str, tls: dict[str, Any], annotations: dict[str, str], *, is_told: bool
 ) -> None:
-    """The ingress of a UI with its own Secret does not need TLS passthrough, as the product documents it."""
+    """Row 51: the ingress of a UI with its own Secret does not need TLS passthrough, as the product documents it."""
     endpoints = [{"name": name, "host": "ui.example.com", "annotations": annotations}]
     found = judge(manager(tls=tls, endpoints=endpoints), None, RuleContext())
 

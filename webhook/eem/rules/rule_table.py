@@ -158,7 +158,15 @@ def _markdown() -> str:
     parts = [_INTRODUCTION.format(first=FIRST, newest=NEWEST, lasting=lasting)]
     for section, rules in groupby(_RULES, key=_section):
         rows = [
-            (f"`{rule.id}`", rule.severity, _scope(rule), f"`{rule.field}`", rule.message, rule.reason, rule.source)
+            (
+                f'<a id="{rule.id}"></a>`{rule.id}`',
+                rule.severity,
+                _scope(rule),
+                f"`{rule.field}`",
+                rule.message,
+                rule.reason,
+                rule.source,
+            )
             for rule in rules
         ]
         head = ("id", "severity", "for", "field", "rule", "reason", "source")
