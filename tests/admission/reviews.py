@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from builders import (
@@ -19,6 +20,7 @@ from builders import (
     review,
     selector,
 )
+from rpds import HashTrieMap
 
 from webhook.admission import AdmissionRequest, AdmissionResponse, Options, decide, decode_review, encode_review
 from webhook.admission.verdict import Verdict
@@ -66,6 +68,11 @@ def world(*objects: ApiObject) -> EemSnapshot:
     return EemSnapshot.from_objects(objects)
 
 
+def installed_for(snapshot: EemSnapshot, *namespaces: str) -> EemSnapshot:
+    """Return the cluster with definitions of EEM's kinds that were installed for the operators of *namespaces*."""
+    return replace(snapshot, operator_namespaces=HashTrieMap({MANAGER_KIND: frozenset(namespaces)}))
+
+
 def asked(new: ApiObject | None = None, old: ApiObject | None = None, **fields: Any) -> AdmissionRequest:
     """Return the request as the webhook decodes it."""
     return decode_review(body(review(new, old, **fields)))
@@ -95,5 +102,6 @@ def answer(request: AdmissionRequest, response: AdmissionResponse) -> Mapping[st
 
 
 def lost_ports(response: AdmissionResponse) -> list[tuple[str, int]]:
-    """Return (instance, port) of everything that is or may be lost."""
-    return sorted((lost.instance.name, lost.port) for lost in verdict_of(response).lost)
+    """Return (instance, port) of every ingress that is or may be lost."""
+    lost = (item for item in verdict_of(response).lost if item.direction == "ingress")
+    return sorted((item.instance.name, item.port) for item in lost if item.port is not None)

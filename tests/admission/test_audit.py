@@ -32,7 +32,7 @@ def states(*objects: ApiObject, options: Options | None = None) -> dict[tuple[st
     """Return whether each requirement is met, by (namespace, instance, port)."""
     return {
         (state.requirement.instance.namespace, state.requirement.instance.name, state.requirement.port): state.met
-        for state in audit(world(*objects), options or Options())
+        for state in audit(world(*objects), options or Options()).states()
     }
 
 

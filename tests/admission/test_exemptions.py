@@ -1,5 +1,6 @@
 """Requests that are allowed without evaluation, and requests that only look like them."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -13,7 +14,6 @@ from builders import (
     owned_by,
     owner,
     policy,
-    workload,
 )
 
 from admission.reviews import (
@@ -22,6 +22,7 @@ from admission.reviews import (
     asked,
     default_deny,
     gateway,
+    installed_for,
     judged,
     lost_ports,
     manager,
@@ -56,7 +57,7 @@ def exempt_of(response: AdmissionResponse) -> str | None:
 )
 def test_an_exempt_request_is_allowed_and_names_the_reason(extra: list[ApiObject], fields: Node, why: str) -> None:
     """The reason is in the verdict and in an audit annotation, and the metrics count the request as exempt."""
-    response = judged(world(*WORLD, *extra), default_deny(), **fields)
+    response = judged(installed_for(world(*WORLD, *extra), "operators"), default_deny(), **fields)
 
     assert (response.allowed, response.result, exempt_of(response), dict(response.audit_annotations)) == (
         True,
@@ -106,38 +107,54 @@ def test_a_request_without_a_user_is_evaluated(missing: Any) -> None:
 # The operator
 
 
-def test_the_operators_account_is_the_one_in_its_deployment() -> None:
-    """Its name does not matter."""
-    snapshot = world(gateway(), operator_deployment(namespace="operators", service_account="custom"))
-
-    responses = {
-        name: judged(snapshot, default_deny(), username=f"system:serviceaccount:operators:{name}").result
-        for name in ("custom", "ibm-eem-operator", "default")
-    }
-    assert responses == {"custom": "exempt", "ibm-eem-operator": "denied", "default": "denied"}
-
-
-def test_the_setting_replaces_the_account_in_the_operators_deployment() -> None:
-    """The Deployment's account is not exempt any more."""
-    options = Options(operator_service_account="own/account")
-    responses = {
-        user: judged(world(*WORLD), default_deny(), options=options, username=user).result
-        for user in ("system:serviceaccount:own:account", OPERATOR, "system:serviceaccount:own:other")
-    }
-
-    assert list(responses.values()) == ["exempt", "denied", "denied"]
+FORGED = operator_deployment(namespace="shop", service_account="shopkeeper")
 
 
 @pytest.mark.parametrize(
-    "deployment",
+    ("objects", "noted", "user", "result"),
     [
-        pytest.param(workload("ibm-eem-operator", "operators", labels={}), id="no labels of the product"),
-        pytest.param(operator_deployment(namespace="operators", kind="StatefulSet"), id="no Deployment"),
+        pytest.param(WORLD, {"operators"}, "operators:ibm-eem-operator", "exempt", id="where EEM was installed from"),
+        pytest.param([gateway()], {"operators"}, "operators:ibm-eem-operator", "exempt", id="without a Deployment"),
+        pytest.param(WORLD, {"operators"}, "operators:default", "denied", id="another account there"),
+        pytest.param(WORLD, set(), "operators:ibm-eem-operator", "denied", id="EEM does not tell by whom"),
+        pytest.param(WORLD, {"a", "operators"}, "a:ibm-eem-operator", "exempt", id="several operators"),
+        pytest.param([*WORLD, FORGED], {"operators"}, "shop:shopkeeper", "denied", id="only labels"),
+        pytest.param([*WORLD, operator_deployment()], {"operators"}, "operators:ibm-eem-operator", "denied",
+                     id="a namespace with another operator"),
+        pytest.param([*WORLD, operator_deployment()], {"eem"}, "eem:ibm-eem-operator", "exempt",
+                     id="a namespace with its own operator"),
     ],
-)
-def test_without_the_operators_deployment_its_account_is_not_exempt(deployment: ApiObject) -> None:
-    """The account's name alone proves nothing."""
-    assert not judged(world(gateway(), deployment), default_deny(), username=OPERATOR).allowed
+)  # fmt: skip
+def test_the_operator_is_told_by_what_administrators_write(
+    objects: Iterable[ApiObject], noted: set[str], user: str, result: str
+) -> None:
+    """Labels never let an account pass: it must be where EEM's kinds were installed from."""
+    snapshot = installed_for(world(*objects), *noted)
+
+    assert judged(snapshot, default_deny(), username=f"system:serviceaccount:{user}").result == result
+
+
+def test_the_setting_replaces_the_account_that_was_found() -> None:
+    """No other account is exempt any more."""
+    options = Options(operator_service_account="own/account")
+    snapshot = installed_for(world(*WORLD), "operators")
+    responses = {
+        user: judged(snapshot, default_deny(), options=options, username=user)
+        for user in ("system:serviceaccount:own:account", OPERATOR, "system:serviceaccount:own:other")
+    }
+
+    assert [response.result for response in responses.values()] == ["exempt", "denied", "denied"]
+    assert "--operator-service-account" not in responses[OPERATOR].message
+
+
+@pytest.mark.parametrize("broken", [default_deny(), policy("p", ingress=[{"from": 1}])], ids=["a loss", "a fault"])
+def test_the_refusal_of_an_operator_that_is_not_identified_names_the_setting(broken: ApiObject) -> None:
+    """It names the account of the operator's Deployment; other users are not told."""
+    told = judged(world(*WORLD), broken, username=OPERATOR).message
+    other = judged(world(*WORLD), broken, username="alice").message
+
+    assert told.endswith("(If this is the EEM operator: --operator-service-account operators/ibm-eem-operator.)")
+    assert "--operator-service-account" not in other
 
 
 # An UPDATE that leaves the spec alone

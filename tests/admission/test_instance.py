@@ -21,7 +21,7 @@ from builders import (
     selector,
 )
 
-from admission.reviews import allow, asked, default_deny, gateway_pod
+from admission.reviews import allow, asked, default_deny, gateway_pod, installed_for
 from webhook.admission import (
     AdmissionRequest,
     AdmissionResponse,
@@ -147,7 +147,7 @@ def test_an_update_is_denied_only_for_new_faults() -> None:
 )
 def test_exempt_requests_are_never_denied(request_fields: Node, new: ApiObject | None, old: ApiObject | None) -> None:
     """They are allowed, whatever the object has."""
-    found = judged(world(gateway(), operator_deployment()), new, old, **request_fields)
+    found = judged(installed_for(world(gateway(), operator_deployment()), "eem"), new, old, **request_fields)
 
     assert found.allowed
 
@@ -238,6 +238,27 @@ def test_the_rules_are_those_of_the_operators_version(label: str, options: Optio
     assert expected == str(version_of("eem", world(deployment), options))
 
 
+@pytest.mark.parametrize(
+    ("noted", "offline", "expected"),
+    [
+        pytest.param([], False, str(NEWEST), id="only labels"),
+        pytest.param(["operators"], False, "11.4.0", id="EEM was installed from there"),
+        pytest.param([], True, "11.4.0", id="offline, where the state is the user's own"),
+    ],
+)
+def test_the_version_label_of_another_namespace_counts_only_for_an_operator(
+    noted: list[str],
+    offline: bool,  # noqa: FBT001
+    expected: str,
+) -> None:
+    """Users who may create Deployments somewhere cannot choose the rules elsewhere."""
+    deployment = operator_deployment(namespace="operators")
+    deployment["metadata"]["labels"] = {"app.kubernetes.io/version": "11.4.0"}
+    snapshot = installed_for(world(deployment), *noted)
+
+    assert expected == str(version_of("eem", snapshot, Options(offline=offline)))
+
+
 # The network
 
 
@@ -246,12 +267,26 @@ def clean(response: AdmissionResponse) -> list[str]:
     return [text for text in response.warnings if "TCP/" in text]
 
 
-def test_creating_an_instance_whose_pods_are_isolated_is_a_warning() -> None:
-    """The warning names the port and the policy."""
-    found = judged(world(default_deny()), gateway())
+GATEWAY_OF_ITS_OWN = gateway(spec={"deployNetworkPolicies": False})
+
+
+@pytest.mark.parametrize(
+    ("created", "warnings"),
+    [
+        (gateway(), []),
+        (gateway(spec={"deployNetworkPolicies": True}), []),
+        (GATEWAY_OF_ITS_OWN, ["TCP/8092 of its pods will need a policy of your own: isolated by default-deny"]),
+    ],
+    ids=["by default", "true", "false"],
+)
+def test_creating_an_instance_is_a_warning_where_the_operator_makes_no_policy(
+    created: ApiObject, warnings: list[str]
+) -> None:
+    """Row 11: the operator makes the policy that opens the port; the warning names the port and the policy."""
+    found = judged(world(default_deny()), created)
 
     assert found.allowed
-    assert ["TCP/8092 of its pods will not be open: isolated by default-deny"] == clean(found)
+    assert warnings == clean(found)
 
 
 def test_an_instance_that_is_too_large_is_denied_without_evaluation() -> None:
@@ -262,11 +297,12 @@ def test_an_instance_that_is_too_large_is_denied_without_evaluation() -> None:
     assert (found.allowed, found.warnings) == (False, ())
 
 
-def test_only_ports_of_the_instance_itself_are_warned_about() -> None:
+@pytest.mark.parametrize("other", [gateway("other"), instance("gw")], ids=["another name", "a manager of its name"])
+def test_only_ports_of_the_instance_itself_are_warned_about(other: ApiObject) -> None:
     """Ports of another instance in the namespace are not mentioned."""
-    found = judged(world(gateway("other"), default_deny()), gateway())
+    found = judged(world(other, default_deny()), GATEWAY_OF_ITS_OWN)
 
-    assert ["TCP/8092 of its pods will not be open: isolated by default-deny"] == clean(found)
+    assert ["TCP/8092 of its pods will need a policy of your own: isolated by default-deny"] == clean(found)
 
 
 def test_a_terminating_instance_gets_no_warning_about_ports() -> None:
@@ -296,7 +332,7 @@ def test_turning_deploy_network_policies_off_warns_about_the_ports_of_the_operat
 
     assert found.allowed
     assert clean(found) == [
-        "TCP/8092 of gw-ibm-egw-…way-7f9c-x2x will need a policy of your own: isolated by default-deny"
+        "TCP/8092 of gw-ibm-egw-gateway-7f9c-x2x will need a policy of your own: isolated by default-deny"
     ]
 
 
@@ -332,7 +368,6 @@ def test_moving_a_listener_to_a_port_that_is_not_allowed_is_a_warning() -> None:
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        pytest.param(None, {}, id="made"),
         pytest.param(None, {"deployNetworkPolicies": False}, id="made without policies"),
         pytest.param({}, {"deployNetworkPolicies": False}, id="given away"),
         pytest.param({"deployNetworkPolicies": False}, {}, id="taken back"),

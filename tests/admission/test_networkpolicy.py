@@ -41,7 +41,9 @@ from admission.reviews import (
     world,
 )
 from webhook.admission import AdmissionRequest, GroupVersionKind, GroupVersionResource, Options, ReviewError, decide
+from webhook.admission import judge as judge_module
 from webhook.eem import EemSnapshot
+from webhook.netpol.sources.loss import lost_from_anywhere
 
 EEM = (namespace(), gateway(), manager(), gateway_pod(), manager_pod())
 DENY = default_deny()
@@ -107,8 +109,8 @@ def narrowed(*peers: Node, **fields: Any) -> ApiObject:
 def test_a_change_is_refused_if_and_only_if_required_ingress_is_lost(
     before: tuple[ApiObject, ...], new: ApiObject | None, old: ApiObject | None, lost: list[tuple[str, int]]
 ) -> None:
-    """The union of all policies after the change is compared with the union before it."""
-    response = judged(world(*before), new, old)
+    """The union of all policies after the change is compared with the union before it; egress has tests of its own."""
+    response = judged(world(*before), new, old, options=Options(egress="off"))
 
     assert (lost_ports(response), response.allowed) == (lost, not lost)
     assert (response.result, response.code) == (("denied", 403) if lost else ("allowed", 200))
@@ -214,7 +216,7 @@ def test_the_warning_names_the_broken_requirement_and_the_policy() -> None:
     response = judged(world(*EEM, DENY), default_deny("second", pod_selector=selector(**eem_labels("gw"))))
 
     assert response.warnings == (
-        "eem/gw gateway TCP/8092 was not open as required and still is not (isolated by eem/second)",
+        "eem/gw gateway TCP/8092 was not open as required and still is not (isolated by eem/default-deny)",
     )
 
 
@@ -269,7 +271,7 @@ def test_a_default_deny_is_refused_for_each_component_that_needs_ingress(
 
 
 def test_an_operator_without_a_webhook_is_not_called_exempt() -> None:
-    """It needs nothing, whatever its switch says; the verdict names no exemption."""
+    """Row 12: it needs nothing, whatever its switch says; the verdict names no exemption."""
     response = judged(world(operator_deployment(env={"QUARKUS_PROFILE": "nowebhook"})), DENY)
 
     assert (response.result, verdict_of(response).exempt) == ("allowed", None)
@@ -356,7 +358,8 @@ def test_the_operator_needs_some_source_and_a_warning_follows_if_only_pods_are_l
     warnings: int,
 ) -> None:
     """The API server calls it, and is usually not a pod."""
-    response = judged(world(*OPERATED, *before), new, before[0] if before else None)
+    snapshot = world(*OPERATED, *before, pod(labels={"a": "b"}))
+    response = judged(snapshot, new, before[0] if before else None)
 
     assert (response.allowed, len(response.warnings)) == (allowed, warnings)
 
@@ -391,10 +394,42 @@ def test_the_namespace_can_set_which_sources_requirements_demand(
 ) -> None:
     """Under "some" a change may narrow who may connect."""
     annotations = None if annotation is None else {"eem-guardrail.io/sources": annotation}
-    snapshot = world(namespace(annotations=annotations), gateway(), DENY, ALLOW)
+    client = pod(labels={"app": "client"})
+    snapshot = world(namespace(annotations=annotations), gateway(), client, DENY, ALLOW)
     response = judged(snapshot, narrowed(peer(pods=selector(app="client"))), ALLOW, options=options)
 
-    assert (response.allowed, response.warnings) == (allowed, ())
+    assert response.allowed is allowed
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "result"),
+    [
+        pytest.param(narrowed(peer(namespaces={}), block("0.0.0.0/0")), None, "allowed", id="allowed"),
+        pytest.param(None, ALLOW, "denied", id="refused"),
+    ],
+)
+def test_an_unknown_value_of_an_annotation_is_reported(
+    new: ApiObject | None, old: ApiObject | None, result: str
+) -> None:
+    """Row 24: the namespace is not in the mode that its owner wanted."""
+    annotations = {"eem-guardrail.io/mode": "wrn", "eem-guardrail.io/sources": "anywhere"}
+    response = judged(world(namespace(annotations=annotations), gateway(), DENY, ALLOW), new, old)
+    text = (
+        'annotation eem-guardrail.io/mode of namespace eem: "wrn" is unknown and has no effect: use enforce, warn or '
+        "audit"
+    )
+
+    assert (response.result, response.warnings) == (result, (text,))
+    assert response.audit_annotations["unknown-settings"] == text
+
+
+def test_in_audit_mode_an_unknown_value_is_an_annotation() -> None:
+    """The user gets no warning."""
+    annotations = {"eem-guardrail.io/sources": "all"}
+    snapshot = world(namespace(annotations=annotations), gateway())
+    response = judged(snapshot, DENY, options=Options(mode="audit"))
+
+    assert (response.warnings, "unknown-settings" in response.audit_annotations) == ((), True)
 
 
 def test_losing_the_last_source_is_refused_under_sources_some() -> None:
@@ -833,3 +868,26 @@ def test_pod_ranges_of_a_family_that_is_not_in_use_hide_no_loss() -> None:
     options = Options(pod_cidrs=("fd00::/8",), ip_families=(4,), ipblock_matches_pods="yes")
 
     assert not judged(here, to_a_team, allow(), options=options).allowed
+
+
+def test_labels_with_unknown_values_cost_nothing_where_no_policy_selects_by_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each port of assumed pods is judged once, and again where a policy selects by such a label."""
+    asked: list[object] = []
+
+    def counted(*parts: Any) -> object:
+        asked.append(parts)
+        return lost_from_anywhere(*parts)
+
+    monkeypatch.setattr(judge_module, "lost_from_anywhere", counted)
+    by_hash = policy("by-hash", pod_selector=selector(**{"pod-template-hash": "7f9c"}), policy_types=["Ingress"])
+
+    assert not judged(world(namespace("eem"), manager(), gateway()), default_deny()).allowed
+    assert len(asked) == 3
+
+    asked.clear()
+    response = judged(world(namespace("eem"), gateway(), by_hash), default_deny())
+
+    assert [lost.decided for lost in verdict_of(response).lost] == [False]
+    assert len(asked) == 3  # in one reading the port was open; in the other it was closed, which is asked as well

@@ -121,4 +121,4 @@ def test_the_audit_is_about_the_policies_that_exist() -> None:
     """A copy that exists admits its clients until it is deleted."""
     snapshot = world(LIVE, gateway_pod(), DENY, copy(ELSEWHERE))
 
-    assert [state.met for state in audit(snapshot, Options())] == [True]
+    assert [state.met for state in audit(snapshot, Options()).states()] == [True]

@@ -42,8 +42,8 @@ from webhook.eem import EemSnapshot
 DENY = default_deny()
 ADVICE = (
     "First apply a NetworkPolicy that allows ingress on {ports} without `from` to pods with "
-    "app.kubernetes.io/instance={name}, app.kubernetes.io/name=ibm-event-endpoint-management{likewise}, or set "
-    "spec.deployNetworkPolicies: false on {kind} {name}."
+    "app.kubernetes.io/instance={name}, app.kubernetes.io/name=ibm-event-endpoint-management{likewise}. Or set "
+    "spec.deployNetworkPolicies: false on {kind} {name}: then you must open these ports yourself."
 )
 
 
@@ -59,8 +59,8 @@ def gateway_advice(likewise: str = "") -> str:
             DENY,
             None,
             "creating NetworkPolicy eem/default-deny would cut off required ingress: EventGateway eem/gw: gateway "
-            "TCP/8092 of pod p could not be reached from a pod without labels in namespace shop, isolated by "
-            f"eem/default-deny. {gateway_advice()}",
+            "TCP/8092 of pod p could not be reached from any pod, for example a pod without labels in "
+            f"namespace shop, isolated by eem/default-deny. {gateway_advice()}",
             id="a pod of another namespace comes first as an example",
         ),
         pytest.param(
@@ -68,8 +68,8 @@ def gateway_advice(likewise: str = "") -> str:
             None,
             allow(),
             "deleting NetworkPolicy eem/allow-clients would cut off required ingress: EventGateway eem/gw: gateway "
-            "TCP/8092 of pod p could not be reached from a pod without labels in namespace eem, isolated by "
-            f"eem/default-deny. {gateway_advice()}",
+            "TCP/8092 of pod p could not be reached from any pod, for example a pod without labels in namespace eem, "
+            f"isolated by eem/default-deny. {gateway_advice()}",
             id="a deletion",
         ),
         pytest.param(
@@ -79,8 +79,8 @@ def gateway_advice(likewise: str = "") -> str:
             ),
             allow(),
             "changing NetworkPolicy eem/allow-clients would cut off required ingress: EventGateway eem/gw: gateway "
-            "TCP/8092 of pod p could not be reached from a pod without labels in namespace shop, isolated by "
-            f"eem/allow-clients, eem/default-deny. {gateway_advice()}",
+            "TCP/8092 of pod p could not be reached from some pods, for example a pod without labels in "
+            f"namespace shop, isolated by eem/allow-clients, eem/default-deny. {gateway_advice()}",
             id="a narrowing tells the smallest pod that is cut off",
         ),
         pytest.param(
@@ -97,9 +97,10 @@ def gateway_advice(likewise: str = "") -> str:
             DENY,
             None,
             "creating NetworkPolicy eem/default-deny would cut off required ingress: EventEndpointManagement eem/mgr: "
-            "manager TCP/3000 and TCP/8081 of pod m could not be reached from a pod without labels in namespace eem, "
-            "isolated by eem/default-deny; EventGateway eem/gw: gateway TCP/8092 of pod p could not be reached from a "
-            "pod without labels in namespace eem, isolated by eem/default-deny. "
+            "manager TCP/3000 and TCP/8081 of pod m could not be reached from any pod, for example a pod without "
+            "labels in namespace eem, isolated by eem/default-deny; EventGateway eem/gw: gateway TCP/8092 of pod p "
+            "could not be reached from any pod, for example a pod without labels in namespace eem, isolated by "
+            "eem/default-deny. "
             + ADVICE.format(
                 ports="TCP/3000, TCP/8081",
                 name="mgr",
@@ -113,10 +114,11 @@ def gateway_advice(likewise: str = "") -> str:
             DENY,
             None,
             "creating NetworkPolicy eem/default-deny would cut off required ingress: Deployment eem/ibm-eem-operator: "
-            "operator TCP/8443 of pod o could not be reached from a pod without labels in namespace eem, isolated by "
-            "eem/default-deny. First apply a NetworkPolicy that allows ingress on TCP/8443 without `from` to pods with "
-            "app.kubernetes.io/instance=ibm-eem-operator, app.kubernetes.io/name=ibm-event-endpoint-management, or "
-            "give the operator DEPLOY_OPERATOR_NETWORK_POLICY=false.",
+            "operator TCP/8443 of pod o could not be reached from any pod, for example a pod without labels in "
+            "namespace eem, isolated by eem/default-deny. First apply a NetworkPolicy that allows ingress on TCP/8443 "
+            "without `from` to pods with app.kubernetes.io/instance=ibm-eem-operator, "
+            "app.kubernetes.io/name=ibm-event-endpoint-management. Or give the operator "
+            "DEPLOY_OPERATOR_NETWORK_POLICY=false: then you must open these ports yourself.",
             id="the operator has a switch of its own",
         ),
     ],
@@ -158,7 +160,7 @@ def test_an_example_in_a_namespace_that_does_not_exist_has_its_labels() -> None:
     old = allow("allow-clients", peer(namespaces=selector(team="blue"), pods=selector(app="client")))
     response = judged(world(gateway(), gateway_pod("p"), DENY, old), None, old)
 
-    assert "from a pod with app=client in a namespace with team=blue" in response.message
+    assert "from some pods, for example a pod with app=client in a namespace with team=blue" in response.message
 
 
 def test_an_example_in_a_namespace_that_exists_names_it() -> None:
@@ -166,7 +168,7 @@ def test_an_example_in_a_namespace_that_exists_names_it() -> None:
     old = allow("allow-clients", peer(namespaces=selector(team="blue"), pods=selector(app="client")))
     snapshot = world(namespace("shop", labels={"team": "blue"}), gateway(), gateway_pod("p"), DENY, old)
 
-    assert "from a pod with app=client in namespace shop" in judged(snapshot, None, old).message
+    assert "from some pods, for example a pod with app=client in namespace shop" in judged(snapshot, None, old).message
 
 
 def test_without_a_remedy_the_advice_is_general() -> None:
@@ -176,8 +178,8 @@ def test_without_a_remedy_the_advice_is_general() -> None:
 
     assert [lost.remedy for lost in verdict_of(response).lost] == [None]
     assert response.message.endswith(
-        "First allow this ingress in a policy that selects these pods, or set spec.deployNetworkPolicies: false on "
-        "EventGateway gw."
+        "First allow this ingress in a policy that selects these pods. Or set spec.deployNetworkPolicies: false on "
+        "EventGateway gw: then you must open these ports yourself."
     )
 
 
@@ -187,7 +189,9 @@ def test_a_refusal_names_at_most_three_labels() -> None:
     old = allow("allow-clients", peer(pods=selector(**wanted)))
     response = judged(world(gateway(), gateway_pod("p"), DENY, old), None, old)
 
-    assert "from a pod with k0=v, k1=v, k2=v and 2 more labels in namespace eem" in response.message
+    assert (
+        "from some pods, for example a pod with k0=v, k1=v, k2=v and 2 more labels in namespace eem" in response.message
+    )
 
 
 def test_a_loss_of_all_sources_without_an_example_has_a_text() -> None:
@@ -214,7 +218,8 @@ def assert_presentable(response: AdmissionResponse) -> None:
         assert len(text) <= 1024
     for text in response.warnings:
         assert LINE.fullmatch(text), text
-        assert len(text) <= 120
+    for text in answer(asked(DENY), response)["response"].get("warnings", ()):
+        assert len(text) <= 256
     for key, value in response.audit_annotations.items():
         assert KEY.fullmatch(key), key
         assert LINE.fullmatch(value), value

@@ -36,9 +36,9 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     found: Counter[str] = Counter()
     real: Callable[..., Any] = review_module.read_policy
 
-    def counting(api_object: Node, in_namespace: str | None = None) -> Any:
+    def counting(api_object: Node, *others: Any) -> Any:
         found[api_object["metadata"]["name"]] += 1
-        return real(api_object, in_namespace)
+        return real(api_object, *others)
 
     monkeypatch.setattr(review_module, "read_policy", counting)
     return found

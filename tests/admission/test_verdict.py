@@ -27,11 +27,13 @@ def test_the_json_of_a_refusal_has_all_its_evidence() -> None:
 
     assert message.startswith("creating NetworkPolicy eem/default-deny would cut off required ingress: ")
     assert found == {
+        "schemaVersion": "1",
         "allowed": False,
         "operation": "CREATE",
         "resource": {"kind": "NetworkPolicy", "namespace": "eem", "name": "default-deny"},
         "lost": [
             {
+                "direction": "ingress",
                 "instance": {"kind": "EventGateway", "namespace": "eem", "name": "gw"},
                 "component": "gateway",
                 "protocol": "TCP",
@@ -55,12 +57,14 @@ def test_the_json_of_a_refusal_has_all_its_evidence() -> None:
         "faults": [],
         "warnings": [],
         "exempt": None,
+        "policyKinds": {"read": ["NetworkPolicy.networking.k8s.io"], "unread": []},
     }
 
 
 def test_the_json_of_an_allowed_change_has_the_same_form() -> None:
     """The complete document."""
     assert as_json(gateway(), new=allow()) == {
+        "schemaVersion": "1",
         "allowed": True,
         "operation": "CREATE",
         "resource": {"kind": "NetworkPolicy", "namespace": "eem", "name": "allow-clients"},
@@ -69,6 +73,7 @@ def test_the_json_of_an_allowed_change_has_the_same_form() -> None:
         "warnings": [],
         "exempt": None,
         "message": "",
+        "policyKinds": {"read": ["NetworkPolicy.networking.k8s.io"], "unread": []},
     }
 
 
@@ -80,6 +85,7 @@ def test_the_json_of_a_fault_has_its_field_reason_and_message() -> None:
         {
             "field": "spec.ingress[0].ports[0].protocol",
             "reason": "NotSupported",
+            "rule": "field-NotSupported",
             "message": "must be TCP, UDP or SCTP, not the string 'ICMP'",
         }
     ]
@@ -121,7 +127,8 @@ def test_assumed_pods_are_marked() -> None:
     """Neither a pod nor a template was seen."""
     (lost,) = as_json(gateway(), new=DENY)["lost"]
 
-    assert lost["pods"] == {"labels": eem_labels("gw"), "names": [], "assumed": True}
+    labels = eem_labels("gw", **{"eem.ei.ibm.com/component": "gw"})
+    assert lost["pods"] == {"labels": labels, "names": [], "assumed": True}
 
 
 def test_the_json_of_an_exempt_change_names_the_reason() -> None:

@@ -2,11 +2,11 @@
 
 import copy
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from builders import ApiObject, Node, block, body, from_, peer, port, request, review, selector
+from builders import ApiObject, Node, block, body, from_, peer, places, port, replaced, request, review, selector
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -315,10 +315,16 @@ def test_huge_integers_are_not_ports(digits: int) -> None:
 
 
 def test_integers_that_python_cannot_convert_raise_an_error() -> None:
-    """They have more than 4,300 digits."""
+    """They have more than 4,300 digits. The spec of a policy is decoded when it is read."""
     text = body(review(allow(ports=(4711,)))).decode().replace("4711", "1" * 5000)
+    with pytest.raises(ReviewError) as caught:
+        decode_review(text.encode()).parse_policies()
 
-    assert "out of range" in refused(text.encode()).problem
+    assert "out of range" in caught.value.problem
+    assert (
+        "out of range"
+        in refused(text.replace("networkpolicies", "others").replace("NetworkPolicy", "x").encode()).problem
+    )
 
 
 def test_a_name_that_cannot_be_printed_is_shown_escaped() -> None:
@@ -343,26 +349,6 @@ NARROWED = allow(
 UPDATE = review(NARROWED, ALLOW)
 DELETION = review(None, ALLOW)
 PERMITTED = review(allow("third", peer(pods={})), None)
-
-
-def places(node: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    if path:
-        yield path
-    if isinstance(node, dict):
-        for key, value in node.items():
-            yield from places(value, (*path, key))
-    elif isinstance(node, list):
-        for index, value in enumerate(node):
-            yield from places(value, (*path, index))
-
-
-def replaced(tree: Node, path: tuple[str | int, ...], value: Any) -> Node:
-    changed: Any = copy.deepcopy(tree)
-    node = changed
-    for key in path[:-1]:
-        node = node[key]
-    node[path[-1]] = value
-    return dict(changed)
 
 
 def outcome(wire: bytes) -> AdmissionResponse | None:
@@ -456,7 +442,7 @@ JSON_TREES = st.recursive(
 @settings(max_examples=300, deadline=None)
 @given(spec=JSON_TREES, old=JSON_TREES)
 def test_any_json_in_the_place_of_an_object_gets_an_answer(spec: Any, old: Any) -> None:
-    """The answer is an error or a decision."""
+    """The answer is an error or a decision, which `outcome` compares with the request."""
     outcome(body(review(ALLOW | {"spec": spec}, ALLOW | {"spec": old})))
     outcome(body(review(ALLOW, ALLOW, object=spec, oldObject=old)))
 
@@ -487,14 +473,14 @@ def test_a_refusal_is_a_status_of_403_with_causes() -> None:
     found = asked(DENY, uid="u-1")
     response = decide(found, world(gateway(), gateway_pod("gw-ibm-egw-gateway-0")), Options())
     loss = (
-        "EventGateway eem/gw: gateway TCP/8092 of pod gw-ibm-egw-gateway-0 could not be reached from a pod without "
-        "labels in namespace eem, isolated by eem/default-deny"
+        "EventGateway eem/gw: gateway TCP/8092 of pod gw-ibm-egw-gateway-0 could not be reached from any pod, for "
+        "example a pod without labels in namespace eem, isolated by eem/default-deny"
     )
     message = (
         f"creating NetworkPolicy eem/default-deny would cut off required ingress: {loss}. First apply a NetworkPolicy "
         "that allows ingress on TCP/8092 without `from` to pods with app.kubernetes.io/instance=gw, "
-        "app.kubernetes.io/name=ibm-event-endpoint-management, or set spec.deployNetworkPolicies: false on "
-        "EventGateway gw."
+        "app.kubernetes.io/name=ibm-event-endpoint-management. Or set spec.deployNetworkPolicies: false on "
+        "EventGateway gw: then you must open these ports yourself."
     )
 
     assert answer(found, response) == {
@@ -550,7 +536,7 @@ def test_an_object_that_cannot_be_understood_is_a_status_of_422() -> None:
 def test_the_answer_to_an_allowed_change_with_a_warning() -> None:
     """The complete AdmissionReview."""
     found = asked(default_deny("second"), uid="u-1")
-    text = "eem/gw gateway TCP/8092 was not open as required and still is not (isolated by eem/second)"
+    text = "eem/gw gateway TCP/8092 was not open as required and still is not (isolated by eem/default-deny)"
 
     assert answer(found, decide(found, world(gateway(), DENY), Options()))["response"] == {
         "uid": "u-1",

@@ -1,9 +1,9 @@
 """
 Requests that are allowed without evaluation, and the heartbeat, which is always refused.
 
-Who asks is taken from the request; everything else is taken from the state of the cluster, never from a label. If these
-requests were refused, namespaces could not be deleted and owners could not clean up; if more were allowed, changes that
-cut off EEM would pass.
+Who asks is taken from the request; everything else is taken from what only administrators write, never from the labels
+of a workload. If these requests were refused, namespaces could not be deleted and owners could not clean up; if more
+were allowed, changes that cut off EEM would pass.
 """
 
 from collections.abc import Iterable
@@ -11,16 +11,20 @@ from dataclasses import replace
 from typing import Final
 
 from webhook.admission.options import Options
-from webhook.admission.response import FORBIDDEN, AdmissionResponse, denied
+from webhook.admission.response import FORBIDDEN, AdmissionResponse, denied, with_note
 from webhook.admission.review import AdmissionRequest
 from webhook.admission.verdict import Verdict
 from webhook.eem.eem_snapshot import EemSnapshot
+from webhook.eem.instances import OPERATOR_NAME
 from webhook.netpol.model import OwnerReference
 from webhook.netpol.parse_meta import read_owners
 from webhook.netpol.reading import Faults, mapping
 
-GARBAGE_COLLECTOR: Final = "system:serviceaccount:kube-system:generic-garbage-collector"
-NAMESPACE_CONTROLLER: Final = "system:serviceaccount:kube-system:namespace-controller"
+SERVICE_ACCOUNT: Final = "system:serviceaccount:"
+"""The prefix of the user names of service accounts."""
+
+GARBAGE_COLLECTOR: Final = f"{SERVICE_ACCOUNT}kube-system:generic-garbage-collector"
+NAMESPACE_CONTROLLER: Final = f"{SERVICE_ACCOUNT}kube-system:namespace-controller"
 
 CANARY_NAMESPACE: Final = "eem-guardrail-canary"
 """The namespace of the heartbeat: no workload runs there, and the webhook is always registered for it."""
@@ -48,20 +52,46 @@ def exemption(  # noqa: PLR0911  one return for each reason
 
 
 def is_operator(request: AdmissionRequest, snapshot: EemSnapshot, options: Options) -> bool:
-    """Whether the EEM operator made the request."""
-    return request.username in _operator_users(snapshot, options)
+    """
+    Whether the EEM operator made the request.
 
-
-def _operator_users(snapshot: EemSnapshot, options: Options) -> frozenset[str]:
-    """Return the operator's user names: the configured one, or those of the operators' Deployments."""
+    Its account is the configured one. Without that setting, it is `ibm-eem-operator` in each namespace that the
+    definitions of EEM's kinds name as an operator's. Such an account counts in its own namespace and in those that have
+    no operator of their own.
+    """
+    name = request.username
+    if not name.startswith(SERVICE_ACCOUNT):
+        return False
+    namespace, _, account = name.removeprefix(SERVICE_ACCOUNT).partition(":")
     if options.operator_service_account is not None:
-        namespace, _, name = options.operator_service_account.partition("/")
-        return frozenset({_user(namespace, name)})
-    return frozenset(_user(operator.namespace, operator.service_account) for operator in snapshot.operators.values())
+        return f"{namespace}/{account}" == options.operator_service_account
+    return (
+        account == OPERATOR_NAME
+        and namespace in operator_namespaces(snapshot)
+        and (namespace == request.namespace or not _has_operator(request.namespace, snapshot))
+    )
 
 
-def _user(namespace: str, name: str) -> str:
-    return f"system:serviceaccount:{namespace}:{name}"
+def with_operator_note(
+    response: AdmissionResponse, request: AdmissionRequest, snapshot: EemSnapshot, options: Options
+) -> AdmissionResponse:
+    """Add to a refusal the setting that would have let the request pass, if an operator's Deployment names its user."""
+    if response.allowed or options.operator_service_account is not None:
+        return response
+    for operator in snapshot.operators.values():
+        if request.username == f"{SERVICE_ACCOUNT}{operator.namespace}:{operator.service_account}":
+            account = f"{operator.namespace}/{operator.service_account}"
+            return with_note(response, f"(If this is the EEM operator: --operator-service-account {account}.)")
+    return response
+
+
+def operator_namespaces(snapshot: EemSnapshot) -> frozenset[str]:
+    """Return the namespaces of the operators for which EEM's kinds were installed."""
+    return frozenset().union(*snapshot.operator_namespaces.values())
+
+
+def _has_operator(namespace: str, snapshot: EemSnapshot) -> bool:
+    return any(operator.namespace == namespace for operator in snapshot.operators.values())
 
 
 def added_owners(request: AdmissionRequest, snapshot: EemSnapshot) -> tuple[OwnerReference, ...]:
@@ -92,7 +122,7 @@ def _identity(owner: OwnerReference) -> tuple[str, str, str, str]:
 
 def _is_live_instance(owner: OwnerReference, namespace: str, snapshot: EemSnapshot) -> bool:
     known = snapshot.eem.get(namespace)
-    return known is not None and known.inventory.is_live(owner)
+    return known is not None and known.is_live(owner)
 
 
 def is_heartbeat(request: AdmissionRequest) -> bool:

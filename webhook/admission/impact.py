@@ -11,22 +11,20 @@ from dataclasses import replace
 from typing import Any
 
 from webhook.admission.options import Options, demand_of, universe_of
+from webhook.admission.refusal import denied_by, short_name
 from webhook.admission.review import AdmissionRequest
 from webhook.eem.eem_snapshot import EemSnapshot
-from webhook.eem.instances import Instance, read_instance
+from webhook.eem.instances import Instance, SourcesDemand, read_instance
 from webhook.eem.resources import EEM_GROUP
-from webhook.eem.standing import standing_of
+from webhook.eem.standing import Port, Standing, standing_of
 from webhook.netpol.model import NetworkPolicy
-from webhook.netpol.reading import Faults, shorten
+from webhook.netpol.reading import Faults
 from webhook.netpol.sources.budget import Answers
-from webhook.netpol.sources.loss import lost_from_anywhere, lost_from_some
+from webhook.netpol.sources.sides import NO_TIERS, Side
 from webhook.netpol.sources.source_set import EVERYONE
+from webhook.netpol.sources.tier_loss import is_broken, tiers_in
+from webhook.netpol.sources.universe import Universe
 
-LONGEST_NAME = 24
-"""Characters of one name within a warning of at most 120."""
-
-# The state of a port: 33 characters at most, so that the name of the policy fits into the warning as well.
-CLOSED = "will not be open"
 GIVEN_AWAY = "will need a policy of your own"
 TAKEN_BACK = "is closed until the operator acts"
 MOVED = "is closed unless policies change"
@@ -39,13 +37,13 @@ def impact(request: AdmissionRequest, snapshot: EemSnapshot, options: Options) -
     if new is None or new.terminating:
         return ()
     if old is None:
-        state = CLOSED if new.deploy_network_policies else GIVEN_AWAY
-        return tuple(_unmet(new, snapshot, options, state, frozenset()))
+        # The operator makes the policy of an instance that is not exempt.
+        return () if new.deploy_network_policies else tuple(_unmet(new, snapshot, options, GIVEN_AWAY, frozenset()))
     if old.deploy_network_policies and not new.deploy_network_policies:
         return tuple(_unmet(new, snapshot, options, GIVEN_AWAY, _owned(new, snapshot)))
     if not old.deploy_network_policies and new.deploy_network_policies:
         return tuple(_unmet(new, snapshot, options, TAKEN_BACK, frozenset()))
-    if old.listener_port != new.listener_port:
+    if old.requirements("anywhere") != new.requirements("anywhere"):
         return tuple(_unmet(new, snapshot, options, MOVED, frozenset()))
     return ()
 
@@ -72,25 +70,37 @@ def _unmet(
 ) -> Iterator[str]:
     """Yield a sentence for each requirement that does not hold without the policies in *gone*."""
     demanding = replace(instance, deploy_network_policies=True)
-    view = snapshot.with_instance(demanding).eem[instance.namespace]
-    policies = [policy for name, policy in view.policies.items() if name not in gone]
+    known = snapshot.cluster.state(instance.namespace).policies
+    policies = [policy for name, policy in known.items() if name not in gone]
     demand, universe = demand_of(instance.namespace, snapshot, options), universe_of(snapshot, options)
     answers = Answers()
-    lost = lost_from_anywhere if demand == "anywhere" else lost_from_some
-    for guarded in view.guarded:
+    for guarded in snapshot.guarded_beside(demanding):
         if guarded.subject.instance != instance.ref or not guarded.needs:
             continue
-        standing = standing_of(guarded.subject.pod, guarded.ports, policies)
-        for protocol, port in guarded.ports:
-            admitted = standing.ports[protocol, port].total if len(standing.isolating) else EVERYONE
-            loss = lost(EVERYONE, admitted, universe, answers)
-            if loss is not None and loss.decided:
-                by = _isolating(standing.isolating.values())
+        standings = [standing_of(reading.subject.pod, guarded.ports, policies) for reading in guarded.readings]
+        for port in guarded.ports:
+            shut = [_shut_by(standing, port, demand, snapshot, universe, answers) for standing in standings]
+            if all(shut):
                 pods = guarded.subject.names[0] if guarded.subject.names else "its pods"
-                yield f"{protocol}/{port} of {shorten(pods, LONGEST_NAME)} {state}: isolated by {by}"
+                yield f"{port[0]}/{port[1]} of {short_name(pods)} {state}: {shut[0]}"
+
+
+def _shut_by(  # noqa: PLR0913, PLR0917  the parts of one question
+    standing: Standing, port: Port, demand: SourcesDemand, snapshot: EemSnapshot, universe: Universe, answers: Answers
+) -> str:
+    """Return what surely closes a port of a subject; empty where it is open, or may be."""
+    isolated = bool(len(standing.isolating))
+    sources = standing.ports[port].total if isolated else EVERYONE
+    tiers = tiers_in(snapshot.cluster, standing.pod, *port)
+    side = Side(sources=sources, isolated=isolated, tiers=tiers or NO_TIERS)
+    if not is_broken(side, demand, universe, answers):
+        return ""
+    if sources.everyone:
+        return denied_by(side.denying)
+    return f"isolated by {_isolating(standing.isolating.values())}"
 
 
 def _isolating(policies: Iterable[NetworkPolicy]) -> str:
     names = sorted(policy.name for policy in policies)
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    return f"{shorten(names[0], LONGEST_NAME)}{more}"
+    return f"{short_name(names[0])}{more}"

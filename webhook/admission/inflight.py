@@ -20,6 +20,7 @@ from math import prod
 from webhook.admission.review import Policies, PolicyReview, policy_named
 from webhook.eem.eem_snapshot import EemSnapshot
 from webhook.eem.view import EemNamespace
+from webhook.netpol.cluster_policies import ClusterPolicies, ClusterPolicy
 from webhook.netpol.model import NetworkPolicy, PolicyRule, PolicyType
 from webhook.netpol.selectors import LabelSelector
 
@@ -48,7 +49,7 @@ MOST_PENDING_BYTES = 2**20
 """Bytes of the reviews whose policies are kept for one namespace; a single review may have more."""
 
 States = tuple[NetworkPolicy | None, ...]
-Effect = tuple[LabelSelector, bool, tuple[PolicyRule, ...], bool]
+Effect = tuple[LabelSelector, frozenset[PolicyType], tuple[PolicyRule, ...], tuple[PolicyRule, ...], bool]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,15 +117,17 @@ class InFlight:
     Args:
         pending: the oldest first; at most MOST_PENDING, of reviews of at most MOST_PENDING_BYTES.
         overfull_at: the time of the last change that did not fit; None if there is none.
+        tiers: every other state in which changes in flight may leave the cluster-wide policies.
     """
 
     pending: tuple[Pending, ...] = ()
     overfull_at: float | None = None
+    tiers: tuple[ClusterPolicies, ...] = ()
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing is in flight."""
-        return not self.pending and self.overfull_at is None
+        return not (self.pending or self.tiers) and self.overfull_at is None
 
     def with_admitted(self, change: Pending) -> "InFlight":
         """
@@ -266,7 +269,7 @@ def pending_change(review: PolicyReview, snapshot: EemSnapshot, now: float) -> P
     )
 
 
-def is_later(policy: NetworkPolicy, than: NetworkPolicy) -> bool:
+def is_later(policy: NetworkPolicy | ClusterPolicy, than: NetworkPolicy | ClusterPolicy) -> bool:
     """
     Whether one state of a policy, or of its successor by name, is certainly later than another.
 
@@ -280,11 +283,11 @@ def is_later(policy: NetworkPolicy, than: NetworkPolicy) -> bool:
 
 
 def effect_of(policy: NetworkPolicy | None) -> Effect | None:
-    """Return what a policy does to ingress: two states of a policy with the same effect count as one."""
+    """Return what a policy does: two states of a policy with the same effect count as one."""
     if policy is None:
         return None
-    isolates = PolicyType.INGRESS in policy.policy_types
-    return policy.pod_selector, isolates, policy.rules(PolicyType.INGRESS), policy.terminating
+    ingress, egress = policy.rules(PolicyType.INGRESS), policy.rules(PolicyType.EGRESS)
+    return policy.pod_selector, policy.policy_types, ingress, egress, policy.terminating
 
 
 def _version(policy: NetworkPolicy | None) -> tuple[str, str] | None:
@@ -297,7 +300,7 @@ def _at_worst(view: EemNamespace, states: Mapping[str, States]) -> EemNamespace:
         view = view.with_policy(name, None)
         for number, policy in enumerate(policies):
             if policy is not None:
-                view = view.with_policy(f"{name} ({number})", replace(policy, ingress=()))
+                view = view.with_policy(f"{name} ({number})", replace(policy, ingress=(), egress=()))
     return view
 
 

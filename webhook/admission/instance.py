@@ -9,7 +9,8 @@ Decide a review of an EventEndpointManagement or EventGateway: validate it, and 
 
 from dataclasses import replace
 
-from webhook.admission.exemptions import is_operator
+from webhook.admission.egress.need_standing import egress_impact
+from webhook.admission.exemptions import is_operator, operator_namespaces, with_operator_note
 from webhook.admission.impact import impact
 from webhook.admission.options import Options, mode_of
 from webhook.admission.refusal import invalid
@@ -30,7 +31,7 @@ def validate(request: AdmissionRequest, snapshot: EemSnapshot, options: Options)
         ReviewError: the request is about another group or version, or does not have its object.
     """
     _check(request)
-    verdict = _verdict(request)
+    verdict = _verdict(request, snapshot)
     reason = _exemption(request, snapshot, options)
     if reason is not None:
         return exempted(verdict, reason)
@@ -44,12 +45,14 @@ def validate(request: AdmissionRequest, snapshot: EemSnapshot, options: Options)
     if not any(violation.rule is TOO_LARGE for violation in found):
         stored = replace(request, object=stored_form(request.object, context))
         warnings.extend(warning(text) for text in impact(stored, snapshot, options))
+        warnings.extend(warning(text) for text in egress_impact(stored, snapshot, options))
     verdict = replace(verdict, faults=faults, warnings=tuple(dict.fromkeys(warnings)))
     mode = mode_of(request.namespace, snapshot, options)
     if not faults:
         return allowed_with(verdict, mode, verdict.warnings, {})
     message, causes = invalid(verdict.resource, faults)
-    return by_mode(replace(verdict, allowed=False, message=message), mode, causes, INVALID)
+    response = by_mode(replace(verdict, allowed=False, message=message), mode, causes, INVALID)
+    return with_operator_note(response, request, snapshot, options)
 
 
 def default(request: AdmissionRequest, snapshot: EemSnapshot, options: Options) -> AdmissionResponse:
@@ -62,7 +65,7 @@ def default(request: AdmissionRequest, snapshot: EemSnapshot, options: Options) 
         ReviewError: the request is about another group or version, or does not have its object.
     """
     _check(request)
-    verdict = _verdict(request)
+    verdict = _verdict(request, snapshot)
     if request.operation != "CREATE" or request.object is None or request.sub_resource or not options.defaults:
         return patched(verdict, ())
     return patched(verdict, defaults(request.object, context_of(request.namespace, snapshot, options)))
@@ -86,10 +89,15 @@ def _check(request: AdmissionRequest) -> None:
     check_objects(request)
 
 
-def _verdict(request: AdmissionRequest) -> Verdict:
+def _verdict(request: AdmissionRequest, snapshot: EemSnapshot) -> Verdict:
     name = request.name or metadata_text(request.object or request.old_object, "name")
     resource = ResourceName(kind=request.kind.kind, namespace=request.namespace, name=name)
-    return Verdict(allowed=True, operation=request.operation, resource=resource)
+    return Verdict(
+        allowed=True,
+        operation=request.operation,
+        resource=resource,
+        policy_kinds=snapshot.policy_kinds(request.namespace),
+    )
 
 
 def _exemption(request: AdmissionRequest, snapshot: EemSnapshot, options: Options) -> str | None:
@@ -117,11 +125,15 @@ def version_of(namespace: str, snapshot: EemSnapshot, options: Options) -> Produ
     """
     Return the version of EEM whose rules apply.
 
-    It is the version on the operator's Deployment, preferably of an operator in the same namespace; else the version of
-    the installed definitions, else the configured one, else the newest version that the rules know.
+    It is the version on the Deployment of an operator in the same namespace, else on that of an operator for which the
+    definitions of EEM's kinds were installed; else the version of these definitions, else the configured one, else the
+    newest version that the rules know. Offline, any operator counts.
     """
     found: list[tuple[bool, ProductVersion]] = []
+    trusted = {namespace, *operator_namespaces(snapshot)}
     for operator in snapshot.operators.values():
+        if operator.namespace not in trusted and not options.offline:
+            continue
         try:
             found.append((operator.namespace == namespace, ProductVersion.parse(operator.version)))
         except ValueError:

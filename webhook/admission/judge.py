@@ -14,6 +14,7 @@ policy selects before or after the change:
 Judging gives findings only. Texts, examples and remedies are made for the one verdict that is sent (explanation.py).
 """
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -21,17 +22,22 @@ from webhook.admission.exemptions import added_owners
 from webhook.admission.review import PolicyReview
 from webhook.eem.eem_snapshot import EemSnapshot
 from webhook.eem.instances import Component, Requirement, SourcesDemand
-from webhook.eem.standing import Standing
+from webhook.eem.standing import NOTHING_ADMITTED, Port, PortStanding, Standing, port_standing_of
 from webhook.eem.subjects import Subject
-from webhook.eem.view import EemNamespace
+from webhook.eem.view import EemNamespace, Guarded
 from webhook.netpol.matching import selects
 from webhook.netpol.model import NetworkPolicy, Pod, PolicyType
-from webhook.netpol.sources.admitted import admitted
+from webhook.netpol.sources.admitted import admitted_by
 from webhook.netpol.sources.budget import Answers
 from webhook.netpol.sources.difference import PodWitness
 from webhook.netpol.sources.loss import AddressWitness, Loss, lost_from_anywhere, lost_from_some, only_pods_left
+from webhook.netpol.sources.sides import Side, Tiers
 from webhook.netpol.sources.source_set import EVERYONE, NO_SOURCES, Sources
+from webhook.netpol.sources.term_algebra import NO_PODS
+from webhook.netpol.sources.tier_loss import is_broken, lost_in_tiers, tiers_in
 from webhook.netpol.sources.universe import Universe
+
+LABEL_CLAUSE = "a policy selects by a label whose value is not known yet"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,6 +83,10 @@ class Change:
         return is_isolating(self.old, pod) or is_isolating(self.new, pod)
 
 
+NO_CHANGE = Change(name="", old=None, new=None)
+"""For findings about the state, and about changes of other kinds of policies."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
     """
@@ -92,6 +102,7 @@ class Finding:
         standing: how the subject stands in that state.
         before: the sources that are admitted before the change.
         after: the sources that are admitted after it.
+        denied_by: the cluster-wide policies whose rules deny what is lost or was closed; empty where none does.
     """
 
     requirement: Requirement
@@ -105,33 +116,87 @@ class Finding:
     standing: Standing = field(compare=False)
     before: Sources = field(compare=False)
     after: Sources = field(compare=False)
+    denied_by: tuple[str, ...] = ()
 
 
-def judge(review: PolicyReview, world: World) -> tuple[Finding, ...]:
-    """Return a finding for every requirement of every subject that the change touches, unless it simply holds."""
-    found: list[Finding] = []
-    for change in changes_of(review, world):
-        for guarded in world.view.guarded:
-            if guarded.needs and change.touches(guarded.subject.pod):
-                standing = world.view.standings[guarded.key]
-                leaving = _leaving(change, world, standing)
-                for requirement in guarded.needs:
-                    finding = _find(change, world, guarded.subject, requirement, standing, leaving)
-                    if finding is not None:
-                        found.append(finding)
-    return tuple(found)
-
-
-def touches_only_exempt(review: PolicyReview, world: World) -> bool:
-    """Whether the change touches subjects of EEM, and the instances of all of them are exempt."""
-    exempt = [guarded.subject.pod for guarded in world.view.guarded if guarded.exempt]
-    if not exempt:
-        return False
-    others = [guarded.subject.pod for guarded in world.view.guarded if not guarded.exempt]
-    changes = changes_of(review, world)
-    return any(change.touches(pod) for change in changes for pod in exempt) and not any(
-        change.touches(pod) for change in changes for pod in others
+def judge(changes: Iterable[Change], world: World) -> tuple[Finding, ...]:
+    """Return a finding for every requirement of every subject that the changes touch, unless it simply holds."""
+    return tuple(
+        finding
+        for change in changes
+        for guarded in world.view.guarded
+        if guarded.needs
+        for finding in findings_of(change, world, guarded)
     )
+
+
+def findings_of(change: Change, world: World, guarded: Guarded) -> list[Finding]:
+    """Return a finding for each requirement of one subject, unless it simply holds."""
+    if len(guarded.readings) == 1:
+        each = _findings(change, world, guarded)
+    else:
+        each = [in_all_readings(found) for found in zip(*_in_readings(change, world, guarded), strict=True)]
+    return [finding for finding in each if finding is not None]
+
+
+def _in_readings(change: Change, world: World, guarded: Guarded) -> Iterator[list[Finding | None]]:
+    """Yield the findings in each reading of the subject's labels; once for readings that the same policies select."""
+    selected: list[object] = []
+    has_tiers = not world.snapshot.cluster.cluster_policies.is_empty
+    for reading in guarded.readings:
+        pod = reading.subject.pod
+        by = (
+            is_isolating(change.old, pod),
+            is_isolating(change.new, pod),
+            world.view.standing(reading).names_in_order.buckets if change.touches(pod) else None,
+            pod.labels if has_tiers else None,  # cluster-wide policies select by labels as well
+        )
+        if by not in selected:
+            selected.append(by)
+            yield _findings(change, world, reading)
+
+
+def _findings(change: Change, world: World, guarded: Guarded) -> list[Finding | None]:
+    """Return the finding for each requirement of one subject, in the order of its needs."""
+    pod = guarded.subject.pod
+    was_isolating, isolates = is_isolating(change.old, pod), is_isolating(change.new, pod)
+    if not (was_isolating or isolates):
+        return [None] * len(guarded.needs)
+    standing = world.view.standing(guarded)
+    case = _Case(
+        change=change,
+        world=world,
+        subject=guarded.subject,
+        standing=standing,
+        old=change.old if was_isolating else None,
+        new=change.new if isolates else None,
+        leaving=standing.leaving(world.view.orphaned) - {change.name},
+    )
+    return [case.find(requirement) for requirement in guarded.needs]
+
+
+def in_all_readings(each: Sequence[Finding | None]) -> Finding | None:
+    """
+    Return one finding for those in each reading of the subject's labels; None for nothing.
+
+    What is lost in each reading is lost, whatever the values of the labels are. A reading in which every selector that
+    compares an unknown value fits, and one in which none does, bound all others: policies add up, so a source that is
+    lost in both is lost where some selectors fit.
+    """
+    found = [finding for finding in each if finding is not None]
+    if not found:
+        return None
+    worst = min(found, key=lambda finding: _badness(finding.loss))
+    loss, is_in_all = worst.loss, len(found) == len(each)
+    if loss is not None and loss.decided and not (is_in_all and all(_is_surely_lost(known) for known in found)):
+        loss = replace(loss, decided=False, why_undecided=LABEL_CLAUSE)
+    is_broken = is_in_all and all(known.broken for known in found)
+    is_nothing = not (loss or is_broken or worst.only_pods or worst.lost_ipv6)
+    return None if is_nothing else replace(worst, loss=loss, broken=is_broken)
+
+
+def _is_surely_lost(finding: Finding) -> bool:
+    return finding.loss is not None and finding.loss.decided
 
 
 def changes_of(review: PolicyReview, world: World) -> tuple[Change, ...]:
@@ -160,83 +225,105 @@ def is_isolating(policy: NetworkPolicy | None, pod: Pod) -> bool:
     return policy is not None and selects(policy, pod, PolicyType.INGRESS)
 
 
-def _find(  # noqa: PLR0913, PLR0917  the parts of one question
-    change: Change,
-    world: World,
-    subject: Subject,
-    requirement: Requirement,
-    standing: Standing,
-    leaving: frozenset[str],
-) -> Finding | None:
-    """Return the worst finding, with and without the policies that are leaving; None if the requirement holds."""
-    own = standing.isolating.get(change.name)
-    if world.others == "known":
-        others = _Others(
-            admitted=standing.ports[requirement.protocol, requirement.port].without(change.name, world.answers),
-            isolated=len(standing.isolating) > (own is not None),
-        )
-    else:
-        others = _Others(admitted=NO_SOURCES, isolated=world.others == "isolating")
-    if others.isolated and others.admitted.everyone and not leaving:
-        return None
-    if world.demand == "some":
-        requirement = replace(requirement, sources="some")
-    question = _Question(change=change, world=world, subject=subject, requirement=requirement, standing=standing)
-    answers = [question.finding(others)]
-    if leaving:
-        answers.append(question.finding(question.lasting(leaving)))
-    findings = [finding for finding in answers if finding is not None]
-    if not findings:
-        return None
-    worst = min(findings, key=lambda finding: _badness(finding.loss))
-    return worst if worst.loss or worst.broken or worst.only_pods or worst.lost_ipv6 else None
-
-
-def _leaving(change: Change, world: World, standing: Standing) -> frozenset[str]:
-    """Return the names of the other policies that isolate the subject and may be gone the next moment."""
-    if not world.view.orphaned and not standing.terminating:
-        return frozenset()
-    terminating = (name for name, policy in standing.isolating.items() if policy.terminating)
-    orphaned = (name for name in world.view.orphaned if name in standing.isolating)
-    return frozenset((*terminating, *orphaned)) - {change.name}
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Others:
-    """What all policies but the changed one amount to: whether they isolate the subject, and what they admit."""
+    """What all policies but the changed one amount to at a port: whether they isolate the subject, what they admit."""
 
-    admitted: Sources
     isolated: bool
+    port: PortStanding
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Question:
-    """What a change means for one requirement of one subject."""
+class _Case:
+    """
+    What a change means for one subject.
+
+    Args:
+        old: the policy before the change, if it isolates the subject.
+        new: the policy after the change, if it isolates the subject.
+        leaving: the other policies that isolate the subject and may be gone the next moment.
+    """
 
     change: Change
     world: World
     subject: Subject
-    requirement: Requirement
     standing: Standing
+    old: NetworkPolicy | None
+    new: NetworkPolicy | None
+    leaving: frozenset[str]
 
-    def finding(self, others: _Others) -> Finding | None:
+    def find(self, requirement: Requirement) -> Finding | None:
+        """Return the worst finding, with and without the policies that are leaving; None if the requirement holds."""
+        port = requirement.protocol, requirement.port
+        others = self._others(port)
+        if others.port.is_open_without(self.change.name) and not self.leaving:
+            return None
+        if self.world.demand == "some":
+            requirement = replace(requirement, sources="some")
+        beside = (others, self._lasting(port)) if self.leaving else (others,)
+        findings = [finding for one in beside if (finding := self._finding(requirement, one)) is not None]
+        worst = min(findings, key=lambda finding: _badness(finding.loss), default=None)
+        is_telling = worst is not None and (worst.loss or worst.broken or worst.only_pods or worst.lost_ipv6)
+        return worst if is_telling else None
+
+    def _others(self, port: Port) -> _Others:
+        """Return the other policies of the world."""
+        if self.world.others != "known":
+            return _Others(isolated=self.world.others == "isolating", port=NOTHING_ADMITTED)
+        isolating, name = self.standing.isolating, self.change.name
+        return _Others(isolated=len(isolating) > (name in isolating), port=self.standing.ports[port])
+
+    def _lasting(self, port: Port) -> _Others:
+        """Return the other policies without those that are leaving."""
+        gone = {self.change.name, *self.leaving}
+        lasting = [policy for name, policy in self.standing.isolating.items() if name not in gone]
+        return _Others(isolated=bool(lasting), port=port_standing_of(self.subject.pod, port, lasting))
+
+    def _finding(self, requirement: Requirement, others: _Others) -> Finding | None:
         """Return the finding beside these other policies; None if everyone can connect after the change."""
-        after = self._admitted(self.change.new, others)
+        after = self._admitted(self.new, requirement, others)
+        tiers = tiers_in(self.world.snapshot.cluster, self.subject.pod, requirement.protocol, requirement.port)
+        if tiers is not None:
+            return self._finding_in_tiers(requirement, tiers, others)
         if after.everyone:
             return None
-        before = self._admitted(self.change.old, others)
-        lost = lost_from_anywhere if self.requirement.sources == "anywhere" else lost_from_some
+        before = self._admitted(self.old, requirement, others)
+        lost = lost_from_anywhere if requirement.sources == "anywhere" else lost_from_some
         universe, answers = self.world.universe, self.world.answers
         loss = lost(before, after, universe, answers)
+        only_ipv6 = loss is not None and loss.only_ipv6
+        missing = lost(EVERYONE, after, universe, answers) if loss is None or only_ipv6 else None
+        return self._found(requirement, loss, before, after, broken=missing is not None and missing.decided)
+
+    def _finding_in_tiers(self, requirement: Requirement, tiers: Tiers, others: _Others) -> Finding | None:
+        """Return the finding where tiers decide before the NetworkPolicies and after them."""
+        before, after = (
+            Side(
+                sources=self._admitted(policy, requirement, others),
+                isolated=others.isolated or policy is not None,
+                tiers=tiers,
+            )
+            for policy in (self.old, self.new)
+        )
+        demand, universe, answers = requirement.sources, self.world.universe, self.world.answers
+        found = lost_in_tiers(before, after, demand, NO_PODS, universe, answers)
+        by = after.denying if found is None else found.denied_by
+        if found is None:
+            is_shut = is_broken(after, demand, universe, answers)
+            return replace(self._found(requirement, None, before.sources, after.sources, broken=is_shut), denied_by=by)
+        return replace(self._found(requirement, found.loss, found.before, found.after, broken=False), denied_by=by)
+
+    def _found(
+        self, requirement: Requirement, loss: Loss | None, before: Sources, after: Sources, *, broken: bool
+    ) -> Finding:
         lost_ipv6 = None if loss is None or not loss.only_ipv6 else loss.witness
         loss = None if lost_ipv6 else loss
-        missing = lost(EVERYONE, after, universe, answers) if loss is None else None
-        is_operator = self.requirement.component is Component.OPERATOR
+        is_operator = requirement.component is Component.OPERATOR
         return Finding(
-            requirement=self.requirement,
+            requirement=requirement,
             subject=self.subject,
             loss=loss,
-            broken=missing is not None and missing.decided,
+            broken=broken,
             only_pods=is_operator and loss is None and only_pods_left(before, after),
             lost_ipv6=lost_ipv6,
             change=self.change,
@@ -246,22 +333,14 @@ class _Question:
             after=after,
         )
 
-    def _admitted(self, policy: NetworkPolicy | None, others: _Others) -> Sources:
-        """Return the sources that are admitted with *policy* beside the other policies."""
-        if policy is None or not is_isolating(policy, self.subject.pod):
-            return others.admitted if others.isolated else EVERYONE
-        own = admitted((policy,), self.subject.pod, self.requirement.protocol, self.requirement.port)
-        return self.world.answers.union_of((others.admitted, own)) if others.isolated else own
-
-    def lasting(self, leaving: frozenset[str]) -> _Others:
-        """Return what the other policies amount to without those that are leaving."""
-        lasting = [
-            policy
-            for name, policy in self.standing.isolating.items()
-            if name != self.change.name and name not in leaving
-        ]
-        sources = admitted(lasting, self.subject.pod, self.requirement.protocol, self.requirement.port)
-        return _Others(admitted=sources, isolated=bool(lasting))
+    def _admitted(self, policy: NetworkPolicy | None, requirement: Requirement, others: _Others) -> Sources:
+        """Return the sources that are admitted with *policy*, if there is one, beside the other policies."""
+        if policy is None and not others.isolated:
+            return EVERYONE
+        own = NO_SOURCES
+        if policy is not None:
+            own = admitted_by(policy, self.subject.pod.ports, requirement.protocol, requirement.port)
+        return others.port.total_with(self.change.name, own, self.world.answers)
 
 
 def _badness(loss: Loss | None) -> int:

@@ -4,15 +4,18 @@ The settings of decisions, for the whole service and for one namespace.
 The composition root makes the options from flags and environment; a namespace may have annotations.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal, cast, get_args
 
 from webhook.eem.eem_snapshot import EemSnapshot
 from webhook.eem.instances import SourcesDemand
+from webhook.eem.paths import ServiceTranslation
 from webhook.eem.rules import Platform, ProductVersion, RuleSetting
 from webhook.netpol.intervals import Intervals
+from webhook.netpol.reading import shown
+from webhook.netpol.snapshot import Plugin, enforces_calico
 from webhook.netpol.sources.universe import IPBlockMatchesPods, Universe, pod_ranges_of
 
 Mode = Literal["enforce", "warn", "audit"]
@@ -21,9 +24,22 @@ Mode = Literal["enforce", "warn", "audit"]
 MODES: frozenset[str] = frozenset(get_args(Mode))
 DEMANDS: frozenset[str] = frozenset(get_args(SourcesDemand))
 
+EgressMode = Literal["off", "warn", "enforce"]
+"""Leave egress unjudged; warn of a change that cuts egress which EEM needs; refuse it where the mode enforces."""
+
+EGRESS_MODES: frozenset[str] = frozenset(get_args(EgressMode))
+
 
 MODE_ANNOTATION = "eem-guardrail.io/mode"
 SOURCES_ANNOTATION = "eem-guardrail.io/sources"
+EGRESS_ANNOTATION = "eem-guardrail.io/egress"
+
+ANNOTATIONS: Mapping[str, tuple[str, ...]] = {
+    MODE_ANNOTATION: get_args(Mode),
+    SOURCES_ANNOTATION: get_args(SourcesDemand),
+    EGRESS_ANNOTATION: get_args(EgressMode),
+}
+"""The annotations by which a namespace sets what holds for it, with their values."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,10 +51,13 @@ class Options:
         mode: for namespaces without an annotation of their own.
         strict: an undecided loss counts as a loss.
         sources: what manager and gateway requirements demand, for namespaces without an annotation of their own.
+        egress: what happens to a change that cuts egress, for namespaces without an annotation of their own.
+        service_translation: when the network plugin translates the address of a Service.
+        plugin: the network plugin; auto: as the DaemonSets of the cluster show it.
         ipblock_matches_pods: whether an ipBlock admits pods on this cluster's network plugin.
         pod_cidrs: the cluster's pod ranges; empty if they are not configured.
         ip_families: the address families in use, 4 and 6; None to derive them from the pods' addresses.
-        operator_service_account: `namespace/name`; None for the one in the operator's Deployment.
+        operator_service_account: `namespace/name`; None for those that the definitions of EEM's kinds tell of.
         installed_version: the version of the installed definitions of the EEM resources; None if it is not known.
         eem_version: the version whose rules apply if the cluster does not show one.
         platform: kubernetes or openshift; None if it is not known.
@@ -51,6 +70,9 @@ class Options:
     mode: Mode = "enforce"
     strict: bool = False
     sources: SourcesDemand = "anywhere"
+    egress: EgressMode = "warn"
+    service_translation: ServiceTranslation = "unknown"
+    plugin: Plugin = "auto"
     ipblock_matches_pods: IPBlockMatchesPods = "unknown"
     pod_cidrs: tuple[str, ...] = ()
     ip_families: tuple[int, ...] | None = None
@@ -70,10 +92,36 @@ def mode_of(namespace: str, snapshot: EemSnapshot, options: Options) -> Mode:
     return cast("Mode", written) if written in MODES else options.mode
 
 
+def egress_of(namespace: str, snapshot: EemSnapshot, options: Options) -> EgressMode:
+    """Return what happens to a change that cuts egress: the namespace's setting, else the service's."""
+    written = snapshot.namespace(namespace).annotations.get(EGRESS_ANNOTATION)
+    return cast("EgressMode", written) if written in EGRESS_MODES else options.egress
+
+
+def is_egress_judged(snapshot: EemSnapshot, options: Options) -> bool:
+    """Whether egress is judged in any namespace with EEM."""
+    return any(egress_of(name, snapshot, options) != "off" for name in snapshot.eem)
+
+
 def demand_of(namespace: str, snapshot: EemSnapshot, options: Options) -> SourcesDemand:
     """Return the sources that manager and gateway requirements demand: the namespace's setting, else the service's."""
     written = snapshot.namespace(namespace).annotations.get(SOURCES_ANNOTATION)
     return cast("SourcesDemand", written) if written in DEMANDS else options.sources
+
+
+def unknown_values(annotations: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Return each annotation of a namespace whose value is unknown, and what is wrong with it."""
+    for key, known in ANNOTATIONS.items():
+        value = annotations.get(key)
+        if isinstance(value, str) and value not in known:
+            use = f"{', '.join(known[:-1])} or {known[-1]}"
+            yield key, f'"{shown(value)}" is unknown and has no effect: use {use}'
+
+
+def unknown_annotations(namespace: str, snapshot: EemSnapshot) -> tuple[str, ...]:
+    """Return the annotations of a namespace whose values are not known, `key=value`: the service's settings count."""
+    written = snapshot.namespace(namespace).annotations
+    return tuple(f"{key}={written[key]}" for key, _ in unknown_values(written))
 
 
 def universe_of(snapshot: EemSnapshot, options: Options) -> Universe:
@@ -82,11 +130,14 @@ def universe_of(snapshot: EemSnapshot, options: Options) -> Universe:
     ranges = pod_ranges(options.pod_cidrs)
     if ranges is not None and not any(ranges[family] for family in families):
         ranges = None  # ranges of a family that is not in use do not contain the pods' addresses
+    calico = enforces_calico(snapshot.cluster, options.plugin)
+    matches_pods = options.ipblock_matches_pods
     return Universe(
         families=families,
         pod_ranges=ranges,
         pod_addresses=snapshot.cluster.pod_addresses,
-        ipblock_matches_pods=options.ipblock_matches_pods,
+        ipblock_matches_pods="yes" if calico == "yes" and matches_pods == "unknown" else matches_pods,
+        calico=calico,
         labels_of=snapshot.cluster.labels_of,
     )
 

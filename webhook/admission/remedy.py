@@ -12,20 +12,12 @@ from typing import Any
 
 from webhook.admission.judge import Finding
 from webhook.eem.instances import COMPONENT_LABEL, INSTANCE_LABEL, NAME_LABEL, Component, InstanceRef, Requirement
+from webhook.eem.subjects import Subject
 from webhook.eem.view import EemNamespace, Guarded
+from webhook.netpol.controller_labels import VOLATILE_LABELS
 from webhook.netpol.model import Labels
 from webhook.netpol.names import is_label_key, is_label_value
-
-VOLATILE_LABELS = frozenset(
-    {
-        "pod-template-hash",
-        "controller-revision-hash",
-        "pod-template-generation",
-        "statefulset.kubernetes.io/pod-name",
-        "apps.kubernetes.io/pod-index",
-    }
-)
-"""Labels to which controllers give another value on each pod or rollout: a policy must not select by them."""
+from webhook.netpol.selectors import FITTING, UNKNOWN
 
 IDENTITY_LABELS = (NAME_LABEL, INSTANCE_LABEL, COMPONENT_LABEL)
 
@@ -33,10 +25,21 @@ LONGEST_STEM = 58
 """Characters of a remedy's name before its number. Longer names are valid, but 63 fit wherever names are used."""
 
 
-def common_labels(findings: Iterable[Finding]) -> dict[str, str]:
-    """Return the labels that all subjects have in common."""
-    first, *others = [finding.subject.pod.labels.items() for finding in findings]
-    return {key: value for key, value in first if all((key, value) in labels for labels in others)}
+def selector_of(subjects: Sequence[Subject], common: Labels) -> Labels | None:
+    """Return labels that select every subject; None if no valid selector does."""
+    return next(selectors_of(subjects, common), None)
+
+
+def selectors_of(subjects: Sequence[Subject], common: Labels) -> Iterator[Labels]:
+    """Yield sets of labels that select every subject, and that the API server accepts, the best first."""
+    return filter(_is_valid, _candidates(subjects, common))
+
+
+def common_labels(subjects: Iterable[Subject]) -> dict[str, str]:
+    """Return the labels that all subjects have in common, as far as their values are known."""
+    first, *others = [subject.pod.labels.items() for subject in subjects]
+    known = ((key, value) for key, value in first if value not in {UNKNOWN, FITTING})
+    return {key: value for key, value in known if all((key, value) in labels for labels in others)}
 
 
 class Remedies:
@@ -45,12 +48,12 @@ class Remedies:
 
     Args:
         view: the namespace.
-        changed: the name of the policy that is changed.
+        taken: the names of the policy that is changed, and of other remedies.
     """
 
-    def __init__(self, view: EemNamespace, changed: str) -> None:
+    def __init__(self, view: EemNamespace, taken: Iterable[str]) -> None:
         self._policies = view.policies
-        self._taken = {changed}  # by the changed policy and by other remedies
+        self._taken = set(taken)
         self._known: dict[tuple[InstanceRef, Component, frozenset[tuple[str, str]]], Mapping[str, Any]] = {}
         self._guarded: dict[str | None, list[Guarded]] = {}  # by instance label
         for known in view.guarded:
@@ -65,7 +68,7 @@ class Remedies:
             common: the labels that their subjects have in common.
         """
         requirement = findings[0].requirement
-        labels = next(filter(_is_valid, _candidates(findings, common)), None)
+        labels = selector_of([finding.subject for finding in findings], common)
         if labels is None:
             return None
         question = requirement.instance, requirement.component, frozenset(labels.items())
@@ -104,9 +107,14 @@ class Remedies:
     def _free_name(self, requirement: Requirement) -> str:
         """Return a name that neither a policy nor another remedy has: a policy of that name would be replaced."""
         part = "" if requirement.component is Component.OPERATOR else f"-{requirement.component.value}"
-        stem = f"allow-{requirement.instance.name}{part}"[:LONGEST_STEM].rstrip("-.")
-        names = chain((stem,), (f"{stem}-{number}" for number in count(2)))
+        names = names_from(f"allow-{requirement.instance.name}{part}")
         return next(name for name in names if name not in self._taken and name not in self._policies)
+
+
+def names_from(stem: str) -> Iterator[str]:
+    """Yield names for a policy: the stem, cut where it is too long, and then with a number."""
+    cut = stem[:LONGEST_STEM].rstrip("-.")
+    return chain((cut,), (f"{cut}-{number}" for number in count(2)))
 
 
 def _is_valid(labels: Labels) -> bool:
@@ -114,7 +122,7 @@ def _is_valid(labels: Labels) -> bool:
     return all(is_label_key(key) and is_label_value(value) for key, value in labels.items())
 
 
-def _candidates(findings: Sequence[Finding], common: Labels) -> Iterator[Labels]:
+def _candidates(subjects: Sequence[Subject], common: Labels) -> Iterator[Labels]:
     """Yield sets of labels that select every subject: labels that identify the instance come first."""
     lasting = {key: value for key, value in common.items() if key not in VOLATILE_LABELS}
     identity = {key: lasting[key] for key in IDENTITY_LABELS if key in lasting}
@@ -122,5 +130,5 @@ def _candidates(findings: Sequence[Finding], common: Labels) -> Iterator[Labels]
         yield identity
     if lasting:
         yield lasting
-    if any(finding.subject.pod.labels == common for finding in findings):
+    if any(subject.pod.labels == common for subject in subjects):
         yield common

@@ -3,7 +3,7 @@ The answers that a review can get, and the limits of their texts.
 
 The functions here are the only places that make an AdmissionResponse. A verdict is never an HTTP error, because the API
 server treats an HTTP error as a failure of the webhook. The API server drops a warning that has a control character and
-cuts a long one, so every text is one line of printable characters and within its limit.
+cuts a long one, so every text is one line of printable characters, and on the wire within its limit.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,8 +25,13 @@ MOST_CAUSES = 100
 LONGEST_MESSAGE = 1024
 """Characters of a refusal, and of each cause: a paragraph on a terminal."""
 
-LONGEST_WARNING = 120
-"""Characters of a warning: the API server cuts each warning to 256 once all of them exceed 4,096."""
+LONGEST_WARNING = 256
+"""
+Characters of a warning on the wire; offline, warnings are whole.
+
+Source: the API server cuts each warning to 256 characters once all of them exceed 4,096 (k8s.io/apiserver
+endpoints/filters/warning.go).
+"""
 
 LONGEST_ANNOTATION = 1024
 """Characters of an audit annotation."""
@@ -146,6 +151,31 @@ def with_note(response: AdmissionResponse, note: str) -> AdmissionResponse:
     return replace(response, message=message, verdict=verdict)
 
 
+def with_unread_kinds(response: AdmissionResponse) -> AdmissionResponse:
+    """Add one note that policies of kinds that were not read may override the verdict, if there are such kinds."""
+    verdict = response.verdict
+    note = "" if verdict is None or verdict.exempt else verdict.policy_kinds.note
+    if verdict is None or not note:
+        return response
+    annotated = {**response.audit_annotations, "unread-policy-kinds": note}
+    if response.result == "audited":
+        return replace(response, audit_annotations=annotated)
+    if not response.allowed:
+        return replace(with_note(response, f"({note}.)"), audit_annotations=annotated)
+    verdict = replace(verdict, warnings=(*verdict.warnings, warning(note)))
+    return replace(response, warnings=(*response.warnings, warning(note)), audit_annotations=annotated, verdict=verdict)
+
+
+def with_unknown_settings(response: AdmissionResponse, problems: Sequence[str]) -> AdmissionResponse:
+    """Add what is wrong with the annotations of the namespace: warnings, except in audit mode, and an annotation."""
+    verdict = response.verdict
+    annotated = {**response.audit_annotations, "unknown-settings": one_line("; ".join(problems), LONGEST_ANNOTATION)}
+    if verdict is None or response.result == "audited":
+        return replace(response, audit_annotations=annotated)
+    verdict = replace(verdict, warnings=(*verdict.warnings, *map(warning, problems)))
+    return replace(response, warnings=verdict.warnings, audit_annotations=annotated, verdict=verdict)
+
+
 def with_age(response: AdmissionResponse, resource: str, seconds: float) -> AdmissionResponse:
     """
     Add the age of the view on which a verdict rests: an audit annotation, and a warning except in audit mode.
@@ -162,13 +192,18 @@ def with_age(response: AdmissionResponse, resource: str, seconds: float) -> Admi
 
 def one_line(text: str, limit: int) -> str:
     """Return *text* with a question mark for each control character, cut to *limit* characters at its end."""
-    clean = text if text.isprintable() else "".join(character if character.isprintable() else "?" for character in text)
+    clean = printable(text)
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
 
 
+def printable(text: str) -> str:
+    """Return *text* with a question mark for each control character."""
+    return text if text.isprintable() else "".join(character if character.isprintable() else "?" for character in text)
+
+
 def warning(text: str) -> str:
-    """Return *text* as a warning."""
-    return one_line(text, LONGEST_WARNING)
+    """Return *text* as a warning: one line. Only the wire limits its length."""
+    return printable(text)
 
 
 def as_many_as_fit(sentences: Sequence[str], room: int) -> str:

@@ -7,15 +7,16 @@ judged.
 Source: k8s.io/api/admission/v1.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
+from webhook.admission.written_spec import NOT_JSON, WrittenSpec, worked_out_once
 from webhook.eem.resources import NETWORK_POLICIES
 from webhook.netpol.faults import Fault
 from webhook.netpol.model import NetworkPolicy
 from webhook.netpol.parse import read_policy
+from webhook.netpol.reading import shorten
 
 BAD_REQUEST = 400
 
@@ -69,7 +70,8 @@ class AdmissionRequest:
     Args:
         name: empty for a CREATE with generateName; for a deletecollection it is taken from the old object.
         object: the object after the change; None for DELETE. A NetworkPolicy has only the fields that are evaluated:
-            `spec`, and the fields of `metadata` that WirePolicyMetadata lists.
+            `spec`, a WrittenSpec if it was decoded from bytes, and the fields of `metadata` that WirePolicyMetadata
+            lists.
         old_object: the object before the change; None for CREATE.
         size: bytes of the review; 0 if it was not decoded from bytes.
     """
@@ -83,6 +85,8 @@ class AdmissionRequest:
     namespace: str = ""
     username: str = ""
     groups: tuple[str, ...] = ()
+    user_uid: str = ""
+    user_extra: Mapping[str, Sequence[str]] = field(default_factory=dict)
     object: Mapping[str, Any] | None = None
     old_object: Mapping[str, Any] | None = None
     dry_run: bool = False
@@ -93,19 +97,19 @@ class AdmissionRequest:
         """Whether the request is about a NetworkPolicy."""
         return (self.resource.group, self.resource.resource) == (NETWORK_POLICIES.group, NETWORK_POLICIES.plural)
 
-    @cached_property
+    @worked_out_once
     def new_policy(self) -> ParsedPolicy | None:
         """Parse `object` as a NetworkPolicy; None for DELETE."""
         if self.object is None or self.operation == "DELETE":
             return None
-        return read_policy(self.object, self.namespace)
+        return _read(self.object, self.namespace)
 
-    @cached_property
+    @worked_out_once
     def old_policy(self) -> ParsedPolicy | None:
         """Parse `oldObject` as a NetworkPolicy; None for CREATE, and where the request does not have it."""
         if self.old_object is None or self.operation == "CREATE":
             return None
-        return read_policy(self.old_object, self.namespace)
+        return _read(self.old_object, self.namespace)
 
     def parse_policies(self) -> None:
         """
@@ -117,16 +121,34 @@ class AdmissionRequest:
         if self.is_policy:
             _ = self.new_policy, self.old_policy
 
-    @cached_property
+    @worked_out_once
     def leaves_spec_unchanged(self) -> bool:
         """Whether an UPDATE leaves `spec` as it is; null and missing are the same."""
         if self.operation != "UPDATE":
             return False
-        old, new = self.old_object or {}, self.object or {}
+        old, new = (self.old_object or {}).get("spec"), (self.object or {}).get("spec")
+        if isinstance(old, WrittenSpec) and isinstance(new, WrittenSpec):
+            # The API server wrote both with one encoder. A spec that is only written in another way is judged.
+            return old.text == new.text
         try:
-            return (old.get("spec") or {}) == (new.get("spec") or {})
+            return (old or {}) == (new or {})
         except RecursionError:  # the decoder can read a depth that cannot be compared at a greater depth of calls
             return False
+
+
+def _read(api_object: Mapping[str, Any], namespace: str) -> ParsedPolicy:
+    """
+    Read the policy of a request: with typed decoding, or path by path if that finds something to say.
+
+    Raises:
+        ReviewError: its spec is not JSON.
+    """
+    written = api_object.get("spec")
+    try:
+        meaning = written.meaning(namespace) if namespace and isinstance(written, WrittenSpec) else None
+        return read_policy(api_object, namespace, meaning)
+    except NOT_JSON as error:
+        raise ReviewError("body", f"is not JSON in UTF-8: {shorten(str(error), 200)}") from error
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

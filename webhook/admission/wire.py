@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from msgspec.structs import astuple, fields
 
-from webhook.admission.response import INVALID, AdmissionResponse
+from webhook.admission.response import INVALID, LONGEST_WARNING, AdmissionResponse, one_line
 from webhook.admission.review import (
     AdmissionRequest,
     GroupVersionKind,
@@ -20,6 +20,7 @@ from webhook.admission.review import (
     ReviewError,
     metadata_text,
 )
+from webhook.admission.written_spec import WrittenSpec
 from webhook.eem.resources import NETWORK_POLICIES
 from webhook.netpol.reading import shorten
 
@@ -52,6 +53,8 @@ class WireUserInfo(msgspec.Struct):
 
     username: str = ""
     groups: list[str] | None = None
+    uid: str | None = None
+    extra: dict[str, list[str] | None] | None = None
 
 
 class WirePolicyMetadata(msgspec.Struct, rename="camel"):
@@ -78,7 +81,7 @@ class WirePolicy(msgspec.Struct, rename="camel"):
     api_version: Any = msgspec.UNSET
     kind: Any = msgspec.UNSET
     metadata: WirePolicyMetadata | msgspec.UnsetType = msgspec.UNSET
-    spec: Any = msgspec.UNSET
+    spec: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 class WireRequest(msgspec.Struct, Generic[ObjectT], rename="camel"):
@@ -159,6 +162,9 @@ def _mapping(api_object: dict[str, Any] | WirePolicy | None) -> dict[str, Any] |
     found = _written(api_object, _POLICY_FIELDS)
     if "metadata" in found:
         found["metadata"] = _written(api_object.metadata, _METADATA_FIELDS)
+    if "spec" in found:
+        text = bytes(found["spec"])
+        found["spec"] = WrittenSpec(text) if text.startswith(b"{") else msgspec.json.decode(text)
     return found
 
 
@@ -191,6 +197,8 @@ def _request(wire: WireRequest[Any], size: int) -> AdmissionRequest:
         namespace=wire.namespace or "",
         username=user.username if user is not None else "",
         groups=tuple(user.groups or ()) if user is not None else (),
+        user_uid=(user.uid or "") if user is not None else "",
+        user_extra={key: values or () for key, values in (user.extra or {}).items()} if user is not None else {},
         object=new,
         old_object=old,
         dry_run=bool(wire.dry_run),
@@ -226,7 +234,7 @@ def encode_review(request: AdmissionRequest, response: AdmissionResponse) -> byt
         answer["patchType"] = "JSONPatch"
         answer["patch"] = base64.b64encode(_encoder.encode(response.patch)).decode()
     if response.warnings:
-        answer["warnings"] = list(response.warnings)
+        answer["warnings"] = [one_line(text, LONGEST_WARNING) for text in response.warnings]
     if response.audit_annotations:
         answer["auditAnnotations"] = dict(response.audit_annotations)
     return _encoder.encode({"apiVersion": API_VERSION, "kind": KIND, "response": answer})
