@@ -185,3 +185,114 @@ def test_strict_refuses_what_is_not_decided(tmp_path: Path, state: str, monkeypa
     neither = check(*words)
 
     assert (ALLOWED, DENIED, UNUSABLE) == (relaxed, strict, neither)
+
+
+CILIUM = {
+    "apiVersion": "cilium.io/v2",
+    "kind": "CiliumNetworkPolicy",
+    "metadata": {"name": "p", "namespace": "eem"},
+    "spec": {"endpointSelector": {}},
+}
+
+
+@pytest.mark.parametrize(("where", "unread"), [("eem", ["CiliumNetworkPolicy.cilium.io"]), ("shop", [])])
+def test_policies_of_other_products_are_named_where_they_may_select_eem(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], where: str, unread: list[str]
+) -> None:
+    """The verdict in JSON has their kinds, and a warning says that they may override it."""
+    foreign = CILIUM | {"metadata": {"name": "p", "namespace": where}}
+    state = write(tmp_path / "state.yaml", *STATE, foreign)
+
+    status = check("--state", state, "--apply", write(tmp_path / "allow.yaml", ALLOW), "-o", "json")
+
+    assert status == ALLOWED
+    (verdict,) = json.loads(capsys.readouterr().out)
+    assert verdict["policyKinds"] == {"read": ["NetworkPolicy.networking.k8s.io"], "unread": unread}
+    assert any("may override this verdict" in text for text in verdict["warnings"]) is bool(unread)
+
+
+def test_a_change_of_another_product_is_not_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file with nothing else is an error, since no verdict can be given on it."""
+    state = write(tmp_path / "state.yaml", *STATE)
+
+    assert check("--state", state, "--apply", write(tmp_path / "cilium.yaml", CILIUM)) == UNUSABLE
+    assert "no object that a verdict depends on; it has 1 CiliumNetworkPolicy" in capsys.readouterr().err
+
+
+class Repository:
+    """Two folders whose difference is judged."""
+
+    def __init__(self, folder: Path, before: list[ApiObject], after: list[ApiObject]) -> None:
+        self.words = [word for name in ("before", "after") for word in (f"--{name}", str(folder / name))]
+        for name, objects in (("before", before), ("after", after)):
+            (folder / name).mkdir()
+            for number, api_object in enumerate(objects):
+                write(folder / name / f"{number}.json", api_object)
+
+
+RENAMED = {**ALLOW, "metadata": {**ALLOW["metadata"], "name": "z-clients"}}
+
+
+@pytest.mark.parametrize(
+    ("order", "status"),
+    [("given", ALLOWED), ("kubectl", ALLOWED), ("helm", ALLOWED), ("flux", ALLOWED), ("argocd", DENIED)],
+)
+def test_a_change_set_is_judged_in_the_order_of_the_tool(
+    tmp_path: Path, state: str, order: str, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Argo CD prunes the old policy before it applies the new one; the other tools prune at the end."""
+    repository = Repository(tmp_path, [DENY, ALLOW], [DENY, RENAMED])
+
+    assert check("--state", state, *repository.words, "--order", order, "-o", "json") == status
+
+    verdicts = json.loads(capsys.readouterr().out)
+    assert {(one["operation"], one["resource"]["name"]) for one in verdicts} == {
+        ("DELETE", "allow-clients"),
+        ("CREATE", "z-clients"),
+    }
+
+
+def test_the_two_states_may_have_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without --state, the cluster is what the earlier state has."""
+    repository = Repository(tmp_path, [*STATE, ALLOW], [*STATE, ALLOW, DENY])
+
+    assert check(*repository.words) == ALLOWED
+    assert capsys.readouterr().out == "allowed CREATE NetworkPolicy eem/default-deny\n"
+
+
+def test_the_earlier_state_wins_over_the_rest_of_the_cluster(tmp_path: Path) -> None:
+    """A policy of the repository is judged as the repository had it, not as the state has it."""
+    drifted = {**ALLOW, "spec": {**ALLOW["spec"], "ingress": []}}
+    repository = Repository(tmp_path, [ALLOW], [ALLOW, DENY])
+
+    assert check("--state", write(tmp_path / "live.json", *STATE, drifted), *repository.words) == ALLOWED
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--before", "a"], "--before and --after are used together"),
+        (["--after", "a"], "--before and --after are used together"),
+        (
+            ["--before", "a", "--after", "b", "--delete", "netpol/a/b"],
+            "--before cannot be used with --apply and --delete",
+        ),
+        (["--delete", "netpol/a/b"], "one of --state and --live is required"),
+        ([], "there is nothing to check: use --apply or --delete, or --before and --after"),
+        (["--before", "none", "--after", "none"], "none: cannot be read"),
+    ],
+)
+def test_flags_that_do_not_go_together_are_wrong_usage(
+    words: list[str], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The line names the flags."""
+    assert check(*words) == UNUSABLE
+    assert problem in capsys.readouterr().err
+
+
+def test_two_equal_states_have_nothing_to_judge(tmp_path: Path, state: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit status 0 would look like a judgement."""
+    repository = Repository(tmp_path, [ALLOW], [ALLOW])
+
+    assert check("--state", state, *repository.words) == UNUSABLE
+    assert "there is no change: both states have the same objects" in capsys.readouterr().err

@@ -5,15 +5,22 @@ from pathlib import Path
 
 import pytest
 from builders import (
+    GATEWAY_KIND,
     ApiObject,
+    admin_policy,
     block,
+    eem_labels,
     expression,
     from_,
+    instance,
     namespace,
+    namespaces,
     peer,
     pod,
+    pods,
     policy,
     port,
+    rule,
     selector,
     to,
     workload,
@@ -155,3 +162,110 @@ def test_a_question_about_something_that_does_not_exist_has_status_2(
     captured = capsys.readouterr()
     assert (UNUSABLE, "") == (status, captured.out)
     assert complaint in captured.err
+
+
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        pytest.param("eem", ["--from", "shop/other-0"], id="the destination"),
+        pytest.param("shop", ["--from", "shop/other-0"], id="the source"),
+        pytest.param("eem", [], id="every source"),
+    ],
+)
+def test_policies_of_other_products_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], where: str, words: list[str]
+) -> None:
+    """They may override the answer, if they may select one of its pods."""
+    foreign = {"apiVersion": "crd.antrea.io/v1beta1", "kind": "NetworkPolicy", "metadata": {"name": "p"}}
+    antrea = foreign | {"metadata": {"name": "p", "namespace": where}}
+    known = write(tmp_path / "state.json", pod("gw-0", "eem"), pod("other-0", "shop"), antrea)
+    question = ["explain", "--state", known, "--to", "eem/gw-0", "--port", "8092", *words]
+
+    assert main(question) == ALLOWED
+    assert capsys.readouterr().out.endswith("Antrea policies are not read and may override this answer\n")
+    main([*question, "-o", "json"])
+    assert json.loads(capsys.readouterr().out)["policyKinds"]["unread"] == ["NetworkPolicy.crd.antrea.io"]
+
+
+def test_policies_of_other_products_elsewhere_are_not_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A policy of a namespace selects pods of that namespace only."""
+    foreign = {"apiVersion": "crd.antrea.io/v1beta1", "kind": "NetworkPolicy"}
+    known = write(
+        tmp_path / "state.json", pod("gw-0", "eem"), foreign | {"metadata": {"name": "p", "namespace": "shop"}}
+    )
+
+    assert main(["explain", "--state", known, "--to", "eem/gw-0", "--port", "8092", "-o", "json"]) == ALLOWED
+    assert json.loads(capsys.readouterr().out)["policyKinds"]["unread"] == []
+
+
+def test_cluster_wide_policies_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The answer rests on them, and their kind is among those that are read."""
+    deny = admin_policy(subject={"namespaces": {}}, ingress=[{"action": "Deny", "from": [{"namespaces": {}}]}])
+    known = write(tmp_path / "state.json", pod("gw-0", "eem"), pod("web-0", "shop"), deny)
+    words = ["--to", "eem/gw-0", "--port", "8092", "--from", "shop/web-0", "-o", "json"]
+
+    assert main(["explain", "--state", known, *words]) == DENIED
+    found = json.loads(capsys.readouterr().out)["policyKinds"]
+    assert found == {
+        "read": ["NetworkPolicy.networking.k8s.io", "AdminNetworkPolicy.policy.networking.k8s.io"],
+        "unread": [],
+    }
+
+
+WHO = ["explain", "--to", "eem/gateway-0", "--port", "8092", "--state"]
+SILENT = [
+    namespace("eem"),
+    namespace("shop"),
+    pod("web-0", "shop", labels={"app": "web"}),
+    pod("batch-0", "shop", labels={"app": "batch"}),
+    instance("gw", kind=GATEWAY_KIND),
+    pod("gateway-0", labels=eem_labels("gw")),
+]
+
+
+@pytest.mark.parametrize(
+    "quiet",
+    [
+        pytest.param(
+            policy("quiet", "shop", pod_selector=selector(app="batch"), policy_types=["Egress"]), id="NetworkPolicy"
+        ),
+        pytest.param(
+            admin_policy(egress=[rule("Deny", namespaces(), field="to")], subject=pods(selector(app="batch"))),
+            id="AdminNetworkPolicy",
+        ),
+        pytest.param(
+            {
+                "apiVersion": "projectcalico.org/v3",
+                "kind": "GlobalNetworkPolicy",
+                "metadata": {"name": "quiet"},
+                "spec": {"selector": "app == 'batch'", "types": ["Egress"]},
+            },
+            id="Calico",
+        ),
+    ],
+)
+def test_everyone_is_not_said_where_a_pod_cannot_send(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], quiet: ApiObject
+) -> None:
+    """Its own egress policies keep it back, of whatever kind they are."""
+    state = write(tmp_path / "silent.yaml", *SILENT, quiet)
+    main([*WHO, state, "--plugin", "calico"])
+    shown = capsys.readouterr().out
+
+    assert "everyone" not in shown
+    assert "  every pod but those below, every node, every address\n" in shown
+    assert "  but not, by their own egress policies: shop/batch-0\n" in shown
+
+
+def test_a_pod_of_eem_has_requirements_and_needs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each with what is met, as in the audit."""
+    deny = policy("deny", policy_types=["Ingress", "Egress"])
+    main([*WHO, write(tmp_path / "denied.yaml", *SILENT, deny)])
+    shown = capsys.readouterr().out
+
+    assert "required of it:\n  TCP/8092: isolated by eem/deny\n" in shown
+    assert "what it has to reach:\n  E4 Kafka at TCP/any: isolated by eem/deny\n" in shown
+    main([*WHO, write(tmp_path / "open.yaml", *SILENT), "-o", "json"])
+    found = json.loads(capsys.readouterr().out)
+    assert [(one["port"], one["met"]) for one in found["requirements"]] == [(8092, True)]
+    assert [(one["need"], one["met"]) for one in found["needs"]] == [("E4", True)]

@@ -194,20 +194,41 @@ def test_a_folder_with_other_files_is_read(tmp_path: Path, capsys: pytest.Captur
     assert main(["check", *words]) == UNUSABLE
     assert "looks like a Helm template" in capsys.readouterr().err
     assert main(["check", *words, "--exclude", "template.yaml"]) == DENIED
-    assert f"summary: files without API objects: {folder}/values.yaml" in capsys.readouterr().err
+    assert f"summary: passed over: {folder}/values.yaml (no API object in the file)" in capsys.readouterr().err
 
 
 def test_every_run_ends_with_a_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Section 2 of the issue: what was judged, and what was read and not judged."""
+    """Section 2 of the issue: what was judged, what was read, and what was passed over and why."""
     secret: ApiObject = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}}
     state = write(tmp_path / "state.json", *STATE, secret, secret)
     changes = [write(tmp_path / "a.json", OPEN, pod("x"), secret), write(tmp_path / "b.json", DENY)]
 
     assert main(["check", "--state", state, "--apply", *changes, "--delete", "netpol/eem/allow"]) == DENIED
     lines = capsys.readouterr().err.splitlines()
-    assert f"warning: {changes[0]}: no verdict depends on 1 Secret" in lines
-    assert lines[-2] == "summary: 4 changes: 1 refused, 2 allowed, 1 not judged; state: 4 objects"
-    assert lines[-1] == "summary: the state also has 2 Secret: no verdict depends on them"
+    assert lines[-5:] == [
+        "summary: 4 changes: 1 refused, 2 allowed, 0 with warnings, 1 not judged",
+        "summary: not judged: 1 Pod (the webhook is not asked about this kind)",
+        "summary: read: 4 objects of the state, 3 of the changes",
+        "summary: passed over: 3 Secret (no verdict depends on them)",
+        "fix: run the command again with --fix: it prints the policies that make these changes acceptable",
+    ]
+
+
+def test_a_run_without_a_verdict_says_so(state: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Section 2 of the issue: the summary of a run that fails."""
+    assert main(["check", "--state", state, "--apply", "no-such-file.yaml"]) == UNUSABLE
+    assert capsys.readouterr().err.splitlines()[-1] == "summary: no change was judged"
+
+
+def test_what_is_exempt_is_counted_with_its_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Section 2 of the issue: it was allowed without evaluation."""
+    off = instance("gw", kind=GATEWAY_KIND, deploy_network_policies=False)
+    state = write(tmp_path / "state.json", namespace("eem"), off)
+
+    assert main(["check", "--state", state, "--apply", write(tmp_path / "deny.json", DENY)]) == ALLOWED
+    err = capsys.readouterr().err
+    assert "summary: 1 change: 0 refused, 0 allowed, 1 with warnings, 1 not judged" in err
+    assert "summary: not judged: 1 deployNetworkPolicies" in err
 
 
 def test_a_stored_policy_that_cannot_be_read_does_not_stop_the_run(

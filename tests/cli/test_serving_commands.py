@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builders import GATEWAY_KIND, body, eem_labels, instance, pod, policy, review
+from builders import GATEWAY_KIND, body, eem_labels, instance, namespace, pod, policy, review
 
 from certs.command import main as certs
 from webhook.cli import main
@@ -23,7 +23,8 @@ from webhook.eem.rules import all_rules
 from webhook.version import VERSION
 
 UNUSABLE = 2
-PORTS = ["--bind", "127.0.0.1", "--https-port", "0", "--http-port", "0"]
+ANY = ["--http-port", "0", "--local-port", "0"]
+PORTS = ["--bind", "127.0.0.1", "--https-port", "0", *ANY]
 STATE = [instance("gw", kind=GATEWAY_KIND), pod("gw-ibm-egw-gateway-0", labels=eem_labels("gw"))]
 DENY = policy("default-deny", policy_types=["Ingress"])
 
@@ -111,11 +112,17 @@ def test_serve_on_files_follows_their_changes_and_drains_on_sigterm(state: Path,
 def test_the_metrics_show_which_requirements_hold(state: Path) -> None:
     """A gateway that is cut off has a requirement that is not met."""
     (state / "deny.yaml").write_text(json.dumps(DENY))
+    mistyped = namespace("eem", annotations={"eem-guardrail.io/mode": "enforced"})
+    (state / "namespace.yaml").write_text(json.dumps(mistyped))
     with served("--state", str(state)) as service:
+        service.wait_for("requirement broken")
         metrics = service.get("/metrics")
 
     labels = 'component="gateway",instance="gw",kind="EventGateway",namespace="eem",port="8092"'
     assert f"eem_guardrail_requirement_met{{{labels}}} 0.0" in metrics
+    need = labels.replace('namespace="eem",port="8092"', 'level="certain",namespace="eem",need="E4",port=""')
+    assert f"eem_guardrail_need_met{{{need}}} 1.0" in metrics
+    assert "eem_guardrail_unknown_annotations 1.0" in metrics
 
 
 def test_ctrl_c_ends_serve_without_a_drain(state: Path) -> None:
@@ -184,7 +191,7 @@ def test_a_port_that_is_taken_has_status_2(state: Path, capsys: pytest.CaptureFi
     """Row 39: the message names the flag."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        status = main(["serve", "--bind", "127.0.0.1", "--https-port", port, "--http-port", "0", "--state", str(state)])
+        status = main(["serve", "--bind", "127.0.0.1", "--https-port", port, *ANY, "--state", str(state)])
 
     assert status == UNUSABLE
     assert "cannot listen" in capsys.readouterr().err
@@ -192,7 +199,7 @@ def test_a_port_that_is_taken_has_status_2(state: Path, capsys: pytest.CaptureFi
 
 def test_the_demo_shows_a_refusal_and_its_repair(capsys: pytest.CaptureFixture[str]) -> None:
     """The demo sends reviews to its own service over TLS, and prints what kubectl prints."""
-    status = main(["demo", "--once", "--https-port", "0", "--http-port", "0"])
+    status = main(["demo", "--once", "--https-port", "0", *ANY])
 
     out = capsys.readouterr().out
     assert status == 0
@@ -204,7 +211,7 @@ def test_the_demo_shows_a_refusal_and_its_repair(capsys: pytest.CaptureFixture[s
 
 def test_the_demo_serves_on_and_its_curl_line_works() -> None:
     """Row 50: the printed command deletes the repair again. It prints the refusal once, and the log has its line."""
-    command = [sys.executable, "-u", "-m", "webhook", "demo", "--https-port", "0", "--http-port", "0"]
+    command = [sys.executable, "-u", "-m", "webhook", "demo", "--https-port", "0", *ANY]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

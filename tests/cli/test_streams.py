@@ -1,11 +1,14 @@
 """Ctrl-C, full devices and closed pipes end every command in order."""
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -18,9 +21,10 @@ items:
 - {apiVersion: v1, kind: Pod, metadata: {name: gw-0, namespace: eem}}
 - {apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: a, namespace: eem}, spec: {podSelector: {}}}
 """
+PORTS = ["--https-port", "0", "--http-port", "0", "--local-port", "0"]
 COMMANDS = {
-    "demo": ["demo", "--once", "--https-port", "0", "--http-port", "0"],
-    "serve": ["serve", "--state", "STATE", "--bind", "127.0.0.1", "--https-port", "0", "--http-port", "0"],
+    "demo": ["demo", "--once", *PORTS],
+    "serve": ["serve", "--state", "STATE", "--bind", "127.0.0.1", *PORTS],
     "check": ["check", "--state", "STATE", "--delete", "netpol/eem/a"],
     "explain": ["explain", "--state", "STATE", "--to", "eem/gw-0", "--port", "8092"],
     "rules": ["rules"],
@@ -40,6 +44,11 @@ def state(tmp_path: Path) -> str:
 
 def webhook(*words: str) -> list[str]:
     return [sys.executable, "-m", "webhook", *words]
+
+
+def left_in(pipe: IO[bytes]) -> int:
+    """Return the number of bytes that the reader of a pipe has not read yet."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -68,7 +77,8 @@ def test_ctrl_c_while_a_command_reads_is_silent() -> None:
         assert process.stdin is not None
         process.stdin.write(b"#" * 1_000_000)  # more than a pipe holds: the command reads
         process.stdin.flush()
-        time.sleep(0.3)  # until it has read them, and waits for more
+        while left_in(process.stdin):  # until it has read them, and waits for more
+            time.sleep(0.005)
         process.send_signal(signal.SIGINT)
         process.wait(timeout=30)
         assert process.stdout is not None

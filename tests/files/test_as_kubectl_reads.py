@@ -116,6 +116,26 @@ def test_whole_floats_are_integers(text: str, told: str) -> None:
     assert notes(text) == [(1, told)]
 
 
+@pytest.mark.parametrize(
+    ("text", "is_refused"),
+    [
+        (r'p: "10.0.0.0\/8"', True),
+        (r'p: "a\\\/b"', True),
+        (r'"\/": 1', True),
+        (r'p: "a\\/b"', False),
+        (r"p: '\/'", False),
+        (r"p: \/", False),
+        (r'{"p": "\/"}', False),
+        ('# ä "\\/"\np: "a/b"', False),
+    ],
+)
+def test_an_escaped_slash_is_an_escape_of_json_alone(text: str, is_refused: bool) -> None:  # noqa: FBT001
+    """As kubectl reads it: an error in YAML, a slash in JSON."""
+    (document,) = read_documents(text, json_only=False)
+
+    assert ["escape of JSON alone" in message for _, message in faults_of(document)] == [True] * is_refused
+
+
 @pytest.mark.parametrize("text", ["p: 1e300", "p: 0.5", '{"p": 1e300}', '{"p": 0.5}', "p: 1e19"])
 def test_other_floats_stay_floats(text: str) -> None:
     """A float that is not whole, or has more than 64 bits."""
@@ -141,19 +161,27 @@ def test_broken_utf_16_is_a_fault() -> None:
 
 
 @pytest.mark.parametrize(
-    "line",
-    ["name: {{ .Values.name }}", "{{- if .Values.enabled }}", '{{ include "x" . | indent 4 }}', "name: {{.x}}-gw"],
+    ("line", "column"),
+    [
+        ("name: {{ .Values.name }}", 7),
+        ("{{- if .Values.enabled }}", 1),
+        ('{{ include "x" . | indent 4 }}', 1),
+        ("name: {{.x}}-gw", 7),
+    ],
 )
-def test_a_helm_template_is_called_so(line: str) -> None:
+def test_a_helm_template_is_called_so(line: str, column: int) -> None:
     """Row 35: the fault says what to do."""
     (fault,) = refused(f"apiVersion: v1\nkind: Namespace\n{line}\n")
 
-    assert fault == "document 1 (line 3): looks like a Helm template: render it first, with `helm template`"
+    told = "looks like a Helm template: render it first, with `helm template`"
+    assert fault == f"document 1 (line 3, column {column}): {told}"
 
 
 def test_a_tab_is_named_with_its_column() -> None:
     """Row 35: a tab is invisible in most editors."""
-    assert refused("a:\n  b: 1\n\tc: 2\n") == ["document 1 (line 3): not YAML: a tab in column 1: indent with spaces"]
+    assert refused("a:\n  b: 1\n\tc: 2\n") == [
+        "document 1 (line 3, column 1): not YAML: a tab in column 1: indent with spaces"
+    ]
 
 
 # Objects
@@ -200,7 +228,7 @@ def test_a_mistyped_kind_or_version_is_a_fault(api_version: str, kind: str, faul
     [
         ("projectcalico.org/v3", "NetworkPolicy"),
         ("crd.projectcalico.org/v1", "GlobalNetworkPolicy"),
-        ("policy.networking.k8s.io/v1alpha1", "AdminNetworkPolicy"),
+        ("crd.antrea.io/v1beta1", "ClusterNetworkPolicy"),
         ("cilium.io/v2", "CiliumNetworkPolicy"),
         ("events.ibm.com/v1beta1", "EventProcessing"),
         ("apps.openshift.io/v1", "DeploymentConfig"),

@@ -50,6 +50,19 @@ async def test_files_fill_the_store(tmp_path: Path) -> None:
         assert (store.has_synced, state.is_fresh, known(store)) == (True, True, {"a", "b", "piped"})
 
 
+async def test_what_may_surprise_in_the_files_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Section 2 of the issue: the service on files says what `check` says."""
+    caplog.set_level("INFO")
+    annotated = "metadata: {name: a, annotations: {eem-guardrail.io/mode: wrn}}\n"
+    (tmp_path / "a.yaml").write_text(f"apiVersion: v1\nkind: Namespace\n{annotated}")
+    (tmp_path / "values.yaml").write_text("a: 1\n")
+    async with watched(tmp_path):
+        told = [(record.levelname, record.getMessage()) for record in caplog.records]
+
+    assert [level for level, text in told if '"wrn" is unknown and has no effect' in text] == ["WARNING"]
+    assert ("INFO", f"no API object in {tmp_path}/values.yaml: passed over") in told
+
+
 async def test_changes_of_files_are_read(tmp_path: Path) -> None:
     """Edits, new files, removed files and replaced files; standard input is kept."""
     (tmp_path / "a.yaml").write_text(namespaces("a"))

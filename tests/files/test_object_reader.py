@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from webhook.files import object_reader
-from webhook.files.file_objects import FileObjects, FilesError
+from webhook.files.file_objects import READ_STATE, FileObjects, FilesError
 from webhook.files.object_reader import read_files
 
 POLICY = """\
@@ -111,9 +111,11 @@ spec: {}
 
 def test_kinds_that_no_verdict_depends_on_are_counted() -> None:
     """They are neither objects nor errors, even without a name."""
-    found = read("-", stdin="apiVersion: v1\nkind: Service\n---\napiVersion: v1\nkind: Service\n---\n" + policy("a"))
+    found = read(
+        "-", stdin="apiVersion: v1\nkind: ConfigMap\n---\napiVersion: v1\nkind: ConfigMap\n---\n" + policy("a")
+    )
 
-    assert found.skipped == {"Service": 2}
+    assert found.skipped == {"ConfigMap": 2}
     assert len(found.objects) == 1
 
 
@@ -159,9 +161,9 @@ spec:
         "nowhere: cannot be read: No such file or directory",
         "a.yaml, document 1 (line 1): apiVersion: must be set to a string",
         "a.yaml, document 1 (line 1): kind: must be set to a string",
-        "a.yaml, document 2 (line 5): not YAML: did not find expected node content",
+        "a.yaml, document 2 (line 5, column 1): not YAML: did not find expected node content",
         "b.yaml (line 2): is not UTF-8 text",
-        "c.json, document 1 (line 1): not JSON: Expecting value",
+        "c.json, document 1 (line 1, column 7): not JSON: Expecting value",
         "empty: contains no .yaml, .yml or .json file",
         "standard input, document 1 (line 1): apiVersion: must be set to a string",
         "standard input, document 2 (line 3): is a list, not an API object",
@@ -196,3 +198,36 @@ def test_a_file_above_the_size_limit_is_a_fault(tmp_path: Path, monkeypatch: pyt
 def test_a_utf_8_byte_order_mark_is_accepted() -> None:
     """Editors on Windows write it."""
     assert len(read("-", stdin="\ufeff" + policy("a").replace("\n", "\r\n")).objects) == 1
+
+
+CLUSTER_POLICY = """\
+apiVersion: policy.networking.k8s.io/VERSION
+kind: ClusterNetworkPolicy
+metadata: {name: p, uid: u}
+spec: {tier: Admin, priority: 1, subject: {namespaces: {}}}
+"""
+
+
+@pytest.mark.parametrize("version", ["v1alpha2", "v1beta1"])
+def test_a_cluster_wide_policy_is_read_in_each_known_version(version: str) -> None:
+    """Both have one schema, and the object is in no namespace."""
+    found = read("-", stdin=CLUSTER_POLICY.replace("VERSION", version))
+
+    assert [type(placed.parsed).__name__ for placed in found.objects] == ["ClusterPolicy"]
+    assert (found.skipped, found.notes) == ({}, ())
+
+
+def test_an_unknown_version_of_a_cluster_wide_policy_is_a_fault() -> None:
+    """Its fields may mean something else."""
+    (fault,) = faults("-", stdin=CLUSTER_POLICY.replace("VERSION", "v3"))
+
+    assert "expected policy.networking.k8s.io/v1beta1" in fault
+
+
+def test_a_stored_cluster_wide_policy_that_cannot_be_read_is_noted() -> None:
+    """A change of it would be a fault; what an API server stored counts as unknown."""
+    text = CLUSTER_POLICY.replace("VERSION", "v1beta1").replace("Admin", "Other")
+    found = read_files(["-"], BytesIO(text.encode()), READ_STATE)
+
+    assert any("counts as unknown" in str(note) for note in found.notes)
+    assert faults("-", stdin=text)

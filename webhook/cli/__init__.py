@@ -7,10 +7,10 @@ refused, 2 wrong usage, input that cannot be read, output that cannot be written
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib import import_module
 
-from webhook.cli.output import BAD_USAGE, INTERRUPTED, OutputError, discard_output, flush_output, show
+from webhook.cli.output import BAD_USAGE, INTERRUPTED, HelpFormatter, OutputError, discard_output, flush_output, show
 from webhook.settings import SettingError
 from webhook.version import VERSION
 
@@ -18,12 +18,20 @@ COMMANDS = {
     "demo": "serve a built-in example cluster, and show one refusal and one repair",
     "serve": "serve the webhook, in a cluster or on files",
     "check": "judge changes in files as the webhook would",
+    "plan": "find an order of changes in which no step interrupts required ingress",
+    "audit": "show which requirements hold in a cluster as it is, without a change",
+    "report": "show who can reach what EEM needs, as text, JSON or a page with a drawing",
     "explain": "show whether a connection is allowed, and why",
     "rules": "list the rules for EEM resources",
+    "completion": "print the completion script of a shell",
     "version": "print the version",
 }
 EPILOG = """\
-`eem-guardrail COMMAND --help` shows the options of a command, examples and its exit status.
+examples:
+  eem-guardrail demo
+  eem-guardrail check --help
+
+The help of a command has its options, examples and its exit status.
 """
 
 
@@ -48,30 +56,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def _run(words: Sequence[str]) -> int:
+def parser_with(wanted: Collection[str]) -> argparse.ArgumentParser:
+    """
+    Return the parser of the command line.
+
+    Args:
+        wanted: the commands whose arguments are read: to load the modules of all takes longer than most commands run.
+    """
     parser = argparse.ArgumentParser(
         prog="eem-guardrail",
         description="Keep NetworkPolicy changes from cutting off IBM Event Endpoint Management (EEM).",
         epilog=EPILOG,
+        formatter_class=HelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"eem-guardrail {VERSION}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    wanted = next((word for word in words if not word.startswith("-")), "")
     for name, text in COMMANDS.items():
         command = commands.add_parser(
             name,
             help=text,
             description=f"{text[0].upper()}{text[1:]}.",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=HelpFormatter,
         )
         if name == "version":
             command.epilog = "example:\n  eem-guardrail version\n\nexit status: 0"
             command.set_defaults(run=_print_version)
-        elif name == wanted:  # the modules of the other commands take longer to load than this command to run
+        elif name in wanted:
             module = import_module(f"webhook.cli.{name}_command")
             module.add_arguments(command)
             command.epilog = module.EPILOG
             command.set_defaults(run=module.run)
+    return parser
+
+
+def _run(words: Sequence[str]) -> int:
+    parser = parser_with([word for word in words if not word.startswith("-")][:1])
     try:
         parsed = parser.parse_args(words)
     except OSError as error:  # of the text of --help

@@ -24,6 +24,7 @@ from webhook.cli.example_cluster import CLUSTER, GATEWAY_POLICY, NAMESPACE
 from webhook.cli.output import ALLOWED, show
 from webhook.cli.rehearsal import Rehearsal
 from webhook.cli.serve_command import run_loop, start_logging
+from webhook.cli.state import State
 from webhook.cluster.store import Store
 from webhook.eem import EemSnapshot, read
 from webhook.server import VALIDATE_NETWORK_POLICY, WEBHOOKS, stop_signals
@@ -33,10 +34,10 @@ from webhook.settings import LOGGING, Settings, add_flags, settings_from
 EPILOG: Final = """\
 examples:
   eem-guardrail demo
-  eem-guardrail demo --once --https-port 0 --http-port 0
+  eem-guardrail demo --once --https-port 0 --http-port 0 --local-port 0
 
 exit status:
-  0  shown, with --once; or stopped by SIGTERM
+  0  demonstration finished (--once), or stopped by SIGTERM
   2  wrong usage, or a port that cannot be used
   130  stopped by Ctrl-C"""
 WEBHOOK: Final = WEBHOOKS[VALIDATE_NETWORK_POLICY]
@@ -46,8 +47,9 @@ PRINT_ANSWER: Final = "import json,sys; print(json.load(sys.stdin)['response']['
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the ports."""
-    parser.add_argument("--once", action="store_true", help="end after the show instead of serving on")
-    add_flags(parser.add_argument_group("serving"), ("https_port", "http_port"))
+    serving = parser.add_argument_group("serving")
+    serving.add_argument("--once", action="store_true", help="exit after the demonstration instead of serving")
+    add_flags(serving, ("https_port", "http_port", "local_port"))
     add_flags(parser.add_argument_group("log"), LOGGING)
 
 
@@ -58,6 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         bind="127.0.0.1",
         https_port=settings.https_port,
         http_port=settings.http_port,
+        local_port=settings.local_port,
         drain_seconds=0.0,
         log_format=settings.log_format,
         log_level="warning" if arguments.log_level is None else settings.log_level,
@@ -132,8 +135,8 @@ async def _ask(session: aiohttp.ClientSession, url: str, policy: Mapping[str, An
 
 def _remedy() -> Mapping[str, Any]:
     """Return the policy that the verdict on the deletion names."""
-    objects = [(api_object, read(api_object)[0]) for api_object in CLUSTER]
-    verdict = Rehearsal(objects, Options()).judge(None, GATEWAY_POLICY)
+    state = State(objects=tuple((api_object, read(api_object)[0]) for api_object in CLUSTER))
+    verdict = Rehearsal(state, Options()).judge(None, GATEWAY_POLICY)
     return next(lost.remedy for lost in verdict.lost if lost.remedy)
 
 

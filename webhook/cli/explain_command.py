@@ -4,14 +4,21 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from webhook.cli.output import ALLOWED, BAD_USAGE, DENIED, show
-from webhook.cli.state import StateError, add_state_arguments, read_state
+from webhook.admission.audit import audit, row
+from webhook.admission.egress.need_standing import NeedState, need_row
+from webhook.admission.namespace_audit import RequirementState
+from webhook.admission.refusal import denied_by, isolated_by
+from webhook.admission.verdict import SCHEMA_VERSION, policy_kinds_json
+from webhook.cli.output import ALLOWED, BAD_USAGE, DENIED, add_output_arguments, json_text, show
+from webhook.cli.state import State, StateError, add_state_arguments, read_state
+from webhook.eem.policy_kinds import NAME_OF, READ_KIND_OF, policy_kinds
 from webhook.netpol import ClusterSnapshot, Connection, SpecError, evaluate, explain
-from webhook.netpol.evaluate import ConnectionVerdict, DirectionVerdict, read_pod_name
-from webhook.netpol.explain import describe_sources, networks, who_may_connect
+from webhook.netpol.evaluate import ConnectionVerdict, read_pod_name
+from webhook.netpol.evidence import DirectionVerdict, RuleEvidence
+from webhook.netpol.explain import Reach, describe_sources, held_back, networks, who_may_connect
 from webhook.netpol.intervals import network, subtract
 from webhook.netpol.parse_objects import Parsed
 from webhook.netpol.reading import Faults
@@ -19,8 +26,8 @@ from webhook.settings import Settings, add_flags, settings_from
 
 EPILOG: Final = """\
 examples:
-  eem-guardrail explain --state cluster.json --to eem/gateway-0 --port 8092 --from shop/orders-0
-  eem-guardrail explain --live --to eem/gateway-0 --port https -o json
+  eem-guardrail explain --live --to eem/gw-0 --port 8092 --from shop/orders-0
+  eem-guardrail explain --state cluster.json --to eem/gw-0 --port https -o json
 
 exit status:
   0  the connection is allowed; without --from, the sources were listed
@@ -29,6 +36,10 @@ exit status:
 
 FLAGS: Final = {"source": "--from", "destination": "--to", "to": "--to", "port": "--port", "protocol": "--protocol"}
 """The flag that sets a field of the question."""
+
+
+MOST_SHOWN: Final = 5
+"""Pods that one line names."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,10 +80,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAMESPACE/POD|IP|CIDR",
         help="source (default: list every source that may connect)",
     )
-    add_flags(parser.add_argument_group("verdicts"), ("ipblock_matches_pods",))
-    parser.add_argument(
-        "-o", "--output", choices=("text", "json"), default="text", help="output format (default: text)"
-    )
+    add_flags(parser.add_argument_group("verdicts"), ("ipblock_matches_pods", "plugin"))
+    add_output_arguments(parser, ("text", "json"))
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -81,18 +90,73 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         state = read_state(arguments, settings)
         snapshot = ClusterSnapshot.from_parsed(parsed for _, parsed in state.objects if isinstance(parsed, Parsed))
-        answer = _answer(arguments, settings, snapshot)
+        answer = _with_policy_kinds(_answer(arguments, settings, snapshot), arguments, state, snapshot)
+        if arguments.source is None:
+            answer = _with_requirements(answer, arguments.to, settings, state)
     except SpecError as error:
         return _unusable("; ".join(f"{FLAGS.get(fault.field, fault.field)}: {fault.message}" for fault in error.faults))
     except (StateError, QuestionError) as error:
         return _unusable(str(error))
     if arguments.output == "json":
-        import msgspec  # noqa: PLC0415  text needs none
-
-        show(msgspec.json.format(msgspec.json.encode(answer.json)).decode())
+        show(json_text({"schemaVersion": SCHEMA_VERSION, **answer.json}))
     else:
         show("\n".join(answer.lines))
     return ALLOWED if answer.allowed else DENIED
+
+
+def _with_requirements(answer: Answer, to: str, settings: Settings, state: State) -> Answer:
+    """Add what EEM requires of the pod and what the pod has to reach, if it is EEM's, with what of it is met."""
+    snapshot, (namespace, _, name) = state.snapshot(), to.partition("/")
+    if namespace not in snapshot.eem:
+        return answer
+    found = audit(snapshot, settings.options())
+    required = [one for one in found.states() if name in one.evidence().pods.names]
+    needs = [one for one in found.need_states() if name in one.evidence().pods.names]
+    lines = [*answer.lines]
+    if required:
+        lines += [
+            "required of it:",
+            *(f"  {one.evidence().protocol}/{one.evidence().port}: {_held(one)}" for one in required),
+        ]
+    if needs:
+        lines += ["what it has to reach:", *(f"  {_need(one)}: {_held(one)}" for one in needs)]
+    rows = {"requirements": [row(one) for one in required], "needs": [need_row(one) for one in needs]}
+    for one in (*rows["requirements"], *rows["needs"]):
+        del one["since"]  # the state was read once
+    return replace(answer, lines=lines, json={**answer.json, **rows})
+
+
+def _need(state: NeedState) -> str:
+    need = state.need
+    return f"{need.id} {need.destination} at {need.protocol.value}/{need.port or 'any'}"
+
+
+def _held(state: RequirementState | NeedState) -> str:
+    """Return whether a requirement or a need holds, and what closes it."""
+    lost = state.lost
+    if lost is None:
+        return "met"
+    if not lost.decided:
+        return f"not decided: {lost.why_undecided}"
+    return denied_by(lost.policies) if lost.denied else isolated_by(lost.policies, lost.terminating)
+
+
+def _with_policy_kinds(
+    answer: Answer, arguments: argparse.Namespace, state: State, snapshot: ClusterSnapshot
+) -> Answer:
+    """Add the policy kinds that exist, and a line if policies of kinds that are not read may override the answer."""
+    where = []
+    for name in (arguments.to, arguments.source or ""):
+        pod = read_pod_name(name, "", snapshot, Faults())
+        if pod is not None:
+            where.append((pod.namespace, snapshot.state(pod.namespace).namespace.labels, [pod.labels]))
+    listed = {NAME_OF[known]: known for known in state.read_kinds}
+    read = tuple(
+        listed.get(kind, known) for kind, known in READ_KIND_OF.items() if snapshot.count(kind) or kind in listed
+    )
+    kinds = policy_kinds(read, state.unread_kinds, state.foreign, where)
+    lines = (*answer.lines, kinds.note.replace("verdict", "answer")) if kinds.note else answer.lines
+    return replace(answer, lines=lines, json={**answer.json, "policyKinds": policy_kinds_json(kinds)})
 
 
 def _unusable(problem: str) -> int:
@@ -107,13 +171,14 @@ def _answer(arguments: argparse.Namespace, settings: Settings, snapshot: Cluster
     arguments.port = _port(arguments, snapshot)
     source = arguments.source
     if source is None:
-        return _every_source(arguments, snapshot)
+        return _every_source(arguments, settings, snapshot)
     if is_cidr(source):
-        return _range(arguments, snapshot)
+        return _range(arguments, settings, snapshot)
     verdict = evaluate(
         Connection(source=source, destination=arguments.to, protocol=arguments.protocol, port=arguments.port),
         snapshot,
         ipblock_matches_pods=settings.ipblock_matches_pods,
+        plugin=settings.plugin,
     )
     return Answer(allowed=verdict.allowed, lines=explain(verdict), json=_verdict_json(verdict))
 
@@ -145,21 +210,35 @@ def is_cidr(text: str) -> bool:
     return bool(slash) and ("." in address or ":" in address)
 
 
-def _every_source(arguments: argparse.Namespace, snapshot: ClusterSnapshot) -> Answer:
-    reach = who_may_connect(arguments.to, arguments.protocol, arguments.port, snapshot)
-    sources = describe_sources(reach.sources)
+def _every_source(arguments: argparse.Namespace, settings: Settings, snapshot: ClusterSnapshot) -> Answer:
+    question = arguments.to, arguments.protocol, arguments.port, snapshot
+    reach = who_may_connect(*question, settings.plugin)
+    sources = describe_sources(reach.sources, settings.ipblock_matches_pods, pods_by_address=reach.pods_by_address)
+    silent = held_back(*question, settings.ipblock_matches_pods, settings.plugin)
+    if silent and reach.sources.everyone:
+        sources = ("every pod but those below, every node, every address",)
     head = f"{arguments.to} {arguments.protocol}/{arguments.port} may be reached by:"
     by = ", ".join(reach.policies) or "none"
-    lines = (head, *(f"  {line}" for line in sources), f"policies that isolate it: {by}")
-    return Answer(allowed=True, lines=lines, json={**_asked(arguments), "sources": sources, "policies": reach.policies})
+    more = f" and {len(silent) - MOST_SHOWN} more" if len(silent) > MOST_SHOWN else ""
+    but = f"  but not, by their own egress policies: {', '.join(silent[:MOST_SHOWN])}{more}"
+    if reach.doubt:
+        sources = (*sources, f"perhaps others: {reach.doubt}")
+    told = (*(f"  {line}" for line in sources), *((but,) if silent else ()))
+    found = {**_asked(arguments), "sources": sources, "heldBack": silent, "policies": reach.policies}
+    lines = (head, *told, f"policies that isolate it: {by}", *_tiers(reach))
+    return Answer(allowed=True, lines=lines, json={**found, "tiers": reach.tiers})
 
 
-def _range(arguments: argparse.Namespace, snapshot: ClusterSnapshot) -> Answer:
+def _tiers(reach: Reach) -> tuple[str, ...]:
+    return (f"cluster-wide policies with rules for it: {', '.join(reach.tiers)}",) if reach.tiers else ()
+
+
+def _range(arguments: argparse.Namespace, settings: Settings, snapshot: ClusterSnapshot) -> Answer:
     try:
         family, interval = network(arguments.source)
     except ValueError as error:
         raise QuestionError(f"--from: {error}") from error
-    reach = who_may_connect(arguments.to, arguments.protocol, arguments.port, snapshot)
+    reach = who_may_connect(arguments.to, arguments.protocol, arguments.port, snapshot, settings.plugin)
     refused = reach.refused(family, interval)
     admitted = list(networks(family, subtract((interval,), refused)))
     cut_off = list(networks(family, refused))
@@ -168,6 +247,7 @@ def _range(arguments: argparse.Namespace, snapshot: ClusterSnapshot) -> Answer:
     lines.extend(f"  allowed: {cidr}" for cidr in (admitted if cut_off else ()))
     lines.extend(f"  not allowed: {cidr}" for cidr in cut_off)
     lines.append(f"policies that isolate it: {', '.join(reach.policies) or 'none'}")
+    lines.extend(_tiers(reach))
     found = {
         **_asked(arguments),
         "from": arguments.source,
@@ -204,7 +284,12 @@ def _direction_json(verdict: DirectionVerdict) -> dict[str, Any]:
         "decided": verdict.decided,
         "reason": verdict.reason.value,
         "policies": verdict.policies,
-        "rules": [
-            {"policy": rule.policy, "index": rule.index, "outcome": rule.outcome.name.lower()} for rule in verdict.rules
-        ],
+        "rules": [_rule_json(rule) for rule in verdict.rules],
     }
+
+
+def _rule_json(rule: RuleEvidence) -> dict[str, Any]:
+    found: dict[str, Any] = {"policy": rule.policy, "index": rule.index, "outcome": rule.outcome.name.lower()}
+    if rule.action is not None:
+        found["action"] = rule.action.value
+    return found | {key: value for key, value in (("name", rule.name), ("doubt", rule.doubt)) if value}

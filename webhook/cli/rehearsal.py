@@ -1,30 +1,24 @@
 """A cluster in which changes are tried, one after another."""
 
-from collections.abc import Callable, Mapping, Sequence
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from webhook.admission import (
-    AdmissionRequest,
-    AdmissionResponse,
-    GroupVersionKind,
-    GroupVersionResource,
-    Options,
-    Verdict,
-    decide,
-    validate,
-)
-from webhook.admission.verdict import ResourceName
-from webhook.cli.state import ReadObject
-from webhook.eem import WATCHED, EemSnapshot, ResourceType
-from webhook.eem.eem_snapshot import name_of
+from webhook.admission import Options, Verdict
+from webhook.admission.instance import context_of
+from webhook.admission.trial import JUDGES, ObjectChange, verdict_on
+from webhook.cli.state import State
+from webhook.eem import WATCHED, ResourceType
+from webhook.eem.resources import CLUSTER_POLICIES, INSTANCE_KINDS
+from webhook.eem.rules import stored_form
+from webhook.eem.unmanaged_gateways import unmanaged_gateways
+from webhook.files.applying import ApplyMode, applied, kept_fields
+from webhook.files.change_set import identity_of
 
-JUDGES: Final[Mapping[str, Callable[[AdmissionRequest, EemSnapshot, Options], AdmissionResponse]]] = {
-    "NetworkPolicy": decide,
-    "EventEndpointManagement": validate,
-    "EventGateway": validate,
-}
-"""The judge of each kind that the API server sends for review."""
+if TYPE_CHECKING:
+    from webhook.admission.least_fix import Fix
 
 _SHORT: Final = {
     "NetworkPolicy": ("netpol",),
@@ -38,10 +32,13 @@ _SHORT: Final = {
     "DaemonSet": ("ds",),
     "CronJob": ("cj",),
     "StorageClass": ("sc",),
+    "AdminNetworkPolicy": ("anp",),
+    "BaselineAdminNetworkPolicy": ("banp",),
+    "ClusterNetworkPolicy": ("cnp",),
 }
 
-Identity = tuple[str, str, str]
-"""Kind, namespace and name of an object."""
+MOST_KEPT: Final = 3
+"""Fields or pods that a note names."""
 
 
 def resource_named(spelling: str) -> ResourceType | None:
@@ -51,7 +48,7 @@ def resource_named(spelling: str) -> ResourceType | None:
     `netpol`, `NetworkPolicy`, `networkpolicies.networking.k8s.io` and `networkpolicies.v1.networking.k8s.io` are one.
     """
     name, _, group = spelling.lower().partition(".")
-    for resource in WATCHED:
+    for resource in (*WATCHED, *CLUSTER_POLICIES):
         if name in {resource.kind.lower(), resource.plural, *_SHORT.get(resource.kind, ())} and group in {
             "",
             resource.group,
@@ -66,60 +63,78 @@ class Rehearsal:
     A cluster in which changes are tried.
 
     Args:
-        objects: the cluster before the changes.
+        state: the cluster before the changes.
         options: how decisions are made.
+        mode: the command of kubectl by which objects are applied.
     """
 
-    def __init__(self, objects: Sequence[ReadObject], options: Options) -> None:
+    def __init__(self, state: State, options: Options, mode: ApplyMode = "replace") -> None:
         self._options = replace(options, offline=True)
-        self._snapshot = EemSnapshot.from_read(objects)
-        self._objects = {_identity(api_object): api_object for api_object, _ in objects}
+        self._mode = mode
+        self._snapshot = self._first = state.snapshot()
+        self._changes: list[ObjectChange] = []
+        self._objects = {identity_of(api_object): api_object for api_object, _ in state.objects}
 
     @property
     def has_eem(self) -> bool:
         """Whether the cluster has an EEM instance or operator."""
         return bool(self._snapshot.eem)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return what a user should know about the cluster before a verdict on it."""
+        names = unmanaged_gateways(self._snapshot)
+        if not names:
+            return ()
+        more = f" and {len(names) - MOST_KEPT} more" if len(names) > MOST_KEPT else ""
+        what = ", ".join(names[:MOST_KEPT]) + more
+        return (f"not guarded: {what}: the labels gatewayGroup and gatewayId of a gateway, and no EventGateway",)
+
+    def fix(self) -> Fix:
+        """Return the least that makes the changes acceptable which were judged and refused."""
+        from webhook.admission.least_fix import fix_of_changes  # noqa: PLC0415  only --fix needs the search
+
+        return fix_of_changes(self._changes, self._first, self._options)
+
     def find(self, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
         """Return one object as it is now; None if it does not exist."""
         return self._objects.get((kind, namespace, name))
 
     def judge(self, new: Mapping[str, Any] | None, gone: Mapping[str, Any] | None = None) -> Verdict:
-        """Judge one change, and apply it if it is allowed: create or replace *new*, or delete *gone*."""
+        """
+        Judge one change, and make it if it is allowed: apply *new*, or delete *gone*.
+
+        Raises:
+            ApplyError: kubectl would report an error instead of making the change.
+        """
         changed = new if new is not None else gone or {}
-        kind, namespace, name = _identity(changed)
+        kind, namespace, name = identity_of(changed)
         old = self._objects.get((kind, namespace, name))
-        operation = "DELETE" if new is None else "CREATE" if old is None else "UPDATE"
-        verdict = self._verdict(operation, new, old, ResourceName(kind=kind, namespace=namespace, name=name))
-        if verdict.allowed and new is not None:
-            self._snapshot = self._snapshot.with_object(new)
-            self._objects[kind, namespace, name] = new
+        made = None if new is None else applied(new, old, self._mode)
+        change = ObjectChange(old=old, new=made)
+        self._changes.append(change)
+        verdict = verdict_on(change, self._snapshot, self._options)
+        if new is not None and made is not None and kind in JUDGES:
+            verdict = replace(verdict, warnings=(*verdict.warnings, *_notes(kept_fields(new, made))))
+        if verdict.allowed and made is not None:
+            stored = self._stored(made, kind, namespace)
+            self._snapshot = self._snapshot.with_object(stored)
+            self._objects[kind, namespace, name] = stored
         elif verdict.allowed:
             self._snapshot = self._snapshot.without_object(kind, namespace, name)
             del self._objects[kind, namespace, name]
         return verdict
 
-    def _verdict(
-        self, operation: str, new: Mapping[str, Any] | None, old: Mapping[str, Any] | None, resource: ResourceName
-    ) -> Verdict:
-        """Return the verdict that the API server would get; objects of kinds that it does not send are allowed."""
-        judge = JUDGES.get(resource.kind)
-        if judge is None:
-            return Verdict(allowed=True, operation=operation, resource=resource)
-        served = next(known for known in WATCHED if known.kind == resource.kind)
-        asked = AdmissionRequest(
-            uid=f"check-{resource.namespace}-{resource.name}",
-            operation=operation,
-            kind=GroupVersionKind(group=served.group, version=served.version, kind=served.kind),
-            resource=GroupVersionResource(group=served.group, version=served.version, resource=served.plural),
-            namespace=resource.namespace,
-            name=resource.name,
-            object=new,
-            old_object=old,
-        )
-        response = judge(asked, self._snapshot, self._options)
-        return response.verdict or Verdict(allowed=response.allowed, operation=operation, resource=resource)
+    def _stored(self, made: Mapping[str, Any], kind: str, namespace: str) -> Mapping[str, Any]:
+        """Return an object as the API server stores it: an instance without the fields that its definition lacks."""
+        if kind not in INSTANCE_KINDS:
+            return made
+        return stored_form(made, context_of(namespace, self._snapshot, self._options))
 
 
-def _identity(api_object: Mapping[str, Any]) -> Identity:
-    return (str(api_object.get("kind", "")), *name_of(api_object))
+def _notes(kept: Sequence[str]) -> tuple[str, ...]:
+    """Return what a user should know who expects that the file is the whole object."""
+    if not kept:
+        return ()
+    more = f" and {len(kept) - MOST_KEPT} more" if len(kept) > MOST_KEPT else ""
+    return (f"the file does not have {', '.join(kept[:MOST_KEPT])}{more}, so kubectl apply keeps what is there",)

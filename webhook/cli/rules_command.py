@@ -2,7 +2,7 @@
 
 import argparse
 
-from webhook.cli.output import ALLOWED, show
+from webhook.cli.output import ALLOWED, add_output_arguments, show
 from webhook.eem.rules import render
 
 EPILOG = """\
@@ -15,9 +15,7 @@ exit status: 0"""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the output format."""
-    parser.add_argument(
-        "-o", "--output", choices=("text", "json", "markdown"), default="text", help="output format (default: text)"
-    )
+    add_output_arguments(parser, ("text", "json", "markdown"))
 
 
 def run(arguments: argparse.Namespace) -> int:

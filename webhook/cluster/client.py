@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -22,7 +23,7 @@ from aiohappyeyeballs import AddrInfoType
 from yarl import URL
 
 from webhook.cluster.credentials import Credentials, CredentialsError, CredentialSource, ssl_context
-from webhook.cluster.errors import AnswerTooLargeError, UnreachableError, api_error, one_line
+from webhook.cluster.errors import AnswerTooLargeError, ApiError, UnreachableError, api_error, one_line
 
 _log: Final = logging.getLogger(__name__)
 
@@ -139,7 +140,7 @@ class ApiClient:
             headers={"Accept": "application/json"} | ({} if body is None else {"Content-Type": content_type}),
             data=None if body is None else msgspec.json.encode(body),
         )
-        raw = await self._answer_bytes(call, self._max_answer_bytes)
+        raw, _ = await self._answer_bytes(call, self._max_answer_bytes)
         try:
             return msgspec.json.decode(raw) if raw else None
         except msgspec.DecodeError as error:
@@ -164,7 +165,19 @@ class ApiClient:
         timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=CONNECT_TIMEOUT_SECONDS)
         call = _Call(method="GET", path=path, query=query or {}, timeout=timeout, headers={"Accept": accept})
         limit = self._max_answer_bytes if max_bytes is None else min(max_bytes, self._max_answer_bytes)
-        return await self._answer_bytes(call, limit)
+        return (await self._answer_bytes(call, limit))[0]
+
+    async def get_changed(self, path: str, *, accept: str, etag: str) -> tuple[bytes, str] | None:
+        """Read *path* and return the answer and its ETag, None if it still is *etag*; the errors are as above."""
+        headers = {"Accept": accept} | ({"If-None-Match": etag} if etag else {})
+        timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS, sock_connect=CONNECT_TIMEOUT_SECONDS)
+        call = _Call(method="GET", path=path, query={}, timeout=timeout, headers=headers)
+        try:
+            return await self._answer_bytes(call, self._max_answer_bytes)
+        except ApiError as error:
+            if error.status == HTTPStatus.NOT_MODIFIED:
+                return None
+            raise
 
     @asynccontextmanager
     async def stream(self, path: str, query: Mapping[str, str]) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -190,16 +203,17 @@ class ApiClient:
         async with self._answer(call) as response:
             yield response.content.iter_any()
 
-    async def _answer_bytes(self, call: _Call, max_bytes: int) -> bytes:
+    async def _answer_bytes(self, call: _Call, max_bytes: int) -> tuple[bytes, str]:
+        """Return the whole answer, and its ETag if it has one."""
         try:
             # The timeout covers both attempts where credentials are loaded again: the Lease counts on that.
             async with asyncio.timeout(call.timeout.total), self._answer(call) as response:
-                body = await _read(response, max_bytes)
+                body, etag = await _read(response, max_bytes), response.headers.get("ETag", "")
         except TimeoutError as error:
             raise UnreachableError(f"{call}: {_describe(error)}") from error
         if len(body) > max_bytes:
             raise AnswerTooLargeError(f"{call}: the answer has more than {max_bytes} bytes")
-        return body
+        return body, etag
 
     @asynccontextmanager
     async def _answer(self, call: _Call) -> AsyncIterator[aiohttp.ClientResponse]:

@@ -93,7 +93,7 @@ class Comparison:
     async def run(self) -> None:
         """Compare until cancelled; no answer of the API server ends it."""
         while True:
-            for status in self._store.status.values():
+            for status in [status for status in self._store.status.values() if status.served]:
                 await self._clock.sleep(COMPARE_SECONDS)
                 try:
                     if status.synced and status.served:

@@ -1,11 +1,15 @@
 """
-Follow the CustomResourceDefinition of a kind: whether the kind is installed, and in which version to read it.
+Follow the CustomResourceDefinition of a kind: whether it is installed, for which operator, and in which version.
 
 EEM may be installed after the service, be removed, or be served in another version than the one that this release
 knows. A path that the API server does not find can mean any of these; the CustomResourceDefinition tells which.
 
+Helm and the Operator Lifecycle Manager note on the definition the namespace of the operator for which they installed
+it. Only administrators can change definitions, so this tells who the operator is.
+
 Source: apiextensions.k8s.io/v1 CustomResourceDefinition; Kubernetes documentation, "Versions in
-CustomResourceDefinitions", "Version priority".
+CustomResourceDefinitions", "Version priority"; Helm documentation, "Chart Tips and Tricks"; Operator Lifecycle Manager,
+the labels of the components of an Operator.
 """
 
 import asyncio
@@ -28,6 +32,8 @@ DEFINITIONS: Final = ResourceType(
     namespaced=False,
 )
 _VERSION: Final = re.compile(r"v([1-9][0-9]*)(?:(alpha|beta)([1-9][0-9]*))?")
+_HELM_NAMESPACE: Final = "meta.helm.sh/release-namespace"
+_OLM_PREFIX: Final = "operators.coreos.com/"
 _STAGES: Final = {"alpha": 1, "beta": 2, None: 3}
 
 
@@ -39,10 +45,12 @@ class Installation:
     Args:
         uid: of its CustomResourceDefinition; empty if there is none.
         served: the kind in the version to read; None if the API server serves none.
+        operator_namespaces: the namespaces of the operators for which it was installed, as its installer noted them.
     """
 
     uid: str = ""
     served: ResourceType | None = None
+    operator_namespaces: frozenset[str] = frozenset()
 
     @property
     def is_installed(self) -> bool:
@@ -56,11 +64,16 @@ def definition_name(resource: ResourceType) -> str:
 
 
 def without_schemas(definition: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the part of a CustomResourceDefinition that tells how the kind is installed; the rest may be large."""
+    """Return the small part of a CustomResourceDefinition that tells how a kind is installed and for which operator."""
     metadata = definition.get("metadata") or {}
     versions = (definition.get("spec") or {}).get("versions") or ()
     served = [{"name": one.get("name"), "served": one.get("served")} for one in versions]
-    return {"metadata": {"uid": metadata.get("uid")}, "spec": {"versions": served}}
+    kept = {
+        "uid": metadata.get("uid"),
+        "annotations": {_HELM_NAMESPACE: (metadata.get("annotations") or {}).get(_HELM_NAMESPACE)},
+        "labels": {name: "" for name in metadata.get("labels") or () if name.startswith(_OLM_PREFIX)},
+    }
+    return {"metadata": kept, "spec": {"versions": served}}
 
 
 def installation_of(definition: Mapping[str, Any] | None, resource: ResourceType) -> Installation:
@@ -81,7 +94,20 @@ def installation_of(definition: Mapping[str, Any] | None, resource: ResourceType
         served = resource
     elif names:
         served = replace(resource, version=max(names, key=_priority))
-    return Installation(uid=(definition.get("metadata") or {}).get("uid") or "unknown", served=served)
+    metadata = definition.get("metadata") or {}
+    return Installation(
+        uid=metadata.get("uid") or "unknown", served=served, operator_namespaces=_operator_namespaces(metadata)
+    )
+
+
+def _operator_namespaces(metadata: Mapping[str, Any]) -> frozenset[str]:
+    """Return the namespaces in Helm's annotation and in the labels of the Operator Lifecycle Manager."""
+    found = {(metadata.get("annotations") or {}).get(_HELM_NAMESPACE)}
+    for label in metadata.get("labels") or ():
+        if label.startswith(_OLM_PREFIX):
+            package, _, namespace = label.removeprefix(_OLM_PREFIX).rpartition(".")
+            found.add(namespace if package else None)
+    return frozenset(name for name in found if name)
 
 
 def _priority(version: str) -> tuple[int, int, int, str]:
@@ -115,6 +141,11 @@ class Definition:
             observed.subscribe(self._look)
 
     @property
+    def is_absent(self) -> bool:
+        """Whether the kind must not be asked for, since the API server is known not to serve it."""
+        return False
+
+    @property
     def name(self) -> str:
         """Return the name of the CustomResourceDefinition."""
         return definition_name(self._resource)
@@ -144,7 +175,10 @@ class Definition:
         if observed is None or not observed.synced:
             self.installation = None
             return
-        found, before = installation_of(observed.current, self._resource), self._last
+        self._take(installation_of(observed.current, self._resource))
+
+    def _take(self, found: Installation) -> None:
+        before = self._last
         self.installation = found
         if found == before:
             return

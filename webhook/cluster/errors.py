@@ -1,6 +1,7 @@
 """The errors of a request to the API server, and how their text is made fit for a log line."""
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Final
 
 import msgspec
@@ -9,6 +10,10 @@ from webhook.eem import ResourceType
 
 # The API server's text goes into log lines and problem texts: this is enough for a sentence and cannot flood a log.
 _MAX_MESSAGE_LENGTH: Final = 400
+_RELIST_STATUSES: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.GONE, HTTPStatus.NOT_FOUND})
+# The message of an API server whose state is older than the resourceVersion that the watch named: it lags behind
+# another API server, or etcd was restored from a backup.
+_TOO_LARGE: Final = "too large resource version"
 
 
 class ClusterError(Exception):
@@ -54,12 +59,25 @@ class ForbiddenError(ClusterError):
         )
 
 
+class MissingError(ClusterError):
+    """Raised when the API server does not know a kind."""
+
+
+class DistrustedError(ClusterError):
+    """Raised when what is known of a kind may be wrong, so that it must be listed."""
+
+
 class _Status(msgspec.Struct):
     """The fields of a metav1.Status that are used."""
 
     code: int = 0
     reason: str = ""
     message: str = ""
+
+
+def calls_for_a_list(error: ApiError) -> bool:
+    """Whether a watch cannot go on after *error*, so that the kind must be listed."""
+    return error.status in _RELIST_STATUSES or _TOO_LARGE in error.message.lower()
 
 
 def api_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:

@@ -19,14 +19,23 @@ import msgspec
 from webhook.cluster.client import ApiClient
 from webhook.cluster.consistency import History
 from webhook.cluster.definitions import Definition, Installation
-from webhook.cluster.errors import ApiError, ClusterError, ForbiddenError, UnreachableError, status_error
+from webhook.cluster.errors import (
+    ApiError,
+    ClusterError,
+    DistrustedError,
+    ForbiddenError,
+    MissingError,
+    UnreachableError,
+    calls_for_a_list,
+    status_error,
+)
 from webhook.cluster.lists import current_version, decode_items, pages
 from webhook.cluster.ordering import EventType, version_number
 from webhook.cluster.probe import Reachability
 from webhook.cluster.sink import ProblemLog, Selection, Sink
 from webhook.cluster.timing import Backoff, Clock, ReflectorTiming, TimeSlice, first_of
 from webhook.cluster.watch_events import CHANGES, LineTooLongError, WatchEvent, read_events
-from webhook.eem import OPTIONAL_KINDS, ResourceType
+from webhook.eem.resources import OPTIONAL_KINDS, OPTIONAL_RIGHTS, ResourceType
 from webhook.netpol.parse_objects import Parsed
 
 _log: Final = logging.getLogger(__name__)
@@ -35,19 +44,7 @@ _log: Final = logging.getLogger(__name__)
 # API server that starts may answer 404 before it has read its CustomResourceDefinitions, and an empty cache would let
 # every change pass.
 _MISSES_THAT_CONVINCE: Final = 2
-_RELIST_STATUSES: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.GONE, HTTPStatus.NOT_FOUND})
-# The message of an API server whose state is older than the resourceVersion that the watch named: it lags behind
-# another API server, or etcd was restored from a backup.
-_TOO_LARGE: Final = "too large resource version"
 EVERYTHING: Final = Selection()
-
-
-class _MissingError(ClusterError):
-    """Raised when the API server does not know the kind."""
-
-
-class _DistrustedError(ClusterError):
-    """Raised when what is known of the kind may be wrong, so that it must be listed."""
 
 
 class Reflector:
@@ -102,9 +99,9 @@ class Reflector:
                 if self._resource_version is None:
                     await self._list()
                 await self._watch()
-            except _MissingError:
+            except MissingError:
                 await first_of(self._clock.sleep(self._missing.next_seconds()), self._definition.changed.wait())
-            except _DistrustedError:
+            except DistrustedError:
                 continue  # the interval between lists is kept in any case
             except UnreachableError as error:
                 self._problems.note(error)
@@ -114,9 +111,12 @@ class Reflector:
             except ClusterError as error:
                 self._problems.note(error)
                 self._problems.log()
+                is_known = self._status.synced and self._status.served
+                if isinstance(error, ForbiddenError) and self.resource.kind in OPTIONAL_RIGHTS and not is_known:
+                    await self._leave_out()
                 await self._clock.sleep(self._pause_seconds(error))
             except Exception as error:  # noqa: BLE001 - see below
-                # A bug must not leave the cache stale without notice: it is reported, and the kind is listed again.
+                # A bug must not leave the cache stale without notice: it is reported, and the kind listed again.
                 _log.exception("%s: unexpected error", self.resource.plural)
                 self._problems.note(error)
                 self._resource_version = None
@@ -141,11 +141,11 @@ class Reflector:
         Check that a resourceVersion is not smaller than the known one; 0 cannot be compared.
 
         Raises:
-            _DistrustedError: it is, so the cluster went back to an older state.
+            DistrustedError: it is, so the cluster went back to an older state.
         """
         if 0 < number < self._newest:
             self._history.went_back(f"{self.resource.plural}: {what} has resourceVersion {number} after {self._newest}")
-            raise _DistrustedError
+            raise DistrustedError
 
     def _pause_seconds(self, error: ClusterError) -> float:
         """Return how long to wait after *error*: not at all after a 410, since the API server answers."""
@@ -157,6 +157,9 @@ class Reflector:
         return max(self._retry.next_seconds(), min(error.retry_after_seconds, longest))
 
     async def _list(self) -> None:
+        if self._definition.is_absent:
+            self._definition.changed.clear()
+            await self._miss()
         early = self._listed_at + self._timing.list_interval_seconds - self._clock.monotonic()
         if early > 0:
             await self._clock.sleep(early)
@@ -181,12 +184,12 @@ class Reflector:
         await intake.finish(number)
         if distrusted != self._distrusted:
             self._sink.distrust(self.resource.kind)  # the list may have begun before the cluster went back
-            raise _DistrustedError
-        self._misses = 0
-        self._status.served = True
-        self._newest = number
-        self._resource_version = resource_version
-        self._is_current = True
+            raise DistrustedError
+        if not self._status.served:
+            self._status.served = True
+            self._sink.mark(self.resource.kind, synced=False)  # it counted as absent; now the watch must stand
+        self._newest, self._resource_version = number, resource_version
+        self._misses, self._is_current = 0, True
 
     @property
     def _path(self) -> str:
@@ -195,9 +198,11 @@ class Reflector:
     async def _miss(self) -> NoReturn:
         """Find out why the path of the kind is not found; remove its objects only if it is not installed."""
         installation = self._definition.installation
+        if installation is None and self._definition.is_absent:
+            raise MissingError
         if installation is not None and installation.is_installed:
             self._keep_known(installation)
-            raise _MissingError
+            raise MissingError
         if installation is None and self._definition.is_observed and self._status.objects:
             self._sink.mark(self.resource.kind, synced=False)
             raise ClusterError(f"not served, and {self._definition.name} is not known, which would tell why")
@@ -206,11 +211,18 @@ class Reflector:
         if installation is not None or is_empty or self._misses >= _MISSES_THAT_CONVINCE:
             if self._status.served:
                 _log.info("%s are not installed", self.resource.plural)
-            await self._sink.begin_list(self.resource.kind).finish(self._newest)
-            self._sink.mark(self.resource.kind, synced=True)
-            self._status.served = False
+            await self._leave_out()
             self._recovered()
-        raise _MissingError
+        raise MissingError
+
+    async def _leave_out(self) -> None:
+        """Count the kind as one without objects."""
+        if self._status.synced and not self._status.served:
+            self._sink.all_heard_before(self.resource.kind, self._newest)
+            return
+        await self._sink.begin_list(self.resource.kind).finish(self._newest)
+        self._status.served = False
+        self._sink.mark(self.resource.kind, synced=True)
 
     def _keep_known(self, installation: Installation) -> None:
         """
@@ -276,8 +288,7 @@ class Reflector:
             self._deadline = None
             if not self._status.synced:  # the first watch failed, and time has passed since the list
                 self._resource_version = None
-        lasted = self._clock.monotonic() - began
-        if lasted < self._timing.short_watch_seconds:
+        if (lasted := self._clock.monotonic() - began) < self._timing.short_watch_seconds:
             self._mute = not self._got_line
             raise UnreachableError(f"the watch ended after {lasted:.1f} s")
 
@@ -296,7 +307,7 @@ class Reflector:
 
     def _refused(self, verb: str, error: ApiError) -> ClusterError:
         """Return the error of a refused request; after some refusals the kind must be listed."""
-        if error.status in _RELIST_STATUSES or _TOO_LARGE in error.message.lower():
+        if calls_for_a_list(error):
             self._resource_version = None
         return self._forbidden(verb, error) if error.status == HTTPStatus.FORBIDDEN else error
 

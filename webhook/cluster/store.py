@@ -9,17 +9,19 @@ that came meanwhile are kept in a journal and applied to it first.
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
 from webhook.cluster.ordering import EventType, Name, ObjectVersion, Ordering, Relist, name_of
 from webhook.cluster.sink import KindStatus
 from webhook.cluster.timing import Clock, TimeSlice
-from webhook.eem import WATCHED, EemSnapshot, ResourceType
-from webhook.eem.resources import NETWORK_POLICIES
+from webhook.cluster.watch_events import read_ahead
+from webhook.eem import WATCHED, EemSnapshot, PolicyKind, ResourceType
+from webhook.eem.destinations import Destinations
+from webhook.eem.resources import NETWORK_POLICIES, OPTIONAL_RIGHTS
 from webhook.netpol.parse_meta import read_owners
-from webhook.netpol.parse_objects import Parsed, is_large, read_object
+from webhook.netpol.parse_objects import Parsed, is_large
 from webhook.netpol.reading import Faults
 from webhook.netpol.reading import mapping as read_mapping
 
@@ -31,6 +33,7 @@ A bookmark comes each minute, and a stream without one is given up after 85 s an
 three such attempts is not a pause of the API server.
 """
 
+_POLICY_KINDS: Final = OPTIONAL_RIGHTS | {NETWORK_POLICIES.kind}
 _Change = Callable[[EemSnapshot], EemSnapshot]
 
 
@@ -57,6 +60,7 @@ class Store:
         self._replacing = asyncio.Lock()
         self._journal: list[_Change] | None = None
         self._listeners: list[Callable[[], None]] = []
+        self._lacks_policy_kinds = False
         self._waiters: set[asyncio.Future[None]] = set()
 
     @property
@@ -66,8 +70,13 @@ class Store:
 
     @property
     def has_synced(self) -> bool:
-        """Whether every kind is known."""
-        return all(status.synced for status in self.status.values())
+        """Whether every kind is known, and which policy kinds there are."""
+        return not self._lacks_policy_kinds and all(status.synced for status in self.status.values())
+
+    @property
+    def follows_policies(self) -> bool:
+        """Whether nothing keeps the watch of NetworkPolicies from showing what changes now."""
+        return not self.status[NETWORK_POLICIES.kind].problem
 
     @property
     def lists(self) -> int:
@@ -124,7 +133,7 @@ class Store:
                         building = building.without_object(kind, *name)
                     await time_slice.check()
                 if all(status.lists for known, status in self.status.items() if known != kind):
-                    await _prepare(building, time_slice)
+                    building = await _prepared(building, time_slice)
                 while self._journal:
                     changes, self._journal = self._journal, []
                     for change in changes:
@@ -232,6 +241,26 @@ class Store:
             finally:
                 self._waiters.discard(waiter)
 
+    def await_policy_kinds(self) -> None:
+        """Note that `set_policy_kinds` will tell which policy kinds the cluster has: until then it is not known."""
+        self._lacks_policy_kinds = True
+
+    def set_policy_kinds(self, read: tuple[PolicyKind, ...], unread: tuple[PolicyKind, ...]) -> None:
+        """Note which policy kinds beside NetworkPolicy the cluster has, and which of them are read."""
+        self._lacks_policy_kinds = False
+        self._change(lambda snapshot: replace(snapshot, read_kinds=read, unread_kinds=unread))
+        self.announce()
+
+    def set_operator_namespaces(self, kind: str, namespaces: frozenset[str]) -> None:
+        """Note the namespaces of the operators for which a kind was installed."""
+        known = self._snapshot.operator_namespaces.insert(kind, namespaces)
+        self._change(lambda snapshot: replace(snapshot, operator_namespaces=known))
+
+    def set_destinations(self, found: Destinations) -> None:
+        """Note what is behind the names and addresses that EEM calls."""
+        self._change(lambda snapshot: replace(snapshot, destinations=found))
+        self.announce()
+
     def subscribe(self, listener: Callable[[], None]) -> None:
         """Call *listener* after each change of the snapshot or of a status; it must be quick and must not raise."""
         self._listeners.append(listener)
@@ -279,7 +308,7 @@ class _StoreIntake:
 
     async def _change_to(self, mapping: Mapping[str, Any]) -> _Change:
         """Return the change that adds or replaces one object; a large policy is read in a thread."""
-        is_slow = self._kind == NETWORK_POLICIES.kind and is_large(mapping)
+        is_slow = self._kind in _POLICY_KINDS and is_large(mapping)
         parsed = await asyncio.to_thread(read_ahead, mapping) if is_slow else read_ahead(mapping)
         if parsed is None:
             return lambda snapshot: snapshot.with_object(mapping)
@@ -306,13 +335,14 @@ def is_idle(api_object: Mapping[str, Any]) -> bool:
     return any(owner.kind == "Deployment" for owner in read_owners(metadata, faults))
 
 
-def read_ahead(mapping: Mapping[str, Any]) -> Parsed | None:
-    """Return what a snapshot would read of an object, with all that takes long; None if it reads nothing of it."""
-    return read_object(mapping)[0]
-
-
-async def _prepare(snapshot: EemSnapshot, time_slice: TimeSlice) -> None:
-    """Work out, before the snapshot is in use, what the first review would have to wait for."""
-    for known in snapshot.eem.values():
-        known.precompute()
-        await time_slice.check()
+async def _prepared(snapshot: EemSnapshot, time_slice: TimeSlice) -> EemSnapshot:
+    """Return the snapshot with all that the first review would have to wait for."""
+    for namespace, known in snapshot.eem.items():
+        standings = {}
+        for key, standing in known.find_standings():
+            standings[key] = standing
+            for port in standing.ports.values():
+                _ = port.total
+            await time_slice.check()
+        snapshot = replace(snapshot, eem=snapshot.eem.insert(namespace, known.with_standings(standings)))
+    return snapshot

@@ -5,15 +5,14 @@ Source: Kubernetes API concepts, "Efficient detection of changes".
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 import msgspec
 
 from webhook.cluster.lists import complete
-from webhook.cluster.store import read_ahead
 from webhook.eem import ResourceType
-from webhook.netpol.parse_objects import Parsed
+from webhook.netpol.parse_objects import Parsed, read_object
 
 # etcd takes objects of 1.5 MiB; as JSON (escapes, managedFields) such an object can have several. A longer line is not
 # an event.
@@ -106,3 +105,8 @@ class LineSplitter:
         if longest > self._max_line_bytes:
             raise LineTooLongError(f"a line has more than {self._max_line_bytes} bytes")
         return [line for line in ended if line.strip()]
+
+
+def read_ahead(mapping: Mapping[str, Any]) -> Parsed | None:
+    """Return what a snapshot would read of an object, with all that takes long; None if it reads nothing of it."""
+    return read_object(mapping)[0]

@@ -17,16 +17,24 @@ from webhook.cluster.client import ApiClient
 from webhook.cluster.errors import ApiError, ClusterError
 from webhook.cluster.observed import Observed
 from webhook.cluster.timing import Backoff, Clock, Delays
+from webhook.controllers.configurations import (
+    apply_body,
+    has_surplus,
+    is_written,
+    strays,
+)
 from webhook.controllers.contention import RewriteBackoff
-from webhook.controllers.entries import NAME, apply_body, is_written, strays
+from webhook.controllers.entries import (
+    NAME,
+)
 
 _log: Final = logging.getLogger(__name__)
 
 APPLY_PATCH: Final = "application/apply-patch+yaml"  # JSON is YAML
 JSON_PATCH: Final = "application/json-patch+json"
-_APPLY_QUERY: Final = {"fieldManager": NAME, "force": "true"}
+APPLY_QUERY: Final = {"fieldManager": NAME, "force": "true"}
 # A write must have ended before another replica may lead; see Election.
-_REQUEST_SECONDS: Final = 4.0
+REQUEST_SECONDS: Final = 4.0
 # The API server's message if the `test` of a JSON patch fails; for an invalid object it names the field instead.
 OUTRUN: Final = "rejected our request due to an error in our request"
 _RETRY: Final = Delays(first_seconds=0.5, longest_seconds=30.0)
@@ -84,7 +92,7 @@ class ConfigurationWriter:
             self.problem = None
             return
         now = self._clock.monotonic()
-        if is_written(configuration, entries):
+        if is_written(configuration, entries) and not has_surplus(configuration, entries):
             self._rewrites.kept(now)
             self.problem = None
             return
@@ -101,7 +109,7 @@ class ConfigurationWriter:
             if others:
                 configuration = await self._patch(others, JSON_PATCH, {"fieldManager": NAME})
             if not is_written(configuration, entries) and leads():
-                await self._patch(apply_body(configuration, entries), APPLY_PATCH, _APPLY_QUERY)
+                await self._patch(apply_body(configuration, entries), APPLY_PATCH, APPLY_QUERY)
         except ClusterError as error:
             self._failed(error, version)
             return
@@ -116,7 +124,7 @@ class ConfigurationWriter:
             query=query,
             body=body,
             content_type=content_type,
-            timeout_seconds=_REQUEST_SECONDS,
+            timeout_seconds=REQUEST_SECONDS,
         )
         self.writes += 1
         resource = self.observed.resource

@@ -4,7 +4,14 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final
 
-from webhook.controllers.entries import SHIPPED, Json, client_config, find_entry
+from webhook.controllers.configurations import (
+    client_config,
+    find_entry,
+)
+from webhook.controllers.entries import (
+    SHIPPED,
+    Json,
+)
 from webhook.eem.resources import ResourceType
 
 _ABSENT: Final = "nothing"

@@ -26,6 +26,16 @@ from webhook.cluster.errors import one_line
 from webhook.cluster.observed import Observed
 from webhook.cluster.timing import Clock, first_of
 from webhook.controllers.configuration_writer import ConfigurationWriter
+from webhook.controllers.configurations import (
+    bundle_entries,
+    bundle_of,
+    bundles,
+    covered_namespaces,
+    is_written,
+    registered_namespaces,
+    wanted_namespaces,
+    wants_cluster_policies,
+)
 from webhook.controllers.drift import Drift, drift
 from webhook.controllers.entries import (
     INSTANCES,
@@ -33,14 +43,8 @@ from webhook.controllers.entries import (
     POLICIES,
     SHIPPED,
     FailurePolicy,
-    bundle_entries,
-    bundle_of,
-    bundles,
-    covered_namespaces,
-    is_written,
+    cluster_policy_entry,
     policy_entry,
-    registered_namespaces,
-    wanted_namespaces,
 )
 from webhook.controllers.events import Recorder
 from webhook.controllers.self_check import Heartbeat
@@ -65,6 +69,8 @@ class Inputs:
         holder: the identity that holds the Lease; empty for none.
         bundle: the authorities to trust as PEM, empty while there are none; None if another controller injects it.
         namespaces: where EEM runs; None while that is not known.
+        cluster_policies: whether the cluster has a kind of cluster-wide policies that is read; None while that is not
+            known.
         port_problem: why this replica's HTTPS port does not answer a client that trusts a bundle.
         reopen_watches: ends the watches of the configurations, which are checked before they resume.
         definition_notes: what operators should know about the versions of EEM's kinds, by the names of their
@@ -75,6 +81,7 @@ class Inputs:
     holder: Callable[[], str]
     bundle: Callable[[], bytes] | None
     namespaces: Callable[[], frozenset[str] | None]
+    cluster_policies: Callable[[], bool | None]
     port_problem: Callable[[bytes], Awaitable[str | None]]
     reopen_watches: Callable[[], None]
     definition_notes: Callable[[], Mapping[str, str]]
@@ -96,6 +103,7 @@ class Registrar:
         validating: the ValidatingWebhookConfiguration, kept up to date by a reflector.
         mutating: the MutatingWebhookConfiguration, in the same way.
         failure_policy: of the entry for NetworkPolicies.
+        cluster_failure_policy: of the entry for cluster-wide policies.
     """
 
     def __init__(  # noqa: PLR0913 - what it works on, and what tests replace
@@ -108,6 +116,7 @@ class Registrar:
         heartbeat: Heartbeat,
         recorder: Recorder,
         failure_policy: FailurePolicy = "Fail",
+        cluster_failure_policy: FailurePolicy = "Ignore",
         clock: Clock | None = None,
         rng: random.Random | None = None,
     ) -> None:
@@ -120,7 +129,7 @@ class Registrar:
         self._inputs = inputs
         self._heartbeat = heartbeat
         self._recorder = recorder
-        self._failure_policy = failure_policy
+        self._failure_policy, self._cluster_failure_policy = failure_policy, cluster_failure_policy
         self._answered: bytes | None = None
         self._waits_for: str | None = None
         self._reported: tuple[Drift, ...] = ()
@@ -287,6 +296,9 @@ class Registrar:
             namespaces = wanted_namespaces(registered, eem, proven=self._heartbeat.proven)
             if namespaces is not None:
                 entries.append(policy_entry(namespaces, bundle, self._failure_policy))
+            served, proven = self._inputs.cluster_policies(), self._heartbeat.proven
+            if wants_cluster_policies(configuration, served=served, eem=eem, proven=proven):
+                entries.append(cluster_policy_entry(bundle, self._cluster_failure_policy))
         if self._inputs.bundle is not None:
             entries.extend(bundle_entries(configuration, bundle))
         fought = writer.fighting

@@ -17,7 +17,11 @@ from webhook.admission.exemptions import CANARY_NAMESPACE, HEARTBEAT_NAME, HEART
 from webhook.cluster.client import ApiClient
 from webhook.cluster.errors import ApiError, ClusterError
 from webhook.cluster.timing import Clock
-from webhook.controllers.entries import NAME, NAMESPACE, POLICIES
+from webhook.controllers.entries import (
+    NAME,
+    NAMESPACE,
+    POLICIES,
+)
 from webhook.eem.resources import NETWORK_POLICIES
 
 _log: Final = logging.getLogger(__name__)

@@ -21,10 +21,11 @@ _SPACE: Final = re.compile(r"[ \t\r\n]*")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TextFault:
-    """A fault or note in a text, and its line (from 1)."""
+    """A fault or note in a text, its line and its column (from 1; 0 if that is not known)."""
 
     line: int
     message: str
+    column: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +36,8 @@ class Document:
     Args:
         number: its place in the text, from 1; empty documents count.
         line: the line where it begins, from 1.
+        column: the column where it begins, from 1.
+        text: what was read, of an item of a long text; empty for other documents.
         value: None if the document has faults or is empty.
         item_lines: the lines where the entries of the top-level list `items` begin, if they are known.
         faults: why the document cannot be read.
@@ -47,6 +50,8 @@ class Document:
     item_lines: tuple[int, ...] = ()
     faults: tuple[TextFault, ...] = ()
     notes: tuple[TextFault, ...] = ()
+    column: int = 1
+    text: str = ""
 
 
 class NotJsonError(ValueError):
@@ -55,12 +60,14 @@ class NotJsonError(ValueError):
 
     Args:
         line: the line of the fault, from 1.
+        column: its column, from 1; 0 if it is not known.
         is_json: whether the text is JSON all the same: a key is there twice, whose line the YAML reader finds.
     """
 
-    def __init__(self, line: int, message: str, *, is_json: bool = False) -> None:
+    def __init__(self, line: int, message: str, *, column: int = 0, is_json: bool = False) -> None:
         super().__init__(message)
         self.line = line
+        self.column = column
         self.is_json = is_json
 
 
@@ -72,6 +79,18 @@ def read_json(text: str) -> list[Document]:
         NotJsonError: the text cannot be read as JSON.
     """
     whole_floats: list[str] = []
+    try:
+        return _documents(text, decoder_of(whole_floats), whole_floats)
+    except json.JSONDecodeError as error:
+        raise NotJsonError(error.lineno, error.msg, column=error.colno) from error
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, NotJsonError):
+            raise
+        raise NotJsonError(1, str(error), column=1) from error
+
+
+def decoder_of(whole_floats: list[str]) -> json.JSONDecoder:
+    """Return the decoder that reads JSON as kubectl does, and adds the digits of whole floats to *whole_floats*."""
 
     def read_float(digits: str) -> int | float:
         number = number_of(float(digits))
@@ -79,15 +98,7 @@ def read_json(text: str) -> list[Document]:
             whole_floats.append(digits)
         return number
 
-    decoder = json.JSONDecoder(object_pairs_hook=_mapping, parse_constant=_constant, parse_float=read_float)
-    try:
-        return _documents(text, decoder, whole_floats)
-    except json.JSONDecodeError as error:
-        raise NotJsonError(error.lineno, error.msg) from error
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, NotJsonError):
-            raise
-        raise NotJsonError(1, str(error)) from error
+    return json.JSONDecoder(object_pairs_hook=_mapping, parse_constant=_constant, parse_float=read_float)
 
 
 def _documents(text: str, decoder: json.JSONDecoder, whole_floats: list[str]) -> list[Document]:
@@ -97,7 +108,9 @@ def _documents(text: str, decoder: json.JSONDecoder, whole_floats: list[str]) ->
     has_escapes = "\\u" in text  # asked once: to search a long text for each of its documents takes minutes
     while position < len(text):
         value, end = decoder.raw_decode(text, position)
-        faults = tuple(TextFault(line=line, message=message) for message in _faults_of(value, has_escapes=has_escapes))
+        column = position - text.rfind("\n", 0, position)
+        told = faults_of(value, has_escapes=has_escapes)
+        faults = tuple(TextFault(line=line, column=column, message=message) for message in told)
         notes = tuple(TextFault(line=line, message=whole_float_note(digits)) for digits in whole_floats)
         whole_floats.clear()
         number = len(documents) + 1
@@ -125,7 +138,8 @@ def _constant(word: str) -> NoReturn:
     raise ValueError(f"{word} is not a value that a Kubernetes object can hold")
 
 
-def _faults_of(value: Any, *, has_escapes: bool) -> Iterator[str]:
+def faults_of(value: Any, *, has_escapes: bool) -> Iterator[str]:
+    """Return why a value that is JSON cannot be an object of Kubernetes."""
     level, depth = [value], 0
     while level:
         level = [

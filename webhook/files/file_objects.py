@@ -2,17 +2,26 @@
 
 import fnmatch
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any, Final
 
 from webhook.eem.instances import Instance
+from webhook.eem.policy_kinds import ForeignPolicy
+from webhook.netpol.intervals import IPAddress
 from webhook.netpol.parse_objects import Parsed
 
 STDIN: Final = "-"
 DEFAULT_NAMESPACE: Final = "default"
 SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
+
+
+Progress = Callable[[int], object]
+
+
+def no_progress(_size: int) -> None:
+    """Do nothing: no terminal shows the progress."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
@@ -25,12 +34,14 @@ class Place:
         document: from 1; 0 means the file as a whole.
         line: from 1; of the fault, or where the document or list item begins. 0 if it is not known.
         item: the path of a list item in the document, `items[3]`; empty for the document itself.
+        column: from 1, of the fault; 0 if it is not known.
     """
 
     file: str
     document: int = 0
     line: int = 0
     item: str = ""
+    column: int = 0
 
     def __str__(self) -> str:
         """Return the place for people."""
@@ -39,7 +50,8 @@ class Place:
             place += f", document {self.document}"
         if self.item:
             place += f", {self.item}"
-        return f"{place} (line {self.line})" if self.line else place
+        column = f", column {self.column}" if self.column else ""
+        return f"{place} (line {self.line}{column})" if self.line else place
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,11 +69,34 @@ class PlacedObject:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """
+    A text that was read.
+
+    Args:
+        line: where it begins in its file, from 1; so is the column.
+        is_object: whether it is the text of one object, not of a file.
+    """
+
+    text: str
+    line: int = 1
+    column: int = 1
+    is_object: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FileFault:
-    """A fault or note in a file; *field* is empty if it does not concern a field of an object."""
+    """
+    A fault or note in a file.
+
+    Args:
+        field: empty if it does not concern a field of an object.
+        source: the text in which the fault is; None if that was not kept.
+    """
 
     place: Place
     message: str
+    source: Source | None = field(default=None, compare=False, repr=False)
     field: str = ""
 
     def __str__(self) -> str:
@@ -87,11 +122,13 @@ class ReadOptions:
         exclude: patterns of files that are left out of folders.
         is_state: whether the objects stand for a cluster: there, no object is twice, and a policy that the API server
             once stored may be unreadable.
+        progress: called with the size of what was read since the last call, for large files.
     """
 
     namespace: str = ""
     exclude: tuple[str, ...] = ()
     is_state: bool = False
+    progress: Progress = field(default=no_progress, compare=False)
 
 
 READ_CHANGES: Final = ReadOptions()
@@ -106,12 +143,16 @@ class FileObjects:
     Args:
         objects: in the order of the paths, of the files of a folder by path, of the documents, of the items.
         skipped: the number of objects of each kind that no verdict depends on.
+        foreign: those of them that are policies which may override a verdict.
+        api_servers: the addresses in the EndpointSlices of the API server's Service.
         notes: readings that may not be what the writer meant.
         passed_over: the files in folders that contain no API objects.
     """
 
     objects: tuple[PlacedObject, ...] = ()
     skipped: Mapping[str, int] = field(default_factory=dict)
+    foreign: tuple[ForeignPolicy, ...] = ()
+    api_servers: tuple[IPAddress, ...] = ()
     notes: tuple[FileFault, ...] = ()
     passed_over: tuple[str, ...] = ()
 

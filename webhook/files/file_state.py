@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -71,6 +72,10 @@ class FileState:
         self.is_fresh = True
         self.problem = ""
         self._store.reset(snapshot)
+        for note in found.notes:
+            _log.warning("%s", note)
+        if found.passed_over:
+            _log.info("no API object in %s: passed over", ", ".join(found.passed_over))
         return found
 
     async def run(self) -> None:
@@ -105,4 +110,4 @@ class FileState:
         if self._piped is None and STDIN in self._paths:
             self._piped = self._stdin.read()
         found = read_files(self._paths, BytesIO(self._piped or b""), READ_STATE)
-        return found, EemSnapshot.from_read(found.read)
+        return found, replace(EemSnapshot.from_read(found.read), foreign=found.foreign)

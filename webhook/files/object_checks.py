@@ -10,12 +10,27 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from webhook.eem import WATCHED
-from webhook.eem.resources import EEM_GROUP, NAMESPACES, NETWORK_POLICIES, ResourceType
+from webhook.eem.resources import (
+    CALICO,
+    CALICO_VERSIONS,
+    CLUSTER_POLICIES,
+    CLUSTER_POLICY_VERSIONS,
+    DESTINATIONS,
+    EEM_GROUP,
+    NAMESPACES,
+    NETWORK_POLICIES,
+    ResourceType,
+)
+from webhook.netpol.cluster_policies import CALICO_GROUPS, CALICO_POLICY
 from webhook.netpol.names import is_dns_label, is_dns_subdomain, is_label_key, is_label_value
 
-_BY_KIND: Final = {resource.kind: resource for resource in WATCHED}
-_GROUPS: Final = frozenset(resource.group for resource in WATCHED if resource.group)
-_SPELLINGS: Final = {spelling: known.kind for known in WATCHED for spelling in (known.kind.lower(), known.plural)}
+_BY_KIND: Final = {resource.kind: resource for resource in (*WATCHED, *CLUSTER_POLICIES)}
+_CALICO: Final = {"NetworkPolicy" if one.kind == CALICO_POLICY else one.kind: one for one in CALICO}
+_DESTINATIONS: Final = {resource.kind: resource for resource in DESTINATIONS}
+_GROUPS: Final = frozenset(resource.group for resource in _BY_KIND.values() if resource.group)
+_SPELLINGS: Final = {
+    spelling: known.kind for known in _BY_KIND.values() for spelling in (known.kind.lower(), known.plural)
+}
 # "NetworkPolicie" and "Eventgateway" are this close to a kind, other products' kinds are not.
 _CLOSE_KIND: Final = 0.88
 _CLOSE_GROUP: Final = 0.85
@@ -56,8 +71,14 @@ _UNKNOWN: Final = (
 
 def resource_of(kind: str, api_version: str) -> ResourceType | None:
     """Return the resource that verdicts depend on and that an object belongs to; None for any other object."""
-    known = _BY_KIND.get(kind)
-    return known if known is not None and known.api_version == api_version else None
+    group, _, version = api_version.rpartition("/")
+    if group in CALICO_GROUPS:
+        return _CALICO.get(kind) if version == CALICO_VERSIONS[group] else None
+    known = _BY_KIND.get(kind) or _DESTINATIONS.get(kind)
+    if known is None:
+        return None
+    versions = CLUSTER_POLICY_VERSIONS.get(kind, (known.version,))
+    return known if group == known.group and version in versions else None
 
 
 def mistyped(kind: str, api_version: str) -> tuple[str, str] | None:
@@ -82,6 +103,17 @@ def mistyped(kind: str, api_version: str) -> tuple[str, str] | None:
     if meant is not None and ("." not in group or _is_close(group, _BY_KIND[meant].group, _CLOSE_GROUP)):
         return "kind", f"there is no kind {kind}: {meant} is meant?"
     return None
+
+
+def type_in_words(value: object) -> str:
+    """Return the type of a value of JSON."""
+    names = {str: "a string", bool: "a boolean", int: "a number", float: "a number", list: "a list", dict: "a mapping"}
+    return names.get(type(value), "null")
+
+
+def is_stored(value: Mapping[str, Any]) -> bool:
+    """Whether an API server once stored the object: only an API server sets a uid."""
+    return bool(value["metadata"].get("uid"))
 
 
 def faults_of_names(api_object: Mapping[str, Any], resource: ResourceType) -> Iterator[tuple[str, str]]:
@@ -135,16 +167,10 @@ def _annotations(api_object: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     annotations = metadata.get("annotations") if isinstance(metadata, Mapping) else None
     if not isinstance(annotations, Mapping) or not annotations:
         return
-    from webhook.admission.options import MODE_ANNOTATION, SOURCES_ANNOTATION  # noqa: PLC0415  slow, and seldom needed
+    from webhook.admission.options import unknown_values  # noqa: PLC0415  slow, and seldom needed
 
-    values = {MODE_ANNOTATION: ("enforce", "warn", "audit"), SOURCES_ANNOTATION: ("anywhere", "some")}
-    for key, known in values.items():
-        value = annotations.get(key)
-        if isinstance(value, str) and value not in known:
-            yield (
-                f"metadata.annotations[{key}]",
-                f"{_quoted(value)} is unknown and has no effect: use {', '.join(known[:-1])} or {known[-1]}",
-            )
+    for key, message in unknown_values(annotations):
+        yield f"metadata.annotations[{key}]", message
 
 
 def _is_close(text: str, other: str, cutoff: float) -> bool:

@@ -9,12 +9,15 @@ a repair that the cache does not have yet.
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
 from webhook.admission import AdmissionRequest, AdmissionResponse, Options, decide
+from webhook.admission.clusterpolicy import ClusterChange
 from webhook.admission.inflight import NOTHING_IN_FLIGHT, InFlight, pending_change
+from webhook.admission.inflight_tiers import TiersInFlight
 from webhook.admission.networkpolicy import Assessment, answer, assess, review_of, settle
 from webhook.admission.options import mode_of
 from webhook.admission.response import with_note
@@ -23,6 +26,7 @@ from webhook.eem import EemSnapshot
 from webhook.eem.resources import NETWORK_POLICIES
 from webhook.guard.live_lists import SPACING_SECONDS, Listed, ListPolicies, LiveLists
 from webhook.guard.outcomes import ListError, NotReady
+from webhook.netpol.cluster_policies import ClusterPolicies
 
 LIVE_SECONDS = 0.4
 """
@@ -31,12 +35,20 @@ it for the answer to arrive.
 """
 
 LONGEST_REASON = 200  # characters of an error message; the path in it has up to 122
-IN_DOUBT = "(Another change of a NetworkPolicy was admitted a moment ago and its outcome is not known yet; try again.)"
+IN_DOUBT = "(Another change of a policy was admitted a moment ago and its outcome is not known yet; try again.)"
 
 Basis = tuple[EemSnapshot, InFlight]
 """The cluster and the changes in flight on which a change is judged."""
 
+Reconsider = Callable[[AdmissionRequest, AdmissionResponse], Awaitable[AdmissionResponse]]
+"""Return a refusal as it stands, or the change let through."""
+
 log = logging.getLogger(__name__)
+
+
+async def leave_refused(_request: AdmissionRequest, refused: AdmissionResponse) -> AdmissionResponse:
+    """Return a refusal as it stands."""
+    return refused
 
 
 class ClusterCache(Protocol):
@@ -49,6 +61,10 @@ class ClusterCache(Protocol):
     @property
     def has_synced(self) -> bool:
         """Whether every kind is known."""
+
+    @property
+    def follows_policies(self) -> bool:
+        """Whether nothing keeps the watch of NetworkPolicies from showing what changes now."""
 
     def subscribe(self, listener: Callable[[], None]) -> None:
         """Call *listener* after every change."""
@@ -68,6 +84,7 @@ class PolicyJudge:
         monotonic: returns seconds that never go back.
         live_seconds: how long the confirmation of a refusal may take.
         spacing_seconds: the time between live lists of one namespace.
+        reconsider: returns a refusal as it stands, or the change let through.
     """
 
     def __init__(  # noqa: PLR0913  tests set the times
@@ -76,6 +93,7 @@ class PolicyJudge:
         options: Options,
         live: ListPolicies | None = None,
         *,
+        reconsider: Reconsider = leave_refused,
         monotonic: Callable[[], float] = time.monotonic,
         live_seconds: float = LIVE_SECONDS,
         spacing_seconds: float = SPACING_SECONDS,
@@ -87,9 +105,11 @@ class PolicyJudge:
             if live is None
             else LiveLists(live, self._cached, monotonic, most_seconds=live_seconds, spacing_seconds=spacing_seconds)
         )
+        self._reconsider = reconsider
         self._monotonic = monotonic
         self._live_seconds = live_seconds
         self._in_flight: dict[str, InFlight] = {}  # by namespace
+        self._tiers = TiersInFlight()
         cache.subscribe(self._look)
 
     @property
@@ -108,12 +128,13 @@ class PolicyJudge:
         if not self._cache.has_synced:
             raise NotReady("the cluster is not known yet")
         if self._lists is None:  # files do not change because of a verdict, so nothing is ever in flight
-            return decide(request, self._cache.snapshot, self._options)
+            decided = decide(request, self._cache.snapshot, self._options)
+            return await self._reconsidered(request, decided)
         review = review_of(request, self._cache.snapshot)
         response = settle(review, self._cache.snapshot, self._options)
         if response is None:
-            response = await self._judged(review, self._lists)
-        # No other review is judged between the verdict and here.
+            response = await self._reconsidered(request, await self._judged(review, self._lists))
+        # No other review is judged between the verdict and here, unless the change is one that is let through anyway.
         pending = pending_change(review, self._cache.snapshot, self._monotonic()) if response.allowed else None
         if pending is not None:
             self._forget_old(pending.admitted_at)
@@ -121,13 +142,27 @@ class PolicyJudge:
             self._keep(request.namespace, known.with_admitted(pending))
         return response
 
+    async def _reconsidered(self, request: AdmissionRequest, response: AdmissionResponse) -> AdmissionResponse:
+        """Return the response, or what becomes of the refusal of a change that cuts off required ingress."""
+        is_loss = response.result == "denied" and response.verdict is not None and bool(response.verdict.lost)
+        return await self._reconsider(request, response) if is_loss else response
+
     async def _judged(self, review: PolicyReview, lists: LiveLists) -> AdmissionResponse:
-        """Judge on the cache, confirm a loss with a live list, and explain the result."""
+        """
+        Judge on the cache, confirm a loss with a live list, and explain the result.
+
+        While the watch is interrupted, every result is confirmed: the API server may come back with an older state.
+
+        Raises:
+            NotReady: it has.
+        """
         basis = self._basis(review)
         assessment, note = assess(review, *basis, self._options), ""
-        if assessment.losses:
+        if assessment.needs_confirmation or (assessment.world is not None and not self._cache.follows_policies):
             assessment, note = await self._confirmed(review, basis, assessment, lists)
         response = answer(review, assessment, self._cache.snapshot, self._options)
+        if response.allowed and not self._cache.has_synced:
+            raise NotReady("the cluster is not known any more")
         return with_note(response, note) if note and not response.allowed else response
 
     async def _confirmed(
@@ -154,7 +189,8 @@ class PolicyJudge:
                             basis, assessment = confirmed, assess(review, *confirmed, self._options)
                         if not self._is_enforced(namespace) or not assessment.is_in_doubt(self._options):
                             return assessment, ""
-                        await self._cache.wait_until(partial(self._has_moved, namespace, listed.cached))
+                        seen = self._cluster_wide
+                        await self._cache.wait_until(partial(self._has_moved, namespace, listed.cached, seen))
                     beginning = await lists.begin(namespace)
         except (ListError, TimeoutError) as error:
             if not was_listed:
@@ -166,19 +202,37 @@ class PolicyJudge:
         """Return the cluster and the changes in flight on which to judge: as cached, or as listed."""
         namespace = review.request.namespace
         in_flight = self._unseen(namespace, self._monotonic())
+        tiers = tuple(self._tiers.others(self._cluster_wide))
         if listed is None:
-            return self._cache.snapshot, in_flight
+            return self._cache.snapshot, replace(in_flight, tiers=tiers)
         # A change that the list shows still counts for verdicts on the cache, which has not seen it.
         self._keep(namespace, in_flight.without_failed(listed.policies, listed.began))
         snapshot = with_policies(self._cache.snapshot, namespace, listed.policies)
-        return snapshot, in_flight.without_shown(listed.policies, listed.began)
+        return snapshot, replace(in_flight.without_shown(listed.policies, listed.began), tiers=tiers)
 
     def _is_enforced(self, namespace: str) -> bool:
         return mode_of(namespace, self._cache.snapshot, self._options) == "enforce"
 
-    def _has_moved(self, namespace: str, cached: Policies) -> bool:
+    def _has_moved(self, namespace: str, cached: Policies, tiers: ClusterPolicies | None = None) -> bool:
         """Whether the watch has changed the policies in the cache."""
-        return self._cached(namespace) is not cached
+        return self._cached(namespace) is not cached or (tiers is not None and self._cluster_wide is not tiers)
+
+    @property
+    def _cluster_wide(self) -> ClusterPolicies:
+        return self._cache.snapshot.cluster.cluster_policies
+
+    def admit(self, change: ClusterChange) -> None:
+        """Count an admitted change of a cluster-wide policy until its outcome is seen."""
+        if self._lists is not None and change.changed:
+            self._tiers = self._tiers.with_admitted(change, self._cluster_wide, self._monotonic())
+
+    def others(self, change: ClusterChange) -> Iterator[EemSnapshot]:
+        """Yield the other states of the cluster in which changes in flight may leave it, one change after the other."""
+        snapshot = self._cache.snapshot
+        yield from map(snapshot.with_cluster_policies, self._tiers.others(self._cluster_wide, change.key))
+        for namespace in self._in_flight.keys() & snapshot.eem.keys():
+            for view in self._in_flight[namespace].other_views(snapshot.eem[namespace], ""):
+                yield with_policies(snapshot, namespace, dict(view.policies))
 
     def _unseen(self, namespace: str, now: float) -> InFlight:
         """Return the changes in flight in a namespace, without those whose outcome the cache shows."""
@@ -203,6 +257,7 @@ class PolicyJudge:
 
     def _look(self) -> None:
         """Look at each state of the cache, so that no outcome is missed."""
+        self._tiers = self._tiers.without_seen(self._cluster_wide, self._monotonic())
         for namespace in tuple(self._in_flight):
             self._unseen(namespace, self._monotonic())
 

@@ -4,6 +4,7 @@ Construct what writes to the cluster: leader election, certificates, and the reg
 The leader writes. Every replica serves, and serving does not wait for any of this.
 """
 
+import logging
 import os
 import secrets
 import socket
@@ -11,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
+from typing import Final
 
 from certs.authority import service_names
 from certs.dependencies import ConflictError, KeeperDependencies, StoreError
@@ -24,7 +26,13 @@ from webhook.cluster.observed import Observed
 from webhook.cluster.probe import Reachability
 from webhook.cluster.reflector import Reflector
 from webhook.cluster.store import Store
-from webhook.controllers.entries import MUTATING, NAME, NAMESPACE, VALIDATING
+from webhook.controllers.audit_events import AuditEvents
+from webhook.controllers.entries import (
+    MUTATING,
+    NAME,
+    NAMESPACE,
+    VALIDATING,
+)
 from webhook.controllers.events import Recorder
 from webhook.controllers.lease import Election
 from webhook.controllers.registrar import Inputs, Registrar, published
@@ -32,8 +40,11 @@ from webhook.controllers.secret_store import SECRETS, SecretStore
 from webhook.controllers.self_check import Heartbeat, OwnPort
 from webhook.main.assembly import Foundation
 from webhook.main.service import Work
+from webhook.netpol.cluster_policies import CLUSTER_POLICY_GROUP
 from webhook.server import Check
 from webhook.server.collectors import ControllerCollector, ControllerState
+
+_log: Final = logging.getLogger(__name__)
 
 SECRET_NAME = "eem-guardrail-tls"  # noqa: S105  the name of the Secret, not its content
 
@@ -86,11 +97,13 @@ def make_writers(foundation: Foundation, client: ApiClient, reach: Reachability,
     Return the writers of a service in a cluster.
 
     With a folder of certificates (`--tls-dir`) the service does not make any; with `--register off` it does not
-    register itself; with both it writes nothing.
+    register itself; with both it writes nothing, and so no Reports.
     """
     settings = foundation.settings
     makes_certificates = settings.tls_dir is None
     if not (makes_certificates or settings.register):
+        if settings.reports:
+            _log.warning("no Reports are written: with --tls-dir and --register off there is no leader")
         return NO_WRITERS
     shared = _share(foundation, client, reach, history)
     keeper = _keeper(shared) if makes_certificates else None
@@ -106,8 +119,12 @@ def make_writers(foundation: Foundation, client: ApiClient, reach: Reachability,
         recorder = Recorder(client, instance=shared.replica)
         heartbeat = Heartbeat(client)
         registrar = _registrar(shared, keeper, heartbeat, recorder, configurations)
-        background.extend((registrar.run, recorder.run))
+        audit_events = _audit_events(shared, recorder)
+        background.extend((registrar.run, recorder.run, audit_events.run))
         notes["registration"] = registrar.problem
+    if settings.reports:
+        writing, notes["reports"] = _reports(shared)
+        background.append(writing)
     background.append(shared.election.run)
     foundation.metrics.registry.register(
         ControllerCollector(
@@ -137,13 +154,13 @@ def _share(foundation: Foundation, client: ApiClient, reach: Reachability, histo
 def _keeper(shared: _Shared) -> Keeper:
     """Return what makes the service's own certificates, in a Secret that all replicas share."""
     certificate, settings = shared.foundation.certificate, shared.foundation.settings
-    not_after = shared.foundation.metrics.certificate_not_after
+    certificates = shared.foundation.metrics.certificates
 
     def install(material: Material) -> None:
         certificate.take(material.leaf.certificate_pem(), material.leaf.key_pem(), material.bundle_pem)
         if material.signer is not None:
-            ends = material.signer.certificate.not_valid_after_utc
-            not_after.labels("authority").set(ends.timestamp())
+            signer = material.signer.certificate
+            certificates.show("authority", not_before=signer.not_valid_before_utc, not_after=signer.not_valid_after_utc)
 
     keeper = Keeper(
         KeeperDependencies(
@@ -181,6 +198,34 @@ def _secret(keeper: Keeper) -> Observed:
     return secret
 
 
+def _audit_events(shared: _Shared, recorder: Recorder) -> AuditEvents:
+    """Return what writes Events about the audit."""
+    auditor, store = shared.foundation.auditor, shared.foundation.store
+    audit_events = AuditEvents(
+        recorder,
+        audit=lambda: auditor.audit,
+        snapshot=lambda: store.snapshot,
+        leads=lambda: shared.election.leads,
+    )
+    auditor.subscribe(audit_events.look)
+    return audit_events
+
+
+def _reports(shared: _Shared) -> tuple[Work, Check]:
+    """Return what writes Reports of OpenReports, and what is wrong with it."""
+    from webhook.controllers.open_reports import OpenReports  # noqa: PLC0415  only where it is turned on
+
+    auditor = shared.foundation.auditor
+    reports = OpenReports(
+        shared.client,
+        shared.foundation.settings.options(),
+        audited=lambda: auditor.audited,
+        leads=lambda: shared.election.leads,
+    )
+    auditor.subscribe(reports.look)
+    return reports.run, reports.problem
+
+
 def _registrar(
     shared: _Shared,
     keeper: Keeper | None,
@@ -206,11 +251,13 @@ def _registrar(
         heartbeat=heartbeat,
         recorder=recorder,
         failure_policy=settings.failure_policy,
+        cluster_failure_policy=settings.cluster_policy_failure_policy,
         inputs=Inputs(
             leads=lambda: shared.election.leads,
             holder=lambda: shared.election.holder,
             bundle=None if keeper is None else lambda: keeper.bundle,
             namespaces=lambda: known_namespaces(store, settings.stale_seconds),
+            cluster_policies=lambda: has_cluster_policies(store, settings.stale_seconds),
             port_problem=OwnPort(settings.bind, settings.https_port).problem,
             reopen_watches=reopen_watches,
             definition_notes=definition_notes,
@@ -224,6 +271,17 @@ def known_namespaces(store: Store, stale_seconds: float) -> frozenset[str] | Non
 
     What is stale counts as not known, so that no namespace leaves the guard because of it.
     """
-    if not store.has_synced or store.silence(stale_seconds) is not None:
-        return None
-    return frozenset(store.snapshot.eem)
+    return frozenset(store.snapshot.eem) if _is_known(store, stale_seconds) else None
+
+
+def has_cluster_policies(store: Store, stale_seconds: float) -> bool | None:
+    """Whether the cluster has a kind of cluster-wide policies that is read; None if that is not known."""
+    return _has_cluster_wide(store) if _is_known(store, stale_seconds) else None
+
+
+def _has_cluster_wide(store: Store) -> bool:
+    return any(known.group == CLUSTER_POLICY_GROUP for known in store.snapshot.read_kinds)
+
+
+def _is_known(store: Store, stale_seconds: float) -> bool:
+    return store.has_synced and store.silence(stale_seconds) is None

@@ -59,6 +59,8 @@ def answer_everything(serving: Serving, webhooks: Mapping[str, str]) -> Middlewa
             response = _no_such_request(error)
         except Exception as error:  # the one place
             response = _answer_to(error)
+            if guarded is not None and isinstance(error, Overloaded) and not request.content.is_eof():
+                guarded.stop_reading()  # the rest of a large body costs more than many reviews
             if request.path in webhooks:
                 failures.record(request, error, webhooks[request.path], loop.time() - received)
             else:
@@ -117,12 +119,12 @@ class _Failures:
     def record(self, request: web.Request, error: Exception, webhook: str, seconds: float) -> None:
         """Record one review; only an unexpected exception is logged with its traceback."""
         if type(error) in SHED:
-            self._metrics.shed(SHED[type(error)])
+            self._metrics.reviews.shed(SHED[type(error)])
             self._lines.write(logging.INFO, "a review was answered with 503", {"reason": str(error)})
             return
         asked = request.get(ASKED)
         operation = asked.operation if asked is not None else UNKNOWN
-        self._metrics.review(webhook=webhook, operation=operation, result=ERRORED, seconds=seconds)
+        self._metrics.reviews.answered(webhook=webhook, operation=operation, result=ERRORED, seconds=seconds)
         fields = {
             "webhook": webhook,
             "result": ERRORED,

@@ -43,11 +43,13 @@ from webhook.server.refusals import SERVER_NAME, DeadlinePassed
 from webhook.server.serving import Serving
 
 VALIDATE_NETWORK_POLICY = "/validate-networkpolicy"
+VALIDATE_CLUSTER_POLICY = "/validate-cluster-policy"
 VALIDATE_EEM = "/validate-eem"
 MUTATE_EEM = "/mutate-eem"
 WEBHOOKS: Mapping[str, str] = MappingProxyType(
     {
         VALIDATE_NETWORK_POLICY: "networkpolicies.eem-guardrail.io",
+        VALIDATE_CLUSTER_POLICY: "clusterpolicies.eem-guardrail.io",
         VALIDATE_EEM: "eem.eem-guardrail.io",
         MUTATE_EEM: "defaults.eem-guardrail.io",
     }
@@ -112,7 +114,7 @@ class ReviewHandler:
         self, *, path: str, judge: Judge, gate: Gate, large_reviews: LargeReviews, limits: Limits, metrics: Metrics
     ) -> None:
         self._webhook = WEBHOOKS[path]
-        is_for_policies = path == VALIDATE_NETWORK_POLICY
+        is_for_policies = path in {VALIDATE_NETWORK_POLICY, VALIDATE_CLUSTER_POLICY}
         self._most_values = limits.max_policy_values if is_for_policies else limits.max_instance_values
         self._judge = judge
         self._gate = gate
@@ -122,19 +124,26 @@ class ReviewHandler:
 
     async def review(self, request: web.Request) -> web.Response:
         """Read the review, pass it to the judge, and return the answer."""
+        latest = request[RECEIVED] + timeout_of(request.raw_path) * WAITING_SHARE
+        address = request.remote or ""
+        if not self._large_reviews.may_be_large(request.content_length):
+            return await self._reviewed(request, address, latest)
+        async with self._large_reviews.place(address, latest):
+            return await self._reviewed(request, address, latest)
+
+    async def _reviewed(self, request: web.Request, address: str, latest: float) -> web.Response:
         loop, received = asyncio.get_running_loop(), request[RECEIVED]
         timeout = timeout_of(request.raw_path)
         deadline = received + timeout - ANSWER_MARGIN_SECONDS
-        with Body(self._gate.bodies) as body:
+        with Body(self._gate.bodies, address) as body:
             content = await self._read(request, body, timeout)
-            latest = received + timeout * WAITING_SHARE
             try:
                 large = await self._decoded_if_large(request, content, latest)
-                await self._gate.admit(latest - loop.time())
+                await self._gate.admit(address, latest - loop.time())
                 if loop.time() >= deadline or request.transport is None:
                     raise DeadlinePassed("the client's timeout passed, or the client left, before the verdict")
                 asked = request[ASKED] = large or decode_within(content, self._most_values)
-                with self._gate.entered():
+                with self._gate.entered(address):
                     answer = await self._judged(asked, deadline)
             except TooComplex as error:
                 asked, answer = error.asked, refuse(error)
@@ -153,7 +162,11 @@ class ReviewHandler:
         if not self._large_reviews.is_large(content):
             return None
         return await self._large_reviews.decode(
-            content, self._most_values, latest, is_wanted=lambda: request.transport is not None
+            content,
+            self._most_values,
+            latest,
+            address=request.remote or "",
+            is_wanted=lambda: request.transport is not None,
         )
 
     async def _judged(self, asked: AdmissionRequest, deadline: float) -> AdmissionResponse:
@@ -169,7 +182,9 @@ class ReviewHandler:
             raise
 
     def _record(self, asked: AdmissionRequest, answer: AdmissionResponse, seconds: float) -> None:
-        self._metrics.review(webhook=self._webhook, operation=asked.operation, result=answer.result, seconds=seconds)
+        self._metrics.reviews.answered(
+            webhook=self._webhook, operation=asked.operation, result=answer.result, seconds=seconds
+        )
         log_decision(self._webhook, asked, answer, seconds * 1000)
 
 

@@ -6,6 +6,7 @@ announces a large body takes nothing from the others.
 """
 
 import asyncio
+from collections import Counter
 from typing import Self
 
 from aiohttp import web
@@ -20,51 +21,64 @@ JSON = "application/json"
 class BodyBudget:
     """The bytes that all reviews in progress may hold, and those that they hold now."""
 
-    __slots__ = ("_held", "_most")
+    __slots__ = ("_held", "_most", "_most_of_address", "_of_address")
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, limits: Limits) -> None:
         self._held = 0
-        self._most = most
+        self._most = limits.max_held_bytes
+        self._most_of_address = limits.of_address(limits.max_held_bytes)
+        self._of_address: Counter[str] = Counter()
 
     @property
     def held(self) -> int:
         """Return the bytes that are held now."""
         return self._held
 
-    def take(self, size: int) -> None:
+    def take(self, address: str, size: int) -> None:
         """
-        Hold *size* more bytes.
+        Hold *size* more bytes for a client address.
 
         Raises:
-            Overloaded: they would exceed the budget.
+            Overloaded: they would exceed the budget, or the share of the address.
         """
-        if self._held + size > self._most:
-            raise Overloaded(f"reviews of {self._held} bytes are in progress; the limit is {self._most}")
+        of_address = self._of_address[address] + size
+        if self._held + size > self._most or of_address > self._most_of_address:
+            raise Overloaded(
+                f"reviews of {self._held} bytes are in progress; the limits are {self._most}, and "
+                f"{self._most_of_address} for one client"
+            )
         self._held += size
+        self._of_address[address] = of_address
 
-    def give_back(self, size: int) -> None:
-        """Release *size* bytes."""
+    def give_back(self, address: str, size: int) -> None:
+        """Release *size* bytes of a client address."""
         self._held -= size
+        self._of_address[address] -= size
+        if not self._of_address[address]:
+            del self._of_address[address]
 
 
 class Body:
     """The received bytes of one body and their share of the budget, which the end of its `with` block releases."""
 
-    __slots__ = ("_budget", "_chunks", "size")
+    __slots__ = ("_address", "_budget", "_chunks", "_held", "size")
 
-    def __init__(self, budget: BodyBudget) -> None:
+    def __init__(self, budget: BodyBudget, address: str) -> None:
         self._budget = budget
+        self._address = address
         self._chunks: list[bytes] = []
-        self.size = 0
+        self._held = 0
+        self.size = 0  # bytes that have arrived
 
     def add(self, chunk: bytes) -> None:
         """
-        Add a chunk.
+        Add a chunk; it counts twice, because there are two copies of the body while the chunks are joined.
 
         Raises:
             Overloaded: the budget is used up.
         """
-        self.reserve(len(chunk))
+        self.reserve(2 * len(chunk))
+        self.size += len(chunk)
         self._chunks.append(chunk)
 
     def reserve(self, size: int) -> None:
@@ -74,8 +88,8 @@ class Body:
         Raises:
             Overloaded: the budget is used up.
         """
-        self._budget.take(size)
-        self.size += size
+        self._budget.take(self._address, size)
+        self._held += size
 
     def joined(self) -> bytes:
         """Return the whole body and drop its chunks; a body of one chunk, the common case, is not copied."""
@@ -89,7 +103,7 @@ class Body:
 
     def __exit__(self, *_: object) -> None:
         """Release the body's share of the budget."""
-        self._budget.give_back(self.size)
+        self._budget.give_back(self._address, self._held)
 
 
 def require_plain_json(request: web.Request) -> None:

@@ -7,7 +7,8 @@ from typing import Protocol
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from webhook.admission.audit import RequirementState
+from webhook.admission.egress.need_standing import NeedState
+from webhook.admission.namespace_audit import RequirementState
 from webhook.server.metrics import PREFIX
 
 
@@ -69,6 +70,39 @@ class RequirementCollector(Collector):
             ref = state.requirement.instance
             labels = (ref.namespace, ref.kind, ref.name, state.requirement.component.value, str(state.requirement.port))
             family.add_metric(labels, 1.0 if state.met else 0.0)
+        yield family
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NeedCollector(Collector):
+    """
+    Collects `need_met`: one series per need of each instance; needs that differ in the destination alone share it.
+
+    Args:
+        audit: returns the state of every need.
+    """
+
+    audit: Callable[[], Iterable[NeedState]]
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Return the metric."""
+        names = ("namespace", "kind", "instance", "component", "port", "need", "level")
+        held: dict[tuple[str, ...], bool] = {}
+        for state in self.audit():
+            need = state.need
+            ref, port = need.instance, "" if need.port is None else str(need.port)
+            labels: tuple[str, ...] = (
+                *(ref.namespace, ref.kind, ref.name),
+                *(need.component.value, port, need.id, need.level),
+            )
+            held[labels] = state.met and held.get(labels, True)
+        family = GaugeMetricFamily(
+            f"{PREFIX}_need_met",
+            "Whether egress that EEM needs holds for every pod of the component (1) or not (0).",
+            labels=names,
+        )
+        for labels, is_met in held.items():
+            family.add_metric(labels, 1.0 if is_met else 0.0)
         yield family
 
 

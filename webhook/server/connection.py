@@ -8,6 +8,7 @@ deadline for reading an answer. One check of all connections per second costs le
 
 import asyncio
 import logging
+from collections.abc import Collection
 from typing import Any
 
 from aiohttp import web
@@ -32,12 +33,16 @@ class HttpConnection(web.RequestHandler):
         "_received_at",
         "_receiving",
         "_write_due",
+        "address",
+        "handshake",
         "idle_since",
         "wire",
     )
 
-    def __init__(self, connections: "Connections", server: web.Server, **settings: Any) -> None:
+    def __init__(self, connections: "Connections", server: web.Server, address: str, **settings: Any) -> None:
         super().__init__(server, **settings)
+        self.address = address
+        self.handshake: asyncio.Task[None] | None = None
         self._connections = connections
         self._busy = False
         self._receiving = False
@@ -83,9 +88,16 @@ class HttpConnection(web.RequestHandler):
         return None
 
     def cut(self) -> None:
-        """Close the connection at once, without waiting for the client."""
+        """Close the connection at once, without waiting for the client; or end its handshake."""
         if self.wire is not None:
             self.wire.abort()
+        elif self.handshake is not None:
+            self.handshake.cancel()
+
+    def stop_reading(self) -> None:
+        """Read nothing more of a body that is refused; the connection is closed when the client has its answer."""
+        if self.wire is not None:
+            self.wire.pause_reading()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Register with the other connections of the port."""
@@ -143,6 +155,7 @@ class Connections:
         self.limits = limits = serving.limits
         self.metrics = serving.metrics
         self.open: set[HttpConnection] = set()
+        self._accepted: dict[str, dict[HttpConnection, None]] = {}  # by client address, handshakes included, in order
         self._server = server
         self._settings = {
             "loop": asyncio.get_running_loop(),
@@ -157,13 +170,19 @@ class Connections:
         }
         self._emptied: asyncio.Future[None] | None = None
 
-    def new(self) -> HttpConnection:
-        """Return the protocol for an accepted connection."""
-        return HttpConnection(self, self._server, **self._settings)
+    def new(self, address: str) -> HttpConnection:
+        """Return the protocol for a connection that was accepted from a client address."""
+        connection = HttpConnection(self, self._server, address, **self._settings)
+        self._accepted.setdefault(address, {})[connection] = None
+        return connection
 
     def left(self, connection: HttpConnection) -> None:
-        """Remove a closed connection."""
+        """Remove a connection that was closed, or whose handshake has ended without one."""
         self.open.discard(connection)
+        of_address = self._accepted.get(connection.address, {})
+        of_address.pop(connection, None)
+        if not of_address:
+            self._accepted.pop(connection.address, None)
         if not self.open and self._emptied is not None and not self._emptied.done():
             self._emptied.set_result(None)
 
@@ -178,18 +197,40 @@ class Connections:
         for connection in tuple(self.open):
             reason = connection.overdue(now)
             if reason is not None:
-                self.metrics.connection_cut(reason)
+                self.metrics.connections.cut(reason)
                 connection.cut()
 
-    def make_room(self) -> bool:
-        """Close the connection that was idle longest, and return whether there was one."""
-        idle = (connection for connection in self.open if not connection.busy and connection.wire is not None)
-        longest = min(idle, key=lambda connection: connection.quiet_since, default=None)
-        if longest is None:
+    def has_room(self, address: str) -> bool:
+        """
+        Whether there is room for one more connection of a client address.
+
+        At the limit of the address, one of its own connections is closed; at the limit of all, one of the address that
+        has most of them.
+        """
+        own, most = self._accepted.get(address, {}), self.limits.max_connections
+        if len(own) >= self.limits.of_address(most):
+            return self._close_one(own)
+        if sum(map(len, self._accepted.values())) >= most:
+            return self._close_one(max(self._accepted.values(), key=len))
+        return True
+
+    def _close_one(self, crowd: Collection[HttpConnection]) -> bool:
+        """
+        Close one of the connections of an address, and return whether that was possible.
+
+        It is the one that was idle longest; if more than half are handshakes, the oldest of these.
+        """
+        handshakes = [connection for connection in crowd if connection.wire is None]
+        idle = [connection for connection in crowd if not connection.busy and connection.wire is not None]
+        if handshakes and (len(handshakes) * 2 > len(crowd) or not idle):
+            closed = handshakes[0]
+        elif idle:
+            closed = min(idle, key=lambda connection: connection.quiet_since)
+        else:
             return False
-        self.metrics.connection_cut(CROWDED)
-        longest.cut()
-        self.open.discard(longest)
+        self.metrics.connections.cut(CROWDED)
+        closed.cut()
+        self.left(closed)
         return True
 
     async def close_all(self, in_flight_seconds: float) -> None:

@@ -9,10 +9,12 @@ thread computes as well, and Python runs one thread at a time, but the event loo
 """
 
 import asyncio
-import re
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import msgspec
 
@@ -20,13 +22,16 @@ from webhook.admission import AdmissionRequest, AdmissionResponse, ReviewError, 
 from webhook.admission.response import INVALID, Cause, denied
 from webhook.admission.verdict import ResourceName
 from webhook.admission.wire import WireGroupVersionKind, WireGroupVersionResource
+from webhook.admission.written_spec import WrittenSpec
 from webhook.guard.outcomes import Overloaded
+from webhook.server.gate import FairQueue
 from webhook.server.limits import MAX_DEPTH, MAX_RULES, Limits
 
 BYTES_PER_VALUE = 200  # of a decoded object and of what is read of it, measured with the costliest bodies
+REST = 3  # times the length of the work, after each large review
 TOO_DEEP = f"the object is nested more than {MAX_DEPTH} levels deep"
-_STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
-_STRING_OR_BRACKET = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]', re.DOTALL)
+_SQUARE = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 class TooComplex(Exception):  # noqa: N818  the object is the user's; this program has no error
@@ -78,12 +83,15 @@ def is_deeper(content: bytes, most: int) -> bool:
     """Whether a JSON text is nested deeper than *most*; of a text that is not JSON, whether a decoder might be."""
     if content.count(b"{") + content.count(b"[") <= most:
         return False
-    depth = 0
-    for token in _STRING_OR_BRACKET.finditer(content):
-        depth += _STEP.get(content[token.start()], 0)
-        if depth > most:
-            return True
-    return False
+    without_escapes = content.replace(rb"\\", b"").replace(rb"\"", b"")
+    outside_strings = b"".join(without_escapes.split(b'"')[::2])
+    brackets = outside_strings.translate(_SQUARE, delete=_NO_BRACKETS)
+    for _ in range(most):  # each round removes the innermost level
+        inner = len(brackets)
+        brackets = brackets.replace(b"[]", b"")
+        if len(brackets) == inner:
+            return inner > most
+    return bool(brackets)
 
 
 def decode_within(content: bytes, most_values: int) -> AdmissionRequest:
@@ -102,8 +110,7 @@ def decode_within(content: bytes, most_values: int) -> AdmissionRequest:
 def rules_of(request: AdmissionRequest) -> int:
     """Return the number of rules that the longest list of a policy has; 0 for another kind."""
     specs = [(api_object or {}).get("spec") for api_object in (request.object, request.old_object)]
-    lists = [spec.get(key) for spec in specs if isinstance(spec, dict) for key in ("ingress", "egress")]
-    return max((len(rules) for rules in lists if isinstance(rules, list)), default=0)
+    return max((spec.rules() for spec in specs if isinstance(spec, WrittenSpec)), default=0)
 
 
 def refuse(error: TooComplex) -> AdmissionResponse:
@@ -120,6 +127,20 @@ def refuse(error: TooComplex) -> AdmissionResponse:
     return denied(verdict, INVALID, (cause,), {})
 
 
+@dataclass(kw_only=True, slots=True)
+class _Places:
+    """
+    The large reviews of one client address.
+
+    Args:
+        free: the places of bodies that are read or decoded.
+        reviews: those with a place, and those that wait for one.
+    """
+
+    free: asyncio.Semaphore
+    reviews: int = 0
+
+
 class LargeReviews:
     """
     The decoder of large reviews, for all paths.
@@ -130,16 +151,47 @@ class LargeReviews:
     """
 
     def __init__(self, limits: Limits, executor: Executor | None = None) -> None:
-        self._large_body_bytes = limits.large_body_bytes
+        self._limits = limits
         # One thread: two large reviews at once would take twice as long each, twice the memory, and more of the loop.
         self._executor = executor or ThreadPoolExecutor(max_workers=1, thread_name_prefix="large-review")
+        self._rested_at = 0.0  # when the thread may begin another review
+        self._places: dict[str, _Places] = {}  # by client address
+        self._queue: FairQueue[asyncio.Future[None]] = FairQueue()  # reviews that wait for the thread
+        self._is_busy = False
 
     def is_large(self, content: bytes) -> bool:
         """Whether decoding this body would block the event loop for too long."""
-        return len(content) > self._large_body_bytes
+        return self.may_be_large(len(content))
+
+    def may_be_large(self, announced: int | None) -> bool:
+        """Whether a body of the announced length, or of an unknown one, may be large."""
+        return announced is None or announced > self._limits.large_body_bytes
+
+    @asynccontextmanager
+    async def place(self, address: str, until: float) -> AsyncIterator[None]:
+        """
+        Occupy one of the places of a client address, before the body is read.
+
+        Raises:
+            Overloaded: too many of its reviews wait already, or no place is free in time.
+        """
+        places = self._places.setdefault(address, _Places(free=asyncio.Semaphore(self._limits.large_bodies)))
+        if places.reviews >= self._limits.large_reviews:
+            raise Overloaded(f"{places.reviews} large reviews of this client are in progress, which is the limit")
+        places.reviews += 1
+        try:
+            await _acquire(places.free, until)
+            try:
+                yield
+            finally:
+                places.free.release()
+        finally:
+            places.reviews -= 1
+            if not places.reviews:
+                del self._places[address]
 
     async def decode(
-        self, content: bytes, most_values: int, until: float, is_wanted: Callable[[], bool]
+        self, content: bytes, most_values: int, until: float, *, address: str, is_wanted: Callable[[], bool]
     ) -> AdmissionRequest:
         """
         Decode a large review, and read its policies, outside the event loop.
@@ -148,6 +200,7 @@ class LargeReviews:
             content: the body.
             most_values: the limit of `decode_within`.
             until: loop time at which to give up.
+            address: of the client; the addresses take turns.
             is_wanted: whether a client still waits for the answer; otherwise the thread ends its work.
 
         Raises:
@@ -163,8 +216,19 @@ class LargeReviews:
                 raise Overloaded("the client has left")
 
         def decoded() -> AdmissionRequest:
+            given_up.wait(self._rested_at - time.monotonic())
+            began = time.monotonic()
+            try:
+                return worked()
+            finally:  # so large reviews get a quarter of the time at most
+                ended = time.monotonic()
+                self._rested_at = ended + REST * (ended - began)
+
+        def worked() -> AdmissionRequest:
             require_client()
-            if is_deeper(content, MAX_DEPTH):  # only here: for a small body, the scan takes the time of a verdict
+            if count_values(content) <= most_values and is_deeper(
+                content, MAX_DEPTH
+            ):  # only here: for a small body, the scan takes the time of a verdict
                 raise TooComplex(_without_objects(content), TOO_DEEP)
             request = decode_within(content, most_values)
             if rules_of(request) > MAX_RULES:
@@ -176,15 +240,50 @@ class LargeReviews:
             return request
 
         try:
-            async with asyncio.timeout_at(until):
+            async with asyncio.timeout_at(until), self._turn(address):
                 return await loop.run_in_executor(self._executor, decoded)
         except TimeoutError as error:
             given_up.set()
             raise Overloaded("other large reviews came first, and no time was left for this one") from error
 
+    @asynccontextmanager
+    async def _turn(self, address: str) -> AsyncIterator[None]:
+        """Wait until the thread is free and it is the turn of the address."""
+        if self._is_busy:
+            turn = asyncio.get_running_loop().create_future()
+            self._queue.add(address, turn)
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if not turn.cancelled():  # no time was left when the turn came
+                    self._is_busy = self._pass_on()
+                raise
+        self._is_busy = True
+        try:
+            yield
+        finally:
+            self._is_busy = self._pass_on()
+
+    def _pass_on(self) -> bool:
+        """Pass the turn to the next review that still waits, and return whether there is one."""
+        while self._queue:
+            turn = self._queue.take()
+            if not turn.done():
+                turn.set_result(None)
+                return True
+        return False
+
     def close(self) -> None:
         """Cancel the reviews that wait, and stop."""
         self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+async def _acquire(free: asyncio.Semaphore, until: float) -> None:
+    try:
+        async with asyncio.timeout_at(until):
+            await free.acquire()
+    except TimeoutError as error:
+        raise Overloaded("other large reviews of this client came first, and no time was left") from error
 
 
 def _without_objects(content: bytes) -> AdmissionRequest:

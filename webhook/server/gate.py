@@ -4,16 +4,17 @@ Admit no more reviews than can be answered in time, and leave time for everythin
 A judge computes, so reviews do not overlap: under load they wait for the processor. In the event loop's own queue they
 cannot be counted: a burst of 600 reviews of 10 ms delays the probes for six seconds, and most clients have left before
 their review is judged. So reviews wait in a queue of their own. In each iteration, the event loop admits as many as it
-can judge in a few milliseconds, and a review that would wait too long is answered with 503 at once.
+can judge in a few milliseconds, and a review that would wait too long is answered with 503 at once. Client addresses
+take turns, so that the flood of one does not delay the reviews of another.
 """
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from webhook.guard.outcomes import Overloaded
 from webhook.server.bodies import BodyBudget
@@ -24,6 +25,38 @@ from webhook.server.limits import Limits
 _NEWEST: Final = 0.1
 # The longest time for reviews in one iteration: a probe must be answered within a second.
 _LONGEST_ROUND_SECONDS: Final = 0.25
+
+
+Waiting = TypeVar("Waiting")
+
+
+class FairQueue(Generic[Waiting]):
+    """What waits, by client address: the addresses take turns, and each has its own queue."""
+
+    def __init__(self) -> None:
+        self._of_address: dict[str, deque[Waiting]] = {}  # the address whose turn is next is the first
+
+    def __len__(self) -> int:
+        """Return how many wait."""
+        return sum(map(len, self._of_address.values()))
+
+    def add(self, address: str, waiting: Waiting) -> None:
+        """Add one to the queue of its address."""
+        self._of_address.setdefault(address, deque()).append(waiting)
+
+    def take(self) -> Waiting:
+        """Remove and return the next one; the queue is not empty."""
+        address = next(iter(self._of_address))
+        queue = self._of_address.pop(address)
+        first = queue.popleft()
+        if queue:
+            self._of_address[address] = queue
+        return first
+
+    def ahead_of(self, address: str) -> int:
+        """Return how many would be taken before one that this address adds now."""
+        own = len(self._of_address.get(address, ()))
+        return sum(min(len(queue), own + 1) for queue in self._of_address.values()) - (own > 0)
 
 
 class Gate:
@@ -40,9 +73,9 @@ class Gate:
     def __init__(self, limits: Limits, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._limits = limits
         self._monotonic = monotonic
-        self.bodies = BodyBudget(limits.max_held_bytes)
-        self._inside = 0
-        self._queue: deque[asyncio.Future[None]] = deque()
+        self.bodies = BodyBudget(limits)
+        self._inside: Counter[str] = Counter()  # by client address
+        self._queue: FairQueue[asyncio.Future[None]] = FairQueue()
         self._cost = _Average()  # seconds of judging per review
         self._pace = _Average()  # seconds that pass per review while reviews wait
         self._round: _Round | None = None  # None while there are no reviews
@@ -53,11 +86,12 @@ class Gate:
         """Return the number of waiting reviews."""
         return len(self._queue)
 
-    async def admit(self, patience_seconds: float) -> None:
+    async def admit(self, address: str, patience_seconds: float) -> None:
         """
         Wait until the review may be judged.
 
         Args:
+            address: of its client.
             patience_seconds: the longest time that the review can wait.
 
         Raises:
@@ -70,31 +104,36 @@ class Gate:
             loop.call_soon(self._next_round)
         if not self._queue and now < self._round.ends:
             return
-        expected = (len(self._queue) + 1) * self._pace.value
+        ahead = self._queue.ahead_of(address)
+        expected = (ahead + 1) * self._pace.value
         if expected > patience_seconds:
-            raise self._overloaded(f"{len(self._queue)} reviews already wait, about {expected:.1f} s", now)
+            raise self._overloaded(f"{ahead} reviews already wait, about {expected:.1f} s", now)
         place: asyncio.Future[None] = loop.create_future()
-        self._queue.append(place)
+        self._queue.add(address, place)
         await place
         if self._round is not None:
             self._round.enter(self._monotonic())
 
     @contextmanager
-    def entered(self) -> Iterator[None]:
+    def entered(self, address: str) -> Iterator[None]:
         """
-        Occupy a place while a review is judged.
+        Occupy a place while a review of a client address is judged.
 
         Raises:
             Overloaded: there is no free place.
         """
-        if self._inside >= self._limits.max_concurrent_reviews:
-            problem = f"{self._inside} reviews are in progress, which is the limit"
+        most = self._limits.max_concurrent_reviews
+        inside, own = self._inside.total(), self._inside[address]
+        if inside >= most or own >= self._limits.of_address(most):
+            problem = f"{inside} reviews are in progress, {own} of them of this client, which is the limit"
             raise self._overloaded(problem, self._monotonic())
-        self._inside += 1
+        self._inside[address] += 1
         try:
             yield
         finally:
-            self._inside -= 1
+            self._inside[address] -= 1
+            if not self._inside[address]:
+                del self._inside[address]
 
     def _next_round(self) -> None:
         """Admit as many waiting reviews as there is time for; once per event loop iteration while reviews wait."""
@@ -114,7 +153,7 @@ class Gate:
         self._round = _Round(began=now, ends=now)
         room = max(round(seconds / self._cost.value), 1) if self._cost.value else 1
         while self._queue and room:
-            place = self._queue.popleft()
+            place = self._queue.take()
             if not place.done():  # it is cancelled if the client has left
                 place.set_result(None)
                 room -= 1

@@ -79,7 +79,7 @@ class Server:
         """
         await self._runner.setup()
         connections = Connections(cast("web.Server", self._runner.server), self._serving)
-        self._serving.metrics.connections.labels(self._name).set_function(lambda: len(connections.open))
+        self._serving.metrics.connections.open.labels(self._name).set_function(lambda: len(connections.open))
         listener = Listener(connections, tls=self._served.tls)
         try:
             listener.start(self._served.host, self._served.port)
@@ -136,20 +136,38 @@ class Servers:
         """Return the port of the probes."""
         return self._http.port
 
+    @property
+    def local_port(self) -> int | None:
+        """Return the port on the pod's loopback; None if there is none."""
+        return None if self._local is None else self._local.port
+
     async def start(self) -> None:
         """
         Listen on every port, the webhook's first, so that the probes report ready only when it answers.
+
+        A local port that cannot be used is logged: the verdicts do not need it.
 
         Raises:
             PortError: an address or port cannot be used; then no port is left open.
         """
         try:
-            for server in self._in_order():
-                await server.start()
+            await self._https.start()
+            await self._start_local()
+            await self._http.start()
         except OSError:
             await self.stop()
             raise
-        log.info("listening", extra={"fields": {"https": self.https_port, "http": self.http_port}})
+        log.info("listening", extra={"fields": self._ports()})
+
+    async def _start_local(self) -> None:
+        if self._local is None:
+            return
+        try:
+            await self._local.start()
+        except PortError as error:
+            log.error("the audit and the report are not served", extra={"fields": {"reason": str(error)}})  # noqa: TRY400
+            await self._local.stop(in_flight_seconds=0.0)
+            self._local = None
 
     async def stop(self, *, in_flight_seconds: float = 0.0) -> None:
         """Close every port after waiting up to *in_flight_seconds* for answers in progress."""
@@ -186,6 +204,9 @@ class Servers:
             await asyncio.wait((draining,))
         await self.stop()
         return INTERRUPTED
+
+    def _ports(self) -> dict[str, int | None]:
+        return {"https": self.https_port, "http": self.http_port, "local": self.local_port}
 
     def _in_order(self) -> Iterator[Server]:
         yield self._https

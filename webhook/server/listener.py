@@ -38,7 +38,7 @@ class Listener:
         self._sockets: tuple[socket.socket, ...] = ()
         self._retries: deque[asyncio.TimerHandle] = deque(maxlen=8)  # more listening sockets than a port has
         self.port = 0  # the port that is listened on, after `start`
-        self._handshakes: dict[asyncio.Task[None], HttpConnection] = {}  # the oldest first
+        self._handshakes: set[asyncio.Task[None]] = set()
 
     def start(self, host: str, port: int) -> None:
         """
@@ -78,7 +78,7 @@ class Listener:
         loop = asyncio.get_running_loop()
         for _ in range(BATCH):
             try:
-                connected = accept(listening)
+                connected, address = accept(listening)
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
@@ -86,36 +86,14 @@ class Listener:
                 loop.remove_reader(listening)
                 self._retries.append(loop.call_later(RETRY_SECONDS, self._listen, listening))
                 return
-            if self._has_room():
-                connection = self._connections.new()
-                task = loop.create_task(self._shake_hands(connected, connection))
-                self._handshakes[task] = connection
-                task.add_done_callback(partial(self._handshake_ended, connected))
+            if self._connections.has_room(address):
+                connection = self._connections.new(address)
+                task = connection.handshake = loop.create_task(self._shake_hands(connected, connection))
+                self._handshakes.add(task)
+                task.add_done_callback(partial(self._handshake_ended, connected, connection))
             else:
-                self._metrics.connection_cut(CROWDED)
+                self._metrics.connections.cut(CROWDED)
                 connected.close()
-
-    def _has_room(self) -> bool:
-        """
-        Whether there is room for one more connection.
-
-        At the limit, close an idle connection; if handshakes are more than half of the limit, the oldest handshake.
-        """
-        most = self._limits.max_connections
-        if len(self._handshakes) + len(self._connections.open) < most:
-            return True
-        # A completed handshake is already an open connection, although its task may not have ended.
-        unfinished = [task for task, connection in self._handshakes.items() if connection.wire is None]
-        if len(unfinished) + len(self._connections.open) < most:
-            return True
-        if len(unfinished) * 2 <= most and self._connections.make_room():
-            return True
-        if not unfinished:
-            return False
-        self._metrics.connection_cut(CROWDED)
-        del self._handshakes[unfinished[0]]
-        unfinished[0].cancel()
-        return True
 
     async def _shake_hands(self, connected: socket.socket, connection: HttpConnection) -> None:
         loop = asyncio.get_running_loop()
@@ -130,23 +108,26 @@ class Listener:
         with suppress(OSError):  # includes SSLError and timeouts: a failed handshake concerns its client only
             await loop.connect_accepted_socket(lambda: connection, connected, ssl=self._tls, **timeouts)
 
-    def _handshake_ended(self, connected: socket.socket, task: asyncio.Task[None]) -> None:
-        self._handshakes.pop(task, None)
+    def _handshake_ended(self, connected: socket.socket, connection: HttpConnection, task: asyncio.Task[None]) -> None:
+        self._handshakes.discard(task)
+        connection.handshake = None
+        if connection.wire is None:
+            self._connections.left(connection)
         if task.cancelled():
             connected.close()  # a task cancelled before it began has not taken over its socket
 
 
-def accept(listening: socket.socket) -> socket.socket:
+def accept(listening: socket.socket) -> tuple[socket.socket, str]:
     """
-    Accept and return the next connection.
+    Accept the next connection, and return it with the address of its client.
 
     Raises:
         BlockingIOError: no connection waits.
         OSError: there is no free file descriptor or memory.
     """
-    connected, _ = listening.accept()
+    connected, (address, *_) = listening.accept()
     connected.setblocking(False)  # noqa: FBT003  the standard library's signature
-    return connected
+    return connected, address
 
 
 def open_sockets(host: str, port: int, backlog: int) -> tuple[socket.socket, ...]:

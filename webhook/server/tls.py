@@ -102,9 +102,10 @@ class CertificateSource:
             PairError: the pair cannot be used; the pair in use stays.
         """
         files = PairFiles(certificate=certificate, key=key, ca=ca)
-        context, not_after = _load(files, self._minimum_version)
+        context, leaf = _load(files, self._minimum_version)
+        not_before, not_after = leaf.not_valid_before_utc, leaf.not_valid_after_utc
         self._current, self._not_after, self._files = context, not_after, files
-        self._metrics.certificate_not_after.labels("serving").set(not_after.timestamp())
+        self._metrics.certificates.show("serving", not_before=not_before, not_after=not_after)
         log.info("serving certificate loaded", extra={"fields": {"notAfter": not_after.isoformat()}})
 
     def take(self, certificate: bytes, key: bytes, ca: bytes = b"") -> None:
@@ -123,7 +124,7 @@ class CertificateSource:
 
     def count_fault(self) -> None:
         """Count a pair that its source found unusable."""
-        self._metrics.certificate_reload_errors.inc()
+        self._metrics.certificates.reload_errors.inc()
 
     async def load(self) -> None:
         """
@@ -188,7 +189,7 @@ def _new_context(minimum_version: ssl.TLSVersion) -> ssl.SSLContext:
     return context
 
 
-def _load(files: PairFiles, minimum_version: ssl.TLSVersion) -> tuple[ssl.SSLContext, datetime]:
+def _load(files: PairFiles, minimum_version: ssl.TLSVersion) -> tuple[ssl.SSLContext, x509.Certificate]:
     for name, content in ((CERTIFICATE, files.certificate), (KEY, files.key), (CA, files.ca)):
         if len(content) > MAX_FILE_BYTES:
             raise PairError(f"{name} has more than {MAX_FILE_BYTES} bytes")
@@ -206,7 +207,7 @@ def _load(files: PairFiles, minimum_version: ssl.TLSVersion) -> tuple[ssl.SSLCon
             context.load_cert_chain(path, password="")  # an encrypted key must fail and not prompt on a terminal
     except ssl.SSLError as error:
         raise PairError(f"{KEY} does not fit {CERTIFICATE}: {error.reason or error}") from error
-    return context, leaf.not_valid_after_utc
+    return context, leaf
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from webhook.netpol.snapshot import Plugin
 from webhook.netpol.sources.universe import IPBlockMatchesPods
 from webhook.settings.values import (
     account,
@@ -29,8 +30,9 @@ from webhook.settings.values import (
 )
 
 if TYPE_CHECKING:  # a command that decides nothing starts without these modules, 75 ms sooner
-    from webhook.admission.options import Mode, Options
+    from webhook.admission.options import EgressMode, Mode, Options
     from webhook.eem.instances import SourcesDemand
+    from webhook.eem.paths import ServiceTranslation
     from webhook.eem.rules import Platform, ProductVersion, RuleSetting
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
@@ -70,14 +72,37 @@ class Settings:
         "decision",
         switch,
         False,  # noqa: FBT003  a default, not a call
-        "refuse a change also if it only may take required access away",
+        "also refuse changes that might remove required access",
     )
     sources: SourcesDemand = _setting(
         "decision",
         one_of("anywhere", "some"),
         "anywhere",
-        "the sources that must be able to connect to manager and gateway; with `some` an edit may narrow them",
+        "who must be able to connect to manager and gateway; with `some`, at least one source must remain",
         metavar="anywhere|some",
+    )
+    egress: EgressMode = _setting(
+        "decision",
+        one_of("off", "warn", "enforce"),
+        "warn",
+        "what happens to a change that cuts egress which EEM needs: nothing, a warning, or a refusal where the mode "
+        "enforces; an annotation of the namespace wins",
+        metavar="off|warn|enforce",
+    )
+    service_translation: ServiceTranslation = _setting(
+        "decision",
+        one_of("unknown", "before-policy", "after-policy"),
+        "unknown",
+        "when the network plugin translates the address of a Service: before it applies egress policies, which then "
+        "see the pods (OVN-Kubernetes, Calico, Cilium), or after",
+        metavar="unknown|before-policy|after-policy",
+    )
+    plugin: Plugin = _setting(
+        "decision",
+        one_of("auto", "ovn-kubernetes", "calico", "cilium", "other"),
+        "auto",
+        "the network plugin of the cluster, which decides whether Calico's policies count; auto: as DaemonSets show it",
+        metavar="auto|ovn-kubernetes|calico|cilium|other",
     )
     ipblock_matches_pods: IPBlockMatchesPods = _setting(
         "decision",
@@ -107,7 +132,7 @@ class Settings:
         account,
         None,
         "service account of the EEM operator, whose changes are allowed without evaluation",
-        shown="the one that the operator's Deployment names",
+        shown="ibm-eem-operator of the namespace that Helm or OLM noted on EEM's resource definitions",
         metavar="NAMESPACE/NAME",
     )
     eem_version: ProductVersion | None = _setting(
@@ -144,6 +169,13 @@ class Settings:
     bind: str = _setting("serving", address, "0.0.0.0", "address to listen on, for both ports", metavar="ADDRESS")  # noqa: S104
     https_port: int = _setting("serving", port, 8443, "HTTPS port for the API server", metavar="PORT")
     http_port: int = _setting("serving", port, 8080, "HTTP port for probes and metrics", metavar="PORT")
+    local_port: int = _setting(
+        "serving",
+        port,
+        8088,
+        "HTTP port on 127.0.0.1 for the report page and the audit, which show the inside of the cluster",
+        metavar="PORT",
+    )
     tls_dir: Path | None = _setting(
         "serving",
         Path,
@@ -166,14 +198,14 @@ class Settings:
         "serving",
         silence,
         300.0,
-        "how long the API server may send no event before this replica leaves reviews to other replicas",
+        "how long the API server may be silent before this replica becomes unready",
         metavar="SECONDS",
     )
     register: bool = _setting(
         "serving",
         switch,
         True,  # noqa: FBT003  a default, not a call
-        "whether to keep the webhook configurations: the caBundle, and the whole entry for NetworkPolicies",
+        "whether the service writes its part of the webhook configurations: caBundle, entry for NetworkPolicies",
         metavar="on|off",
     )
     failure_policy: Literal["Fail", "Ignore"] = _setting(
@@ -183,11 +215,26 @@ class Settings:
         "what the API server does with a change of a NetworkPolicy in a guarded namespace while no replica answers",
         metavar="Fail|Ignore",
     )
+    cluster_policy_failure_policy: Literal["Ignore", "Fail"] = _setting(
+        "serving",
+        one_of("Ignore", "Fail"),
+        "Ignore",
+        "what the API server does with a change of a cluster-wide policy while no replica answers",
+        metavar="Ignore|Fail",
+    )
+    reports: bool = _setting(
+        "serving",
+        switch,
+        False,  # noqa: FBT003  a default, not a call
+        "whether the leader writes the audit as a Report of OpenReports in each namespace with EEM, if the cluster has "
+        "that kind",
+        metavar="on|off",
+    )
     ca_seconds: float = _setting(
         "serving",
         duration,
         31_536_000.0,
-        "lifetime of the service's own authority; at two thirds of it the next one takes over",
+        "lifetime of the service's own CA, which is replaced after two thirds of it",
         metavar="SECONDS",
     )
     leaf_seconds: float = _setting(
@@ -201,7 +248,7 @@ class Settings:
         "serving",
         duration,
         60.0,
-        "how long a new authority is in every configuration before it signs, so that every API server trusts it",
+        "how long a new CA is in every configuration before it signs, so that every API server trusts it",
         metavar="SECONDS",
     )
     log_format: Literal["text", "json"] = _setting(
@@ -232,6 +279,9 @@ class Settings:
             mode=self.mode,
             strict=self.strict,
             sources=self.sources,
+            egress=self.egress,
+            service_translation=self.service_translation,
+            plugin=self.plugin,
             ipblock_matches_pods=self.ipblock_matches_pods,
             pod_cidrs=self.pod_cidr,
             ip_families=self.ip_families,
