@@ -2,7 +2,8 @@
 Measure everything, and write docs/evidence/benchmarks.md, .svg and .json: `python -m benchmarks [--quick]`.
 
 `python -m benchmarks growth` prints what each piece of work costs in a small cluster and in large ones, as Markdown; it
-takes two minutes.
+takes two minutes. `python -m benchmarks doubling` prints what each piece of work costs when the objects double, and
+which of them grow fastest; with `--quick` it counts steps, and fails if one grows faster than its input.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from benchmarks import commands, decisions, growth, lists, real, reviews
+from benchmarks import commands, decisions, doubling, growth, lists, real, reviews
 from benchmarks.chart import draw
 from benchmarks.figures import Figures
 from benchmarks.plan import FULL, QUICK, Plan
@@ -30,22 +31,32 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", nargs="?", choices=("all", "growth"), default="all", help="default: all")
-    parser.add_argument("--quick", action="store_true", help="a minute instead of ten, and without kube-apiserver")
+    parser.add_argument("what", nargs="?", choices=("all", "growth", "doubling"), default="all", help="default: all")
+    parser.add_argument(
+        "--quick", action="store_true", help="a minute instead of a quarter of an hour, and without kube-apiserver"
+    )
     parser.add_argument("--output", type=Path, help="folder to write to (default: docs/evidence; with --quick: none)")
     arguments = parser.parse_args(words)
     if arguments.what == "growth":
         sys.stdout.writelines(f"{line}\n" for line in growth.table(growth.WAYS, growth.ROUNDS))
         return 0
+    if arguments.what == "doubling":
+        return _doubling(quick=arguments.quick)
     plan = QUICK if arguments.quick else FULL
     output = arguments.output or (None if arguments.quick else ROOT / "docs/evidence")
     figures = Figures()
     notes = measure(plan, figures)
-    page = markdown(figures, notes)
+    page = markdown(figures, notes, list(growth.table(growth.WAYS, growth.ROUNDS)) if plan.growth else [])
     if output is not None:
         write(output, page, figures)
     sys.stdout.write(page)
     return 0
+
+
+def _doubling(*, quick: bool) -> int:
+    lines = list(doubling.too_steep()) if quick else doubling.table()
+    sys.stdout.writelines(f"{line}\n" for line in lines)
+    return 1 if quick and lines else 0
 
 
 def measure(plan: Plan, figures: Figures) -> list[str]:

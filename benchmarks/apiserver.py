@@ -18,6 +18,7 @@ from aiohttp.typedefs import Handler
 from benchmarks.cluster import Size, as_listed, objects
 from benchmarks.service import Pair
 from webhook.eem import WATCHED, ResourceType
+from webhook.eem.resources import NETWORK_POLICIES
 
 EXPIRED = {
     "type": "ERROR",
@@ -46,6 +47,7 @@ class ApiServer:
         app = web.Application()
         for resource in WATCHED:
             app.router.add_get(resource.path(), self._handler(resource))
+        app.router.add_get(NETWORK_POLICIES.path("{namespace}"), self._policies_of)
         app.router.add_post("/expire", self._expire)
         return app
 
@@ -57,6 +59,13 @@ class ApiServer:
             return web.Response(body=self._pages[resource.kind][page], content_type="application/json")
 
         return handle
+
+    async def _policies_of(self, request: web.Request) -> web.Response:
+        """List the policies of one namespace, as the guard does before it refuses."""
+        pages = [msgspec.json.decode(page) for page in self._pages[NETWORK_POLICIES.kind]]
+        namespace = request.match_info["namespace"]
+        items = [one for page in pages for one in page["items"] if one["metadata"]["namespace"] == namespace]
+        return web.Response(body=msgspec.json.encode({**pages[-1], "items": items}), content_type="application/json")
 
     async def _watch(self, request: web.Request, resource: ResourceType) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})

@@ -53,10 +53,14 @@ CALM = Quantity(name="longest answer in as many reviews with no list", unit="ms"
 READY = Quantity(name="start to ready, on files", unit="s", target=0.4, places=2)
 CHECK = Quantity(name="`check` of a repository", unit="s", target=1.0, places=2)
 EXPLAIN = Quantity(name="`explain` in a repository", unit="s", target=0.23, places=2)
+PRINTED = Quantity(name="`check` of a state as kubectl prints it, JSON", unit="s", target=12, places=1)
+PRINTED_MEMORY = Quantity(name="the same, memory", unit="MiB", target=381)
+PRINTED_YAML = Quantity(name="`check` of a state as kubectl prints it, YAML", unit="s", target=35, places=1)
 
 QUANTITIES = (
     CPU, REVIEWS, GROWTH, MIDDLE, SLOW, DECISION, AFTER_CHANGE, POD_EVENT, OTHER_EVENT,
     REAL_MEMORY, REAL_SYNCED, MEMORY, SYNCED, HOLD, CALM, READY, CHECK, EXPLAIN,
+    PRINTED, PRINTED_MEMORY, PRINTED_YAML,
 )  # fmt: skip
 """The quantities in the order of the table."""
 

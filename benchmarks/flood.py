@@ -15,6 +15,7 @@ import ssl
 import sys
 import time
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Any
 
 import msgspec
@@ -25,9 +26,11 @@ from benchmarks.load import request_of
 TIMEOUT_SECONDS = 5.0  # of the shipped registration
 MOST_ATTEMPTS = 11
 IDLE_CONNECTIONS = 25
+JUDGED = 200
 SHED = 503
 CALLERS = 8
 LOST = 0  # no answer came
+WRONG = 1  # the other verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,8 @@ class Waves:
     The reviews to send.
 
     Args:
+        body: a review that is allowed.
+        refused: a review that is refused, sent in turn with the other; empty for none.
         waves: reviews a second and the number of seconds, one wave after the other.
         attempts: reviews that eight callers send before the waves, each as soon as its last one is answered; they are
             not repeated and not reported.
@@ -44,6 +49,7 @@ class Waves:
     port: int
     ca_file: str
     body: bytes
+    refused: bytes = b""
     waves: list[tuple[float, float]] = field(default_factory=list)
     attempts: int = 0
 
@@ -54,7 +60,8 @@ class Flooded:
     The answers.
 
     Args:
-        asked: for each review when it was due, in seconds from the start, how long it took, and its last status.
+        asked: for each review when it was due, in seconds from the start, how long it took, and its last status (or
+            LOST, or WRONG).
         shed_milliseconds: how long each answer of 503 took.
         handshakes: the number of connections that were opened.
         late_seconds: the delay of the latest start of a review; if it is large, this process was too slow.
@@ -69,7 +76,10 @@ class Flooded:
 class _Caller:
     def __init__(self, job: Waves) -> None:
         self._job = job
-        self._request = request_of(job.body)
+        self._reviews = cycle(
+            [(request_of(job.body), b'"allowed":true')]
+            + ([(request_of(job.refused), b'"allowed":false')] if job.refused else [])
+        )
         self._context = ssl.create_default_context(cafile=job.ca_file)
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
         self.found = Flooded()
@@ -89,15 +99,15 @@ class _Caller:
 
     async def _go_on(self, attempts: int) -> None:
         for _ in range(attempts):
-            await self._attempt()
+            await self._attempt(*next(self._reviews))
 
     async def _ask(self, began: float, due: float) -> None:
-        status = LOST
+        status, asked = LOST, next(self._reviews)
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 for _ in range(MOST_ATTEMPTS):
                     sent = time.perf_counter()
-                    status, again_seconds = await self._attempt()
+                    status, again_seconds = await self._attempt(*asked)
                     if status != SHED:
                         break
                     self.found.shed_milliseconds.append((time.perf_counter() - sent) * 1000)
@@ -106,21 +116,23 @@ class _Caller:
             status = LOST if status != SHED else SHED
         self.found.asked.append((due - began, time.perf_counter() - due, status))
 
-    async def _attempt(self) -> tuple[int, int]:
-        """Send a review once, and return the status and the seconds of `Retry-After`."""
+    async def _attempt(self, request: bytes, verdict: bytes) -> tuple[int, int]:
+        """Send a review once, and return the status, or WRONG, and the seconds of `Retry-After`."""
         reader, writer = self._kept() or await self._connect()
         kept = False
         try:
-            writer.write(self._request)
+            writer.write(request)
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
-            await reader.readexactly(int(_field(head, b"content-length")))
+            answer = await reader.readexactly(int(_field(head, b"content-length")))
             kept = b"connection: close" not in head and len(self._idle) < IDLE_CONNECTIONS
         finally:
             if kept:
                 self._idle.append((reader, writer))
             else:
                 writer.transport.abort()
-        return int(head[9:12]), int(_field(head, b"retry-after") or b"0")
+        status = int(head[9:12])
+        status = WRONG if status == JUDGED and verdict not in answer else status
+        return status, int(_field(head, b"retry-after") or b"0")
 
     def _kept(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
         """Return an idle connection that the server has not closed; None if there is none."""
@@ -150,5 +162,7 @@ async def _main() -> Flooded:
 
 if __name__ == "__main__":
     flooded = uvloop.run(_main())
-    os.set_blocking(sys.stdout.fileno(), True)  # uvloop leaves it non-blocking, and a large write would be cut off
-    sys.stdout.buffer.write(msgspec.json.encode(flooded))
+    os.set_blocking(sys.stdout.fileno(), True)  # uvloop leaves it non-blocking
+    left = memoryview(msgspec.json.encode(flooded))
+    while left:  # sys.stdout has lost the end of a large text that was written in parts
+        left = left[os.write(sys.stdout.fileno(), left) :]

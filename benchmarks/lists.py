@@ -24,7 +24,7 @@ def measure(pair: Pair, folder: Path, plan: Plan, figures: Figures) -> None:
     """Measure the largest cluster, from a stand-in with pods as large as those of a real cluster."""
     size = plan.largest
     bodies = [review(name, size).replace(b'"dryRun":false', b'"dryRun":true') for name in EDITED]
-    with _api_server(size, pair) as port:
+    with api_server(size, pair) as port:
         arguments = ["--service-account-dir", str(service_account(folder, Path(pair.ca_file), "token")), *REGISTER]
         with served(arguments, pair, folder / "live.log", in_cluster("127.0.0.1", port)) as service:
             figures.add(SYNCED, size, [service.ready_seconds])
@@ -44,7 +44,8 @@ def measure(pair: Pair, folder: Path, plan: Plan, figures: Figures) -> None:
 
 
 @contextmanager
-def _api_server(size: Size, pair: Pair) -> Iterator[int]:
+def api_server(size: Size, pair: Pair) -> Iterator[int]:
+    """Run the stand-in of the API server, and yield its port."""
     command = [sys.executable, "-m", "benchmarks.apiserver", "--tls-dir", str(pair.folder)]
     command += ["--policies", str(size.policies), "--pods", str(size.pods)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:

@@ -24,7 +24,7 @@ from statistics import median, quantiles
 import msgspec
 
 from benchmarks.cluster import SMALL, review
-from benchmarks.flood import Flooded, Waves
+from benchmarks.flood import JUDGED, Flooded, Waves
 from benchmarks.reviews import ROOT, send, write_state
 from benchmarks.service import Pair, make_pair, served
 
@@ -35,7 +35,6 @@ FLOOD_SECONDS = 8.0
 CALM_SECONDS = 8.0
 PEAK_SECONDS = 3.0
 CONNECTIONS = 8
-JUDGED = 200
 SLOW_SECONDS = 1.0  # a slower answer after the end of the flood counts as an effect of the flood
 ELSEWHERE = """\
 import sys
@@ -49,7 +48,7 @@ ALWAYS_BUSY = """\
 import sys
 from webhook.server.gate import Gate
 from webhook.guard.outcomes import Overloaded
-async def admit(self, patience_seconds):
+async def admit(self, address, patience_seconds):
     raise Overloaded("always", flooded={flooded})
 Gate.admit = admit
 from webhook.cli import main

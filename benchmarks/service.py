@@ -99,8 +99,8 @@ def served(
         RuntimeError: the service ended, or was not ready in time.
     """
     command = [sys.executable, *program, "serve", *arguments]
-    command += ["--bind", "127.0.0.1", "--https-port", "0", "--http-port", "0", "--log-format", "json"]
-    command += ["--tls-dir", str(pair.folder)]
+    command += ["--bind", "127.0.0.1", "--https-port", "0", "--http-port", "0", "--local-port", "0"]
+    command += ["--log-format", "json", "--tls-dir", str(pair.folder)]
     with log.open("wb") as stream:
         began = time.perf_counter()
         process = subprocess.Popen(command, stderr=stream, env={**os.environ, **(environment or {})})

@@ -26,7 +26,7 @@ ApiObject = dict[str, Any]
 class Cluster:
     """A cluster in which the cache is complete and nothing changes, in the form that the guard asks for."""
 
-    has_synced = True
+    has_synced = follows_policies = True
 
     def __init__(self, objects: Iterable[ApiObject]) -> None:
         self.objects = tuple(objects)

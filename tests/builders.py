@@ -6,7 +6,9 @@ An argument that is None leaves its field out; `{}` and `[]` are written as they
 
 # ruff: noqa: PLR0913  a builder names every field that a test may care about
 
+import copy
 import json
+from collections.abc import Iterator
 from typing import Any
 
 ApiObject = dict[str, Any]
@@ -62,6 +64,31 @@ def owned_by(owner_object: ApiObject) -> Node:
     """Return an ownerReference to an object of these builders."""
     meta = owner_object["metadata"]
     return owner(owner_object["kind"], meta["name"], owner_object["apiVersion"], uid=meta["uid"])
+
+
+# Values within objects
+
+
+def places(node: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Yield the path of every value in an object."""
+    if path:
+        yield path
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from places(value, (*path, key))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from places(value, (*path, index))
+
+
+def replaced(tree: Node, path: tuple[str | int, ...], value: Any) -> Node:
+    """Return a copy of an object with another value at *path*."""
+    changed: Any = copy.deepcopy(tree)
+    node = changed
+    for key in path[:-1]:
+        node = node[key]
+    node[path[-1]] = value
+    return dict(changed)
 
 
 # Namespaces, pods, workloads
@@ -224,6 +251,132 @@ def to(*peers: Node, ports: list[Node] | None = None) -> Node:
     return written(to=list(peers) or None, ports=ports)
 
 
+# Cluster-wide policies
+
+
+def admin_policy(name: str = "admin", *, priority: Any = 10, **spec: Any) -> ApiObject:
+    """Return an AdminNetworkPolicy; without arguments it speaks of every pod and has no rule."""
+    return _cluster_wide("AdminNetworkPolicy", "v1alpha1", name, priority=priority, **spec)
+
+
+def baseline_policy(name: str = "default", **spec: Any) -> ApiObject:
+    """Return the BaselineAdminNetworkPolicy; without arguments it speaks of every pod and has no rule."""
+    return _cluster_wide("BaselineAdminNetworkPolicy", "v1alpha1", name, **spec)
+
+
+def cluster_policy(
+    name: str = "cluster", *, tier: Any = "Admin", priority: Any = 10, version: str = "v1beta1", **spec: Any
+) -> ApiObject:
+    """Return a ClusterNetworkPolicy; without arguments it speaks of every pod and has no rule."""
+    return _cluster_wide("ClusterNetworkPolicy", version, name, tier=tier, priority=priority, **spec)
+
+
+def _cluster_wide(kind: str, version: str, name: str, *, terminating: bool = False, **spec: Any) -> ApiObject:
+    return {
+        "apiVersion": f"policy.networking.k8s.io/{version}",
+        "kind": kind,
+        "metadata": metadata(name, None, terminating=terminating),
+        "spec": {"subject": namespaces(), **written(**spec)},
+    }
+
+
+def namespaces(*expressions: Node, **match_labels: str) -> Node:
+    """Return a subject or a peer: every pod of the namespaces with these labels."""
+    return {"namespaces": selector(*expressions, **match_labels)}
+
+
+def pods(labels: Node | None = None, in_namespaces: Node | None = None) -> Node:
+    """Return a subject or a peer: the pods that one selector matches, in the namespaces that another one matches."""
+    return {"pods": {"namespaceSelector": in_namespaces or {}, "podSelector": labels or {}}}
+
+
+def rule(action: str, *peers: Any, field: str = "from", **fields: Any) -> Node:
+    """Return a rule of a cluster-wide policy; *field* is `from` or `to`."""
+    return {"action": action, field: list(peers), **written(**fields)}
+
+
+# What is behind names and virtual addresses
+
+
+def service(
+    name: str,
+    namespace: str = EEM_NAMESPACE,
+    *,
+    cluster_ip: str | None = "172.30.0.7",
+    ports: list[Node] | None = None,
+    balancers: list[Node] | None = None,
+    **spec: Any,
+) -> ApiObject:
+    """Return a Service; *balancers* are the entries in its status, *spec* adds to what the arguments write."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata(name, namespace),
+        "spec": {**written(clusterIP=cluster_ip, ports=ports), **spec},
+        "status": {"loadBalancer": written(ingress=balancers)},
+    }
+
+
+def service_port(number: int, target: int | str | None = None, name: str | None = None, protocol: str = "TCP") -> Node:
+    """Return a port of a Service."""
+    return written(name=name, protocol=protocol, port=number, targetPort=target)
+
+
+def endpoint_slice(
+    service_name: str,
+    namespace: str = EEM_NAMESPACE,
+    *,
+    name: str | None = None,
+    ports: list[Node] | None = None,
+    endpoints: list[Node] | None = None,
+) -> ApiObject:
+    """Return an EndpointSlice of a Service."""
+    labels = {"kubernetes.io/service-name": service_name}
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": metadata(name or f"{service_name}-x7x2", namespace, labels=labels),
+        "addressType": "IPv4",
+        "ports": ports or [],
+        "endpoints": endpoints or [],
+    }
+
+
+def endpoint(address: str, pod: ApiObject | None = None, *, ready: bool | None = None) -> Node:
+    """Return an endpoint of a slice, with a reference to the pod that has the address."""
+    target = None
+    if pod is not None:
+        target = {"kind": "Pod", "namespace": pod["metadata"]["namespace"], "name": pod["metadata"]["name"]}
+    conditions = None if ready is None else {"ready": ready}
+    return written(addresses=[address], targetRef=target, conditions=conditions)
+
+
+def route(host: str, to_service: str, namespace: str = EEM_NAMESPACE, *, router: str | None = "default") -> ApiObject:
+    """Return a Route that *router* admitted."""
+    admitted = None if router is None else [{"host": host, "routerName": router}]
+    return {
+        "apiVersion": "route.openshift.io/v1",
+        "kind": "Route",
+        "metadata": metadata(to_service, namespace),
+        "spec": {"host": host, "to": {"kind": "Service", "name": to_service}},
+        "status": written(ingress=admitted),
+    }
+
+
+def ingress(
+    host: str, to_service: str, namespace: str = EEM_NAMESPACE, *, balancers: list[Node] | None = None
+) -> ApiObject:
+    """Return an Ingress; *balancers* are the entries in its status."""
+    path = {"path": "/", "pathType": "Prefix", "backend": {"service": {"name": to_service}}}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": metadata(to_service, namespace),
+        "spec": {"rules": [{"host": host, "http": {"paths": [path]}}]},
+        "status": {"loadBalancer": written(ingress=balancers)},
+    }
+
+
 # Event Endpoint Management
 
 
@@ -285,6 +438,9 @@ RESOURCES = {
     "NetworkPolicy": ("networking.k8s.io", "v1", "networkpolicies"),
     MANAGER_KIND: ("events.ibm.com", "v1beta1", "eventendpointmanagements"),
     GATEWAY_KIND: ("events.ibm.com", "v1beta1", "eventgateways"),
+    "AdminNetworkPolicy": ("policy.networking.k8s.io", "v1alpha1", "adminnetworkpolicies"),
+    "BaselineAdminNetworkPolicy": ("policy.networking.k8s.io", "v1alpha1", "baselineadminnetworkpolicies"),
+    "ClusterNetworkPolicy": ("policy.networking.k8s.io", "v1beta1", "clusternetworkpolicies"),
 }
 
 

@@ -1,6 +1,8 @@
 """What holds for all tests: hypothesis, the workers, the control plane, and parts that cannot run on this machine."""
 
 import os
+import shutil
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,14 @@ from clusters import CLUSTERS, ELSEWHERE
 from controlplane.background import BackgroundBuild, NotBuiltError, wait_for_result
 from controlplane.namespaces import isolation
 from hypothesis import settings
+from json_outputs import compared
+from node.availability import OF_TESTS
 from scheduling import SHARED, SharedServerScheduling
 from xdist.workermanage import WorkerController
+
+from webhook import cli
+
+cli.main = compared(cli.main)  # before any test imports it: each JSON output is compared with its schema
 
 # A shared machine is slow at times, and slowness is no failure. In CI the examples are the same in every run, so that a
 # failure is seen again; on the machine of a developer each run tries new ones.
@@ -22,9 +30,9 @@ settings.load_profile("ci" if os.environ.get("CI") else "developer")
 END_TO_END = "tests/e2e/"
 BUILT_FOR = ("plane", "node")  # the kinds of cluster that have the control plane that is built here
 RESULT = "control_plane_result"  # in what the controller hands to its workers: the file that the build writes
-NOT_RUN = "end_to_end_not_run"  # in what a worker hands back: how many tests were left out, and why
+NOT_RUN = "not_run"  # in what a worker hands back: how many tests were left out for each reason
 BUILD = pytest.StashKey[BackgroundBuild]()
-LEFT_OUT = pytest.StashKey[tuple[int, str]]()
+LEFT_OUT = pytest.StashKey[dict[str, int]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,7 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--require-end-to-end",
         action="store_true",
-        help="fail if the end-to-end tests cannot run on this machine",
+        help="fail if the end-to-end tests, or tests with a Debian package's command, cannot run on this machine",
     )
 
 
@@ -130,10 +138,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     deselect(config, items, [item for item in items if not can_have(cluster, item)])
     items.sort(key=lambda item: item.get_closest_marker("after_others") is not None)
     problem = isolation().problem if cluster == "plane" and any(map(needs_control_plane, items)) else ""
-    if problem:
-        left_out = [item for item in items if needs_control_plane(item)]
-        deselect(config, items, left_out)
-        config.stash[LEFT_OUT] = (len(left_out), problem)
+    no_plane = f"end-to-end tests: {problem}" if problem else ""
+    reasons = {item: missing_command(item) or (no_plane if needs_control_plane(item) else "") for item in items}
+    left_out = [item for item in items if reasons[item]]
+    deselect(config, items, left_out)
+    if left_out:
+        config.stash[LEFT_OUT] = dict(Counter(reasons[item] for item in left_out))
         if is_worker(config):
             config.workeroutput[NOT_RUN] = config.stash[LEFT_OUT]  # type: ignore[attr-defined]
 
@@ -149,6 +159,13 @@ def needs_control_plane(item: pytest.Item) -> bool:
     return "control_plane" in getattr(item, "fixturenames", ())
 
 
+def missing_command(item: pytest.Item) -> str:
+    """Return why this machine cannot have a test that starts a Debian package's command; "" if it can."""
+    named = [name for mark in item.iter_markers("commands") for name in mark.args]
+    missing = [name for name in named if shutil.which(name) is None]
+    return f"tests that start {missing[0]}: install the Debian package {OF_TESTS[missing[0]]}" if missing else ""
+
+
 def deselect(config: pytest.Config, items: list[pytest.Item], left_out: list[pytest.Item]) -> None:
     """Remove *left_out* from *items*."""
     if left_out:
@@ -162,11 +179,11 @@ def pytest_testnodedown(node: WorkerController) -> None:
     """Keep what a worker says about the tests that it left out."""
     said = getattr(node, "workeroutput", {}).get(NOT_RUN)
     if said:
-        node.config.stash[LEFT_OUT] = tuple(said)
+        node.config.stash[LEFT_OUT] = said
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail if the end-to-end tests must run, and cannot."""
+    """Fail if every test must run, and some cannot."""
     if LEFT_OUT in session.config.stash and session.config.getoption("require_end_to_end"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -174,8 +191,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Report on which cluster the end-to-end tests ran, or why they did not run."""
     if LEFT_OUT in config.stash:
-        count, problem = config.stash[LEFT_OUT]
-        terminalreporter.write_line(f"NOT RUN: {count} end-to-end tests: {problem}", red=True, bold=True)
+        for problem, count in config.stash[LEFT_OUT].items():
+            terminalreporter.write_line(f"NOT RUN: {count} {problem}", red=True, bold=True)
     reports = [one for some in terminalreporter.stats.values() for one in some]
     if any(getattr(one, "nodeid", "").startswith(END_TO_END) for one in reports):
         chosen = config.getoption("cluster")

@@ -16,8 +16,10 @@ from clusters import CLUSTERS
 
 from certs.material import ROTATE_ANNOTATION
 from docs.transcripts import refreshed
-from webhook.admission.options import MODE_ANNOTATION, SOURCES_ANNOTATION
-from webhook.server import WEBHOOKS
+from webhook.admission.bypass import GROUP
+from webhook.admission.options import EGRESS_ANNOTATION, MODE_ANNOTATION, SOURCES_ANNOTATION
+from webhook.netpol.parse import BYPASS_ANNOTATION
+from webhook.server import WEBHOOKS, Metrics
 from webhook.settings import Settings, variable_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,21 +28,15 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 MODULES = os.pathsep.join(str(ROOT / part) for part in (".", "tests", "tests/e2e"))
-BYPASS_ANNOTATION = "eem-guardrail.io/bypass"  # reserved in the interface; the service ignores it so far
-ANNOTATIONS = frozenset({MODE_ANNOTATION, SOURCES_ANNOTATION, BYPASS_ANNOTATION, ROTATE_ANNOTATION})
+ANNOTATIONS = frozenset({MODE_ANNOTATION, SOURCES_ANNOTATION, EGRESS_ANNOTATION, BYPASS_ANNOTATION, ROTATE_ANNOTATION})
 # Programs of other projects: their flags are not checked.
 OTHERS = frozenset({"apt-get", "buildah", "curl", "docker", "git", "kind", "kubectl", "openssl", "pip", "ruff"})
 WITH_COMMANDS = frozenset({"webhook", "certs"})
 PYTEST_FLAGS = "--cluster --require-end-to-end"  # the flags that the project adds
 MODULE_OF = {"eem-guardrail": "webhook", "pytest": "pytest"}
-# The endings that Prometheus adds to the name of a metric, by the class that makes it.
-SUFFIXES = {
-    "Counter": ("_total",),
-    "CounterMetricFamily": ("_total",),
-    "Gauge": ("",),
-    "GaugeMetricFamily": ("",),
-    "Histogram": ("_bucket", "_count", "_sum"),
-}
+# The endings that Prometheus adds to the name of a metric, by its type.
+SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
+TYPES = {"CounterMetricFamily": "counter", "GaugeMetricFamily": "gauge"}
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 
@@ -162,7 +158,7 @@ def offered(module: str, rest: list[str]) -> str:
 
 def all_flags() -> str:
     """Return the help of every command of this project."""
-    ours = [("webhook", name) for name in ("serve", "check", "explain", "rules", "demo")]
+    ours = [("webhook", name) for name in ("serve", "check", "plan", "explain", "rules", "demo")]
     ours += [("certs", name) for name in ("init", "show", "renew", "rotate-ca")]
     return "".join(usage(*words) for words in [*ours, ("benchmarks",), ("mutation",)]) + PYTEST_FLAGS
 
@@ -190,12 +186,13 @@ def unknown_flags(text: str) -> list[str]:
 
 def shown_metrics() -> set[str]:
     """Return the names of all metrics, as Prometheus shows them."""
-    made = [
-        found
-        for path in (ROOT / "webhook" / "server").glob("*.py")
-        for found in re.findall(r'(\w+)\(\s*f"\{PREFIX\}(_\w+)"', path.read_text())
+    made = [(one.name, one.type) for one in Metrics(version="1").registry.collect()]
+    collected = (ROOT / "webhook" / "server" / "collectors.py").read_text()
+    made += [
+        (f"eem_guardrail{name}", TYPES[family])
+        for family, name in re.findall(r'(\w+)\(\s*f"\{PREFIX\}(_\w+)"', collected)
     ]
-    return {f"eem_guardrail{name}{suffix}" for kind, name in made for suffix in SUFFIXES[kind]}
+    return {f"{name}{suffix}" for name, kind in made for suffix in SUFFIXES[kind]}
 
 
 @each_page
@@ -298,7 +295,7 @@ def test_names_of_the_interface_are_the_codes(page: Path) -> None:
     """Every annotation and webhook that a page names has that name in the code."""
     named = set(re.findall(r"[\w.-]*eem-guardrail\.io(?:/[\w-]*\w)?", page.read_text()))
 
-    assert named <= {*ANNOTATIONS, *WEBHOOKS.values()}
+    assert named <= {*ANNOTATIONS, *WEBHOOKS.values(), GROUP}
 
 
 def linked_pages(page: Path) -> set[Path]:

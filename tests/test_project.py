@@ -23,7 +23,15 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 README_LINES = 150
 FOLDERS = (".ci", ".github", "benchmarks", "certs", "docs", "manifests", "requirements", "tests", "webhook")
-TOP_FILES = (".dockerignore", ".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "Dockerfile", "LICENSE")
+TOP_FILES = (
+    ".dockerignore",
+    ".gitignore",
+    ".pre-commit-hooks.yaml",
+    "CHANGELOG.md",
+    "Dockerfile",
+    "LICENSE",
+    "action.yml",
+)
 # In pieces, so that this file does not contain the names either.
 REGISTRY_HOSTS = tuple(
     ".".join(parts)
@@ -127,9 +135,10 @@ def test_a_forbidden_import_breaks_a_contract(tmp_path: Path, module: str, line:
     assert "BROKEN" in result.stdout
 
 
-def test_the_kubernetes_client_is_not_loaded_by_default() -> None:
-    """A command starts without importing the Kubernetes client."""
-    code = "import sys, webhook.cli, webhook.main; sys.exit('kubernetes' in sys.modules)"
+@pytest.mark.parametrize("package", ["kubernetes", "jinja2"])
+def test_what_few_commands_need_is_not_loaded_by_default(package: str) -> None:
+    """A command starts without importing the Kubernetes client and the template engine."""
+    code = f"import sys, webhook.cli, webhook.main; sys.exit({package!r} in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False)
 
     assert result.returncode == 0
@@ -196,7 +205,7 @@ def test_readme_shows_the_demos_refusal() -> None:
     """The transcript of the README is what the demo prints, apart from line breaks."""
     text = (ROOT / "README.md").read_text()
     (shown,) = re.findall(r"^```text\n(\$ kubectl.*?)^```", text, re.MULTILINE | re.DOTALL)
-    demo = run_webhook("demo", "--once", "--https-port", "0", "--http-port", "0")
+    demo = run_webhook("demo", "--once", "--https-port", "0", "--http-port", "0", "--local-port", "0")
 
     assert demo.returncode == 0, demo.stderr
     assert " ".join(shown.split()) in " ".join(demo.stdout.split())

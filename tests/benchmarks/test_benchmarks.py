@@ -18,12 +18,14 @@ TINY = Plan(
     sizes=(SMALL, Size(policies=20, pods=100)),
     largest=Size(policies=20, pods=600),
     repository=Size(policies=5, pods=10),
+    printed=(Size(policies=5, pods=500), Size(policies=5, pods=20)),
     runs=1,
     closed_seconds=0.2,
     open_seconds=0.5,
     relist_seconds=1.5,
     repeats=5,
     real=False,
+    growth=False,
 )
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -33,6 +35,7 @@ def picture(text: str) -> ET.Element:
     return ET.fromstring(text)  # noqa: S314  written by the command itself
 
 
+@pytest.mark.timeout(600)  # everything that the command measures, on a small scale
 def test_everything_is_measured_and_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -63,11 +66,13 @@ def test_the_page_says_what_was_not_reached() -> None:
     figures = Figures()
     figures.add(CPU, SMALL, [0.1, 0.14, 9.0])
     figures.add(REVIEWS, SMALL, [5_000])
-    page = markdown(figures, ["Not measured: this."])
+    page = markdown(figures, ["Not measured: this."], ["| what grows |"])
 
     assert "| 10, 50 | ≤ 0.150 | 0.140 ms | yes |" in page
     assert "| 10, 50 | ≥ 6,600 | 5,000 a second | **no** |" in page
     assert "Not measured: this." in page
+    assert "## How the cost grows" in page
+    assert "\n| what grows |\n" in page
 
 
 def test_the_picture_keeps_its_labels_apart() -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cluster import SMALL, review
-from benchmarks.flood import MOST_ATTEMPTS, SHED, Flooded, Waves
-from benchmarks.overload import JUDGED, KINDS, WAYS, flood, heavy
+from benchmarks.flood import JUDGED, MOST_ATTEMPTS, SHED, Flooded, Waves
+from benchmarks.overload import KINDS, WAYS, flood, heavy
 from benchmarks.reviews import write_state
 from benchmarks.service import make_pair, served
 

@@ -4,6 +4,7 @@ import asyncio
 import copy
 import json
 import ssl
+import zlib
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -100,6 +101,7 @@ class FakeApiServer:
         self.objects: dict[str, dict[tuple[str, str], dict[str, Any]]] = defaultdict(dict)
         self.history: list[tuple[int, str, str, dict[str, Any]]] = []
         self.missing: set[str] = set()
+        self.groups: list[dict[str, Any]] = []
         self.versions: dict[str, tuple[str, ...]] = {one.plural: (one.version,) for one in EEM_KINDS}
         self.tokens: set[str] | None = None
         self.faults: dict[tuple[str, str], list[Mode]] = defaultdict(list)
@@ -131,6 +133,7 @@ class FakeApiServer:
                 app.router.add_post(place, self._writer(resource))
                 app.router.add_route("*", f"{place}/{{name}}", self._writer(resource))
         app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/apis", self._every_group)
         app.router.add_get(f"/apis/{EEM_GROUP}", self._discovery)
         app.router.add_get(f"/apis/{EEM_GROUP}/{{version}}", self._discovery)
         self._runner = web.AppRunner(app, shutdown_timeout=0, access_log=None)
@@ -284,6 +287,18 @@ class FakeApiServer:
         for stream in self.open_streams(resource.plural):
             stream.ended.set()
 
+    def serve_kind(self, group: str, plural: str, *versions: str) -> None:
+        """Add a kind to the discovery document."""
+        served = [{"version": version, "resources": [{"resource": plural}]} for version in versions]
+        self.groups.append({"metadata": {"name": group}, "versions": served})
+
+    async def _every_group(self, request: web.Request) -> web.StreamResponse:
+        body = json.dumps({"kind": "APIGroupDiscoveryList", "items": self.groups})
+        etag = f'"{zlib.crc32(body.encode())}"'
+        if request.headers.get("If-None-Match") == etag:
+            return web.Response(status=304)
+        return web.Response(text=body, headers={"ETag": etag})
+
     async def _discovery(self, request: web.Request) -> web.StreamResponse:
         """Answer with the discovery documents of EEM's group."""
         version = request.match_info.get("version")
@@ -328,7 +343,8 @@ class FakeApiServer:
         namespace = request.match_info.get("namespace", "")
         if request.method == "POST" and existing is not None:
             return web.json_response(status_body(409, "AlreadyExists", "it exists"), status=409)
-        if request.method != "POST" and existing is None:
+        is_apply = request.method == "PATCH" and request.content_type == "application/apply-patch+yaml"
+        if request.method != "POST" and existing is None and not is_apply:
             return web.json_response(status_body(404, "NotFound", "it is not there"), status=404)
         if request.method == "GET":
             return web.json_response(existing)

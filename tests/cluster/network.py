@@ -54,19 +54,24 @@ class Network:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        with suppress(OSError, asyncio.CancelledError):  # only the end of the test cancels
-            far_reader, far_writer = await asyncio.open_connection(*self._target)
-            up = asyncio.create_task(self._pump(reader, far_writer, UP))
-            down = asyncio.create_task(self._pump(far_reader, writer, DOWN))
-            try:
-                await asyncio.wait({up, down}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                up.cancel()
-                down.cancel()
-                await asyncio.gather(up, down, return_exceptions=True)
-                far_writer.transport.abort()
-        writer.transport.abort()
-        self._tasks.discard(task)
+        try:
+            with suppress(OSError, asyncio.CancelledError):  # only the end of the test cancels
+                await self._connect(reader, writer)
+        finally:
+            writer.transport.abort()
+            self._tasks.discard(task)
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection(*self._target)
+        up = asyncio.create_task(self._pump(reader, far_writer, UP))
+        down = asyncio.create_task(self._pump(far_reader, writer, DOWN))
+        try:
+            await asyncio.wait({up, down}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            far_writer.transport.abort()  # before anything is awaited, which may be cancelled again
+            up.cancel()
+            down.cancel()
+            await asyncio.gather(up, down, return_exceptions=True)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, direction: Direction) -> None:
         with suppress(OSError):

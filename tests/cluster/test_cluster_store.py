@@ -171,7 +171,7 @@ async def test_waiting_tasks_wake_when_their_condition_holds() -> None:
     assert not waiting[1].done()
 
     store.apply("Pod", "ADDED", pod("b"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await asyncio.gather(*waiting[1:])
 
 

@@ -67,6 +67,31 @@ def test_the_schemas_of_a_definition_are_not_held() -> None:
     assert installation_of(kept, GATEWAYS) == installation_of(whole, GATEWAYS)
 
 
+HELM = {"annotations": {"meta.helm.sh/release-namespace": "events", "meta.helm.sh/release-name": "eem"}}
+OLM = {"labels": {"operators.coreos.com/ibm-eventendpointmanagement.openshift-operators": "", "app": "eem"}}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "namespaces"),
+    [
+        pytest.param({}, set(), id="by hand"),
+        pytest.param({"annotations": None, "labels": None}, set(), id="nothing in it"),
+        pytest.param(HELM, {"events"}, id="by Helm"),
+        pytest.param(OLM, {"openshift-operators"}, id="by the Operator Lifecycle Manager"),
+        pytest.param(HELM | OLM, {"events", "openshift-operators"}, id="by both"),
+        pytest.param({"labels": {"operators.coreos.com/ibm-eventendpointmanagement": ""}}, set(), id="no namespace"),
+    ],
+)
+def test_the_operator_of_a_kind_is_the_one_that_its_installer_noted(
+    metadata: dict[str, Any], namespaces: set[str]
+) -> None:
+    """The part of the definition that is held tells it."""
+    whole = definition((OWN, True))
+    whole["metadata"] |= metadata
+
+    assert installation_of(without_schemas(whole), GATEWAYS).operator_namespaces == namespaces
+
+
 def test_a_kind_without_a_definition_is_not_installed() -> None:
     """Neither is it served."""
     assert installation_of(None, GATEWAYS) == Installation()

@@ -35,7 +35,7 @@ async def test_the_objects_of_each_list_are_frozen() -> None:
     for number in (1, 2):
         before = gc.get_freeze_count()
         store.reset(EemSnapshot.from_objects([namespace("eem"), *(pod(f"pod-{index}") for index in range(number))]))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await frozen_more_than(before)
     task.cancel()
 

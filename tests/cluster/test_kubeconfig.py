@@ -177,7 +177,7 @@ def test_a_missing_authority_file_is_named_in_the_error(tmp_path: Path) -> None:
 
 
 def test_without_the_package_the_error_has_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The package kubernetes is not installed."""
+    """Row 37: the package kubernetes is not installed."""
     monkeypatch.setitem(sys.modules, "kubernetes", None)
     with pytest.raises(CredentialsError, match=r"pip install 'kubernetes>=34'"):
         Kubeconfig()

@@ -13,7 +13,13 @@ from fake_api_server import FakeApiServer, Mode, answer, api_server
 from webhook.admission.exemptions import HEARTBEAT_REFUSAL
 from webhook.cluster.client import ApiClient
 from webhook.cluster.observed import Observed
-from webhook.controllers.entries import MUTATING, NAME, POLICIES, SHIPPED, VALIDATING
+from webhook.controllers.entries import (
+    MUTATING,
+    NAME,
+    POLICIES,
+    SHIPPED,
+    VALIDATING,
+)
 from webhook.controllers.events import Recorder
 from webhook.controllers.registrar import Inputs, Registrar
 from webhook.controllers.self_check import Heartbeat
@@ -75,6 +81,7 @@ class Desk:
         self.stumbles = 0
         self.bundle = BUNDLE
         self.eem: frozenset[str] | None = frozenset({"eem"})
+        self.cluster_policies: bool | None = False
         self.trouble: str | None = None
         self.asked: list[bytes] = []
         self.reopened = 0
@@ -97,6 +104,7 @@ class Desk:
                 holder=lambda: self.holder,
                 bundle=None if injected else lambda: self.bundle,
                 namespaces=lambda: self.eem,
+                cluster_policies=lambda: self.cluster_policies,
                 port_problem=self._port_problem,
                 reopen_watches=self._reopen,
                 definition_notes=lambda: self.notes,

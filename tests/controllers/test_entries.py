@@ -11,6 +11,20 @@ import yaml
 from registration_builders import BUNDLE, configuration, encoded, shipped
 
 from webhook.admission.exemptions import CANARY_NAMESPACE
+from webhook.controllers.configurations import (
+    apply_body,
+    bundle_entries,
+    bundle_of,
+    bundles,
+    covered_namespaces,
+    find_entry,
+    has_surplus,
+    is_written,
+    registered_namespaces,
+    strays,
+    wanted_namespaces,
+    wants_cluster_policies,
+)
 from webhook.controllers.drift import drift
 from webhook.controllers.entries import (
     DEFAULTS,
@@ -19,18 +33,11 @@ from webhook.controllers.entries import (
     POLICIES,
     SHIPPED,
     VALIDATING,
-    apply_body,
-    bundle_entries,
-    bundle_of,
-    bundles,
-    covered_namespaces,
-    find_entry,
-    is_written,
+    cluster_policy_entry,
     policy_entry,
-    registered_namespaces,
-    strays,
-    wanted_namespaces,
 )
+from webhook.eem.resources import CLUSTER_POLICIES as CLUSTER
+from webhook.eem.resources import CLUSTER_POLICY_VERSIONS
 from webhook.server import WEBHOOKS
 
 MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
@@ -64,7 +71,8 @@ def test_the_static_entry_equals_the_one_that_the_service_writes() -> None:
 
 def test_entries_name_the_paths_that_are_served() -> None:
     """Each path is registered under the name that its metrics and log lines have."""
-    entries = [policy_entry((), b"", "Fail"), *SHIPPED[VALIDATING.kind], *SHIPPED[MUTATING.kind]]
+    own = policy_entry((), b"", "Fail"), cluster_policy_entry(b"", "Ignore")
+    entries = [*own, *SHIPPED[VALIDATING.kind], *SHIPPED[MUTATING.kind]]
 
     assert {entry["clientConfig"]["service"]["path"]: entry["name"] for entry in entries} == dict(WEBHOOKS)
 
@@ -76,6 +84,71 @@ def test_the_policy_entry_has_eem_and_canary_namespaces_only() -> None:
 
     assert expression["values"] == ["eem", CANARY_NAMESPACE, "shop"]
     assert (entry["failurePolicy"], base64.b64decode(entry["clientConfig"]["caBundle"])) == ("Ignore", BUNDLE)
+
+
+def test_the_entry_for_cluster_wide_policies_has_every_readable_version() -> None:
+    """Its kinds are cluster-scoped, so a selector of namespaces would have no effect."""
+    entry = cluster_policy_entry(BUNDLE, "Ignore")
+    covered = {
+        (one, version) for rule in entry["rules"] for one in rule["resources"] for version in rule["apiVersions"]
+    }
+
+    assert covered == {(one.plural, version) for one in CLUSTER for version in CLUSTER_POLICY_VERSIONS[one.kind]}
+    assert [rule["scope"] for rule in entry["rules"]] == ["Cluster"] * len(CLUSTER)
+    assert (entry["namespaceSelector"], entry["failurePolicy"]) == ({}, "Ignore")
+    assert [one["name"] for one in entry["matchConditions"]] == ["not-the-garbage-collector", "spec-changes"]
+
+
+@pytest.mark.parametrize(
+    ("there", "served", "eem", "proven", "wanted"),
+    [
+        pytest.param(False, True, {"eem"}, True, True, id="a kind and EEM"),
+        pytest.param(False, True, {"eem"}, False, False, id="no proof yet that reviews arrive"),
+        pytest.param(True, True, {"eem"}, False, True, id="it stays without a new proof"),
+        pytest.param(True, False, {"eem"}, True, False, id="no such kind any more"),
+        pytest.param(True, True, set(), True, False, id="no EEM any more"),
+        pytest.param(True, None, {"eem"}, True, True, id="it stays while the kinds are not known"),
+        pytest.param(True, True, None, True, True, id="it stays while EEM is not known"),
+        pytest.param(False, None, {"eem"}, True, False, id="it does not come while the kinds are not known"),
+    ],
+)
+def test_when_the_entry_for_cluster_wide_policies_is_wanted(
+    *, there: bool, served: bool | None, eem: set[str] | None, proven: bool, wanted: bool
+) -> None:
+    """It is there while a kind and an EEM namespace exist, and comes after a proof only."""
+    found = configuration(VALIDATING, *([cluster_policy_entry(BUNDLE, "Ignore")] if there else []))
+    known = None if eem is None else frozenset(eem)
+
+    assert wants_cluster_policies(found, served=served, eem=known, proven=proven) is wanted
+
+
+def test_additions_to_both_own_entries_are_removed() -> None:
+    """A condition or a URL of another client could turn off either."""
+    wanted = [policy_entry(["eem"], BUNDLE, "Fail"), cluster_policy_entry(BUNDLE, "Ignore")]
+    edited = copy.deepcopy(wanted)
+    edited[0]["matchConditions"].append({"name": "never", "expression": "false"})
+    edited[1]["matchConditions"].insert(0, {"name": "never", "expression": "false"})
+    edited[1]["clientConfig"]["url"] = "https://elsewhere.example.com"
+
+    patch = strays(configuration(VALIDATING, *edited), wanted)
+
+    assert [(one["op"], one["path"]) for one in patch] == [
+        ("test", "/metadata/resourceVersion"),
+        ("remove", "/webhooks/0/matchConditions/3"),
+        ("remove", "/webhooks/1/matchConditions/0"),
+        ("replace", "/webhooks/1/clientConfig"),
+    ]
+
+
+def test_an_entry_for_cluster_wide_policies_that_is_not_wanted_is_removed() -> None:
+    """A server-side apply would leave what another client owns of it."""
+    policies, clusters = policy_entry(["eem"], BUNDLE, "Fail"), cluster_policy_entry(BUNDLE, "Ignore")
+    found = configuration(VALIDATING, *shipped(VALIDATING), policies, clusters)
+
+    assert strays(found, [policies])[1:] == [{"op": "remove", "path": "/webhooks/2"}]
+    assert strays(found, [policies, clusters]) == []
+    assert has_surplus(found, [policies])
+    assert not has_surplus(found, [policies, clusters])
 
 
 def test_an_apply_has_the_uid_and_resource_version_that_were_seen() -> None:

@@ -11,7 +11,7 @@ from cluster_builders import PATIENCE_SECONDS, FakeTime, Token
 from fake_api_server import FakeApiServer, answer, api_server
 
 from webhook.cluster.client import ApiClient
-from webhook.controllers.events import EVENTS, REPEAT_SECONDS, Recorder
+from webhook.controllers.events import EVENTS, LONGEST_NOTE, REPEAT_SECONDS, Recorder
 
 CONFIGURATION = {
     "apiVersion": "admissionregistration.k8s.io/v1",
@@ -59,20 +59,21 @@ async def test_an_event_has_the_object_the_reason_and_the_replica() -> None:
         (one,) = events(server, "default")
         other = events(server, "eem")[0]
 
-        assert one["involvedObject"] == {
+        assert one["regarding"] == {
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": "ValidatingWebhookConfiguration",
             "name": "eem-guardrail",
             "uid": "u-1",
         }
-        assert (one["reason"], one["message"], one["type"], one["count"]) == (
+        assert (one["reason"], one["note"], one["type"], one["action"]) == (
             "Undone",
             "another client undoes it",
             "Warning",
-            1,
+            "Register",
         )
-        assert (one["firstTimestamp"], one["lastTimestamp"]) == ("1970-01-01T00:00:00Z", "1970-01-01T00:00:00Z")
-        assert (other["involvedObject"]["namespace"], other["type"]) == ("eem", "Normal")
+        assert (one["reportingController"], one["reportingInstance"]) == ("eem-guardrail", "pod-1")
+        assert (one["eventTime"], "series" in one) == ("1970-01-01T00:00:00.000000Z", False)
+        assert (other["regarding"]["namespace"], other["type"]) == ("eem", "Normal")
 
 
 async def test_a_repeated_event_is_counted() -> None:
@@ -86,7 +87,7 @@ async def test_a_repeated_event_is_counted() -> None:
         recorder.record(CONFIGURATION, "Undone", "again")
         await written(server, "PATCH", 1)
 
-        assert server.bodies[-1][2] == {"count": 12, "lastTimestamp": "1970-01-01T00:01:00Z"}
+        assert server.bodies[-1][2] == {"series": {"count": 12, "lastObservedTime": "1970-01-01T00:01:00.000000Z"}}
         assert len(server.asked("POST", "events")) == 1
 
 
@@ -101,7 +102,7 @@ async def test_an_existing_event_is_counted_up() -> None:
         recorder.record(CONFIGURATION, "Undone", "again")
         await written(server, "POST", 2)
 
-        assert server.bodies[-1][2]["count"] == 2
+        assert server.bodies[-1][2]["series"]["count"] == 2
 
 
 async def test_an_event_that_cannot_be_written_is_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -139,7 +140,7 @@ async def test_a_bug_does_not_end_the_recorder(
         recorder.record(CONFIGURATION, "Undone", "two")
         await written(server, "POST", 1)
 
-        assert [one["message"] for one in events(server, "default")] == ["two"]
+        assert [one["note"] for one in events(server, "default")] == ["two"]
     assert "a bug" in caplog.text
 
 
@@ -158,3 +159,15 @@ async def test_a_flood_of_events_is_limited(caplog: pytest.LogCaptureFixture) ->
         await asyncio.gather(running, return_exceptions=True)
 
     assert caplog.text.count("too many Events at once") == 275
+
+
+async def test_a_note_is_cut_to_what_the_api_server_accepts() -> None:
+    """It counts bytes, and half a character is none."""
+    async with api_server(further=(EVENTS,)) as server, recording(server) as (recorder, _):
+        recorder.record(CONFIGURATION, "Undone", "a" + "\u00e9" * 1000)
+        await written(server, "POST", 1)
+        recorder.record(CONFIGURATION, "Undone", "so the one before is answered")
+        await written(server, "POST", 2)
+        notes = sorted(len(one["note"].encode()) for one in events(server, "default"))
+
+    assert notes == [29, LONGEST_NOTE - 1]

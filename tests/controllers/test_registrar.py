@@ -14,7 +14,15 @@ from registration_builders import BUNDLE, Desk, desk, encoded, shipped
 
 from webhook.admission.exemptions import CANARY_NAMESPACE
 from webhook.cluster.store import Store
-from webhook.controllers.entries import DEFAULTS, INSTANCES, MUTATING, NAME, POLICIES, VALIDATING
+from webhook.controllers.entries import (
+    CLUSTER_POLICIES,
+    DEFAULTS,
+    INSTANCES,
+    MUTATING,
+    NAME,
+    POLICIES,
+    VALIDATING,
+)
 from webhook.controllers.registrar import published
 from webhook.main.writers import known_namespaces
 
@@ -654,3 +662,35 @@ async def test_a_change_of_a_configuration_leads_to_a_look_at_once() -> None:
         await asyncio.gather(running, return_exceptions=True)
 
         assert (bundle(made, INSTANCES), bundle(made, POLICIES)) == (BUNDLE, BUNDLE)
+
+
+async def test_the_entry_for_cluster_wide_policies_comes_and_goes_with_their_kinds() -> None:
+    """It does not exist without such a kind; it is `Ignore`, and written once."""
+    async with desk() as made:
+        await made.registered()
+        assert made.entry(CLUSTER_POLICIES) is None
+
+        made.cluster_policies = True
+        await made.step()
+        entry = made.entry(CLUSTER_POLICIES)
+        assert entry is not None
+        assert (entry["failurePolicy"], entry["clientConfig"]["caBundle"]) == ("Ignore", encoded(BUNDLE))
+        writes = made.registrar.writes
+        for _ in range(20):
+            await made.step()
+        assert made.registrar.writes == writes
+        assert made.namespaces == WHOLE
+
+
+async def test_the_entry_for_cluster_wide_policies_comes_after_the_first_refused_heartbeat() -> None:
+    """Before, no review is known to arrive."""
+    async with desk() as made:
+        made.cluster_policies, made.refused = True, False
+        for _ in range(20):
+            await made.step()
+        assert made.entry(CLUSTER_POLICIES) is None
+
+        made.refused = True
+        for _ in range(48):
+            await made.step()
+        assert made.entry(CLUSTER_POLICIES) is not None

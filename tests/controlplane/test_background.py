@@ -55,7 +55,7 @@ def test_a_build_is_running_until_it_has_a_result(begin: Begin, tmp_path: Path) 
 
 
 def test_progress_is_printed_while_it_comes(begin: Begin) -> None:
-    """With workers, the controller prints each line as soon as the build has printed it."""
+    """Row 46: with workers, the controller prints each line as soon as the build has printed it."""
     said: list[str] = []
 
     built = begin("import sys; print('one', file=sys.stderr); print('two', file=sys.stderr); print('{}')", said.append)

@@ -19,20 +19,32 @@ def about_ports(warnings: list[str]) -> list[str]:
     return [line for line in warnings if line.startswith("TCP/")]
 
 
-def test_an_instance_under_default_deny_is_created_with_warnings(alone: Instances) -> None:
-    """Each warning names a port that will be closed, and the policy that closes it."""
+def test_an_instance_under_default_deny_is_created_without_warnings(alone: Instances) -> None:
+    """The operator makes the policies that open its ports."""
     alone.place.set_up(deny_all(alone.name))
     management, _ = manager(alone.name)
     instance = event_gateway(alone.name, listeners=listener(alone.name, port=9443))
 
+    assert alone.passed(alone.apply(management), "CREATE", management) == []
+    assert alone.passed(alone.apply(instance), "CREATE", instance) == []
+
+
+def test_an_exempt_instance_under_default_deny_is_created_with_warnings(alone: Instances) -> None:
+    """Each warning names a port that needs a policy of the user, and the policy that closes it."""
+    alone.place.set_up(deny_all(alone.name))
+    management = manager(alone.name, deployNetworkPolicies=False)[0]
+    instance = event_gateway(alone.name, listeners=listener(alone.name, port=9443), deployNetworkPolicies=False)
+
     managed = alone.passed(alone.apply(management), "CREATE", management, "warned")
     served = alone.passed(alone.apply(instance), "CREATE", instance, "warned")
 
-    assert managed == [
-        "TCP/3000 of its pods will not be open: isolated by default-deny-ingress",
-        "TCP/8081 of its pods will not be open: isolated by default-deny-ingress",
+    assert about_ports(managed) == [
+        "TCP/3000 of its pods will need a policy of your own: isolated by default-deny-ingress",
+        "TCP/8081 of its pods will need a policy of your own: isolated by default-deny-ingress",
     ]
-    assert served == ["TCP/9443 of its pods will not be open: isolated by default-deny-ingress"]
+    assert about_ports(served) == [
+        "TCP/9443 of its pods will need a policy of your own: isolated by default-deny-ingress"
+    ]
 
 
 def test_an_instance_whose_port_is_allowed_is_created_without_warnings(alone: Instances) -> None:

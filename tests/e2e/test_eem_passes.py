@@ -42,7 +42,7 @@ def installed(here: Instances, machine: Machine) -> Iterator[None]:
 
 @pytest.mark.usefixtures("installed")
 def test_a_change_by_the_operator_is_exempt(here: Instances) -> None:
-    """The service account of the operator's Deployment may make a change that is denied to other users."""
+    """The account of a namespace that the definitions name may make a change that is denied to other users."""
     instance = management(here.name, "operated")
     here.passed(here.apply(instance), "CREATE", instance)
     user = f"system:serviceaccount:{here.name}:{OPERATOR}"

@@ -13,11 +13,13 @@ from harness.objects import Json, listed
 
 from webhook.cluster.credentials import SERVICE_ACCOUNT_DIRECTORY
 from webhook.cluster.definitions import DEFINITIONS, definition_name
+from webhook.controllers.open_reports import REPORTS
 from webhook.eem import OPTIONAL_KINDS, WATCHED
-from webhook.eem.resources import EEM_GROUP, NETWORK_POLICIES
+from webhook.eem.resources import CALICO, CALICO_VERSIONS, CLUSTER_POLICIES, EEM_GROUP, NETWORK_POLICIES
 from webhook.eem.rules import ProductVersion
-from webhook.server import WEBHOOKS
-from webhook.settings import Settings
+from webhook.main.from_cluster import ACCESS_REVIEWS
+from webhook.server import VALIDATE_CLUSTER_POLICY, WEBHOOKS
+from webhook.settings import Settings, variable_of
 
 HOUR_SECONDS = 3600
 
@@ -39,14 +41,19 @@ def registered() -> dict[str, Json]:
 
 
 def test_every_path_is_registered_under_its_name() -> None:
-    """Each path of the service has an entry with the name that its metrics and log lines have."""
+    """
+    Each path of the service has an entry with the name that its metrics and log lines have.
+
+    The entry for cluster-wide policies exists only while the service registers itself.
+    """
     service = read("base/service.yaml")
     (port,) = service["spec"]["ports"]
     there = {"namespace": NAMESPACE, "name": service["metadata"]["name"], "port": port["port"]}
 
     asked = {name: webhook["clientConfig"]["service"] for name, webhook in registered().items()}
 
-    assert asked == {name: {**there, "path": path} for path, name in WEBHOOKS.items()}
+    shipped = {path: name for path, name in WEBHOOKS.items() if path != VALIDATE_CLUSTER_POLICY}
+    assert asked == {name: {**there, "path": path} for path, name in shipped.items()}
 
 
 def test_the_service_targets_the_https_port() -> None:
@@ -157,7 +164,11 @@ def test_only_a_projected_token_is_mounted(machine: Machine, guard: Guard) -> No
 
 
 def test_the_role_grants_only_reading_of_watched_resources() -> None:
-    """The ClusterRole grants list and watch on the resources that the service watches, and on EEM's two definitions."""
+    """
+    The ClusterRole grants list and watch on the resources that the service watches, and on EEM's two definitions.
+
+    Besides, it may ask what a user may do, which stores nothing.
+    """
     role, _ = yaml.safe_load_all((MANIFESTS / "base" / "role.yaml").read_text())
 
     granted = {
@@ -167,9 +178,57 @@ def test_the_role_grants_only_reading_of_watched_resources() -> None:
         for resource in rule["resources"]
     }
 
+    assert granted.pop((ACCESS_REVIEWS.group, ACCESS_REVIEWS.plural)) == {"create"}
     assert granted == {(one.group, one.plural): {"list", "watch"} for one in (*WATCHED, DEFINITIONS)}
     (definitions,) = [rule for rule in role["rules"] if DEFINITIONS.plural in rule["resources"]]
     assert definitions["resourceNames"] == [definition_name(one) for one in WATCHED if one.kind in OPTIONAL_KINDS]
+
+
+def test_the_component_for_cluster_policies_grants_only_reading_of_their_kinds() -> None:
+    """The ClusterRole of the component grants list and watch, and production has the component."""
+    role, binding = yaml.safe_load_all((MANIFESTS / "components" / "cluster-policies" / "role.yaml").read_text())
+    base_role, base_binding = yaml.safe_load_all((MANIFESTS / "base" / "role.yaml").read_text())
+
+    assert role["rules"] == [
+        {
+            "apiGroups": [CLUSTER_POLICIES[0].group],
+            "resources": [one.plural for one in CLUSTER_POLICIES],
+            "verbs": base_role["rules"][0]["verbs"],
+        }
+    ]
+    assert binding["subjects"] == base_binding["subjects"]
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+
+
+def test_the_component_for_calico_grants_only_reading_of_its_kinds() -> None:
+    """The ClusterRole of the component grants list and watch in both groups in which Calico's kinds may be served."""
+    role, binding = yaml.safe_load_all((MANIFESTS / "components" / "calico" / "role.yaml").read_text())
+    base_role, base_binding = yaml.safe_load_all((MANIFESTS / "base" / "role.yaml").read_text())
+
+    assert role["rules"] == [
+        {
+            "apiGroups": list(CALICO_VERSIONS),
+            "resources": [one.plural for one in CALICO],
+            "verbs": base_role["rules"][0]["verbs"],
+        }
+    ]
+    assert binding["subjects"] == base_binding["subjects"]
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+
+
+def test_the_component_for_reports_grants_only_writing_of_them() -> None:
+    """It turns them on, and its ClusterRole grants what server-side apply needs, and on OpenShift the owners."""
+    folder = MANIFESTS / "components" / "reports"
+    role, binding = yaml.safe_load_all((folder / "role.yaml").read_text())
+    base_binding = list(yaml.safe_load_all((MANIFESTS / "base" / "role.yaml").read_text()))[1]
+    (container,) = yaml.safe_load((folder / "deployment.yaml").read_text())["spec"]["template"]["spec"]["containers"]
+
+    assert role["rules"] == [
+        {"apiGroups": [REPORTS.group], "resources": [REPORTS.plural], "verbs": ["create", "patch", "delete"]}
+    ]
+    assert binding["subjects"] == base_binding["subjects"]
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert container["env"] == [{"name": variable_of("reports"), "value": "on"}]
 
 
 def named(objects: list[Json], kind: str) -> list[Json]:
@@ -192,7 +251,7 @@ def test_the_webhook_configurations_come_first(machine: Machine) -> None:
 
 
 def test_every_namespaced_object_names_its_namespace(machine: Machine) -> None:
-    """The namespaces are those of the service and of the canary, and `default` for Events."""
+    """The namespaces are those of the service and of the canary. Events may be written in every namespace."""
     objects = built(machine, MANIFESTS / "base")
     places = {
         (one["kind"], one["metadata"].get("namespace"))
@@ -200,7 +259,7 @@ def test_every_namespaced_object_names_its_namespace(machine: Machine) -> None:
         if one["kind"] not in {*CONFIGURATIONS, "Namespace", "ClusterRole", "ClusterRoleBinding"}
     }
 
-    assert {place for _, place in places} == {NAMESPACE, "eem-guardrail-canary", "default"}
+    assert {place for _, place in places} == {NAMESPACE, "eem-guardrail-canary"}
     assert {kind for kind, place in places if place != NAMESPACE} == {"Role", "RoleBinding"}
 
 
@@ -245,14 +304,15 @@ def test_both_configurations_have_the_annotation_of_the_injector(
 
 
 def test_static_registration_removes_every_right_to_write(machine: Machine, tmp_path: Path) -> None:
-    """With a static registration, the service has only rights to read."""
+    """With a static registration, the service has only rights to read, and to ask what a user may do."""
     objects = built(machine, composed(tmp_path / "built", "base", ["static-registration", "cert-manager"]))
     verbs = {
         verb
         for one in objects
-        if one["kind"] in {"Role", "ClusterRole"}
+        if one["kind"] in {"Role", "ClusterRole"} and one["metadata"]["name"] != UNBOUND
         for rule in one["rules"]
         for verb in rule["verbs"]
+        if rule["resources"] != ["subjectaccessreviews"]
     }
     (deployment,) = named(objects, "Deployment")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
@@ -262,6 +322,7 @@ def test_static_registration_removes_every_right_to_write(machine: Machine, tmp_
     assert environment["EEM_GUARDRAIL_REGISTER"] == "off"
 
 
+UNBOUND = "eem-guardrail-bypass"
 GRANTED = {
     (None, "admissionregistration.k8s.io", "validatingwebhookconfigurations", NAMESPACE): "list watch patch",
     (None, "admissionregistration.k8s.io", "mutatingwebhookconfigurations", NAMESPACE): "list watch patch",
@@ -269,7 +330,7 @@ GRANTED = {
     (NAMESPACE, "", "secrets", ""): "create",
     (NAMESPACE, "coordination.k8s.io", "leases", NAMESPACE): "get update",
     (NAMESPACE, "coordination.k8s.io", "leases", ""): "create",
-    ("default", "", "events", ""): "create patch",
+    (None, "events.k8s.io", "events", ""): "create patch",
     ("eem-guardrail-canary", "networking.k8s.io", "networkpolicies", ""): "create",
 }
 

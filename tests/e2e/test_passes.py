@@ -1,13 +1,12 @@
 """Changes of policies that are allowed without judgement, and similar ones that are judged."""
 
 import pytest
-from harness.guard import Guard
+from harness.guard import OPERATOR_NAMESPACE, Guard
 from harness.machine import Machine
 from harness.objects import allow, gateway, listed, namespace, operator, owner, service_account
 from harness.place import Place
 from harness.waiting import wait_until
 
-OPERATOR_NAMESPACE = "eem-operator"
 COLLECTED_SECONDS = 60  # the garbage collector detects new kinds every 30 s
 ENDED_SECONDS = 45  # measured: 6 s; kubectl itself may take a minute
 
@@ -48,7 +47,7 @@ def acting_as(account: str) -> tuple[str, list[str]]:
 @pytest.mark.clusters("plane", "node")  # it reads the audit log of the API server
 @pytest.mark.usefixtures("operators")
 def test_the_operator_may_delete_a_required_policy(place: Place) -> None:
-    """The service account of the operator's Deployment is exempt, and the audit log names the reason."""
+    """The account of a namespace that the definitions of EEM's kinds name is exempt; the audit log has the reason."""
     place.set_up_gateway()
     user, flags = acting_as(OPERATOR_NAMESPACE)
 

@@ -16,7 +16,15 @@ from harness.waiting import wait_until
 
 from webhook.admission.exemptions import HEARTBEAT_NAME, HEARTBEAT_REFUSAL
 from webhook.controllers.configuration_writer import OUTRUN
-from webhook.controllers.entries import DEFAULTS, INSTANCES, POLICIES, apply_body, policy_entry
+from webhook.controllers.configurations import (
+    apply_body,
+)
+from webhook.controllers.entries import (
+    DEFAULTS,
+    INSTANCES,
+    POLICIES,
+    policy_entry,
+)
 
 pytestmark = pytest.mark.clusters("plane")  # a control plane of its own
 

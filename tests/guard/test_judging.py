@@ -65,6 +65,7 @@ class Cluster:
     snapshot: EemSnapshot
     now: float = 1000.0
     has_synced: bool = True
+    follows_policies: bool = True
     lists: int = 0
     waiting: asyncio.Event = field(default_factory=asyncio.Event)
     live: Callable[[], Awaitable[None]] | None = None
@@ -180,6 +181,35 @@ async def test_an_allowed_change_needs_no_live_list() -> None:
     await ask(cluster.judge(), None, allow("a"))
 
     assert cluster.lists == 0
+
+
+async def test_an_allowed_change_is_confirmed_while_the_watch_is_interrupted() -> None:
+    """A policy of the cache may be gone since, as after etcd was restored."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    cluster.follows_policies = False
+    cluster.remove("b")
+
+    removal = await ask(cluster.judge(), None, allow("a"))
+
+    assert (removal.allowed, cluster.lists) == (False, 1)
+
+
+@pytest.mark.parametrize("went_back", [True, False])
+async def test_no_change_is_allowed_after_the_cluster_went_back(went_back: bool) -> None:  # noqa: FBT001
+    """The live list shows that; an API server that only does not answer changes nothing."""
+    cluster = Cluster.of(DENY, allow("a"), allow("b"))
+    cluster.follows_policies = False
+    cluster.failure = ListError("no list")
+
+    async def look() -> None:
+        cluster.has_synced = not went_back
+
+    cluster.live = look
+    if went_back:
+        with pytest.raises(NotReady, match="any more"):
+            await ask(cluster.judge(), None, allow("a"))
+    else:
+        assert (await ask(cluster.judge(), None, allow("a"))).allowed
 
 
 async def test_a_dry_run_leaves_nothing_in_flight() -> None:

@@ -57,7 +57,7 @@ class Simulation:
         self.version = 0
         self.unseen: list[tuple[str, ApiObject | None]] = []
         self.snapshot = EemSnapshot.from_objects(WORLD)
-        self.has_synced = True
+        self.has_synced = self.follows_policies = True
         self.turns: list[asyncio.Future[None]] = []
         self.listeners: list[Callable[[], None]] = []
         self.changed = asyncio.Event()

@@ -14,23 +14,37 @@ import builders as b
 import pytest
 from authorities import Authority
 from cluster_builders import GATEWAYS, service_account
-from fake_api_server import FakeApiServer, api_server
+from fake_api_server import FakeApiServer, answer, api_server
 from registration_builders import applied, refuse, shipped
 
 from webhook.admission.exemptions import CANARY_NAMESPACE, HEARTBEAT_REFUSAL
+from webhook.cluster import api_groups
+from webhook.cluster.client import ApiClient
+from webhook.cluster.consistency import History
+from webhook.cluster.credentials import ServiceAccount
 from webhook.cluster.definitions import definition_name
-from webhook.controllers.entries import MUTATING, NAME, POLICIES, VALIDATING
+from webhook.cluster.probe import Reachability
+from webhook.cluster.store import Store
+from webhook.controllers.entries import (
+    MUTATING,
+    NAME,
+    POLICIES,
+    VALIDATING,
+)
 from webhook.controllers.events import EVENTS
 from webhook.controllers.lease import LEASES
+from webhook.controllers.open_reports import REPORTS
 from webhook.controllers.secret_store import SECRETS
-from webhook.eem.resources import NETWORK_POLICIES
+from webhook.eem.resources import CLUSTER_POLICIES, NETWORK_POLICIES
 from webhook.main import Service, from_cluster
+from webhook.main.assembly import make_foundation
+from webhook.main.writers import make_writers
 from webhook.server import VALIDATE_NETWORK_POLICY, stop_signals
 from webhook.settings import Settings
 
 HOST = "127.0.0.1"
 SECONDS = 20
-FURTHER = (VALIDATING, MUTATING, SECRETS, LEASES, EVENTS, NETWORK_POLICIES)
+FURTHER = (VALIDATING, MUTATING, SECRETS, LEASES, EVENTS, REPORTS, NETWORK_POLICIES, *CLUSTER_POLICIES)
 DENY = b.policy("deny", "eem", policy_types=["Ingress"])
 
 
@@ -96,7 +110,7 @@ def _trusting() -> ssl.SSLContext:
 
 
 @asynccontextmanager
-async def running(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Running]:
+async def running(folder: Path, monkeypatch: pytest.MonkeyPatch, *, reports: bool = False) -> AsyncIterator[Running]:
     """Run the service with a service account, beside an API server with the manifests and one gateway."""
     authority = Authority()
     service_account(folder, "token", authority.pem)
@@ -109,8 +123,8 @@ async def running(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
             server.put(resource, NAME, webhooks=shipped(resource))
         server.define(GATEWAYS, "v1beta1")
         server.put(GATEWAYS, "gw", "eem", spec={})
-        ports = {"https_port": free_port(), "http_port": 0}
-        settings = Settings(bind=HOST, **ports, drain_seconds=0.0, service_account_dir=folder)
+        ports = {"https_port": free_port(), "http_port": 0, "local_port": 0}
+        settings = Settings(bind=HOST, **ports, drain_seconds=0.0, service_account_dir=folder, reports=reports)
         service = await from_cluster(settings)
         with stop_signals() as told:
             await service.servers.start()
@@ -153,7 +167,7 @@ async def test_an_unknown_version_is_shown(tmp_path: Path, monkeypatch: pytest.M
             "1.0",
         )
         assert "eventgateways: read as events.ibm.com/v1" in text
-        assert (event["reason"], event["involvedObject"]["name"]) == ("UnknownVersion", definition_name(GATEWAYS))
+        assert (event["reason"], event["regarding"]["name"]) == ("UnknownVersion", definition_name(GATEWAYS))
         assert answer["response"]["allowed"] is False
 
 
@@ -188,3 +202,84 @@ async def test_the_namespaces_of_eem_are_registered(tmp_path: Path, monkeypatch:
         text = await run.until(lambda found: "[+]registration ok" in found[1])
 
         assert "[+]certificates ok" in text
+
+
+async def test_policy_kinds_that_are_not_read_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A note, a metric and the verdict name a kind that was installed after the service."""
+    monkeypatch.setattr(api_groups, "INTERVAL_SECONDS", 0.05)
+    async with running(tmp_path, monkeypatch) as run:
+        text = await run.until(lambda found: found[0] == 200)
+        assert "[+]policy-kinds ok" in text
+        assert await run.metric("eem_guardrail_unread_policy_kinds") == "0.0"
+
+        run.server.serve_kind("cilium.io", "ciliumnetworkpolicies", "v2")
+        text = await run.until(lambda found: "[!]policy-kinds" in found[1])
+        _, refused = await run.review(DENY)
+
+        assert "[!]policy-kinds: not read, and may override a verdict: CiliumNetworkPolicy.cilium.io" in text
+        assert await run.metric("eem_guardrail_unread_policy_kinds") == "1.0"
+        message = refused["response"]["status"]["message"]
+        assert message.endswith("(Cilium policies are not read and may override this verdict.)")
+
+
+async def test_a_kind_that_may_not_be_read_is_named_with_the_missing_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The replica is ready without cluster-wide policies, and the note tells which rule would let it read them."""
+    monkeypatch.setattr(api_groups, "INTERVAL_SECONDS", 0.05)
+    async with running(tmp_path, monkeypatch) as run:
+        admin = CLUSTER_POLICIES[0]
+        run.server.always["list", admin.plural] = answer(403, "Forbidden", "no")
+        run.server.serve_kind(admin.group, admin.plural, admin.version)
+        text = await run.until(lambda found: found[0] == 200 and "the account may not list" in found[1])
+
+        assert "[+]cache-adminnetworkpolicies ok" in text
+        assert "may override a verdict: AdminNetworkPolicy.policy.networking.k8s.io (the account may not list" in text
+
+
+async def test_cluster_wide_policies_are_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kind that is installed after the service is listed; the replica is ready with its objects."""
+    monkeypatch.setattr(api_groups, "INTERVAL_SECONDS", 0.05)
+    async with running(tmp_path, monkeypatch) as run:
+        admin = CLUSTER_POLICIES[0]
+        await run.until(lambda found: found[0] == 200)
+        run.server.put(admin, "admin", spec=b.admin_policy()["spec"])
+        run.server.serve_kind(admin.group, admin.plural, admin.version)
+        store = run.service.store
+        async with asyncio.timeout(SECONDS):
+            await store.wait_until(lambda: store.has_synced and store.snapshot.count(admin.kind) == 1)
+
+        assert [known.kind for known in store.snapshot.read_kinds] == [admin.kind]
+        assert await run.metric('eem_guardrail_cache_objects{resource="adminnetworkpolicies"}') == "1.0"
+
+
+@pytest.mark.parametrize("reports", [True, False], ids=["on", "off"])
+async def test_reports_are_written_where_they_are_turned_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, reports: bool
+) -> None:
+    """Without the setting, no request is sent and no note is shown."""
+    async with running(tmp_path, monkeypatch, reports=reports) as run:
+        text = await run.until(lambda found: found[0] == 200)
+        if reports:
+            await run.server.written_times("PATCH", REPORTS, 1)
+        else:
+            await run.until(lambda _: run.registered())
+
+        asked = [plural for _, plural, _, _ in run.server.requests if plural == REPORTS.plural]
+        assert (bool(asked), "[+]reports ok" in text) == (reports, reports)
+
+
+async def test_reports_without_a_leader_are_told_to_be_missing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A service that writes nothing says so if Reports were asked for."""
+    authority = Authority()
+    service_account(tmp_path, "token", authority.pem)
+    variables = {"KUBERNETES_SERVICE_HOST": HOST, "KUBERNETES_SERVICE_PORT": "1"}
+    client = ApiClient(ServiceAccount.from_environment(variables, tmp_path))
+    settings = Settings(tls_dir=tmp_path, register=False, reports=True)
+
+    writers = make_writers(make_foundation(settings, Store()), client, Reachability(client), History())
+
+    assert writers.background == ()
+    assert "no Reports are written" in caplog.text

@@ -21,6 +21,7 @@ from oracle.world import (
     PRODUCT,
     PRODUCT_LABEL,
     PROFILE,
+    RELEASE_NAMESPACE,
 )
 
 Node = dict[str, Any]
@@ -203,9 +204,17 @@ def own_pods(built: list[Node], owner: tuple[str, str], uid: str) -> None:
     first = built[0]
     if first["kind"] == "StatefulSet":
         above = "StatefulSet", first["metadata"]["name"], first["metadata"]["uid"]
+        for index, pod in enumerate(built[1:]):
+            pod["metadata"]["labels"] |= {
+                "statefulset.kubernetes.io/pod-name": pod["metadata"]["name"],
+                "apps.kubernetes.io/pod-index": str(index),
+                "controller-revision-hash": "5d8f",
+            }
     elif first["kind"] == "Deployment":
         name, uid = f"{first['metadata']['name']}-5d8f", f"33333333-{first['metadata']['uid'][9:]}"
         pod = built[1]
+        for one in built[1:]:
+            one["metadata"]["labels"]["pod-template-hash"] = "5d8f"
         middle = workload("ReplicaSet", name, pod["metadata"]["labels"], pod["spec"]["containers"])
         if "initContainers" in pod["spec"]:
             middle["spec"]["template"]["spec"]["initContainers"] = pod["spec"]["initContainers"]
@@ -235,6 +244,12 @@ def operator(rng: Random, maker: Maker, namespace: str) -> list[Node]:
     return built
 
 
+def definition(operator_namespace: str) -> Node:
+    """Make the definition of a kind as Helm installs it for the operator of a namespace."""
+    named: Node = {"name": "eventgateways.events.ibm.com", "annotations": {RELEASE_NAMESPACE: operator_namespace}}
+    return {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": named}
+
+
 def strangers(rng: Random, maker: Maker) -> list[Node]:
     """Make pods of no instance: sources, and one with only the instance label."""
     built = []
@@ -260,4 +275,6 @@ def cluster(rng: Random) -> tuple[list[Node], bool]:
         objects += backing(rng, maker, kind, name, shared=shared)
     if rng.random() < 0.3:
         objects += operator(rng, maker, "eem" if rng.random() < 0.75 else "bank")
+    if rng.random() < 0.5:
+        objects.append(definition(rng.choice(("eem", "shop"))))
     return objects + strangers(rng, maker), ipv6

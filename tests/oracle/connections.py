@@ -20,6 +20,7 @@ from oracle.semantics import (
     rule_covers_port,
     selects,
 )
+from oracle.tiers import Asked, in_tiers
 from oracle.world import of_kind
 
 TEMPLATE_KINDS = ("Deployment", "StatefulSet", "ReplicaSet")
@@ -101,22 +102,35 @@ def direction_answer(
     asked, other, destination = ends
     if not asked.on_pod_network or semantics.is_own_node(other.pod, other.addresses, asked.pod):
         return "allowed"
+    containers = containers_of(destination.pod["spec"]) if destination.pod is not None else []
+    question = Asked(
+        subject=asked, other=other, direction=direction, protocol=port[0], port=port[1], containers=containers
+    )
+
+    def policies_say() -> str | None:
+        return policies_answer(question, objects, semantics)
+
+    return in_tiers(objects, question, semantics, policies_say)
+
+
+def policies_answer(question: Asked, objects: Sequence[Object], semantics: Semantics) -> str | None:
+    """Ask the NetworkPolicies of one end; None where none isolates the pod."""
+    asked, direction = question.subject, question.direction
     policies = [
         policy
         for policy in of_kind(objects, "NetworkPolicy", asked.namespace)
         if selects(policy, direction, asked.labels, semantics)
     ]
     if not policies:
-        return "allowed"
+        return None
     section, key = SECTIONS[direction]
-    containers = containers_of(destination.pod["spec"]) if destination.pod is not None else []
     answer = "denied"
     for policy in policies:
         for rule in policy["spec"].get(section) or []:
-            if rule_covers_port(rule, *port, containers, semantics):
+            if rule_covers_port(rule, question.protocol, question.port, question.containers, semantics):
                 peers = semantics.peers_of(rule, key)
                 found = ["allowed"] if peers is None else []
-                found += [peer_answer(p, asked.namespace, other, semantics) for p in peers or []]
+                found += [peer_answer(p, asked.namespace, question.other, semantics) for p in peers or []]
                 answer = max([answer, *found], key=RANK.__getitem__)
     return answer
 

@@ -10,8 +10,9 @@ from random import Random
 from oracle.cluster import DELETED, PORT_SETS, UIDS, Maker, cluster, made, namespaces
 from oracle.naive import GARBAGE_COLLECTOR, NAMESPACE_CONTROLLER, Change, Settings
 from oracle.plans import OWN_NAMESPACE, PLANS, any_spec, open_spec, plan_owner, policy, with_types
-from oracle.vocabulary import EVERY_PORT, POD_KEYS, Node, block, rule
+from oracle.vocabulary import EVERY_PORT, IPV6_BLOCKS, NAMESPACE_KEYS, POD_KEYS, Node, block, rule, selector
 
+CANONICAL_BLOCKS = ("0.0.0.0/0", "10.0.0.0/8", "10.244.0.0/16", "192.168.0.0/16", "203.0.113.0/24")
 OPERATOR_USERS = ("system:serviceaccount:eem:ibm-eem-operator", "system:serviceaccount:shop:ibm-eem-operator")
 
 
@@ -132,6 +133,85 @@ def both_ways(rng: Random, *, ipv6: bool) -> Node:
     return with_types(rng, spec, (None, [], ["Ingress"], ["Egress"], ["Ingress", "Egress"]))
 
 
+def pods_chosen(rng: Random) -> Node:
+    """Make a subject or a peer of pods."""
+    if rng.random() < 0.5:
+        return {"namespaces": selector(rng, NAMESPACE_KEYS)}
+    return {"pods": {"namespaceSelector": selector(rng, NAMESPACE_KEYS), "podSelector": selector(rng, POD_KEYS)}}
+
+
+def cluster_peer(rng: Random, direction: str, *, ipv6: bool) -> Node:
+    """Make a peer of a cluster-wide policy, seldom one that cannot be known."""
+    shape = rng.random()
+    if shape < 0.06:
+        return {"services": {}}
+    if direction == "ingress" or shape < 0.5:
+        return pods_chosen(rng)
+    if shape < 0.85:
+        return {"networks": rng.sample((*CANONICAL_BLOCKS, *(IPV6_BLOCKS[2:4] if ipv6 else ())), rng.choice((1, 2)))}
+    return rng.choice(({"nodes": {}}, {"nodes": {"matchLabels": {"a": "b"}}}))
+
+
+def cluster_ports(rng: Random, *, newer: bool) -> list[Node]:
+    """Make the ports of a rule, in the older or the newer schema."""
+    protocol, port = rng.choice(("TCP", "TCP", "UDP", "SCTP")), rng.choice(EVERY_PORT)
+    ends = {"start": port - rng.choice((0, 1, 900)), "end": port + rng.choice((1, 5000))}
+    if rng.random() < 0.2:
+        return [{"destinationNamedPort" if newer else "namedPort": rng.choice(("ui", "https", "kafka", "web"))}]
+    if newer:
+        destination = rng.choice(({"number": port}, {"range": ends}))
+        return [{protocol.lower(): {"destinationPort": destination}}]
+    return [
+        rng.choice(
+            ({"portNumber": {"protocol": protocol, "port": port}}, {"portRange": {"protocol": protocol, **ends}})
+        )
+    ]
+
+
+def cluster_rules(rng: Random, actions: tuple[str, ...], direction: str, *, newer: bool, ipv6: bool) -> list[Node]:
+    """Make the rules of one direction."""
+    made = []
+    for _ in range(rng.choice((1, 1, 2))):
+        peers = [cluster_peer(rng, direction, ipv6=ipv6) for _ in range(rng.choice((1, 1, 2)))]
+        rule: Node = {"action": rng.choice(actions), "from" if direction == "ingress" else "to": peers}
+        if rng.random() < 0.4 and not any("networks" in peer or "nodes" in peer for peer in peers):
+            rule["protocols" if newer else "ports"] = cluster_ports(rng, newer=newer)
+        made.append(rule)
+    return made
+
+
+def cluster_wide(rng: Random, index: int, *, ipv6: bool) -> Node:
+    """Make a cluster-wide policy; few priorities, so that some are the same."""
+    shape = rng.random()
+    kind = (
+        "AdminNetworkPolicy" if shape < 0.4 else "ClusterNetworkPolicy" if shape < 0.8 else "BaselineAdminNetworkPolicy"
+    )
+    newer = kind == "ClusterNetworkPolicy"
+    spec: Node = {"subject": pods_chosen(rng) if rng.random() < 0.6 else {"namespaces": {}}}
+    if newer:
+        spec["tier"] = rng.choice(("Admin", "Baseline"))
+    actions = ("Allow", "Deny")
+    if kind != "BaselineAdminNetworkPolicy":
+        spec["priority"] = rng.choice((1, 2, 3, 100) if newer else (1, 2, 3, 3, 100))
+        actions = ("Accept" if newer else "Allow", "Deny", "Pass")
+    for direction in ("ingress", "egress"):
+        if rng.random() < 0.7:
+            spec[direction] = cluster_rules(rng, actions, direction, newer=newer, ipv6=ipv6)
+    name = "default" if kind == "BaselineAdminNetworkPolicy" else f"c{index}"
+    version = "v1beta1" if newer else "v1alpha1"
+    api_version = f"policy.networking.k8s.io/{version}"
+    return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+def cluster_wide_policies(rng: Random, *, ipv6: bool) -> list[Node]:
+    """Make cluster-wide policies: mostly of one schema, as in a cluster whose plugin has one; at most one Baseline."""
+    made = [cluster_wide(rng, index, ipv6=ipv6) for index in range(rng.choice((1, 1, 2, 3)))]
+    if rng.random() < 0.8:
+        newer = made[0]["kind"] == "ClusterNetworkPolicy"
+        made = [policy for policy in made if (policy["kind"] == "ClusterNetworkPolicy") is newer]
+    return list({(policy["kind"], policy["metadata"]["name"]): policy for policy in made}.values())
+
+
 def generate_connection(seed: int) -> Question:
     """Make a cluster and a connection to ask about."""
     rng = seeded(seed)
@@ -157,6 +237,8 @@ def generate_connection(seed: int) -> Question:
     for index in range(rng.choice((1, 1, 2, 3, 4))):
         space = rng.choice(("eem", "eem", "shop"))
         objects.append(policy(f"p{index}", both_ways(rng, ipv6=ipv6), space))
+    if rng.random() < 0.6:
+        objects += cluster_wide_policies(rng, ipv6=ipv6)
     source, destination = rng.sample(ends, 2)
     if "/" not in source and "/" not in destination:
         destination = "eem/gw-0"

@@ -4,6 +4,8 @@ The decision on a NetworkPolicy change, by brute force, from the specification a
 A requirement and a label set of its pods are "lost", "undecided" or "fine" after the change.
 """
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -21,7 +23,7 @@ from oracle.semantics import (
     selects,
 )
 from oracle.sources import EVERYBODY, Comparison, Ranges, Rules, by_reading, worst
-from oracle.world import MANAGER_KIND, OPERATOR, Holder, Subject, holders_of, of_kind, subjects_of
+from oracle.world import MANAGER_KIND, OPERATOR, RELEASE_NAMESPACE, Holder, Subject, holders_of, of_kind, subjects_of
 
 GARBAGE_COLLECTOR = "system:serviceaccount:kube-system:generic-garbage-collector"
 NAMESPACE_CONTROLLER = "system:serviceaccount:kube-system:namespace-controller"
@@ -83,7 +85,8 @@ class Judgement:
             entry for container in subject.containers for entry in container.get("ports") or [] if entry.get("name")
         )
         named = frozenset((entry["name"], entry.get("protocol") or "TCP", entry["containerPort"]) for entry in ports)
-        key = requirement, None if subject.assumed else frozenset(subject.labels.items()), named
+        labels = frozenset({**subject.labels, **dict.fromkeys(subject.unknown, "")}.items())
+        key = requirement, None if subject.assumed else labels, named
         self.outcomes[key] = worst(iter((self.outcomes.get(key, "fine"), outcome)))
         self.pods.setdefault((requirement, outcome), set()).update(subject.pod_names)
 
@@ -151,11 +154,10 @@ def hands_over(change: Change, objects: Sequence[Object]) -> bool:
 def exemption(change: Change, objects: Sequence[Object]) -> str | None:
     """Return why nothing is judged; None if the change is judged."""
     space = next(n for n in of_kind(objects, "Namespace") if n["metadata"]["name"] == change.namespace)
-    operators = {
-        f"system:serviceaccount:{d['metadata']['namespace']}:{d['spec']['template']['spec']['serviceAccountName']}"
-        for d in of_kind(objects, "Deployment")
-        if d["metadata"]["name"] == OPERATOR
-    }
+    noted = {d["metadata"]["annotations"][RELEASE_NAMESPACE] for d in of_kind(objects, "CustomResourceDefinition")}
+    has_own = any(d["metadata"]["name"] == OPERATOR for d in of_kind(objects, "Deployment", change.namespace))
+    at = {name for name in noted if name == change.namespace or not has_own}
+    operators = {f"system:serviceaccount:{name}:{OPERATOR}" for name in at}
     if is_terminating(space):
         return "namespace-terminating"
     if change.username == GARBAGE_COLLECTOR:
@@ -230,7 +232,17 @@ class Judge:
     known: dict[object, tuple[str, set[str]]] = field(default_factory=dict)
 
     def look(self, subject: Subject, requirement: Requirement, want: str) -> tuple[str, set[str]]:
-        """Judge one requirement of one label set: the worst of all worlds, and the kinds of its losses."""
+        """
+        Judge one requirement of one label set: the worst of all worlds, and the kinds of its losses.
+
+        What is lost for every value of an unknown label is lost; what is lost for some is undecided.
+        """
+        answers = [self._with_labels(known, requirement, want) for known in spelled_out(subject, self.worlds[0])]
+        outcomes = {outcome for outcome, _ in answers}
+        outcome = outcomes.pop() if len(outcomes) == 1 else "undecided"
+        return outcome, set().union(*(kinds for _, kinds in answers if outcome == "lost"))
+
+    def _with_labels(self, subject: Subject, requirement: Requirement, want: str) -> tuple[str, set[str]]:
         answers = [self._in_world(world, subject, requirement, want) for world in self.worlds]
         return worst(outcome for outcome, _ in answers), set().union(*(kinds for _, kinds in answers))
 
@@ -256,6 +268,17 @@ class Judge:
                 kinds = {"deletion"} if self.deletes else kinds_of(comparison, after_any_port, self.reading, want)
             self.known[same] = outcome, kinds
         return self.known[same]
+
+
+def spelled_out(subject: Subject, policies: tuple[list[Object], list[Object]]) -> list[Subject]:
+    """Return the subject with each value of its unknown labels that the policies speak of, and with another one."""
+    written = json.dumps(policies)
+    values = [*dict.fromkeys(re.findall(r"[a-z0-9]+", written)), "another"] if subject.unknown else []
+    found = [subject]
+    for key in subject.unknown:
+        spoken = values if key in written else ["another"]
+        found = [replace(one, labels={**one.labels, key: value}) for one in found for value in spoken]
+    return found
 
 
 def identity(rules: Rules | None) -> object:

@@ -1,10 +1,14 @@
 """Put the witness's pairs and connections to the product through its public names, and read its answers back."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from rpds import HashTrieMap
 
 from oracle.generate import Pair, Question
 from oracle.naive import Judgement, LabelSet, Requirement, Settings, judge
+from oracle.world import Object, of_kind
 from webhook.admission import (
     AdmissionRequest,
     Options,
@@ -13,8 +17,20 @@ from webhook.admission import (
     decode_review,
     verdict_json,
 )
+from webhook.cluster.definitions import installation_of, without_schemas
 from webhook.eem import EemSnapshot
+from webhook.eem.resources import GATEWAYS
 from webhook.netpol import ClusterSnapshot, Connection, evaluate
+from webhook.netpol.parse_objects import read_object
+
+OF_CONTROLLERS = {
+    "statefulset.kubernetes.io/pod-name",
+    "apps.kubernetes.io/pod-index",
+    "controller-revision-hash",
+    "pod-template-hash",
+}
+
+"""Labels that tell pods apart and are not shown: no policy should select by them."""
 
 Found = dict[tuple[Requirement, str], set[LabelSet | None]]
 Names = dict[tuple[Requirement, str], set[str]]
@@ -46,24 +62,38 @@ def request_of(pair: Pair) -> AdmissionRequest:
     if change.name:
         request["name"] = change.name
     review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
-    return decode_review(json.dumps(review).encode())
+    # As the API server does it: both objects by one encoder
+    return decode_review(json.dumps(review, sort_keys=True).encode())
 
 
 def product_verdict(pair: Pair) -> Verdict:
     """Return the product's verdict on a change."""
-    settings = pair.settings
+    response = decide(request_of(pair), snapshot_of(pair.objects), options_of(pair.settings))
+    assert response.verdict is not None
+    assert response.allowed is response.verdict.allowed
+    return response.verdict
+
+
+def snapshot_of(objects: Sequence[Object]) -> EemSnapshot:
+    """Return the product's snapshot of a cluster, with the operators that its definitions name."""
+    noted = {
+        one["metadata"]["name"]: installation_of(without_schemas(one), GATEWAYS).operator_namespaces
+        for one in of_kind(objects, "CustomResourceDefinition")
+    }
+    return replace(EemSnapshot.from_objects(objects), operator_namespaces=HashTrieMap(noted))
+
+
+def options_of(settings: Settings) -> Options:
+    """Return the options of the product for the settings of the witness."""
     families = settings.ip_families
-    options = Options(
+    return Options(
+        egress="off",  # the witness knows ingress only
         strict=settings.strict,
         sources=settings.sources,
         ipblock_matches_pods=settings.ipblock_matches_pods,
         pod_cidrs=settings.pod_cidrs,
         ip_families=None if families is None else tuple(int(family[-1]) for family in families),
     )
-    response = decide(request_of(pair), EemSnapshot.from_objects(pair.objects), options)
-    assert response.verdict is not None
-    assert response.allowed is response.verdict.allowed
-    return response.verdict
 
 
 def product_answer(pair: Pair) -> Answer:
@@ -91,7 +121,8 @@ def answer_of(judgement: Judgement, settings: Settings) -> Answer:
     found: Found = {}
     for (requirement, labels, _), outcome in judgement.outcomes.items():
         if outcome != "fine":
-            found.setdefault((requirement, outcome), set()).add(labels)
+            shown = None if labels is None else frozenset(item for item in labels if item[0] not in OF_CONTROLLERS)
+            found.setdefault((requirement, outcome), set()).add(shown)
     names = {key: judgement.pods[key] for key in found}
     return Answer(exempt=judgement.exempt, allowed=not judgement.denied(settings), found=found, names=names)
 
@@ -108,7 +139,7 @@ def difference(product: Answer, witness: Answer) -> str | None:
 
     The product prints the labels that pods with the same loss have in common, and the names of all these pods.
     """
-    exempt = None if product.exempt == "deployNetworkPolicies" else product.exempt
+    exempt = None if product.exempt in {"deployNetworkPolicies", "operator-switch", "terminating"} else product.exempt
     if exempt != witness.exempt:
         return f"exempt: {exempt}, not {witness.exempt}"
     if product.allowed != witness.allowed:
@@ -135,7 +166,8 @@ def product_connection(asked: Question) -> str:
     connection = Connection(
         source=asked.source, destination=asked.destination, protocol=asked.protocol, port=asked.port
     )
-    verdict = evaluate(connection, ClusterSnapshot.from_objects(asked.objects))
+    parsed = (read_object(api_object)[0] for api_object in asked.objects)  # as they are stored, unknown fields and all
+    verdict = evaluate(connection, ClusterSnapshot.from_parsed(one for one in parsed if one is not None))
     if not verdict.decided:
         return "undecided"
     return "allowed" if verdict.allowed else "denied"

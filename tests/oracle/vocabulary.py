@@ -180,6 +180,27 @@ def subject_selector(rng: Random) -> Node | None:
     key, values = INSTANCE_LABEL, ("gw", "gw2", "mgr", "ibm-eem-operator")
     if shape < 0.72:
         return {"matchLabels": {key: rng.choice(values)}}
-    if shape < 0.86:
+    if shape < 0.84:
         key, values = "tier", ("gold", "silver", "on")
+    elif shape < 0.9:
+        return of_controllers(rng)
     return {"matchExpressions": [expression(rng, key, values)]}
+
+
+def of_controllers(rng: Random) -> Node:
+    """
+    Make a podSelector of labels that controllers add, or that only assumed pods have.
+
+    It compares a label whose value may not be known with one value at most, and not by NotIn: a comparison with several
+    ones has answers between the two extremes that the product looks at.
+    """
+    key = rng.choice(("pod-template-hash", "controller-revision-hash"))
+    return rng.choice(
+        (
+            {"matchLabels": {"apps.kubernetes.io/pod-index": rng.choice("01")}},
+            {"matchLabels": {"statefulset.kubernetes.io/pod-name": "mgr-ibm-eem-manager-0"}},
+            {"matchLabels": {"eem.ei.ibm.com/component": rng.choice(("gw", "mgr"))}},
+            {"matchLabels": {key: "5d8f"}},
+            {"matchExpressions": [{"key": key, "operator": rng.choice(("Exists", "DoesNotExist"))}]},
+        )
+    )

@@ -16,6 +16,7 @@ INSTANCE_LABEL = "app.kubernetes.io/instance"
 COMPONENT_LABEL = "app.kubernetes.io/component"
 OPERATOR = "ibm-eem-operator"
 OPERATOR_SWITCH = "DEPLOY_OPERATOR_NETWORK_POLICY"
+RELEASE_NAMESPACE = "meta.helm.sh/release-namespace"
 PROFILE, NO_WEBHOOK = "QUARKUS_PROFILE", "nowebhook"
 MANAGER_KIND, GATEWAY_KIND = "EventEndpointManagement", "EventGateway"
 COMPONENTS = {MANAGER_KIND: "manager", GATEWAY_KIND: "gateway", "Deployment": "operator"}
@@ -41,10 +42,16 @@ class Holder:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Subject:
-    """One label set of a component's pods with the containers whose port names count."""
+    """
+    One label set of a component's pods with the containers whose port names count.
+
+    Args:
+        unknown: the keys of the other labels, whose values a controller has yet to choose.
+    """
 
     labels: Labels
     containers: tuple[Any, ...]
+    unknown: tuple[str, ...] = ()
     assumed: bool = False
     pod_names: tuple[str, ...] = ()
 
@@ -125,7 +132,17 @@ def assumed_labels(holder: Holder) -> Labels:
     spec = holder.resource.get("spec") or {}
     above = spec.get("manager") or {} if holder.kind == MANAGER_KIND else spec
     added = (above.get("template") or {}).get("labels") or {}
-    return {PRODUCT_LABEL: PRODUCT, INSTANCE_LABEL: holder.name, **added}
+    return {**added, PRODUCT_LABEL: PRODUCT, INSTANCE_LABEL: holder.name, "eem.ei.ibm.com/component": holder.name}
+
+
+def made_by(kind: str, name: str, labels: Labels, containers: tuple[Any, ...], *, assumed: bool = False) -> Subject:
+    """Return the first pod of a workload, with the labels that the controller of this kind adds."""
+    if kind == "StatefulSet":
+        numbered = {"statefulset.kubernetes.io/pod-name": f"{name}-0", "apps.kubernetes.io/pod-index": "0"}
+        known, unknown = {**labels, **numbered}, "controller-revision-hash"
+    else:
+        known, unknown = labels, "pod-template-hash"
+    return Subject(labels=known, containers=containers, unknown=(unknown,), assumed=assumed)
 
 
 def subjects_of(holder: Holder, namespace: str, objects: Sequence[Object], semantics: Semantics) -> list[Subject]:
@@ -148,5 +165,10 @@ def subjects_of(holder: Holder, namespace: str, objects: Sequence[Object], seman
             template = workload["spec"]["template"]
             labels = (template.get("metadata") or {}).get("labels") or {}
             if belongs(workload, labels, holder, objects):
-                found.append(Subject(labels=labels, containers=tuple(containers_of(template["spec"]))))
-    return found or [Subject(labels=assumed_labels(holder), containers=(), assumed=True)]
+                containers = tuple(containers_of(template["spec"]))
+                found.append(made_by(kind, workload["metadata"]["name"], labels, containers))
+    if found:
+        return found
+    kind = "StatefulSet" if holder.kind == MANAGER_KIND else "Deployment"
+    name = POD_NAMES[holder.component].format(holder.name)
+    return [made_by(kind, name, assumed_labels(holder), (), assumed=True)]

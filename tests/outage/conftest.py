@@ -19,7 +19,7 @@ REPLICAS = 3
 # Questions a second: what two cores still carry beside a control plane and another suite, and what the figures are for.
 RATE = float(os.environ.get("OUTAGE_RATE", "40"))
 LONG_RATE = float(os.environ.get("OUTAGE_RATE", "200"))
-SECONDS, LONG_SECONDS = 240, 3600  # time limits of a test
+SECONDS, LONG_SECONDS = 480, 3600  # time limits of a test
 # What was measured is printed at the end of a run, and so not at all where the run is ended from outside: this file has
 # it as it comes.
 FIGURES = os.environ.get("OUTAGE_FIGURES", "")

@@ -6,18 +6,26 @@ from collections.abc import Callable
 import pytest
 from harness.guard import WATCHED, Guard
 from harness.machine import Answer, Machine
-from harness.objects import allow
+from harness.objects import Json, allow
 from harness.place import Place
 from harness.waiting import hold, wait_until
 
 Say = Callable[[str, object], None]
 
 EXACT_SECONDS = 10
+BACK_SECONDS = 60
+WRITES = 200  # since the backup: more than the control plane makes until the replicas look again
+FIRST = {"allow-kafka", "default-deny-ingress"}
 EXPIRED = (
     "certificate has expired"  # the serving certificate lasts a minute here, and cannot be renewed in the meantime
 )
 LASTING_SECONDS = 15  # the shortest rest of its lifetime before a renewal
 DETECTED_SECONDS = 90  # a token is read again every minute, and at once if it is rejected
+
+
+def config_map(number: int) -> Json:
+    """Return an object that nothing depends on."""
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"filler-{number}"}}
 
 
 def back_and_exact(place: Place, limit: float) -> tuple[float, list[str]]:
@@ -59,6 +67,42 @@ def test_replicas_run_on_without_the_api_server(
     assert "TCP/8092" in text
     assert took <= EXACT_SECONDS
     assert [one for one in refused if seconds < LASTING_SECONDS or EXPIRED not in one] == []
+    assert {name: machine.order("usage")[name]["pid"] for name in guard.replicas()} == {
+        name: before[name]["pid"] for name in guard.replicas()
+    }
+
+
+def test_a_restored_etcd_is_judged_as_it_is(machine: Machine, place: Place, guard: Guard, figure: Say) -> None:
+    """A policy that the backup does not have never counts again: no verdict rests on it, and every replica lists."""
+    place.set_up_gateway()
+    before = machine.order("usage")
+    machine.order("back_up")
+    wait_until(lambda: place.policies() == FIRST, "the API server to use etcd again", seconds=BACK_SECONDS)
+    guard.until_seen(WATCHED)
+    place.passed(place.apply(allow(place.name, "second", "gw", [8092])), "CREATE", "second")
+    assert place.apply(*(config_map(number) for number in range(WRITES))).status == 0
+    place.passed(place.apply(allow(place.name, "third", "gw", [8092])), "CREATE", "third")
+
+    machine.order("stop", name="kube-apiserver")
+    machine.order("restore")
+    machine.order("start", name="kube-apiserver")
+    began = time.monotonic()
+    answers: list[Answer] = []
+
+    def denied() -> bool:
+        answers.append(place.delete("allow-kafka"))
+        return "denied the request" in answers[-1].stderr
+
+    wait_until(denied, "a verdict", seconds=BACK_SECONDS)
+    guard.until_seen(WATCHED, seconds=BACK_SECONDS)
+    took = time.monotonic() - began
+    for order in ("stop", "start"):  # it, too, has seen what is not there any more
+        machine.order(order, name="kube-controller-manager")
+
+    figure("etcd restored from a backup", f"exact after {took:.1f} s, {len(answers) - 1} edits without a verdict")
+    assert [one for one in answers if one.status == 0] == []
+    assert "TCP/8092" in place.denied(answers[-1], "DELETE", "allow-kafka")
+    assert place.policies() == FIRST
     assert {name: machine.order("usage")[name]["pid"] for name in guard.replicas()} == {
         name: before[name]["pid"] for name in guard.replicas()
     }

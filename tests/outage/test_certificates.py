@@ -274,32 +274,38 @@ def test_ten_replicas_that_start_together_make_one_ca(  # noqa: PLR0913, PLR0917
 ) -> None:
     """They start without a Secret, and no request is denied because of them."""
     replicas = len(guard.replicas())
-    took = []
-    for _ in range(starts):
-        guard.take_away()
-        machine.must("delete", "validatingwebhookconfiguration,mutatingwebhookconfiguration", "eem-guardrail")
-        guard.kept.delete()
-        wait_until(
-            lambda: passes_unasked(machine, busy), "a change to be allowed without a replica", seconds=UNGUARDED_SECONDS
-        )
-        made = secrets_made(machine)
-        with load(harmless=True) as pressing:
-            guard.apply_configurations()
-            began = time.monotonic()
-            guard.scale(MANY)
-            took.append(time.monotonic() - began)
-            guard.until_registered()
-            wait_until(
-                lambda: busy.name in guard.registered(), "the registration of the namespace", seconds=UNGUARDED_SECONDS
-            )
-            pressing.go_on(1)
+    try:
+        took = [start_together(machine, guard, busy, load) for _ in range(starts)]
+    finally:  # the tests after this one count on the usual number
+        guard.scale(replicas)
+    figure(f"{starts} first starts of {MANY}", f"all ready after {rounded(took)} s")
 
-        assert (pressing.report.dropped, pressing.report.wrong) == ([], [])
-        assert len(guard.ready()) == MANY
-        assert len(guard.kept.authorities()) == 1
-        assert secrets_made(machine) == made + 1
-    guard.scale(replicas)
-    figure(f"{starts} first starts of {MANY}", [pressing.report.summary(), f"all ready after {rounded(took)} s"])
+
+def start_together(machine: Machine, guard: RegisteringGuard, busy: Place, load: Callable[..., Load]) -> float:
+    """Start the replicas without a Secret, under load, and return the seconds until all of them were ready."""
+    guard.take_away()
+    machine.must("delete", "validatingwebhookconfiguration,mutatingwebhookconfiguration", "eem-guardrail")
+    guard.kept.delete()
+    wait_until(
+        lambda: passes_unasked(machine, busy), "a change to be allowed without a replica", seconds=UNGUARDED_SECONDS
+    )
+    made = secrets_made(machine)
+    with load(harmless=True) as pressing:
+        guard.apply_configurations()
+        began = time.monotonic()
+        guard.scale(MANY)
+        took = time.monotonic() - began
+        guard.until_registered()
+        wait_until(
+            lambda: busy.name in guard.registered(), "the registration of the namespace", seconds=UNGUARDED_SECONDS
+        )
+        pressing.go_on(1)
+
+    assert (pressing.report.dropped, pressing.report.wrong) == ([], [])
+    assert len(guard.ready()) == MANY
+    assert len(guard.kept.authorities()) == 1
+    assert secrets_made(machine) == made + 1
+    return took
 
 
 def passes_unasked(machine: Machine, busy: Place) -> bool:

@@ -13,7 +13,7 @@ from harness.waiting import wait_until
 
 Say = Callable[[str, object], None]
 
-AGAIN_SECONDS = 30  # a replica starts in two or three seconds
+AGAIN_SECONDS = 90  # a replica starts in two or three seconds
 FROZEN_SECONDS = 12  # two failed probes, and the time of one question to a stopped replica
 NOTICED_SECONDS = (
     10.0  # two failed probes, 2 s apart and of 1 s each, and the update of the Service: 4.5 s on an idle machine

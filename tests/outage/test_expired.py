@@ -21,7 +21,7 @@ from certs.renewal import Lifetimes
 Say = Callable[[str, object], None]
 
 AGO = dt.timedelta(days=400)  # longer than the lifetime of a CA
-AGAIN_SECONDS = 60
+AGAIN_SECONDS = 180
 ROTATED_SECONDS = 150
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from harness.decisions import complete_lines
-from harness.machine import MODULES, Machine, measuring_variables
+from harness.machine import MODULES, Machine
 from harness.place import Place
 from harness.witness import received
 
@@ -36,7 +36,7 @@ def test_a_silent_watch_is_detected_and_continued_without_a_list(machine: Machin
     settings = {
         "folder": str(machine.folder / "stalling"),
         "namespace": place.name,
-        "environment": {"PYTHONPATH": MODULES, **measuring_variables()},
+        "environment": {"PYTHONPATH": MODULES},
     }
 
     found = machine.run_program("harness.stalling", settings, seconds=STALLED_SECONDS)

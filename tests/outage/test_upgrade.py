@@ -19,7 +19,7 @@ from harness.witness import asked_by_the_service
 Say = Callable[[str, object], None]
 
 VARIABLE = "PYTHONPATH"  # the version of a simulated pod is what its process imports
-BEGUN_SECONDS = 60
+BEGUN_SECONDS = 180
 ROTATED_SECONDS = 150
 TOGETHER_SECONDS = 8
 UNDONE = "RegistrationUndone"

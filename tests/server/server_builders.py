@@ -138,8 +138,8 @@ class Connected:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Run the event loop until *condition* holds, for at most five seconds."""
-    async with asyncio.timeout(5):
+    """Run the event loop until *condition* holds, for at most thirty seconds."""
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110  what is waited for has no event of its own
             await asyncio.sleep(0.001)
 
@@ -160,10 +160,16 @@ class Running:
     source: CertificateSource
     clients: list[Connected] = field(default_factory=list)
 
-    async def connect(self, *, tls: ssl.SSLContext | None = None, name: str | None = "localhost") -> Connected:
-        """Connect with TLS."""
+    async def connect(
+        self, *, tls: ssl.SSLContext | None = None, name: str | None = "localhost", address: str = HOST
+    ) -> Connected:
+        """Connect with TLS, from a loopback address."""
         reader, writer = await asyncio.open_connection(
-            HOST, self.servers.https_port, ssl=tls or client_context(), server_hostname=name
+            HOST,
+            self.servers.https_port,
+            ssl=tls or client_context(),
+            server_hostname=name,
+            local_addr=(address, 0),
         )
         return self._keep(reader, writer)
 

@@ -8,6 +8,7 @@ import pytest
 from server_builders import (
     HOST,
     PATH,
+    Running,
     client_context,
     logged,
     post,
@@ -18,9 +19,16 @@ from server_builders import (
 
 from webhook.admission import AdmissionRequest, AdmissionResponse
 from webhook.server import Limits
+from webhook.server.connection import HttpConnection
 from webhook.server.listener import accept
 
+OTHER_ADDRESS = "127.0.0.2"
 FAST = Limits(header_seconds=0.5, sweep_seconds=0.02, tls_close_seconds=0.1, handshake_seconds=0.3)
+
+
+def open_connections(server: Running) -> set[HttpConnection]:
+    """Return the connections of the webhook's port."""
+    return server.servers._https._started.connections.open  # noqa: SLF001  there is no other way to see it
 
 
 def cut(reason: str) -> str:
@@ -42,7 +50,7 @@ async def test_a_connection_without_a_header_is_closed_at_its_deadline(sent: byt
         await connected.send(sent)
 
         assert (await server.ask(post(review()))).status == 200
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await connected.closed()
         assert await server.metric(cut("slow_header")) >= 1
 
@@ -54,7 +62,7 @@ async def test_half_a_header_after_a_request_is_closed_at_its_deadline() -> None
         await connected.ask(post(review()))
         await connected.send(b"POST /valid")
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await connected.closed()
 
 
@@ -64,7 +72,7 @@ async def test_half_a_header_sent_with_a_request_ends_with_the_keepalive_time() 
         connected = await server.connect()
         await connected.ask(post(review()) + b"POST /valid")
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await connected.closed()
 
 
@@ -101,7 +109,7 @@ async def test_an_idle_connection_is_closed_after_the_keepalive_time() -> None:
         connected = await server.connect()
         await connected.ask(post(review()))
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await connected.closed()
 
 
@@ -128,7 +136,7 @@ async def test_an_incomplete_tls_handshake_is_closed_at_its_deadline() -> None:
         for sent in (b"", b"\x16\x03\x01\x02\x00\x01\x00"):
             connected = await server.connect_plain(server.servers.https_port)
             await connected.send(sent)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 assert await connected.closed()
         assert (await server.ask(post(review()))).status == 200
 
@@ -147,7 +155,7 @@ async def test_bytes_that_are_not_tls_end_the_connection(sent: bytes) -> None:
         connected = await server.connect_plain(server.servers.https_port)
         await connected.send(sent)
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await connected.closed()
         assert (await server.ask(post(review()))).status == 200
 
@@ -249,7 +257,7 @@ async def test_at_the_limit_the_longest_idle_connection_is_closed() -> None:
 
 async def test_a_connection_with_a_received_request_is_not_closed_to_make_room() -> None:
     """A request that was received but not yet begun counts from its arrival."""
-    async with running() as server:
+    async with running(limits=Limits(max_connections=2)) as server:
         connections = server.servers._https._started.connections  # noqa: SLF001  there is no other way to see it
         clock = asyncio.get_running_loop().time
         old, young = [await server.connect() for _ in range(2)]
@@ -260,7 +268,7 @@ async def test_a_connection_with_a_received_request_is_not_closed_to_make_room()
         longest = min(connections.open, key=lambda connection: connection.idle_since)
         longest.data_received(post(review()))
 
-        assert connections.make_room()
+        assert connections.has_room("127.0.0.1")
         assert (await old.answer()).status == 200
         assert await young.closed()
 
@@ -303,7 +311,7 @@ async def test_after_running_out_of_descriptors_the_server_accepts_again(monkeyp
     failures = [OSError(24, "Too many open files")]
     monkeypatch.setattr("webhook.server.listener.RETRY_SECONDS", 0.01)
 
-    def failing_once(listening: socket.socket) -> socket.socket:
+    def failing_once(listening: socket.socket) -> tuple[socket.socket, str]:
         if failures:
             raise failures.pop()
         return accept(listening)
@@ -326,7 +334,7 @@ async def test_more_connections_than_a_batch_are_accepted() -> None:
 async def test_nothing_is_kept_of_closed_connections() -> None:
     """They are removed from the set of the port."""
     async with running() as server:
-        held = server.servers._https._started.connections.open  # noqa: SLF001  there is no other way to see it
+        held = open_connections(server)
         for _ in range(5):
             connected = await server.connect(tls=client_context())
             await connected.ask(post(review()))
@@ -345,3 +353,40 @@ def test_the_default_limits_fit_the_api_server() -> None:
     assert limits.max_body_bytes == 8 * 2**20
     assert limits.drain_seconds == 12
     assert HOST == "127.0.0.1"
+
+
+async def test_a_flood_from_one_address_does_not_close_connections_of_another() -> None:
+    """The flood closes its own connections, and the API server's stay open and are answered."""
+    async with running(limits=Limits(max_connections=8, keepalive_seconds=60)) as server:
+        honest = [await server.connect() for _ in range(2)]
+        flood = [await server.connect(address=OTHER_ADDRESS) for _ in range(20)]
+
+        assert [(await each.ask(post(review()))).status for each in honest] == [200, 200]
+        assert (await (await server.connect()).ask(post(review()))).status == 200
+        assert await flood[0].closed()
+        assert (await flood[-1].ask(post(review()))).status == 200
+
+
+async def test_connections_of_a_flood_that_are_all_busy_leave_room_for_another_address() -> None:
+    """One address has at most three quarters of the connections, and no request of its own is given up for another."""
+    async with running(limits=Limits(max_connections=8)) as server:
+        busy = [await server.connect(address=OTHER_ADDRESS) for _ in range(6)]
+        for each in busy:
+            await each.send(post(review())[:-20])
+        await until(lambda: sum(each.busy for each in open_connections(server)) == 6)
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await server.connect(address=OTHER_ADDRESS)
+
+        assert (await server.ask(post(review()))).status == 200
+        await busy[0].send(post(review())[-20:])
+        assert (await busy[0].answer()).status == 200
+
+
+async def test_two_addresses_share_all_connections() -> None:
+    """At the limit of all, the address with the most connections loses one."""
+    async with running(limits=Limits(max_connections=8, keepalive_seconds=60)) as server:
+        many = [await server.connect(address=OTHER_ADDRESS) for _ in range(6)]
+        few = [await server.connect() for _ in range(3)]
+
+        assert await many[0].closed()
+        assert [(await each.ask(post(review()))).status for each in (*many[1:], *few)] == [200] * 8

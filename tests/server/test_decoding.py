@@ -3,6 +3,8 @@
 import asyncio
 import json
 import logging
+import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from server_builders import PATH, logged, post, review, running, until
 
 from webhook.admission import AdmissionRequest, AdmissionResponse, ReviewError
-from webhook.server import VALIDATE_EEM, Limits
+from webhook.server import VALIDATE_EEM, Limits, decoding
 from webhook.server.decoding import TooComplex, count_values, decode_within, is_deeper
 from webhook.server.limits import MAX_DEPTH, MAX_RULES
 from webhook.server.logs import MAX_LINES, LimitedLog
@@ -44,6 +46,15 @@ def test_the_count_is_never_below_the_number_of_values(value: Any) -> None:
 def test_the_depth_of_a_json_text_is_found_without_building_it(value: Any, most: int) -> None:
     """Brackets within strings, and escaped quotes, do not count."""
     assert is_deeper(json.dumps(value).encode(), most) == (depth_of(value) > most)
+
+
+@pytest.mark.parametrize("end", [b"", b"\\", b'\\"'], ids=["after a quote", "in an escape", "in a string"])
+def test_a_string_without_an_end_is_passed_over_once(end: bytes) -> None:
+    """A review that is broken off within a text is scanned in milliseconds; once for each quote would take hours."""
+    text = b'[[], [], {"b": "' + b'\\"' * 2_000_000 + end
+
+    assert not is_deeper(text, 2)
+    assert is_deeper(text, 1)
 
 
 def nested(depth: int) -> bytes:
@@ -164,3 +175,28 @@ async def test_the_number_of_lines_left_out_is_logged() -> None:
 
     assert [record.getMessage() for record in log.records] == ["bad", "bad", "other", "log lines were left out", "bad"]
     assert log.fields()[3] == {"line": "bad", "count": 3, "seconds": 0.01}
+
+
+def test_the_thread_of_large_reviews_rests_three_times_as_long_as_it_worked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many large reviews there are, three quarters of the time are left for all others."""
+    times = iter([100.0, 100.0, 103.0, 104.0, 104.0, 105.0])  # asked, began, ended; and once more
+    rests: list[float] = []
+
+    class Event(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            rests.append(timeout or 0.0)
+            return False
+
+    monkeypatch.setattr(decoding, "time", SimpleNamespace(monotonic=lambda: next(times)))
+    monkeypatch.setattr(decoding, "threading", SimpleNamespace(Event=Event))
+    reviews = decoding.LargeReviews(Limits())
+
+    async def decode_twice() -> None:
+        for _ in range(2):
+            until = asyncio.get_running_loop().time() + 10
+            await reviews.decode(review(), 10_000, until, address="", is_wanted=lambda: True)
+
+    asyncio.run(decode_twice())
+    reviews.close()
+
+    assert rests == [-100.0, 8.0]  # the first need not wait; the work took 3 s, and one has passed since

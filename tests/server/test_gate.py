@@ -1,17 +1,20 @@
 """The order in which reviews are admitted and refused, on the test's clock."""
 
 import asyncio
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import pytest
 
 from webhook.guard.outcomes import Overloaded
 from webhook.server import Limits
+from webhook.server.bodies import BodyBudget
 from webhook.server.gate import Gate
 
 COST = 0.010
 """Seconds that the judging of one review takes, on the test's clock."""
 PATIENCE = 3.0
+POD, API_SERVER = "10.0.0.7", "192.0.2.1"
 
 
 @dataclass
@@ -27,9 +30,9 @@ class World:
     def __post_init__(self) -> None:
         self.gate = Gate(self.limits, monotonic=lambda: self.now)
 
-    async def review(self, number: int) -> None:
+    async def review(self, number: int, address: str = POD) -> None:
         """Wait for admission, then compute."""
-        await self.gate.admit(PATIENCE)
+        await self.gate.admit(address, PATIENCE)
         self.now += COST
         self.judged.append(number)
 
@@ -123,6 +126,61 @@ async def test_after_a_flood_the_next_review_is_judged_at_once() -> None:
     assert world.judged == [0]
 
 
+async def test_the_reviews_of_another_address_do_not_wait_for_a_flood() -> None:
+    """The addresses take turns: an API server waits for one review of the pod before each of its own."""
+    world = World()
+    flood = [asyncio.create_task(world.review(number)) for number in range(100)]
+    await asyncio.sleep(0)
+    honest = [asyncio.create_task(world.review(number, API_SERVER)) for number in (1000, 1001)]
+    await asyncio.gather(*flood, *honest)
+
+    assert world.judged.index(1001) < 8
+
+
+async def test_only_what_waits_longer_than_the_client_is_refused() -> None:
+    """A flood with hours to wait does not send the review of another address away."""
+    world = World()
+    await world.burst(50)
+    flood = [asyncio.create_task(world.review(number)) for number in range(1000)]
+    await asyncio.sleep(0)
+    await world.review(1000, API_SERVER)
+    outcomes = await asyncio.gather(*flood, return_exceptions=True)
+
+    assert any(isinstance(outcome, Overloaded) for outcome in outcomes)
+
+
+def test_one_address_gets_three_quarters_of_the_places() -> None:
+    """The others are free for other addresses."""
+    world = World(limits=Limits(max_concurrent_reviews=8))
+    with ExitStack() as entered:
+        for _ in range(6):
+            entered.enter_context(world.gate.entered(POD))
+        with pytest.raises(Overloaded, match="6 of them of this client"):
+            entered.enter_context(world.gate.entered(POD))
+        for _ in range(2):
+            entered.enter_context(world.gate.entered(API_SERVER))
+        with pytest.raises(Overloaded, match="8 reviews are in progress"):
+            entered.enter_context(world.gate.entered(API_SERVER))
+
+    with world.gate.entered(POD):
+        assert world.gate.waiting == 0
+
+
+def test_one_address_gets_three_quarters_of_the_memory() -> None:
+    """A body of another address has room, until all of the memory is used."""
+    budget = BodyBudget(Limits(max_held_bytes=100))
+    budget.take(POD, 75)
+    with pytest.raises(Overloaded):
+        budget.take(POD, 1)
+    budget.take(API_SERVER, 25)
+    with pytest.raises(Overloaded):
+        budget.take("another", 1)
+    budget.give_back(POD, 75)
+    budget.take(POD, 75)
+
+    assert budget.held == 100
+
+
 async def test_a_review_whose_client_has_left_is_skipped() -> None:
     """Its place is cancelled while it waits."""
     world = World()
@@ -141,7 +199,7 @@ async def test_beyond_50_refusals_per_second_clients_are_told_to_wait() -> None:
     told: list[bool] = []
 
     def ask() -> None:
-        with pytest.raises(Overloaded) as refusal, world.gate.entered():
+        with pytest.raises(Overloaded) as refusal, world.gate.entered(POD):
             pass
         told.append(refusal.value.flooded)
 

@@ -9,6 +9,7 @@ from typing import Any
 from server_builders import PATH, post, review, running, until
 
 from webhook.admission import AdmissionRequest, AdmissionResponse
+from webhook.server.app import GATE
 from webhook.server.decoding import LargeReviews
 from webhook.server.limits import Limits
 
@@ -82,10 +83,9 @@ async def test_large_reviews_are_decoded_one_after_another() -> None:
         await until(lambda: thread.begun == 1)
         left = await server.connect()
         await left.send(large("left", seconds=1))
-        await until(lambda: thread.taken == 2)
         late = await left.answer()
         third = asyncio.create_task(server.ask(large("third")))
-        await until(lambda: thread.taken == 3)
+        await until(lambda: server.app[GATE].bodies.held > 2 * len(large("third")))
         begun = thread.begun
         thread.may_read.release()
         await first
@@ -95,6 +95,75 @@ async def test_large_reviews_are_decoded_one_after_another() -> None:
     assert (begun, thread.begun) == (1, 2)
     assert (late.status, late.headers["retry-after"]) == (503, "0")
     assert [asked.uid for asked in judge.requests] == ["first", "third"]
+
+
+async def test_large_reviews_of_another_address_do_not_wait_for_those_of_a_flood() -> None:
+    """The addresses take turns for the thread: one review of the flood at most is decoded before."""
+    judge, thread = Asked(), Held()
+    limits = Limits(large_bodies=3)
+    async with running(judge, limits=limits, large_reviews=LargeReviews(limits, thread)) as server:
+        flood = [await server.connect(address="127.0.0.2") for _ in range(3)]
+        for number, each in enumerate(flood):
+            await each.send(large(f"flood-{number}"))
+            held = 2 * (number + 1) * len(large("flood-0"))
+            await until(lambda held=held: server.app[GATE].bodies.held > held)
+        honest = asyncio.create_task(server.ask(large("honest")))
+        await until(lambda: server.app[GATE].bodies.held > 8 * len(large("honest")))
+        for _ in range(4):
+            thread.may_read.release()
+        answers = [await each.answer() for each in flood] + [await honest]
+
+    assert [answer.status for answer in answers] == [200] * 4
+    assert [asked.uid for asked in judge.requests].index("honest") <= 2
+
+
+async def test_an_address_has_few_large_bodies_and_few_that_wait() -> None:
+    """The body of a review that waits is not read, and further reviews are answered with 503 before theirs is."""
+    limits = Limits(large_bodies=1, large_reviews=2, linger_seconds=0.05)
+    thread = Held()
+    async with running(limits=limits, large_reviews=LargeReviews(limits, thread)) as server:
+        first = asyncio.create_task(server.ask(large("first")))
+        await until(lambda: thread.begun == 1)
+        held = server.app[GATE].bodies.held
+        second = await server.connect()
+        await second.send(large("second", seconds=1))
+        third = await server.connect()
+        third.writer.write(large("third"))
+        refused = await third.answer()
+        elsewhere = await server.connect(address="127.0.0.2")
+        await elsewhere.send(large("elsewhere"))
+        await until(lambda: server.app[GATE].bodies.held > held)
+        late = await second.answer()
+        for _ in range(2):
+            thread.may_read.release()
+        answers = [await first, await elsewhere.answer()]
+
+    assert (refused.status, late.status) == (503, 503)
+    assert b"2 large reviews of this client are in progress" in refused.body
+    assert b"other large reviews of this client came first" in late.body
+    assert [answer.status for answer in answers] == [200, 200]
+
+
+async def test_a_turn_that_comes_when_no_time_is_left_is_passed_on() -> None:
+    """The next review that waits for the thread gets it."""
+    thread = ThreadPoolExecutor(max_workers=1)
+    reviews = LargeReviews(Limits(), thread)
+    loop = asyncio.get_running_loop()
+    may_end = threading.Event()
+    thread.submit(may_end.wait)
+
+    def decoding() -> asyncio.Task[AdmissionRequest]:
+        work = reviews.decode(review(), 10_000, loop.time() + 60, address="", is_wanted=lambda: True)
+        return asyncio.create_task(work)
+
+    first, second, third = decoding(), decoding(), decoding()
+    await asyncio.sleep(0)
+    first.cancel()
+    second.cancel()
+    may_end.set()
+
+    assert (await third).uid == "6f1c-42"
+    reviews.close()
 
 
 async def test_a_large_body_that_is_not_a_review_is_400() -> None:

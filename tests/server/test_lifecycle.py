@@ -10,7 +10,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from server_builders import HOST, PAIR, PATH, allow, post, review, running, until
+from server_builders import HOST, PAIR, PATH, allow, logged, post, review, running, until
 
 from webhook.admission import AdmissionRequest, AdmissionResponse
 from webhook.server import (
@@ -90,7 +90,7 @@ async def test_a_request_that_never_ends_is_cut_after_its_time() -> None:
         connected = await server.connect()
         await connected.send(post(review()))
         await inside.wait()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await server.servers.drain()
 
         assert await connected.closed()
@@ -181,6 +181,29 @@ async def test_a_local_port_is_served() -> None:
     await servers.start()
     assert len({servers.https_port, servers.http_port}) == 2
     await servers.stop()
+
+
+async def test_a_local_port_that_is_in_use_does_not_end_the_service() -> None:
+    """The other ports are served, and an error in the log names the flag of the port."""
+    serving = Serving(metrics=Metrics(version="test"))
+    source = CertificateSource(metrics=serving.metrics)
+    source.install(PAIR.certificate_pem(), PAIR.key_pem())
+    with socket.create_server((HOST, 0)) as taken, logged("webhook.server.lifecycle") as log:
+        servers = Servers(
+            serving,
+            https=ServedPort(app=make_app({PATH: allow}, serving), host=HOST, port=0, tls=source.context),
+            http=ServedPort(app=make_health_app({}, serving), host=HOST, port=0),
+            local=ServedPort(
+                app=make_health_app({}, serving), host=HOST, port=taken.getsockname()[1], flag="--local-port"
+            ),
+        )
+        await servers.start()
+        ready = await asyncio.open_connection(HOST, servers.http_port)
+        ready[1].close()
+        await servers.stop()
+
+    assert servers.local_port is None
+    assert "--local-port: cannot listen on" in log.fields()[0]["reason"]
 
 
 async def test_a_judge_for_an_unknown_path_is_an_error() -> None:

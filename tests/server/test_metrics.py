@@ -8,7 +8,7 @@ def test_an_operation_outside_the_api_is_counted_as_unknown() -> None:
     metrics = Metrics(version="1")
     for operation in ("CREATE", "UPDATE", "DELETE", "CONNECT", "create", "", "DROP TABLE"):
         for _ in range(2):
-            metrics.review(webhook="w", operation=operation, result="allowed", seconds=0.001)
+            metrics.reviews.answered(webhook="w", operation=operation, result="allowed", seconds=0.001)
     name = "eem_guardrail_reviews_total"
     labels = {"webhook": "w", "result": "allowed"}
 
@@ -19,6 +19,6 @@ def test_an_operation_outside_the_api_is_counted_as_unknown() -> None:
 
 def test_two_services_in_one_process_have_separate_metrics() -> None:
     """As in these tests."""
-    Metrics(version="1").shed("overloaded")
+    Metrics(version="1").reviews.shed("overloaded")
 
     assert b"overloaded" not in Metrics(version="1").exposition()[0]

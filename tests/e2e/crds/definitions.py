@@ -6,7 +6,7 @@ without what only the documentation requires: the definitions of the product do 
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import yaml
@@ -32,20 +32,21 @@ FILLED_IN: Mapping[str, int | str] = {
 SHORT_NAMES = {"EventEndpointManagement": "eem", "EventGateway": "egw"}
 
 
-def definitions(version: ProductVersion) -> list[Json]:
-    """Return a CustomResourceDefinition for each kind."""
+def definitions(version: ProductVersion, operator_namespaces: Iterable[str] = ()) -> list[Json]:
+    """Return a CustomResourceDefinition for each kind, as OLM labels it for the operators of these namespaces."""
+    labels = {f"operators.coreos.com/ibm-eventendpointmanagement.{name}": "" for name in operator_namespaces}
     return [
-        _definition(one.kind, one.plural, version)
+        _definition(one.kind, one.plural, version, labels | {"app.kubernetes.io/version": str(version)})
         for one in WATCHED
         if (one.group, one.version) == (EEM_GROUP, EEM_VERSION)
     ]
 
 
-def _definition(kind: str, plural: str, version: ProductVersion) -> Json:
+def _definition(kind: str, plural: str, version: ProductVersion, labels: Mapping[str, str]) -> Json:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{EEM_GROUP}", "labels": {"app.kubernetes.io/version": str(version)}},
+        "metadata": {"name": f"{plural}.{EEM_GROUP}", "labels": dict(labels)},
         "spec": {
             "group": EEM_GROUP,
             "scope": "Namespaced",

@@ -57,6 +57,19 @@ class ApiClient:
         Raises:
             ApiError: the API server refused.
         """
+        text = await self._text(method, path, body, patch)
+        return json.loads(text) if text.startswith("{") else text
+
+    async def read(self, path: str) -> str:
+        """
+        Read a path and return the answer as it is.
+
+        Raises:
+            ApiError: the API server refused.
+        """
+        return await self._text("GET", path)
+
+    async def _text(self, method: str, path: str, body: Mapping[str, Any] | None = None, patch: str = "") -> str:
         kind = patch if method == "PATCH" else "application/json"
         timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
         data = None if body is None else json.dumps(body)
@@ -65,7 +78,7 @@ class ApiClient:
             text = await answer.text()
             if answer.status >= 400:
                 raise ApiError(answer.status, text)
-            return json.loads(text) if text.startswith("{") else text
+            return text
 
     async def watch(self, path: str, resource_version: str) -> AsyncIterator[Mapping[str, Any]]:
         """Yield the events since *resource_version* until the API server ends the watch."""

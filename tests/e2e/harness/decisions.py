@@ -15,7 +15,7 @@ INSTANCES = "eem.eem-guardrail.io"
 DEFAULTS = "defaults.eem-guardrail.io"
 
 WARNING = "Warning: "
-HEARD_SECONDS = 10  # the service writes a line as it answers; what is waited for is the file
+HEARD_SECONDS = 30  # the service writes a line as it answers; what is waited for is the file
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,7 +11,10 @@ from harness.objects import Json, allow, deny_all
 DENY, A, B = "default-deny", "a", "b"
 MERGE_PATCH = "application/merge-patch+json"
 KAFKA = 8092
-FORBIDDEN, NOT_FOUND = 403, 404
+FORBIDDEN, NOT_FOUND, NO_VERDICT = 403, 404, 500
+UNANSWERED = "failed calling webhook"
+# No replica answered in time: the API server's words for its own deadline, and for a webhook's status 503.
+LATE = ("context deadline exceeded", "currently unable to handle the request")
 
 
 class OddAnswerError(RuntimeError):
@@ -71,6 +74,8 @@ class Policies:
         """
         Make one step after another until one is refused, and return the text of that refusal; "" if none is.
 
+        A change without a verdict, for lack of time, is refused too: `is_unsure` tells.
+
         Raises:
             OddAnswerError: there was an answer that is no verdict.
         """
@@ -79,9 +84,11 @@ class Policies:
             try:
                 await client.ask(step.method, path, step.body, patch=MERGE_PATCH)
             except ApiError as error:
-                if error.status == FORBIDDEN and "denied the request" in str(error):
-                    return f"{step.method} {self.namespace}/{step.name}: {error}"
-                raise OddAnswerError(f"{step.method} {self.namespace}/{step.name}: {error}") from error
+                told = f"{step.method} {self.namespace}/{step.name}: {error}"
+                is_verdict = error.status == FORBIDDEN and "denied the request" in told
+                if is_verdict or (error.status == NO_VERDICT and is_unsure(told)):
+                    return told
+                raise OddAnswerError(told) from error
         return ""
 
     async def listed(self, client: ApiClient) -> dict[str, Json]:
@@ -102,6 +109,8 @@ class Policies:
 
 def is_unsure(refusal: str) -> bool:
     """Whether a refusal says that there was not enough time; on a busy machine some do."""
+    if UNANSWERED in refusal:
+        return any(reason in refusal for reason in LATE)
     return "could not be asked" in refusal or "its outcome is not known yet" in refusal
 
 

@@ -19,6 +19,7 @@ from harness.known import Known, gauge, held, same, summed_up
 from harness.machine import CHECKOUT, Machine
 from harness.objects import Json, listed, namespace, policy
 from harness.waiting import wait_until
+from webhook.eem import resources as kinds
 from webhook.eem.resources import EEM_GROUP, EEM_VERSION
 from webhook.eem.rules import NEWEST, ProductVersion
 
@@ -32,6 +33,8 @@ GUARDED = tuple(f"eem-{number:02}" for number in range(90))
 BARE = tuple(f"bare-{number:02}" for number in range(20))
 PROBED = (GUARDED[0], BARE[0])
 PACKETS = "eem"  # guarded as well: where policies meet packets, under the name that the oracle's generator knows
+OPERATOR_NAMESPACE = "eem-operator"
+OPERATED = (OPERATOR_NAMESPACE, *GUARDED, PACKETS)  # the namespaces of operators, as the installer of the kinds noted
 
 # What the API server tells of its kinds, and where in it: the service reads the first, kubectl the second.
 SCHEMAS = {
@@ -39,14 +42,16 @@ SCHEMAS = {
     "/openapi/v2": ("definitions",),
 }
 INSTANCE_KINDS = ("eventgateways", "eventendpointmanagements")
+# Read directly; which version of the others is served may change.
+PATHS = {one.plural: one.path(None) for one in kinds.WATCHED if one.plural not in INSTANCE_KINDS}
 STATES = r'{range .items[*]}{.metadata.namespace}/{.metadata.name} {.metadata.resourceVersion}{"\n"}{end}'
 WATCHED = ("networkpolicies", "namespaces", "pods", *INSTANCE_KINDS)
 
-ROLLOUT_SECONDS = 90
-ENDED_SECONDS = 60  # above terminationGracePeriodSeconds
-SEEN_SECONDS = 30  # a watch takes milliseconds; to look takes seconds where others use the machine
-KINDS_SECONDS = 60  # a kind that is not there is looked for again and again, but not all the time
-REGISTERED_SECONDS = 30  # the API server honours a new registration within a second or two
+ROLLOUT_SECONDS = 240  # a minute on two idle cores
+ENDED_SECONDS = 120  # above terminationGracePeriodSeconds
+SEEN_SECONDS = 60  # a watch takes milliseconds; to look takes seconds where others use the machine
+KINDS_SECONDS = 120  # a kind that is not there is looked for again and again, but not all the time
+REGISTERED_SECONDS = 60  # the API server honours a new registration within a second or two
 
 
 class Guard:
@@ -174,7 +179,7 @@ class Guard:
         deployment = f"deployment/{NAMESPACE}"
         timeout = f"--timeout={ROLLOUT_SECONDS}s"
         answer = self._machine.kubectl(
-            "rollout", "status", deployment, f"--namespace={NAMESPACE}", timeout, seconds=100
+            "rollout", "status", deployment, f"--namespace={NAMESPACE}", timeout, seconds=ROLLOUT_SECONDS + 10
         )
         if answer.status != 0:
             raise AssertionError(f"{answer.stdout}{answer.stderr}\n{self.last_words()}")
@@ -245,7 +250,7 @@ class Guard:
 
     def set_kinds(self, release: ProductVersion) -> None:
         """Install the definitions of one release, and wait until the API server goes by them."""
-        self.kinds.write_text(listed(*definitions(release)))
+        self.kinds.write_text(listed(*definitions(release, OPERATED)))
         self._machine.must("apply", "-f", str(self.kinds))
         established = ("--for=condition=Established", f"--timeout={ROLLOUT_SECONDS}s")
         self._machine.must("wait", *established, "-f", str(self.kinds))
@@ -317,8 +322,12 @@ class Guard:
 
     def _present(self, resource: str) -> Known:
         """Sum up what there is of *resource*."""
-        there = self._machine.must("get", resource, "--all-namespaces", f"--output=jsonpath={STATES}").stdout
-        return summed_up(there.splitlines())
+        if resource not in PATHS:
+            there = self._machine.must("get", resource, "--all-namespaces", f"--output=jsonpath={STATES}").stdout
+            return summed_up(there.splitlines())
+        listed = json.loads(self._machine.read(PATHS[resource]))["items"]
+        metas = [one["metadata"] for one in listed]
+        return summed_up(f"{one.get('namespace', '')}/{one['name']} {one['resourceVersion']}" for one in metas)
 
     def _held(self, replica: str, resources: Sequence[str]) -> dict[str, Known]:
         """Read what one replica holds of each of *resources*."""
@@ -328,7 +337,7 @@ class Guard:
     def metrics(self, replica: str) -> str:
         """Read the metrics of one replica."""
         path = f"/api/v1/namespaces/{NAMESPACE}/pods/http:{replica}:8080/proxy/metrics"
-        return self._machine.must("get", "--raw", path).stdout
+        return self._machine.read(path)
 
     def sum_of(self, replica: str, metric: str) -> float:
         """Add up the values that one metric of one replica has, whatever its labels say."""
@@ -337,7 +346,7 @@ class Guard:
 
     def _pods(self) -> list[Json]:
         """Read the pods that are not on their way out."""
-        pods = self._machine.must("get", "pods", f"--namespace={NAMESPACE}", "--output=json").json["items"]
+        pods = json.loads(self._machine.read(f"/api/v1/namespaces/{NAMESPACE}/pods"))["items"]
         return [one for one in pods if "deletionTimestamp" not in one["metadata"]]
 
     def replicas(self) -> list[str]:

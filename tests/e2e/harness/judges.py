@@ -46,6 +46,7 @@ class Replica:
             "--tls-dir": tls,
             "--bind": self._address,
             "--register": "off",
+            "--local-port": "0",  # the replicas of an arena share one loopback address
             "--log-format": "json",
             "--drain-seconds": "0",
         }

@@ -30,7 +30,7 @@ class Orders:
         """Do one order; give `done` with what there is to tell, or `error`."""
         try:
             return {"done": await getattr(self, f"_{order.pop('what')}")(**order)}
-        except (ApiError, PlaneError, KeyError, OSError) as error:  # the process may have ended
+        except (ApiError, PlaneError, KeyError, OSError, aiohttp.ClientError) as error:  # the process may have ended
             return {"error": repr(error)}
 
     async def _stop(self, name: str) -> None:
@@ -40,6 +40,18 @@ class Orders:
     async def _start(self, name: str) -> None:
         """Start it again; the API server until it is ready."""
         await self._plane.start_part(name, self._client if name == "kube-apiserver" else None)
+
+    async def _back_up(self) -> None:
+        """Keep the data of etcd as they are now."""
+        await self._plane.back_up()
+
+    async def _restore(self) -> None:
+        """Start etcd with these data."""
+        await self._plane.restore()
+
+    async def _read(self, path: str) -> str:
+        """Return what the API server answers to a GET."""
+        return await self._client.read(path)
 
     async def _signal(self, name: str, signal_name: str) -> None:
         """Send a signal to a process of the control plane or to that of a pod."""

@@ -12,7 +12,7 @@ from harness.waiting import wait_until
 
 POLICIES = "networkpolicies"
 INSTANCES = ("EventGateway", "EventEndpointManagement")  # a namespace with one of them is under guard
-AUDITED_SECONDS = 10  # the API server writes its audit log in its own time
+AUDITED_SECONDS = 30  # the API server writes its audit log in its own time
 
 
 class Place:

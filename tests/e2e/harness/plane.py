@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -160,6 +161,19 @@ class Plane:
         except TimeoutError:
             process.kill()
             await process.wait()
+
+    async def back_up(self) -> None:
+        """Copy the data of etcd, which stops for that moment."""
+        await self.stop_part("etcd")
+        shutil.copytree(self._folder / "etcd", self._folder / "backup")
+        await self.start_part("etcd")
+
+    async def restore(self) -> None:
+        """Start etcd with the data of the backup, and so with numbers that have been given out already."""
+        await self.stop_part("etcd")
+        shutil.rmtree(self._folder / "etcd")
+        (self._folder / "backup").rename(self._folder / "etcd")
+        await self.start_part("etcd")
 
     def _write_files(self) -> None:
         for name in ("pki", "logs", "etcd"):

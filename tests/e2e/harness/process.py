@@ -100,7 +100,7 @@ class PodProcess:
         """
         Put the container's environment together.
 
-        The bind address is the one thing that differs from a cluster: there a pod has a network of its own.
+        The bind address and the local port differ from those in a cluster: there a pod has a network of its own.
         """
         declared = {
             entry["name"]: field_of(self._pod, entry["valueFrom"]["fieldRef"]["fieldPath"])
@@ -108,8 +108,6 @@ class PodProcess:
             else entry.get("value", "")
             for entry in self._container.get("env", ())
         }
-        if "PYTHONPATH" in declared:  # another version: a measurement of this checkout's lines has no place there
-            declared["COVERAGE_PROCESS_CONFIG"] = declared["COVERAGE_PROCESS_START"] = ""
         return {
             "PATH": os.environ["PATH"],
             "LANG": "C.UTF-8",
@@ -120,6 +118,7 @@ class PodProcess:
             "KUBERNETES_SERVICE_HOST": HOST,
             "KUBERNETES_SERVICE_PORT": str(PORT),
             "EEM_GUARDRAIL_BIND": self._address,
+            "EEM_GUARDRAIL_LOCAL_PORT": "0",
             **declared,
         }
 

@@ -5,7 +5,7 @@ import subprocess
 from typing import Any, Self
 
 from harness.arena import names
-from harness.machine import MODULES, Machine, measuring_variables
+from harness.machine import MODULES, Machine
 from harness.waiting import wait_until
 
 ENDED_SECONDS = 60
@@ -20,7 +20,7 @@ class Racing:
         self._settings = {
             "folder": str(self._folder),
             "ca": str(machine.folder / "pki" / "ca.crt"),
-            "environment": {"PYTHONPATH": MODULES, **measuring_variables()},
+            "environment": {"PYTHONPATH": MODULES},
         }
         self._odd = iter(names("odd"))
         self._process: subprocess.Popen[str] | None = None

@@ -142,7 +142,11 @@ class RegisteringGuard(Guard):
     def told(self, reason: str) -> list[str]:
         """Return when each Event of one reason about the registration was last written."""
         events = self._machine.must("get", "events", "--namespace=default", "--output=json").json["items"]
-        return [one["lastTimestamp"] for one in events if one["reason"] == reason]
+        return [
+            (one.get("series") or {}).get("lastObservedTime") or one["eventTime"]
+            for one in events
+            if one["reason"] == reason
+        ]
 
     def _until(self, look: Callable[[], bool], what: str, seconds: float) -> None:
         try:

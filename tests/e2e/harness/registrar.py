@@ -16,7 +16,12 @@ from webhook.cluster.credentials import ApiServer, Credentials, Trust
 from webhook.cluster.observed import Observed
 from webhook.cluster.reflector import Reflector
 from webhook.cluster.store import Store
-from webhook.controllers.entries import MUTATING, NAME, NAMESPACE, VALIDATING
+from webhook.controllers.entries import (
+    MUTATING,
+    NAME,
+    NAMESPACE,
+    VALIDATING,
+)
 from webhook.controllers.events import Recorder
 from webhook.controllers.lease import Election
 from webhook.controllers.registrar import Inputs, Registrar
@@ -61,6 +66,7 @@ async def main(settings: Mapping[str, Any], bundle: bytes) -> None:
                 holder=lambda: election.holder,
                 bundle=None if settings["injected"] else lambda: bundle,
                 namespaces=lambda: frozenset(store.snapshot.eem) if store.has_synced else None,
+                cluster_policies=lambda: False,
                 port_problem=OwnPort(settings["host"], 8443).problem,
                 reopen_watches=lambda: [one.reopen() for one in configurations],
                 definition_notes=dict,

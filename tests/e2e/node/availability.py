@@ -4,7 +4,7 @@ Report whether this machine can be a node of Kubernetes.
     PYTHONPATH=tests:tests/e2e python -m node.availability
 
 ends with 0 if it can, and otherwise with 1 and one line about what is missing. With `--packages` it prints the Debian
-packages that are missing, on one line.
+packages that are missing for these and all other tests, on one line.
 """
 
 import os
@@ -32,6 +32,8 @@ NEEDED = {
 }
 PROBE_SECONDS = 60
 ISOLATION = ("--net", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child", "--mount-proc")
+# The same for tests that need no node.
+OF_TESTS = {"chromium": "chromium", "prometheus": "prometheus", "promtool": "prometheus"}
 SEARCH_PATH = os.pathsep.join(["/usr/local/sbin", "/usr/sbin", "/sbin"])
 
 
@@ -43,12 +45,17 @@ def search_path(environment: Mapping[str, str]) -> str:
 def missing_packages(environment: Mapping[str, str]) -> list[str]:
     """Return the Debian packages that a node needs and this machine lacks."""
     path = search_path(environment)
-    packages = {package for command, package in NEEDED.items() if shutil.which(command, path=path) is None}
+    packages = missing_of(NEEDED, path)
     if not (CNI_FOLDER / "ptp").exists():
         packages.add("containernetworking-plugins")
     if not CERTIFICATES.exists():
         packages.add("ca-certificates")
     return sorted(packages)
+
+
+def missing_of(packages: Mapping[str, str], path: str) -> set[str]:
+    """Return the Debian packages of the commands that are not on *path*."""
+    return {package for command, package in packages.items() if shutil.which(command, path=path) is None}
 
 
 def missing(user: int, environment: Mapping[str, str]) -> Iterator[str]:
@@ -88,7 +95,7 @@ def reason() -> str:
 def main() -> int:
     """Print the reason if there is one, or the missing packages."""
     if sys.argv[1:] == ["--packages"]:
-        print(*missing_packages(os.environ))
+        print(*sorted({*missing_packages(os.environ), *missing_of(OF_TESTS, search_path(os.environ))}))
         return 0
     found = reason()
     if found:

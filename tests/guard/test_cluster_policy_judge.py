@@ -1,0 +1,216 @@
+"""The judge of cluster-wide policies: no verdict before the cluster is known, and no blocked event loop."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from builders import (
+    GATEWAY_KIND,
+    ApiObject,
+    admin_policy,
+    body,
+    from_,
+    instance,
+    namespace,
+    namespaces,
+    policy,
+    review,
+    rule,
+)
+
+from webhook.admission import AdmissionRequest, Options, ReviewError, decode_review
+from webhook.admission.inflight import PENDING_SECONDS
+from webhook.eem import EemSnapshot
+from webhook.guard.judging import IN_DOUBT, PolicyJudge
+from webhook.guard.judging_tiers import MOST_AT_ONCE, ClusterPolicyJudge
+from webhook.guard.outcomes import NotReady
+
+
+def judge_on(cache: "Cache") -> ClusterPolicyJudge:
+    return ClusterPolicyJudge(cache, Options, PolicyJudge(cache, Options()))
+
+
+DENY = admin_policy("closes", ingress=[rule("Deny", namespaces())])
+
+
+@dataclass
+class Cache:
+    """A cluster as it is known."""
+
+    snapshot: EemSnapshot
+    has_synced: bool = True
+    follows_policies: bool = True
+
+    def subscribe(self, listener: object) -> None:
+        """Do nothing: the cluster does not change."""
+
+    async def wait_until(self, condition: object) -> None:
+        """Return at once."""
+
+
+def cluster(count: int) -> Cache:
+    """Return a cluster with an EventGateway in each of *count* namespaces."""
+    names = [f"eem-{number}" for number in range(count)]
+    made = [one for name in names for one in (namespace(name), instance("gw", name, kind=GATEWAY_KIND))]
+    return Cache(EemSnapshot.from_objects(made))
+
+
+def asked() -> AdmissionRequest:
+    return decode_review(body(review(DENY)))
+
+
+async def test_no_verdict_is_given_before_the_cluster_is_known() -> None:
+    """Another replica may know it."""
+    cache = cluster(1)
+    cache.has_synced = False
+
+    with pytest.raises(NotReady):
+        await judge_on(cache)(asked())
+
+
+@pytest.mark.parametrize(("count", "waits"), [(2, False), (MOST_AT_ONCE + 1, True)])
+async def test_many_namespaces_are_judged_beside_the_event_loop(*, count: int, waits: bool) -> None:
+    """The verdict is the same, and other tasks run meanwhile."""
+    turns: list[bool] = []
+
+    async def run_beside() -> None:
+        turns.append(True)
+
+    beside = asyncio.create_task(run_beside())
+    response = await judge_on(cluster(count))(asked())
+    ran_meanwhile = bool(turns)
+    await beside
+
+    assert not response.allowed
+    assert ran_meanwhile is waits
+    assert f"in {count - 1} other namespace" in response.message
+
+
+async def test_a_review_of_a_kind_of_another_group_is_no_verdict() -> None:
+    """Antrea has a kind ClusterNetworkPolicy, too."""
+    request = asked()
+    request = replace(request, kind=replace(request.kind, group="crd.antrea.io"))
+
+    with pytest.raises(ReviewError):
+        await judge_on(cluster(1))(request)
+
+
+# Changes in flight
+
+
+def holding(name: str, priority: int) -> ApiObject:
+    """Return a policy that lets every pod connect."""
+    made = admin_policy(name, priority=priority, ingress=[rule("Allow", namespaces())])
+    return {**made, "metadata": {**made["metadata"], "resourceVersion": "1"}}
+
+
+CLIENTS = holding("clients", 10)
+FROM_PODS = policy("pods", ingress=[from_({"namespaceSelector": {}})], uid="n", resource_version="1")
+SHUT = policy("shut", uid="s", resource_version="1")
+
+
+@dataclass
+class Moving(Cache):
+    """A cluster whose cache lags behind the store."""
+
+    now: float = 1000.0
+    stored: dict[str, ApiObject] = field(default_factory=dict)
+    listeners: list[Callable[[], None]] = field(default_factory=list)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @classmethod
+    def of(cls, *objects: ApiObject) -> "Moving":
+        known = (namespace("eem"), instance("gw", kind=GATEWAY_KIND), *objects)
+        stored = {one["metadata"]["name"]: one for one in objects if one["kind"] == "NetworkPolicy"}
+        return cls(snapshot=EemSnapshot.from_objects(known), stored=stored)
+
+    def subscribe(self, listener: Callable[[], None]) -> None:
+        self.listeners.append(listener)
+
+    async def wait_until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self.changed.clear()
+            await self.changed.wait()
+
+    def seen(self, snapshot: EemSnapshot) -> None:
+        self.snapshot = snapshot
+        for listener in self.listeners:
+            listener()
+        self.changed.set()
+
+    async def listed(self, _namespace: str) -> Iterable[ApiObject]:
+        return list(self.stored.values())
+
+    def judges(self) -> tuple[PolicyJudge, ClusterPolicyJudge]:
+        policies = PolicyJudge(self, Options(), self.listed, monotonic=lambda: self.now, live_seconds=0.02)
+        return policies, ClusterPolicyJudge(self, Options, policies)
+
+
+def review_of(new: ApiObject | None = None, old: ApiObject | None = None, **fields: Any) -> AdmissionRequest:
+    return decode_review(body(review(new, old, **fields)))
+
+
+async def test_a_change_of_a_network_policy_counts_a_cluster_wide_change_in_flight() -> None:
+    """The Allow was admitted to go, since a NetworkPolicy allows the same; so that NetworkPolicy may not go as well."""
+    cache = Moving.of(CLIENTS, FROM_PODS, SHUT)
+    policies, cluster_wide = cache.judges()
+
+    assert (await policies(review_of(None, FROM_PODS, dry_run=True))).allowed
+    assert (await cluster_wide(review_of(None, CLIENTS))).allowed
+    second = await policies(review_of(None, FROM_PODS))
+    assert not second.allowed
+    assert second.message.endswith(IN_DOUBT)
+    cache.seen(cache.snapshot.without_object("AdminNetworkPolicy", "", "clients"))
+    third = await policies(review_of(None, FROM_PODS))
+    assert not third.allowed
+    assert IN_DOUBT not in third.message
+
+
+async def test_a_refusal_in_doubt_waits_for_the_watch() -> None:
+    """The deletion failed elsewhere: a later version of the policy shows it, and the change is allowed."""
+    cache = Moving.of(CLIENTS, FROM_PODS, SHUT)
+    policies, cluster_wide = cache.judges()
+    later = {**CLIENTS, "metadata": {**CLIENTS["metadata"], "resourceVersion": "2"}}
+
+    assert (await cluster_wide(review_of(None, CLIENTS))).allowed
+    second = asyncio.create_task(policies(review_of(None, FROM_PODS)))
+    await asyncio.sleep(0)
+    cache.seen(cache.snapshot.with_object(later))
+    assert (await second).allowed
+
+
+async def test_two_cluster_wide_changes_in_flight() -> None:
+    """Each of two policies holds the port open: the second one may not go while the first one goes."""
+    other = holding("more", 20)
+    cache = Moving.of(CLIENTS, other, SHUT)
+    _, cluster_wide = cache.judges()
+
+    assert (await cluster_wide(review_of(None, CLIENTS, dry_run=True))).allowed
+    assert (await cluster_wide(review_of(None, other))).allowed
+    assert (await cluster_wide(review_of(None, other))).allowed
+    second = await cluster_wide(review_of(None, CLIENTS))
+    assert not second.allowed
+    assert second.message.endswith(IN_DOUBT)
+    cache.now += PENDING_SECONDS + 1
+    cache.seen(cache.snapshot)
+    assert (await cluster_wide(review_of(None, CLIENTS))).allowed
+
+
+async def test_a_cluster_wide_change_counts_a_network_policy_in_flight() -> None:
+    """The NetworkPolicy was admitted to go, since the Allow holds the port open."""
+    cache = Moving.of(CLIENTS, FROM_PODS, SHUT)
+    policies, cluster_wide = cache.judges()
+
+    assert (await policies(review_of(None, FROM_PODS))).allowed
+    assert not (await cluster_wide(review_of(None, CLIENTS))).allowed
+
+
+async def test_where_the_cluster_is_read_from_files_nothing_is_in_flight() -> None:
+    """Files do not change because of a verdict."""
+    cache = Moving.of(CLIENTS, FROM_PODS, SHUT)
+    policies = PolicyJudge(cache, Options())
+
+    assert (await ClusterPolicyJudge(cache, Options, policies)(review_of(None, CLIENTS))).allowed
+    assert (await policies(review_of(None, FROM_PODS))).allowed
