@@ -12,16 +12,17 @@ HEAD = """# Settings
 
 `python -m docs.settings_page` makes this page from the code, and a test compares the two.
 
-Each setting is a flag, and an environment variable of the service. The flag wins over the variable. The annotations
-`eem-guardrail.io/mode` and `eem-guardrail.io/sources` of a namespace win over both.
+You can set each setting with a flag or an environment variable. Every command that has the flag reads the variable, and
+the flag overrides it. The annotations
+`eem-guardrail.io/mode`, `eem-guardrail.io/sources` and `eem-guardrail.io/egress` of a namespace override both.
 """
 GROUPS = (
-    ("Decisions", "`serve` and `check` have these; `explain` has `--ipblock-matches-pods`.", DECISION),
+    ("Decisions", "`serve`, `check`, `audit` and `plan` have these; `explain` has `--ipblock-matches-pods`.", DECISION),
     ("Serving", "`serve` has these.", SERVING),
     ("The log", "`serve` and `demo` have these.", LOGGING),
     (
         "Outside a cluster",
-        "`serve` has these, as have `check` and `explain` with `--live` (extra `kubeconfig`); they are kubectl's own.",
+        "`serve` has these, as do `check`, `audit` and `explain` with `--live` (extra `kubeconfig`), as in kubectl.",
         CONNECTION,
     ),
 )
