@@ -12,11 +12,11 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
-from oracle.connections import RANK, direction_answer, find_end
+from oracle.connections import RANK, End, direction_answer, find_end
 from oracle.generate import Pair, generate_pair
 from oracle.naive import Change, judge
 from oracle.orders import after
@@ -98,24 +98,39 @@ def problems(case: RefusedChange, fix: Fix) -> Iterator[str]:
                 yield f"something can be left out of {policy}: {smaller}"
     without = [case.objects, after(case.objects, case.old, case.new)]
     fixed = [*case.objects, *policies]
-    yield from (f"opens {one}" for one in opened(without, [fixed, after(fixed, case.old, new)]))
+    reading = case.pair.settings.ipblock_matches_pods
+    yield from (f"opens {one}" for one in opened(without, [fixed, after(fixed, case.old, new)], reading))
 
 
-def opened(without: Sequence[Sequence[Node]], fixed: Sequence[Sequence[Node]]) -> Iterator[str]:
-    """Yield connections that pods of EEM's namespace accept in one of the fixed clusters, and in none of the others."""
+def opened(without: Sequence[Sequence[Node]], fixed: Sequence[Sequence[Node]], reading: str) -> Iterator[str]:
+    """
+    Yield connections that pods of EEM's namespace accept in one of the fixed clusters, and in none of the others.
+
+    Args:
+        reading: whether an ipBlock matches pods: "unknown", "yes" or "no".
+    """
+    semantics = replace(SOUND, block_reading=lambda _: reading)
     pods = [f"{pod['metadata']['namespace']}/{pod['metadata']['name']}" for pod in of_kind(without[0], "Pod")]
     own = [pod for pod in pods if pod.startswith(f"{OWN_NAMESPACE}/")]
-    for destination, source, (protocol, port) in product(own, (*pods, *ADDRESSES), PORTS):
-        start, goal = (find_end(name, without[0]) for name in (source, destination))
-        was, now = (
-            max(
-                RANK[direction_answer("Ingress", (goal, start, goal), (protocol, port), objects, SOUND)]
-                for objects in each
+    for destination, source in product(own, (*pods, *ADDRESSES)):
+        goal = find_end(destination, without[0])
+        starts = [] if source == destination else possible_ends(source, without[0])
+        for start, (protocol, port) in product(starts, PORTS):
+            was, now = (
+                max(
+                    RANK[direction_answer("Ingress", (goal, start, goal), (protocol, port), objects, semantics)]
+                    for objects in each
+                )
+                for each in (without, fixed)
             )
-            for each in (without, fixed)
-        )
-        if source != destination and now > was:
-            yield f"{source} to {destination} {protocol}/{port}"
+            if now > was:
+                yield f"{source} ({', '.join(start.addresses)}) to {destination} {protocol}/{port}"
+
+
+def possible_ends(text: str, objects: Sequence[Node]) -> list[End]:
+    """Return one end of connections; of a pod that has no address yet, one for each of a few that it may get."""
+    end = find_end(text, objects)
+    return [end] if end.addresses else [replace(end, addresses=(address,)) for address in ADDRESSES]
 
 
 def differences(seeds: Iterable[int]) -> tuple[list[tuple[int, str]], Counter[str]]:
