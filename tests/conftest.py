@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,10 @@ from xdist.workermanage import WorkerController
 from webhook import cli
 
 cli.main = compared(cli.main)  # before any test imports it: each JSON output is compared with its schema
+
+# Else each of the hundreds of processes that tests start would compile the package again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A shared machine is slow at times, and slowness is no failure. In CI the examples are the same in every run, so that a
 # failure is seen again; on the machine of a developer each run tries new ones.
