@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from golden.outputs import FILES, OUTPUTS, cases, printed
 from json_outputs import compare
+from junit_structure import faults
 
 CASES = list(cases())
 
@@ -34,3 +35,47 @@ def test_a_process_prints_json_that_is_what_its_schema_says(command: str) -> Non
 
     assert done.returncode < 2
     compare(command, json.loads(done.stdout))
+
+
+@pytest.mark.parametrize("command", ["check", "plan", "audit"])
+def test_a_junit_report_has_the_structure_that_pipelines_read(command: str) -> None:
+    """Required attributes, their types, the order of the elements, and counts that are those of the elements."""
+    report = (OUTPUTS / f"{command}.junit").read_text()
+
+    assert "<failure" in report
+    assert faults(report) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        (' name="eem-guardrail"', "", "testsuite: name is missing"),
+        (' classname="eem-guardrail.Pod"', "", "testcase: classname is missing"),
+        (' time="0"', ' time="at once"', "testcase: time is 'at once'"),
+        (
+            '<testsuite name="eem-guardrail" tests="14"',
+            '<testsuite name="x" tests="13"',
+            "tests is 13, and there are 14",
+        ),
+        ('failures="3"', 'failures="2"', "failures is 2, and there are 3"),
+        ('errors="0"', 'errors="1"', "errors is 1, and there are 0"),
+        ('skipped="0"', 'skipped="1"', "skipped is 1, and there are 0"),
+        ("<testsuites ", '<testsuites skipped="0" ', "testsuites: skipped is not known"),
+        ("</failure>", "</failure><failure message='m' type='t'/>", "testcase: it has more than one outcome"),
+        ("<failure ", "<system-out>first</system-out><failure ", "testcase: the order is system-out, failure"),
+        ("<system-out>", "text<system-out>", "testcase: it has text"),
+        ("system-out>", "output>", "output: no such element"),
+        ("testcase>", "testcase><failure message='m' type='t'/>", "testsuite: failure is in it"),
+    ],
+)
+def test_the_structure_of_a_junit_report_is_compared(old: str, new: str, fault: str) -> None:
+    """Otherwise any output would pass."""
+    report = (OUTPUTS / "audit.junit").read_text()
+
+    assert old in report
+    assert any(fault in found for found in faults(report.replace(old, new)))
+
+
+def test_a_junit_report_without_its_root_is_none() -> None:
+    """Readers look for `testsuites`."""
+    assert faults('<testsuite name="x" tests="0" failures="0" errors="0" skipped="0"/>') == ["the root is testsuite"]
