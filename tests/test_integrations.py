@@ -12,9 +12,12 @@ import pytest
 import yaml
 from controlplane.build import cache_root, find_go
 
+from webhook.cli import parser_with
+
 ROOT = Path(__file__).resolve().parent.parent
 ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text())
 EXAMPLES = ROOT / "docs/examples"
+BASE = ROOT / "manifests/base"
 DENIED = 1
 HELM = "v3.22.0"
 
@@ -96,6 +99,70 @@ def test_the_action_passes_all_its_inputs() -> None:
 
     assert [name for name in ACTION["inputs"] if f"inputs.{name}" not in used] == []
     assert [step["run"] for step in steps if "${{" in step.get("run", "")] == []
+
+
+def presync() -> dict[str, Any]:
+    """Return the Job that Argo CD runs before a sync."""
+    found: dict[str, Any] = yaml.safe_load((EXAMPLES / "pipelines/argocd-presync.yaml").read_text())
+    return found
+
+
+def in_manifests(name: str) -> dict[str, Any]:
+    """Return the object of a file of the base that has one."""
+    found: dict[str, Any] = yaml.safe_load((BASE / name).read_text())
+    return found
+
+
+def test_the_presync_hook_runs_a_command_that_exists() -> None:
+    """The parser of the command takes its arguments, and the page says what the command does."""
+    (container,) = presync()["spec"]["template"]["spec"]["containers"]
+    parsed = parser_with([container["args"][0]]).parse_args(container["args"])
+
+    assert "command" not in container
+    assert (parsed.command, parsed.live) == ("audit", True)
+    assert "`audit` tells" in (ROOT / "docs/pipelines.md").read_text()
+
+
+def test_the_presync_hook_is_one_for_argo_cd() -> None:
+    """It runs once before a sync, as the page says; a failed one stays, so that its output can be read."""
+    job = presync()
+    page = (ROOT / "docs/pipelines.md").read_text()
+
+    assert (job["apiVersion"], job["kind"]) == ("batch/v1", "Job")
+    assert job["metadata"]["annotations"] == {
+        "argocd.argoproj.io/hook": "PreSync",
+        "argocd.argoproj.io/hook-delete-policy": "HookSucceeded",
+    }
+    assert (job["spec"]["backoffLimit"], job["spec"]["template"]["spec"]["restartPolicy"]) == (0, "Never")
+    assert "(examples/pipelines/argocd-presync.yaml) is a PreSync hook" in page
+
+
+def test_the_presync_hook_is_the_service_in_another_role() -> None:
+    """Image, account and namespace are those of the manifests."""
+    job, deployment, account = presync(), in_manifests("deployment.yaml"), in_manifests("serviceaccount.yaml")
+    own, served = job["spec"]["template"]["spec"], deployment["spec"]["template"]["spec"]
+
+    assert own["containers"][0]["image"] == served["containers"][0]["image"]
+    assert own["serviceAccountName"] == served["serviceAccountName"] == account["metadata"]["name"]
+    assert job["metadata"]["namespace"] == deployment["metadata"]["namespace"] == account["metadata"]["namespace"]
+    assert account.get("automountServiceAccountToken", True)
+    assert own.get("automountServiceAccountToken", True)
+
+
+def test_the_namespace_of_the_presync_hook_admits_its_pod() -> None:
+    """
+    The namespace is restricted.
+
+    Source: Kubernetes, "Pod Security Standards", restricted: what a container must set.
+    """
+    (container,) = presync()["spec"]["template"]["spec"]["containers"]
+    labels = in_manifests("namespace.yaml")["metadata"]["labels"]
+    context = container["securityContext"]
+
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert (context["runAsNonRoot"], context["allowPrivilegeEscalation"]) == (True, False)
+    assert context["capabilities"] == {"drop": ["ALL"]}
+    assert context["seccompProfile"]["type"] in {"RuntimeDefault", "Localhost"}
 
 
 @pytest.mark.long

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+import yaml
 from builders import (
     GATEWAY_KIND,
     ApiObject,
@@ -28,6 +29,7 @@ from webhook.cli import main
 from webhook.eem import WATCHED
 from webhook.eem.resources import CLUSTER_POLICIES, ENDPOINT_SLICES
 
+ROOT = Path(__file__).resolve().parents[2]
 DENIED, UNUSABLE = 1, 2
 DENY = policy("default-deny", policy_types=["Ingress"])
 CLUSTER = [instance("gw", kind=GATEWAY_KIND), pod("gw-ibm-egw-gateway-0", labels=eem_labels("gw"))]
@@ -49,11 +51,13 @@ class Api(BaseHTTPRequestHandler):
     objects: ClassVar[list[ApiObject]] = CLUSTER
     groups: ClassVar[list[ApiObject]] = []
     slices: ClassVar[list[ApiObject] | None] = []
+    asked: ClassVar[list[str]] = []
     is_forbidden = False
 
     def do_GET(self) -> None:
         """Answer a list request."""
         path = self.path.partition("?")[0]
+        self.asked.append(path)
         if path == "/apis":
             self._answer({"kind": "APIGroupDiscoveryList", "items": self.groups})
             return
@@ -208,3 +212,30 @@ def test_in_a_pod_the_account_of_the_pod_is_used(
 
     assert main(["audit", "--live"]) == UNUSABLE
     assert "--live: /var/run/secrets/kubernetes.io/serviceaccount/token cannot be read" in capsys.readouterr().err
+
+
+def test_the_account_of_the_presync_hook_may_read_what_its_command_reads(
+    api_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The role in the manifests, which is bound to that account, has the right to list each kind."""
+    monkeypatch.setattr(Api, "asked", [])
+    pod_spec = yaml.safe_load((ROOT / "docs/examples/pipelines/argocd-presync.yaml").read_text())["spec"]["template"][
+        "spec"
+    ]
+    role, binding = yaml.safe_load_all((ROOT / "manifests/base/role.yaml").read_text())
+    paths = {
+        (f"/apis/{group}/" if group else "/api/", resource)
+        for one in role["rules"]
+        if "list" in one["verbs"] and "resourceNames" not in one
+        for group in one["apiGroups"]
+        for resource in one["resources"]
+    }
+
+    assert main([*pod_spec["containers"][0]["args"], "--kubeconfig", kubeconfig(tmp_path / "config", api_server)]) == 0
+    needed = {*Api.asked} - {"/apis", ENDPOINT_SLICES.path("default")}  # every account may; it does without them
+    assert needed == {one.path() for one in WATCHED}
+    assert [
+        path for path in needed if not any(path.startswith(at) and path.endswith(f"/{of}") for at, of in paths)
+    ] == []
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert [one["name"] for one in binding["subjects"]] == [pod_spec["serviceAccountName"]]
