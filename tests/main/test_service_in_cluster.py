@@ -1,8 +1,11 @@
 """The whole service in a cluster: it becomes ready, registers itself, and shows what is wrong with the cluster."""
 
 import asyncio
+import os
 import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -46,6 +49,17 @@ HOST = "127.0.0.1"
 SECONDS = 20
 FURTHER = (VALIDATING, MUTATING, SECRETS, LEASES, EVENTS, REPORTS, NETWORK_POLICIES, *CLUSTER_POLICIES)
 DENY = b.policy("deny", "eem", policy_types=["Ingress"])
+ROOT = Path(__file__).resolve().parents[2]
+STARTING = """\
+import asyncio, os, sys
+from webhook.cli import parser_with
+from webhook.main import from_cluster
+from webhook.settings import settings_from
+
+asyncio.run(from_cluster(settings_from(parser_with(["serve"]).parse_args(sys.argv[1:]), os.environ)))
+print("webhook.controllers.open_reports" in sys.modules)
+"""
+"""A process that constructs the service as `serve` does, and prints whether that loaded what writes Reports."""
 
 
 @dataclass
@@ -267,6 +281,29 @@ async def test_reports_are_written_where_they_are_turned_on(
 
         asked = [plural for _, plural, _, _ in run.server.requests if plural == REPORTS.plural]
         assert (bool(asked), "[+]reports ok" in text) == (reports, reports)
+
+
+@pytest.mark.parametrize(
+    ("words", "loaded"),
+    [
+        pytest.param([], "False", id="by default"),
+        pytest.param(["--reports", "off"], "False", id="off"),
+        pytest.param(["--reports", "on"], "True", id="on"),
+    ],
+)
+def test_what_writes_reports_is_loaded_only_where_it_is_turned_on(words: list[str], loaded: str) -> None:
+    """A service without the option does without the module."""
+    pod = {"KUBERNETES_SERVICE_HOST": HOST, "KUBERNETES_SERVICE_PORT": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", STARTING, "serve", *words],
+        cwd=ROOT,
+        env=os.environ | pod,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.stdout, done.returncode) == (f"{loaded}\n", 0), done.stderr
 
 
 async def test_reports_without_a_leader_are_told_to_be_missing(
