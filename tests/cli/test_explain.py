@@ -142,6 +142,58 @@ def test_a_default_deny_admits_no_source(tmp_path: Path, capsys: pytest.CaptureF
 
 
 @pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        pytest.param([], ALLOWED, "eem/gw-0 TCP/8092 may be reached by:\n  no source\n", id="the list of nobody"),
+        pytest.param(["--from", "eem/web-0"], DENIED, "eem/web-0 -> eem/gw-0 TCP/8092: NOT ALLOWED\n", id="a pod"),
+        pytest.param(["--from", "10.0.0.1"], DENIED, "10.0.0.1 -> eem/gw-0 TCP/8092: NOT ALLOWED\n", id="an address"),
+        pytest.param(["--from", "::/0"], DENIED, "::/0 -> eem/gw-0 TCP/8092: NOT ALLOWED\n", id="a range"),
+    ],
+)
+def test_where_nobody_may_connect_the_answer_says_so_with_the_status_that_the_help_names(
+    words: list[str], status: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Row 50: to list nobody answers the question, so its status is 0; a source that is asked for is refused."""
+    denied = write(tmp_path / "s.json", pod("gw-0", "eem"), pod("web-0", "eem"), policy("deny", "eem"))
+    found = explain(denied, *words)
+    shown = capsys.readouterr().out
+    main(["explain", "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+
+    assert (found, shown[: len(said)]) == (status, said)
+    assert "eem/deny" in shown
+    assert "0 the connection is allowed; without --from, the sources were listed" in told
+    assert "1 the connection is not allowed, only partly allowed, or not decided" in told
+
+
+@pytest.mark.parametrize("port_words", [["--port", "8092"], ["--port", "https"]], ids=["number", "name"])
+@pytest.mark.parametrize(
+    "from_words", [[], ["--from", "10.0.0.0/8"], ["--from", "10.0.0.1"]], ids=["all", "range", "one"]
+)
+@pytest.mark.parametrize(
+    ("to_pod", "missing"),
+    [
+        pytest.param("eem/gone-0", "pod or workload gone-0 in namespace eem", id="no such pod"),
+        pytest.param("nowhere/gw-0", "pod or workload gw-0 in namespace nowhere", id="no such namespace"),
+    ],
+)
+def test_a_destination_that_is_not_there_is_named_however_it_is_asked_about(  # noqa: PLR0913, PLR0917  rows of a table
+    to_pod: str,
+    missing: str,
+    from_words: list[str],
+    port_words: list[str],
+    state: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It is neither open to everyone nor closed: the error names the flag, and there is no answer."""
+    status = main(["explain", "--state", state, "--to", to_pod, *port_words, *from_words])
+
+    captured = capsys.readouterr()
+    assert (UNUSABLE, "") == (status, captured.out)
+    assert captured.err == f"eem-guardrail explain: --to: there is no {missing}\n"
+
+
+@pytest.mark.parametrize(
     ("words", "complaint"),
     [
         pytest.param(["--from", "nonsense"], "--from: 'nonsense' is neither", id="no end"),
