@@ -1,7 +1,7 @@
 """The judge of cluster-wide policies: no verdict before the cluster is known, and no blocked event loop."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from builders import (
     review,
     rule,
 )
+from known_cluster import KnownCluster
 
 from webhook.admission import AdmissionRequest, Options, ReviewError, decode_review
 from webhook.admission.inflight import PENDING_SECONDS
@@ -28,33 +29,18 @@ from webhook.guard.judging_tiers import MOST_AT_ONCE, ClusterPolicyJudge
 from webhook.guard.outcomes import NotReady
 
 
-def judge_on(cache: "Cache") -> ClusterPolicyJudge:
+def judge_on(cache: KnownCluster) -> ClusterPolicyJudge:
     return ClusterPolicyJudge(cache, Options, PolicyJudge(cache, Options()))
 
 
 DENY = admin_policy("closes", ingress=[rule("Deny", namespaces())])
 
 
-@dataclass
-class Cache:
-    """A cluster as it is known."""
-
-    snapshot: EemSnapshot
-    has_synced: bool = True
-    follows_policies: bool = True
-
-    def subscribe(self, listener: object) -> None:
-        """Do nothing: the cluster does not change."""
-
-    async def wait_until(self, condition: object) -> None:
-        """Return at once."""
-
-
-def cluster(count: int) -> Cache:
+def cluster(count: int) -> KnownCluster:
     """Return a cluster with an EventGateway in each of *count* namespaces."""
     names = [f"eem-{number}" for number in range(count)]
     made = [one for name in names for one in (namespace(name), instance("gw", name, kind=GATEWAY_KIND))]
-    return Cache(EemSnapshot.from_objects(made))
+    return KnownCluster(snapshot=EemSnapshot.from_objects(made))
 
 
 def asked() -> AdmissionRequest:
@@ -111,34 +97,18 @@ FROM_PODS = policy("pods", ingress=[from_({"namespaceSelector": {}})], uid="n", 
 SHUT = policy("shut", uid="s", resource_version="1")
 
 
-@dataclass
-class Moving(Cache):
+@dataclass(kw_only=True)
+class Moving(KnownCluster):
     """A cluster whose cache lags behind the store."""
 
     now: float = 1000.0
     stored: dict[str, ApiObject] = field(default_factory=dict)
-    listeners: list[Callable[[], None]] = field(default_factory=list)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
     def of(cls, *objects: ApiObject) -> "Moving":
         known = (namespace("eem"), instance("gw", kind=GATEWAY_KIND), *objects)
         stored = {one["metadata"]["name"]: one for one in objects if one["kind"] == "NetworkPolicy"}
         return cls(snapshot=EemSnapshot.from_objects(known), stored=stored)
-
-    def subscribe(self, listener: Callable[[], None]) -> None:
-        self.listeners.append(listener)
-
-    async def wait_until(self, condition: Callable[[], bool]) -> None:
-        while not condition():
-            self.changed.clear()
-            await self.changed.wait()
-
-    def seen(self, snapshot: EemSnapshot) -> None:
-        self.snapshot = snapshot
-        for listener in self.listeners:
-            listener()
-        self.changed.set()
 
     async def listed(self, _namespace: str) -> Iterable[ApiObject]:
         return list(self.stored.values())
@@ -162,7 +132,7 @@ async def test_a_change_of_a_network_policy_counts_a_cluster_wide_change_in_flig
     second = await policies(review_of(None, FROM_PODS))
     assert not second.allowed
     assert second.message.endswith(IN_DOUBT)
-    cache.seen(cache.snapshot.without_object("AdminNetworkPolicy", "", "clients"))
+    cache.see(cache.snapshot.without_object("AdminNetworkPolicy", "", "clients"))
     third = await policies(review_of(None, FROM_PODS))
     assert not third.allowed
     assert IN_DOUBT not in third.message
@@ -177,7 +147,7 @@ async def test_a_refusal_in_doubt_waits_for_the_watch() -> None:
     assert (await cluster_wide(review_of(None, CLIENTS))).allowed
     second = asyncio.create_task(policies(review_of(None, FROM_PODS)))
     await asyncio.sleep(0)
-    cache.seen(cache.snapshot.with_object(later))
+    cache.see(cache.snapshot.with_object(later))
     assert (await second).allowed
 
 
@@ -194,7 +164,7 @@ async def test_two_cluster_wide_changes_in_flight() -> None:
     assert not second.allowed
     assert second.message.endswith(IN_DOUBT)
     cache.now += PENDING_SECONDS + 1
-    cache.seen(cache.snapshot)
+    cache.see(cache.snapshot)
     assert (await cluster_wide(review_of(None, CLIENTS))).allowed
 
 

@@ -21,6 +21,7 @@ from builders import (
     review,
     selector,
 )
+from known_cluster import KnownCluster
 
 from webhook.admission import AdmissionResponse, Options, decode_review, validate
 from webhook.admission.inflight import MOST_PENDING, PENDING_SECONDS, SETTLE_SECONDS
@@ -53,8 +54,8 @@ def narrow(name: str = "allow", version: str = "2", uid: str = "first") -> ApiOb
     return policy(name, pod_selector=chosen, ingress=[rule], resource_version=version, uid=uid)
 
 
-@dataclass
-class Cluster:
+@dataclass(kw_only=True)
+class Cluster(KnownCluster):
     """
     A cluster whose cache lags behind the store; the test controls both.
 
@@ -62,17 +63,11 @@ class Cluster:
     """
 
     stored: dict[str, ApiObject]
-    snapshot: EemSnapshot
     now: float = 1000.0
-    has_synced: bool = True
-    follows_policies: bool = True
     lists: int = 0
-    waiting: asyncio.Event = field(default_factory=asyncio.Event)
     live: Callable[[], Awaitable[None]] | None = None
     failure: Exception | None = None
     options: Options = field(default_factory=Options)
-    listeners: list[Callable[[], None]] = field(default_factory=list)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
     def of(cls, *policies: ApiObject) -> "Cluster":
@@ -101,19 +96,7 @@ class Cluster:
 
     def seen(self) -> None:
         """Let the watch bring the cache to the stored state."""
-        self.snapshot = EemSnapshot.from_objects([*WORLD, *self.stored.values()])
-        for listener in self.listeners:
-            listener()
-        self.changed.set()
-
-    def subscribe(self, listener: Callable[[], None]) -> None:
-        self.listeners.append(listener)
-
-    async def wait_until(self, condition: Callable[[], bool]) -> None:
-        while not condition():
-            self.changed.clear()
-            self.waiting.set()
-            await self.changed.wait()
+        self.see(EemSnapshot.from_objects([*WORLD, *self.stored.values()]))
 
 
 async def ask(

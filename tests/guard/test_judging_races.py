@@ -8,13 +8,14 @@ fail, a list is as new as the moment at which it is read, and a watch brings eve
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from itertools import product
 from typing import Any
 
 import pytest
 from builders import GATEWAY_KIND, ApiObject, body, eem_labels, from_, instance, namespace, pod, policy, port, review
 from builders import selector as labels
+from known_cluster import KnownCluster
 
 from webhook.admission import Options, decide, decode_review
 from webhook.admission.inflight import SETTLE_SECONDS
@@ -47,20 +48,17 @@ def is_open(stored: Mapping[str, ApiObject]) -> bool:
     return not stored or any("from" not in rule for rule in rules)
 
 
-class Simulation:
+class Simulation(KnownCluster):
     """One replica, one API server, and the requests and events between them."""
 
     def __init__(self, rng: random.Random) -> None:
+        super().__init__(snapshot=EemSnapshot.from_objects(WORLD))
         self.rng = rng
         self.now = 1000.0
         self.stored: dict[str, ApiObject] = {}
         self.version = 0
         self.unseen: list[tuple[str, ApiObject | None]] = []
-        self.snapshot = EemSnapshot.from_objects(WORLD)
-        self.has_synced = self.follows_policies = True
         self.turns: list[asyncio.Future[None]] = []
-        self.listeners: list[Callable[[], None]] = []
-        self.changed = asyncio.Event()
         self.past: dict[str, list[ApiObject | None]] = {name: [] for name in NAMES}
         self.free = False
         self.broken: list[str] = []
@@ -68,16 +66,6 @@ class Simulation:
         self.judge = PolicyJudge(
             self, Options(), self.listed, monotonic=lambda: self.now, live_seconds=0.01, spacing_seconds=0
         )
-
-    # What the judge knows of the cluster
-
-    def subscribe(self, listener: Callable[[], None]) -> None:
-        self.listeners.append(listener)
-
-    async def wait_until(self, condition: Callable[[], bool]) -> None:
-        while not condition():
-            self.changed.clear()
-            await self.changed.wait()
 
     async def listed(self, namespace_name: str) -> Iterable[Mapping[str, Any]]:
         await self.turn()
@@ -115,12 +103,9 @@ class Simulation:
         """Let the watch bring the oldest change that it has not brought."""
         name, new = self.unseen.pop(0)
         if new is None:
-            self.snapshot = self.snapshot.without_object("NetworkPolicy", "eem", name)
+            self.see(self.snapshot.without_object("NetworkPolicy", "eem", name))
         else:
-            self.snapshot = self.snapshot.with_object(new)
-        for listener in self.listeners:
-            listener()
-        self.changed.set()
+            self.see(self.snapshot.with_object(new))
 
     async def edit(self, name: str, form: str | None) -> None:
         """
