@@ -2,11 +2,11 @@
 
 import errno
 import os
+import select
 import signal
 import stat
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,22 +22,18 @@ from certs.renewal import Lifetimes
 ROOT = Path(__file__).resolve().parent.parent.parent
 SECONDS = 30.0  # for a process to start on a busy machine
 FILES = {"ca.crt", "ca.key", "tls.crt", "tls.key"}
-# Modules that replace what the tool imports or calls. They make the file `here`, and then wait for Ctrl-C.
-STALLED_IMPORT = """
-import pathlib, time
-pathlib.Path("here").touch(); time.sleep(60)
+# Modules that replace what the tool imports or calls. They report that they are reached, and wait for Ctrl-C.
+WAITING = """
+import os, pathlib
+def wait(*_):
+    os.write(int(os.environ["REACHED"]), b"."); os.read(int(os.environ["SENT"]), 1)
 """
-STALLED_READ = """
-import pathlib, time
-def stalled(*_):
-    pathlib.Path("here").touch(); time.sleep(60)
-pathlib.Path.exists = stalled
-"""
-SLOW_WRITE = """
-import os, pathlib, time
+STALLED_IMPORT = f"{WAITING}wait()\n"
+STALLED_READ = f"{WAITING}pathlib.Path.exists = wait\n"
+SLOW_WRITE = f"""{WAITING}
 fsync = os.fsync
 def slow(descriptor):
-    fsync(descriptor); pathlib.Path("here").touch(); time.sleep(0.1)
+    fsync(descriptor); wait()
 os.fsync = slow
 """
 
@@ -66,25 +62,33 @@ def tool(*arguments: str | Path, **options: object) -> subprocess.CompletedProce
 def interrupted(
     folder: Path, module: str, text: str, *arguments: str | Path, shell: str = 'exec "$@"'
 ) -> tuple[int, str, str]:
-    """Start the tool with a replaced module, send SIGINT once the file `here` exists, and return status and output."""
+    """Start the tool with a replaced module, send SIGINT when it is reached, and return status and output."""
     modules = folder / "modules"
     modules.mkdir()
     (modules / module).write_text(text)
-    process = subprocess.Popen(
+    reached, reports = os.pipe()
+    waits, sent = os.pipe()
+    with subprocess.Popen(
         ["sh", "-c", shell, "sh", sys.executable, "-m", "certs", *map(str, arguments)],
         cwd=folder,
-        env=environment(PYTHONPATH=f"{modules}{os.pathsep}{ROOT}"),
+        env=environment(PYTHONPATH=f"{modules}{os.pathsep}{ROOT}", REACHED=str(reports), SENT=str(waits)),
+        pass_fds=(reports, waits),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    ends = time.monotonic() + SECONDS
-    while not (folder / "here").exists():
-        assert time.monotonic() < ends, process.communicate()
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=SECONDS)
+    ) as process:
+        os.close(reports)
+        os.close(waits)
+        try:
+            ready, _, _ = select.select([reached], [], [], SECONDS)
+            if ready and os.read(reached, 1):  # nothing is read if the tool has ended before
+                process.send_signal(signal.SIGINT)
+            os.close(sent)  # the module stops waiting
+            output, errors = process.communicate(timeout=SECONDS)
+        finally:
+            process.kill()
+            os.close(reached)
+    assert ready, "the module was not reached"
     return process.returncode, output, errors
 
 
