@@ -13,16 +13,20 @@ HEAD = """# Settings
 `python -m docs.settings_page` makes this page from the code, and a test compares the two.
 
 You can set each setting with a flag or an environment variable. Every command that has the flag reads the variable, and
-the flag overrides it. The annotations
-`eem-guardrail.io/mode`, `eem-guardrail.io/sources` and `eem-guardrail.io/egress` of a namespace override both.
+the flag overrides it. The annotations `eem-guardrail.io/mode`, `eem-guardrail.io/sources` and `eem-guardrail.io/egress`
+of a namespace override both.
 """
 GROUPS = (
-    ("Decisions", "`serve`, `check`, `audit` and `plan` have these; `explain` has `--ipblock-matches-pods`.", DECISION),
-    ("Serving", "`serve` has these.", SERVING),
-    ("The log", "`serve` and `demo` have these.", LOGGING),
+    (
+        "Decisions",
+        "All commands that give verdicts have these settings; `explain` has `--plugin` and `--ipblock-matches-pods`.",
+        DECISION,
+    ),
+    ("Serving", "`serve` has these settings.", SERVING),
+    ("The log", "`serve` and `demo` have these settings.", LOGGING),
     (
         "Outside a cluster",
-        "`serve` has these, as do `check`, `audit` and `explain` with `--live` (extra `kubeconfig`), as in kubectl.",
+        "`serve` and every command with `--live` (extra `kubeconfig`) have these settings, as kubectl does.",
         CONNECTION,
     ),
 )

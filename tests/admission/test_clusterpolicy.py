@@ -201,7 +201,7 @@ def test_the_refusal() -> None:
     assert response.message == (
         "creating AdminNetworkPolicy guard would cut off required ingress: EventGateway eem/gw: gateway TCP/8092 of "
         f"pod {GATEWAY_POD} could not be reached from pod shop/orders, denied by AdminNetworkPolicy/guard. "
-        "First let a rule before it accept TCP/8092 to these pods, or leave them out of its subject. "
+        "First add an earlier rule that accepts TCP/8092 to these pods, or exclude these pods from its subject. "
         "Or set spec.deployNetworkPolicies: false on EventGateway gw: then you must open these ports yourself."
     )
     assert verdict_of(response).lost[0].remedy is None
@@ -269,7 +269,7 @@ def test_equal_priorities() -> None:
     response = changed(world(*EEM, anp(ALLOW_ALL, name="a")), anp(DENY_ALL))
 
     assert response.allowed
-    assert "which is asked first of two policies of one priority" in response.warnings[0]
+    assert "the order of two policies with one priority" in response.warnings[0]
 
 
 def test_the_operator_needs_some_source() -> None:
@@ -401,17 +401,17 @@ def test_a_trial(change: ObjectChange, is_allowed: bool, is_safe: bool) -> None:
         pytest.param([], [], id="nothing closes the port"),
         pytest.param(
             [anp(DENY_ALL)],
-            ["TCP/8092 of its pods will need a policy of your own: denied by AdminNetworkPolicy/guard"],
+            ["TCP/8092 of its pods will need a policy that you write: denied by AdminNetworkPolicy/guard"],
             id="a Deny",
         ),
         pytest.param(
             [EVERYONE, anp(DENY_ALL)],
-            ["TCP/8092 of its pods will need a policy of your own: denied by AdminNetworkPolicy/guard"],
+            ["TCP/8092 of its pods will need a policy that you write: denied by AdminNetworkPolicy/guard"],
             id="a Deny beats the policy that allows everyone",
         ),
         pytest.param(
             [default_deny(), anp(ALLOW_ALL)],
-            ["TCP/8092 of its pods will need a policy of your own: isolated by default-deny"],
+            ["TCP/8092 of its pods will need a policy that you write: isolated by default-deny"],
             id="an Allow of pods does not open it for addresses",
         ),
         pytest.param([anp(DENY_ALL, priority=100)], [], id="a Deny that may have no effect"),

@@ -152,8 +152,8 @@ def test_one_message_tells_both_directions_ingress_first() -> None:
     assert "; and required ingress in 1 other namespace." in response.message
     egress_alone = judged_wide(CLUSTER, guard(DENY))
     assert "would cut off required egress: " in egress_alone.message
-    assert "denied by AdminNetworkPolicy/guard. First let a rule before it accept " in egress_alone.message
-    assert " from these pods, or leave them out of its subject." in egress_alone.message
+    assert "denied by AdminNetworkPolicy/guard. First add an earlier rule that accepts " in egress_alone.message
+    assert " from these pods, or exclude these pods from its subject." in egress_alone.message
 
 
 def test_egress_in_other_namespaces_is_counted() -> None:

@@ -275,7 +275,7 @@ GATEWAY_OF_ITS_OWN = gateway(spec={"deployNetworkPolicies": False})
     [
         (gateway(), []),
         (gateway(spec={"deployNetworkPolicies": True}), []),
-        (GATEWAY_OF_ITS_OWN, ["TCP/8092 of its pods will need a policy of your own: isolated by default-deny"]),
+        (GATEWAY_OF_ITS_OWN, ["TCP/8092 of its pods will need a policy that you write: isolated by default-deny"]),
     ],
     ids=["by default", "true", "false"],
 )
@@ -302,7 +302,7 @@ def test_only_ports_of_the_instance_itself_are_warned_about(other: ApiObject) ->
     """Ports of another instance in the namespace are not mentioned."""
     found = judged(world(other, default_deny()), GATEWAY_OF_ITS_OWN)
 
-    assert ["TCP/8092 of its pods will need a policy of your own: isolated by default-deny"] == clean(found)
+    assert ["TCP/8092 of its pods will need a policy that you write: isolated by default-deny"] == clean(found)
 
 
 def test_a_terminating_instance_gets_no_warning_about_ports() -> None:
@@ -332,7 +332,7 @@ def test_turning_deploy_network_policies_off_warns_about_the_ports_of_the_operat
 
     assert found.allowed
     assert clean(found) == [
-        "TCP/8092 of gw-ibm-egw-gateway-7f9c-x2x will need a policy of your own: isolated by default-deny"
+        "TCP/8092 of gw-ibm-egw-gateway-7f9c-x2x will need a policy that you write: isolated by default-deny"
     ]
 
 

@@ -383,7 +383,7 @@ def test_the_operators_warning_gives_the_reason() -> None:
         pytest.param(Options(sources="some"), None, True, id="some by option"),
         pytest.param(Options(), "some", True, id="some by the namespace's annotation"),
         pytest.param(Options(sources="some"), "anywhere", False, id="the annotation beats the option"),
-        pytest.param(Options(sources="some"), "Anywhere", True, id="an annotation that means nothing"),
+        pytest.param(Options(sources="some"), "Anywhere", True, id="an annotation with an unknown value"),
         pytest.param(Options(), "", False, id="an empty annotation"),
     ],
 )

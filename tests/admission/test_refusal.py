@@ -117,8 +117,8 @@ def gateway_advice(likewise: str = "") -> str:
             "operator TCP/8443 of pod o could not be reached from any pod, for example a pod without labels in "
             "namespace eem, isolated by eem/default-deny. First apply a NetworkPolicy that allows ingress on TCP/8443 "
             "without `from` to pods with app.kubernetes.io/instance=ibm-eem-operator, "
-            "app.kubernetes.io/name=ibm-event-endpoint-management. Or give the operator "
-            "DEPLOY_OPERATOR_NETWORK_POLICY=false: then you must open these ports yourself.",
+            "app.kubernetes.io/name=ibm-event-endpoint-management. Or set "
+            "DEPLOY_OPERATOR_NETWORK_POLICY=false on the operator: then you must open these ports yourself.",
             id="the operator has a switch of its own",
         ),
     ],
@@ -135,7 +135,9 @@ def test_a_refusal_names_the_pods_the_port_the_client_the_policy_and_the_remedy(
     [
         pytest.param([gateway()], "of future pods (no pod seen yet) with app.kubernetes.io/instance=gw", id="assumed"),
         pytest.param(
-            [gateway(), *(gateway_pod(f"p{n}") for n in range(4))], "of pod p0, p1 and 2 more could not", id="many pods"
+            [gateway(), *(gateway_pod(f"p{n}") for n in range(4))],
+            "of pods p0, p1 and 2 more could not",
+            id="many pods",
         ),
         pytest.param([gateway(), gateway_pod("p")], "of pod p could not", id="one pod"),
     ],

@@ -23,7 +23,7 @@ def test_the_age_of_an_old_view_is_a_warning_and_an_annotation() -> None:
     """The verdict keeps its other warnings and annotations."""
     response = judged(world(gateway()), default_deny())
     told = with_age(response, "networkpolicies", 600.2)
-    note = "judged on a view that is 600 s old: the API server has sent nothing about networkpolicies since"
+    note = "judged on data that is 600 s old: the API server has sent nothing about networkpolicies since"
 
     assert told.warnings == (*response.warnings, note)
     assert told.audit_annotations == {**response.audit_annotations, "stale-view": note}

@@ -191,7 +191,7 @@ def test_a_state_without_eem_is_no_success(tmp_path: Path, capsys: pytest.Captur
     meant = audited(tmp_path, namespace(), words=("--allow-empty",))
 
     assert (status, meant) == (UNUSABLE, ALLOWED)
-    assert "so nothing is required; if that is meant, use --allow-empty" in told
+    assert "so nothing is required; if this is intended, use --allow-empty" in told
 
 
 def test_an_exempt_operator_needs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

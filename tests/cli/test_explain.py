@@ -144,7 +144,7 @@ def test_a_default_deny_admits_no_source(tmp_path: Path, capsys: pytest.CaptureF
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
-        pytest.param([], ALLOWED, "eem/gw-0 TCP/8092 may be reached by:\n  no source\n", id="the list of nobody"),
+        pytest.param([], ALLOWED, "eem/gw-0 TCP/8092 can be reached by:\n  no source\n", id="the list of nobody"),
         pytest.param(["--from", "eem/web-0"], DENIED, "eem/web-0 -> eem/gw-0 TCP/8092: NOT ALLOWED\n", id="a pod"),
         pytest.param(["--from", "10.0.0.1"], DENIED, "10.0.0.1 -> eem/gw-0 TCP/8092: NOT ALLOWED\n", id="an address"),
         pytest.param(["--from", "::/0"], DENIED, "::/0 -> eem/gw-0 TCP/8092: NOT ALLOWED\n", id="a range"),
@@ -315,8 +315,8 @@ def test_a_pod_of_eem_has_requirements_and_needs(tmp_path: Path, capsys: pytest.
     main([*WHO, write(tmp_path / "denied.yaml", *SILENT, deny)])
     shown = capsys.readouterr().out
 
-    assert "required of it:\n  TCP/8092: isolated by eem/deny\n" in shown
-    assert "what it has to reach:\n  E4 Kafka at TCP/any: isolated by eem/deny\n" in shown
+    assert "requirements:\n  TCP/8092: isolated by eem/deny\n" in shown
+    assert "needs of egress:\n  E4 Kafka at TCP/any: isolated by eem/deny\n" in shown
     main([*WHO, write(tmp_path / "open.yaml", *SILENT), "-o", "json"])
     found = json.loads(capsys.readouterr().out)
     assert [(one["port"], one["met"]) for one in found["requirements"]] == [(8092, True)]

@@ -68,7 +68,7 @@ def state(tmp_path: Path) -> str:
         ),
         pytest.param("a.yaml", "a: 1\nb: [", "(line 3, column 1)", "not YAML:", id="not YAML"),
         pytest.param("a.yaml", "a:\n\t- b", "(line 2, column 1)", "a tab in column 1", id="a tab"),
-        pytest.param("a.yaml", 'a: 1\nb: {1: c, "1": d}', "(line 2, column 11)", "is there twice", id="two keys"),
+        pytest.param("a.yaml", 'a: 1\nb: {1: c, "1": d}', "(line 2, column 11)", "occurs twice", id="two keys"),
         pytest.param("a.yaml", "a: 1\nb: [c, *d]", "(line 2, column 8)", "*d names nothing", id="an alias"),
         pytest.param("a.yaml", "a: 1\n<<: 2", "(line 2, column 5)", "<< takes a mapping", id="a merge"),
         pytest.param("a.yaml", "a: " + "[" * 201, "(line 1, column 203)", "nested more than", id="too deep"),
@@ -156,7 +156,7 @@ def test_an_object_that_is_there_twice_has_line_and_column(
     twice.write_text(f"apiVersion: v1\nkind: List\nitems:\n- {json.dumps(namespace('eem'))}\n")
 
     assert main(["audit", "--state", state, str(twice)]) == UNUSABLE
-    assert f"{twice}, document 1, items[0] (line 4, column 3): Namespace eem is there twice" in capsys.readouterr().err
+    assert f"{twice}, document 1, items[0] (line 4, column 3): Namespace eem occurs twice" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def test_where_no_policy_helps_a_comment_says_so(tmp_path: Path, capsys: pytest.
     assert main(["check", "--state", state, "--apply", write(tmp_path / "deny.json", deny), "--fix"]) == DENIED
     captured = capsys.readouterr()
     assert captured.out.startswith("# CREATE AdminNetworkPolicy admin: ")
-    assert "# No policy was found that helps here" in captured.out
+    assert "# No policy was found that fixes this" in captured.out
     assert list(yaml.safe_load_all(captured.out)) == []
 
 
@@ -127,7 +127,7 @@ def test_a_small_edit_is_printed_as_the_object_to_apply(tmp_path: Path, capsys: 
     file = tmp_path / "fix.yaml"
     file.write_text(out)
     (edited,) = yaml.safe_load_all(out)
-    assert "Apply this in the place of that change: add port TCP/8081" in " ".join(out.replace("\n# ", " ").split())
+    assert "Apply this instead of that change: add port TCP/8081" in " ".join(out.replace("\n# ", " ").split())
     assert edited["metadata"] == {
         "name": "clients",
         "namespace": "eem",
@@ -197,7 +197,7 @@ def test_without_a_refusal_there_is_nothing_to_add(tmp_path: Path, capsys: pytes
     allow = policy("allow", pod_selector={"matchLabels": eem_labels("gw")}, ingress=[from_(ports=[port(8092, "TCP")])])
 
     assert main(["check", "--state", state, "--apply", write(tmp_path / "a.json", allow), "--fix"]) == ALLOWED
-    assert capsys.readouterr().out == "# No change is refused for want of a policy: there is nothing to add.\n"
+    assert capsys.readouterr().out == "# No change is refused because a policy is missing: there is nothing to add.\n"
 
 
 def test_fix_is_no_format(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:

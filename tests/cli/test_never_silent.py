@@ -80,7 +80,7 @@ def test_an_object_without_namespace_is_judged_where_n_says(  # noqa: PLR0913, P
             "it has 1 NetworkPolicy",
             id="Calico",
         ),
-        pytest.param("apiVersion: networking.k8s.io/v1\nkind: networkpolicy\n", "NetworkPolicy is meant?", id="kind"),
+        pytest.param("apiVersion: networking.k8s.io/v1\nkind: networkpolicy\n", "mean NetworkPolicy?", id="kind"),
         pytest.param("apiVersion: v1\nkind: NetworkPolicy\n", "expected networking.k8s.io/v1", id="apiVersion"),
     ],
 )
@@ -124,7 +124,7 @@ def test_an_object_that_is_twice_in_the_state_has_status_2(
     twice = [state, write(tmp_path / "a.json", OPEN), write(tmp_path / "b.json", policy("allow"))]
 
     assert main(["check", "--state", *twice, "--delete", "netpol/eem/allow"]) == UNUSABLE
-    assert "NetworkPolicy eem/allow is there twice" in capsys.readouterr().err
+    assert "NetworkPolicy eem/allow occurs twice" in capsys.readouterr().err
 
 
 def test_unknown_fields_are_named(tmp_path: Path, state: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,7 +133,7 @@ def test_unknown_fields_are_named(tmp_path: Path, state: str, capsys: pytest.Cap
     mistyped["spec"]["ingres"] = [{}]
 
     assert main(["check", "--state", state, "--apply", write(tmp_path / "a.json", mistyped)]) == DENIED
-    assert "spec.ingres: there is no such field (ingress is meant?)" in capsys.readouterr().err
+    assert "spec.ingres: there is no such field (did you mean ingress?)" in capsys.readouterr().err
 
 
 def test_an_unknown_mode_annotation_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -183,7 +183,7 @@ def test_a_generated_name_is_judged(tmp_path: Path, state: str, capsys: pytest.C
 
 
 def test_a_folder_with_other_files_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Row 36: values and kustomizations are passed over and named; --exclude leaves files out."""
+    """Row 36: values and kustomizations are skipped and named; --exclude leaves files out."""
     folder = tmp_path / "state"
     folder.mkdir()
     write(folder / "state.json", *STATE)
@@ -194,11 +194,11 @@ def test_a_folder_with_other_files_is_read(tmp_path: Path, capsys: pytest.Captur
     assert main(["check", *words]) == UNUSABLE
     assert "looks like a Helm template" in capsys.readouterr().err
     assert main(["check", *words, "--exclude", "template.yaml"]) == DENIED
-    assert f"summary: passed over: {folder}/values.yaml (no API object in the file)" in capsys.readouterr().err
+    assert f"summary: skipped: {folder}/values.yaml (no API object in the file)" in capsys.readouterr().err
 
 
 def test_every_run_ends_with_a_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Section 2 of the issue: what was judged, what was read, and what was passed over and why."""
+    """Section 2 of the issue: what was judged, what was read, and what was skipped and why."""
     secret: ApiObject = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}}
     state = write(tmp_path / "state.json", *STATE, secret, secret)
     changes = [write(tmp_path / "a.json", OPEN, pod("x"), secret), write(tmp_path / "b.json", DENY)]
@@ -209,7 +209,7 @@ def test_every_run_ends_with_a_summary(tmp_path: Path, capsys: pytest.CaptureFix
         "summary: 4 changes: 1 refused, 2 allowed, 0 with warnings, 1 not judged",
         "summary: not judged: 1 Pod (the webhook is not asked about this kind)",
         "summary: read: 4 objects of the state, 3 of the changes",
-        "summary: passed over: 3 Secret (no verdict depends on them)",
+        "summary: skipped: 3 Secret (no verdict depends on them)",
         "fix: run the command again with --fix: it prints the policies that make these changes acceptable",
     ]
 
@@ -284,7 +284,7 @@ def test_a_range_that_is_partly_allowed_shows_which_part(tmp_path: Path, capsys:
 def test_a_port_is_found_by_its_name(state: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Row 41: as policies name it."""
     assert explain(state, "--to", "eem/gw-0", "--port", "kafka") == ALLOWED
-    assert "eem/gw-0 TCP/8092 may be reached by" in capsys.readouterr().out
+    assert "eem/gw-0 TCP/8092 can be reached by" in capsys.readouterr().out
     assert explain(state, "--to", "eem/gw-0", "--port", "http") == UNUSABLE
     assert "--port: eem/gw-0 has no TCP port named 'http'; it names: kafka" in capsys.readouterr().err
     assert explain(state, "--to", "eem/none", "--port", "kafka") == UNUSABLE

@@ -69,12 +69,11 @@ def test_an_exempt_gateway_is_told_which_port_a_default_deny_closes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Row 15: nothing is refused, and the user learns what to do now."""
+    switch = "with spec.deployNetworkPolicies: false, you must open this port yourself"
     (verdict,) = check(tmp_path, exempt(), capsys, apply=[DENY])
 
     assert (verdict["allowed"], verdict["exempt"]) == (True, "deployNetworkPolicies")
-    assert verdict["warnings"] == [
-        "TCP/8092 of EventGateway gw will be closed: with spec.deployNetworkPolicies: false, this port is yours to open"
-    ]
+    assert verdict["warnings"] == [f"TCP/8092 of EventGateway gw will be closed: {switch}"]
 
 
 def test_an_exempt_manager_is_told_both_ports_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,7 +83,7 @@ def test_an_exempt_manager_is_told_both_ports_once(tmp_path: Path, capsys: pytes
 
     (told,) = verdict["warnings"]
     assert told.startswith("TCP/3000, TCP/8081 of EventEndpointManagement mgr will be closed: with ")
-    assert told.endswith("these ports are yours to open")
+    assert told.endswith("you must open these ports yourself")
 
 
 def test_deleting_the_last_allow_of_an_exempt_gateway_is_told(
@@ -129,7 +128,7 @@ def test_the_last_policy_of_an_operator_with_its_switch_off(tmp_path: Path, caps
     assert (verdict["allowed"], verdict["exempt"]) == (True, "operator-switch")
     (told,) = verdict["warnings"]
     assert told.startswith("TCP/8443 of Deployment ibm-eem-operator will be closed: ")
-    assert told.endswith("with DEPLOY_OPERATOR_NETWORK_POLICY=false, this port is yours to open")
+    assert told.endswith("with DEPLOY_OPERATOR_NETWORK_POLICY=false, you must open this port yourself")
 
 
 # Rules that do nothing
@@ -186,7 +185,7 @@ def test_a_narrow_policy_beside_an_open_one_is_named(tmp_path: Path, capsys: pyt
     narrow = allow("narrow", peer(namespaces=selector(team="shop")))
     (verdict,) = check(tmp_path, [*STATE, allow("open")], capsys, apply=[narrow])
 
-    assert verdict["warnings"] == ["narrow narrows nothing: open admits everyone to TCP/8092"]
+    assert verdict["warnings"] == ["narrow restricts nothing: open admits every source to TCP/8092"]
 
 
 @pytest.mark.parametrize(

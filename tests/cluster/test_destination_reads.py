@@ -217,7 +217,7 @@ async def test_an_answer_that_is_no_object_is_a_failure() -> None:
     app.router.add_route("*", "/{tail:.*}", handle)
     async with TestServer(app) as running, ApiClient(Token(str(running.make_url("/")).rstrip("/"))) as client:
         read = Reading(client, *PLAIN, options=Options())
-        with pytest.raises(ClusterError, match="the answer is no object"):
+        with pytest.raises(ClusterError, match="the answer is not an object"):
             await read.reads.look()
 
 

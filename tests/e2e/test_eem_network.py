@@ -39,11 +39,11 @@ def test_an_exempt_instance_under_default_deny_is_created_with_warnings(alone: I
     served = alone.passed(alone.apply(instance), "CREATE", instance, "warned")
 
     assert about_ports(managed) == [
-        "TCP/3000 of its pods will need a policy of your own: isolated by default-deny-ingress",
-        "TCP/8081 of its pods will need a policy of your own: isolated by default-deny-ingress",
+        "TCP/3000 of its pods will need a policy that you write: isolated by default-deny-ingress",
+        "TCP/8081 of its pods will need a policy that you write: isolated by default-deny-ingress",
     ]
     assert about_ports(served) == [
-        "TCP/9443 of its pods will need a policy of your own: isolated by default-deny-ingress"
+        "TCP/9443 of its pods will need a policy that you write: isolated by default-deny-ingress"
     ]
 
 
@@ -76,7 +76,7 @@ def test_switching_deploy_network_policies_off_warns_about_ports(alone: Instance
 
     (port,) = about_ports(told)
     assert port.startswith("TCP/8092 of gw-ibm-egw")
-    assert port.endswith("will need a policy of your own: isolated by default-deny-ingress")
+    assert port.endswith("will need a policy that you write: isolated by default-deny-ingress")
     assert any(line.startswith("spec.deployNetworkPolicies: is false") for line in told)
 
 

@@ -80,7 +80,7 @@ def test_of_a_key_that_is_there_twice_the_last_value_counts() -> None:
     text = "spec:\n  policyTypes:\n  podSelector: {}\n  policyTypes:\n  - Ingress\n"
 
     assert values(text) == [{"spec": {"policyTypes": ["Ingress"], "podSelector": {}}}]
-    assert notes(text) == [(4, 'the key "policyTypes" is there twice: the last value counts')]
+    assert notes(text) == [(4, 'the key "policyTypes" occurs twice: the last value counts')]
 
 
 def test_a_json_key_that_is_there_twice_has_its_line() -> None:
@@ -88,14 +88,14 @@ def test_a_json_key_that_is_there_twice_has_its_line() -> None:
     text = '{"a": 1,\n "b": {"c": 1,\n "c": 2}}'
 
     assert values(text) == [{"a": 1, "b": {"c": 2}}]
-    assert notes(text) == [(3, 'the key "c" is there twice: the last value counts')]
+    assert notes(text) == [(3, 'the key "c" occurs twice: the last value counts')]
 
 
 def test_two_keys_that_become_the_same_text_are_a_fault() -> None:
     """Row 8: kubectl keeps one of them by chance."""
     (document,) = read_documents("1: a\n'1': b\n", json_only=False)
 
-    assert faults_of(document) == [(2, 'the key "1" is there twice')]
+    assert faults_of(document) == [(2, 'the key "1" occurs twice')]
 
 
 @pytest.mark.parametrize(
@@ -187,14 +187,18 @@ def test_a_tab_is_named_with_its_column() -> None:
 # Objects
 
 
+def _unknown(kind: str, close: str) -> str:
+    return f"kind: there is no kind {kind}: did you mean {close}?"
+
+
 @pytest.mark.parametrize(
     ("api_version", "kind", "fault"),
     [
-        ("networking.k8s.io/v1", "networkpolicy", "kind: there is no kind networkpolicy: NetworkPolicy is meant?"),
-        ("networking.k8s.io/v1", "NetworkPolicies", "kind: there is no kind NetworkPolicies: NetworkPolicy is meant?"),
-        ("networking.k8s.io/v1", "NetworkPolicie", "kind: there is no kind NetworkPolicie: NetworkPolicy is meant?"),
-        ("events.ibm.com/v1beta1", "Eventgateway", "kind: there is no kind Eventgateway: EventGateway is meant?"),
-        ("events.ibm.com/v1beta1", "EventGatway", "kind: there is no kind EventGatway: EventGateway is meant?"),
+        ("networking.k8s.io/v1", "networkpolicy", _unknown("networkpolicy", "NetworkPolicy")),
+        ("networking.k8s.io/v1", "NetworkPolicies", _unknown("NetworkPolicies", "NetworkPolicy")),
+        ("networking.k8s.io/v1", "NetworkPolicie", _unknown("NetworkPolicie", "NetworkPolicy")),
+        ("events.ibm.com/v1beta1", "Eventgateway", _unknown("Eventgateway", "EventGateway")),
+        ("events.ibm.com/v1beta1", "EventGatway", _unknown("EventGatway", "EventGateway")),
         (
             "eventendpointmanager.apiconnect.ibm.com/v1beta1",
             "EventEndpointManager",
@@ -213,7 +217,7 @@ def test_a_tab_is_named_with_its_column() -> None:
         ),
         ("apps/v1", "Pod", "apiVersion: Pod has no version apps/v1: expected v1"),
         ("k8sV1", "Namespace", "apiVersion: k8sV1 is not served for Namespace any more: expected v1"),
-        ("v1", "Pods", "kind: there is no kind Pods: Pod is meant?"),
+        ("v1", "Pods", _unknown("Pods", "Pod")),
     ],
 )
 def test_a_mistyped_kind_or_version_is_a_fault(api_version: str, kind: str, fault: str) -> None:
@@ -267,18 +271,21 @@ def test_an_object_that_is_twice_in_a_state_is_a_fault(tmp_path: Path) -> None:
         read_files([str(tmp_path)], BytesIO(), READ_STATE)
 
     assert [str(fault).replace(f"{tmp_path}/", "") for fault in raised.value.faults] == [
-        "b.yaml, document 1 (line 1): NetworkPolicy eem/a is there twice: also in a.yaml, document 1 (line 1)"
+        "b.yaml, document 1 (line 1): NetworkPolicy eem/a occurs twice: also in a.yaml, document 1 (line 1)"
     ]
     assert len(read_files([str(tmp_path)], BytesIO()).objects) == 2
+
+
+PORT = " (did you mean port?)"
 
 
 @pytest.mark.parametrize(
     ("spec", "field", "meant"),
     [
         ("podSelector: {app: gw}", "spec.podSelector.app", ""),
-        ("podSelector: {}, ingres: []", "spec.ingres", " (ingress is meant?)"),
+        ("podSelector: {}, ingres: []", "spec.ingres", " (did you mean ingress?)"),
         ("podSelector: {}, ingress: [{from: [{ports: []}]}]", "spec.ingress[0].from[0].ports", ""),
-        ("podSelector: {}, ingress: [{ports: [{ports: 1}]}]", "spec.ingress[0].ports[0].ports", " (port is meant?)"),
+        ("podSelector: {}, ingress: [{ports: [{ports: 1}]}]", "spec.ingress[0].ports[0].ports", PORT),
     ],
 )
 def test_unknown_fields_are_named_with_what_the_api_server_does(spec: str, field: str, meant: str) -> None:

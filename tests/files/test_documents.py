@@ -131,7 +131,7 @@ def test_documents_have_their_number_and_line() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("'1': a\n1: b\n", [(1, 2, 'the key "1" is there twice')]),
+        ("'1': a\n1: b\n", [(1, 2, 'the key "1" occurs twice')]),
         ("? [1]\n: 2\n", [(1, 1, "a key must be a string, not null, a list or a mapping")]),
         ("~: 2\n", [(1, 1, "a key must be a string, not null, a list or a mapping")]),
         ("a: *b\n", [(1, 1, "*b names nothing that is complete before it")]),

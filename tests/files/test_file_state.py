@@ -60,7 +60,7 @@ async def test_what_may_surprise_in_the_files_is_logged(tmp_path: Path, caplog: 
         told = [(record.levelname, record.getMessage()) for record in caplog.records]
 
     assert [level for level, text in told if '"wrn" is unknown and has no effect' in text] == ["WARNING"]
-    assert ("INFO", f"no API object in {tmp_path}/values.yaml: passed over") in told
+    assert ("INFO", f"no API object in {tmp_path}/values.yaml: skipped") in told
 
 
 async def test_changes_of_files_are_read(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_notes_and_faults_have_the_line_of_their_item() -> None:
 
     assert [item.value for item in items] == [{"a": 2}, {"b": 3}, None, None]
     assert [[(note.line, note.message) for note in item.notes] for item in items] == [
-        [(4, 'the key "a" is there twice: the last value counts')],
+        [(4, 'the key "a" occurs twice: the last value counts')],
         [(5, "3.0 is read as the integer 3")],
         [],
         [],
@@ -103,7 +103,7 @@ def test_notes_and_faults_have_the_line_of_their_item() -> None:
         (7, "contains half of a surrogate pair, which is not a character"),
     ]
     assert [(note.line, note.message) for note in document.notes] == [
-        (8, 'the key "kind" is there twice: the last value counts')
+        (8, 'the key "kind" occurs twice: the last value counts')
     ]
     assert document.value == {"kind": "y", "items": []}
 
@@ -118,11 +118,9 @@ def test_notes_and_faults_have_the_line_of_their_item() -> None:
             id="plain",
         ),
         pytest.param('"a": "\\u003c"', {"a": "<"}, [], id="an escape"),
+        pytest.param('"a": 1, "a": 2', {"a": 2}, ['the key "a" occurs twice: the last value counts'], id="a key twice"),
         pytest.param(
-            '"a": 1, "a": 2', {"a": 2}, ['the key "a" is there twice: the last value counts'], id="a key twice"
-        ),
-        pytest.param(
-            '"a": 1, "a": 1', {"a": 1}, ['the key "a" is there twice: the last value counts'], id="an entry twice"
+            '"a": 1, "a": 1', {"a": 1}, ['the key "a" occurs twice: the last value counts'], id="an entry twice"
         ),
         pytest.param('"a": 3.0', {"a": 3}, ["3.0 is read as the integer 3"], id="a whole float"),
         pytest.param('"a": 1.50, "b": -0', {"a": 1.5, "b": 0}, [], id="a number with a zero"),
@@ -196,9 +194,7 @@ def test_the_items_of_a_typed_list_need_no_kind(text: Callable[..., str], tmp_pa
         pytest.param(listed(PADDING, {"apiVersion": "v1"}), "items[1] (line 3): kind: must be set", id="no kind"),
         pytest.param(listed(PADDING)[:-1], "(line 2, column 4194371): not JSON: Expecting ','", id="not JSON"),
         pytest.param(listed(PADDING, head=""), "document 1 (line 1): kind: must be set to a string", id="a bare list"),
-        pytest.param(
-            listed(PADDING, policy("p", "a"), policy("p", "a")), "NetworkPolicy a/p is there twice", id="twice"
-        ),
+        pytest.param(listed(PADDING, policy("p", "a"), policy("p", "a")), "NetworkPolicy a/p occurs twice", id="twice"),
         pytest.param(
             listed(PADDING, namespace("B B")), 'items[1] (line 3): metadata.name: "B B" is not a name', id="a fault"
         ),

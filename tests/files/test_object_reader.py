@@ -181,7 +181,7 @@ spec:
 
 
 def test_a_dangling_link_in_a_folder_is_a_fault(tmp_path: Path) -> None:
-    """It is reported, not passed over."""
+    """It is reported, not skipped."""
     (tmp_path / "x.yaml").symlink_to(tmp_path / "gone.yaml")
 
     assert faults(tmp_path) == [f"{tmp_path}/x.yaml: cannot be read: No such file or directory"]

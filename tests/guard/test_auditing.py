@@ -97,7 +97,7 @@ async def test_nothing_is_audited_before_everything_is_known() -> None:
 
 
 async def test_a_change_is_audited() -> None:
-    """The page has a row for the requirement, and the annotation that means nothing."""
+    """The page has a row for the requirement, and the annotation with an unknown value."""
     watched = Watched(*WORLD)
     async with running(watched):
         await until(lambda: watched.met == [True])
@@ -176,7 +176,7 @@ async def test_a_need_of_egress_that_turns_is_shown_and_logged(caplog: pytest.Lo
         "pods": "gw-ibm-egw-gateway-7f9c-x2x",
         "policies": "eem/default-deny",
         "message": "EventGateway eem/gw: gateway pod gw-ibm-egw-gateway-7f9c-x2x cannot reach Kafka (no TCP "
-        "destination other than DNS and the manager remains) (E4) isolated by eem/default-deny",
+        "destination other than DNS and the manager remains) (E4), isolated by eem/default-deny",
     }
     assert (restored.levelname, restored.getMessage()) == ("INFO", "egress need restored")
 

@@ -24,7 +24,7 @@ from webhook.guard.outcomes import ListError, NotReady, Stale
 ATTEMPTS = 11
 """How often the API server asks: once, and then it repeats ten times."""
 SILENT = Silence(resource="pods", seconds=312.4)
-NOTE = "judged on a view that is 312 s old: the API server has sent nothing about pods since"
+NOTE = "judged on data that is 312 s old: the API server has sent nothing about pods since"
 
 
 def asked(uid: str = "one") -> AdmissionRequest:

@@ -356,7 +356,7 @@ def test_networks_of_a_set() -> None:
             [{"nodes": {}}, {"domainNames": ["a.b"]}],
             None,
             "the labels of nodes are not read (spec.egress[0].to[0].nodes); "
-            "names of domains are not resolved (spec.egress[0].to[1].domainNames)",
+            "domain names are not resolved (spec.egress[0].to[1].domainNames)",
             id="every peer that is not known",
         ),
         pytest.param(

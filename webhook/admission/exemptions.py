@@ -30,6 +30,7 @@ CANARY_NAMESPACE: Final = "eem-guardrail-canary"
 """The namespace of the heartbeat: no workload runs there, and the webhook is always registered for it."""
 HEARTBEAT_NAME: Final = "eem-guardrail-heartbeat"
 HEARTBEAT_REFUSAL: Final = "eem-guardrail is awake: this policy asks whether reviews reach it, and is always refused"
+"""Replicas of other versions, during an upgrade, recognize their heartbeat by this text: it must not change."""
 
 
 def exemption(  # noqa: PLR0911  one return for each reason

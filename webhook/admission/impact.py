@@ -25,7 +25,7 @@ from webhook.netpol.sources.source_set import EVERYONE
 from webhook.netpol.sources.tier_loss import is_broken, tiers_in
 from webhook.netpol.sources.universe import Universe
 
-GIVEN_AWAY = "will need a policy of your own"
+GIVEN_AWAY = "will need a policy that you write"
 TAKEN_BACK = "is closed until the operator acts"
 MOVED = "is closed unless policies change"
 

@@ -75,9 +75,9 @@ def _closed_for_exempt(changes: Sequence[Change], world: World) -> Iterator[str]
     for ref, ports in closed.items():
         is_operator = ref.kind == "Deployment"
         switch = f"{OPERATOR_SWITCH}=false" if is_operator else "spec.deployNetworkPolicies: false"
-        ours = "this port is" if len(ports) == 1 else "these ports are"
+        ours = "this port" if len(ports) == 1 else "these ports"
         what = f"{ref.kind} {short_name(ref.name)}"
-        yield f"{', '.join(ports)} of {what} will be closed: with {switch}, {ours} yours to open"
+        yield f"{', '.join(ports)} of {what} will be closed: with {switch}, you must open {ours} yourself"
 
 
 def _waived(guarded: Guarded, world: World) -> tuple[Requirement, ...]:
@@ -114,7 +114,7 @@ def _narrowing_nothing(new: NetworkPolicy, touched: list[Guarded], world: World)
             if not (own.is_empty() or own.everyone):
                 names = (name for name in standing.names_in_order if name != new.name and name in admitting)
                 other = next(name for name in names if admitting[name].everyone)
-                yield f"{_name(new)} narrows nothing: {short_name(other)} admits everyone to {_port(requirement)}"
+                yield f"{_name(new)} restricts nothing: {short_name(other)} admits every source to {_port(requirement)}"
 
 
 def _without_api_server(new: NetworkPolicy, touched: list[Guarded], world: World) -> Iterator[str]:

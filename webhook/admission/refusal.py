@@ -18,7 +18,7 @@ MOST_LABELS = 3
 MOST_NAMES = 2
 
 Sentence = tuple[str, str, str]
-"""The sentence about a loss: the text before the port, the port, and the text after it."""
+"""The sentence about a loss: the text before the port, the port, and the text after it with its separator."""
 
 
 def refusal(
@@ -56,7 +56,12 @@ def _told(sentences: Sequence[Sentence]) -> tuple[str, ...]:
     ports: dict[tuple[str, str], list[str]] = {}
     for head, port, tail in sentences:
         ports.setdefault((head, tail), []).append(port)
-    return tuple(printable(f"{head} {' and '.join(known)} {tail}") for (head, tail), known in ports.items())
+    return tuple(_in_words((head, " and ".join(known), tail)) for (head, tail), known in ports.items())
+
+
+def _in_words(sentence: Sentence) -> str:
+    head, port, tail = sentence
+    return printable(f"{head} {port}{tail}")
 
 
 def advice_on(lost: Sequence[Lost], edit: str) -> tuple[str, ...]:
@@ -69,7 +74,7 @@ def advice_on(lost: Sequence[Lost], edit: str) -> tuple[str, ...]:
     """
     first = lost[0]
     if first.component == "operator":
-        switch = "give the operator DEPLOY_OPERATOR_NETWORK_POLICY=false"
+        switch = "set DEPLOY_OPERATOR_NETWORK_POLICY=false on the operator"
     else:
         switch = f"set spec.deployNetworkPolicies: false on {first.instance.kind} {short_name(first.instance.name)}"
     edits = (f"Or {edit}.",) if edit else ()
@@ -100,13 +105,13 @@ def summary(lost: Lost) -> str:
 
 def told_closed(lost: Lost) -> str:
     """Return what is closed now, with the evidence of a refusal."""
-    return one_line(" ".join(_sentence(lost, "cannot be reached")), LONGEST_MESSAGE)
+    return one_line(_in_words(_sentence(lost, "cannot be reached")), LONGEST_MESSAGE)
 
 
 def _cause(lost: Lost, sentence: Sentence) -> Cause:
     return Cause(
         reason="RequiredIngressLost" if lost.direction == "ingress" else "RequiredEgressLost",
-        message=one_line(" ".join(sentence), LONGEST_MESSAGE),
+        message=one_line(_in_words(sentence), LONGEST_MESSAGE),
         field=f"{lost.component}:{_port(lost)}",
     )
 
@@ -123,9 +128,9 @@ def _sentence(lost: Lost, verb: str = "could not be reached") -> Sentence:
     if lost.direction == "egress":
         where = f" at {_port(lost)}" if lost.port is not None else ""
         cannot = "could not reach" if verb == "could not be reached" else "cannot reach"
-        return f"{head} {_pods(lost.pods)} {cannot}", f"{lost.destination}{where} ({lost.need})", f"{by}{unsure}"
+        return f"{head} {_pods(lost.pods)} {cannot}", f"{lost.destination}{where} ({lost.need})", f", {by}{unsure}"
     clients = f"{verb} from {_clients(lost.counterexample)}"
-    return head, _port(lost), f"of {_pods(lost.pods)} {clients}, {by}{unsure}"
+    return head, _port(lost), f" of {_pods(lost.pods)} {clients}, {by}{unsure}"
 
 
 def isolated_by(policies: Sequence[str], terminating: Collection[str]) -> str:
@@ -147,7 +152,7 @@ def _pods(pods: PodsSeen) -> str:
     if pods.names:
         shown = ", ".join(short_name(name) for name in pods.names[:MOST_NAMES])
         more = f" and {len(pods.names) - MOST_NAMES} more" if len(pods.names) > MOST_NAMES else ""
-        return f"pod {shown}{more}"
+        return f"pod{'s' if len(pods.names) > 1 else ''} {shown}{more}"
     seen = "future pods (no pod seen yet)" if pods.assumed else "future pods"
     return f"{seen} with {_labels(pods.labels)}"
 
@@ -176,7 +181,7 @@ def _policy_to_add(lost: Sequence[Lost]) -> str:
     first = lost[0]
     if first.denied:
         where = f"{_port(first)} {'to' if first.direction == 'ingress' else 'from'} these pods"
-        return f"First let a rule before it accept {where}, or leave them out of its subject."
+        return f"First add an earlier rule that accepts {where}, or exclude these pods from its subject."
     if first.remedy is None:
         return f"First allow this {first.direction} in a policy that selects these pods."
     others = {(item.instance, item.component) for item in lost} - {(first.instance, first.component)}

@@ -184,7 +184,7 @@ def with_age(response: AdmissionResponse, resource: str, seconds: float) -> Admi
         resource: the plural of the kind about which the API server has been silent for the longest time.
         seconds: the length of that silence.
     """
-    note = f"judged on a view that is {seconds:.0f} s old: the API server has sent nothing about {resource} since"
+    note = f"judged on data that is {seconds:.0f} s old: the API server has sent nothing about {resource} since"
     annotated = {**response.audit_annotations, "stale-view": one_line(note, LONGEST_ANNOTATION)}
     warnings = response.warnings if response.result == "audited" else (*response.warnings, warning(note))
     return replace(response, warnings=warnings, audit_annotations=annotated)

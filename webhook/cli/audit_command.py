@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output_arguments(parser, ("text", "json", *CI_FORMATS)).add_argument(
         "--fix",
         action="store_true",
-        help="print the least policies with which what is broken or cut off holds, as YAML for kubectl; the audit then "
+        help="print the smallest policies that restore what is broken or cut off, as YAML for kubectl; the audit then "
         "goes to standard error",
     )
 
@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _unusable(str(error))
     snapshot = state.snapshot()
     if not snapshot.eem and not arguments.allow_empty:
-        return _unusable(f"{NOTHING}; if that is meant, use --allow-empty")
+        return _unusable(f"{NOTHING}; if this is intended, use --allow-empty")
     if not snapshot.eem:
         warn([NOTHING])
     options = replace(settings.options(), offline=True)
@@ -151,7 +151,7 @@ def _warnings(found: Audit, snapshot: EemSnapshot) -> Iterator[tuple[tuple[str, 
         text = f"pod {name} has the labels of a gateway and belongs to no instance: nothing is required for it"
         yield ("Pod", namespace, pod), text
     for one in unknown_annotations_of(found):
-        text = f"namespace {one['namespace']}: {one['annotation']} is not a known value, so it does not count"
+        text = f"namespace {one['namespace']}: {one['annotation']} is not a known value, so it has no effect"
         yield ("Namespace", "", one["namespace"]), text
     unread = policy_kinds_json(snapshot.policy_kinds())["unread"]
     if unread:
@@ -240,4 +240,4 @@ def _summary(states: Sequence[RequirementState], needs: Sequence[NeedState], sta
         total = f"{len(needs)} need{'' if len(needs) == 1 else 's'} of egress"
         yield f"summary: {total}: {cut_off} cut off, {len(needs) - cut_off} met"
     if state.skipped or state.passed_over:
-        yield f"summary: passed over: {', '.join(filter(None, (in_words(state.skipped), *state.passed_over)))}"
+        yield f"summary: skipped: {', '.join(filter(None, (in_words(state.skipped), *state.passed_over)))}"

@@ -100,8 +100,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output_arguments(parser, FORMATS).add_argument(
         "--fix",
         action="store_true",
-        help="print the least that makes refused changes acceptable, as YAML for kubectl: policies, or the changed "
-        "object with a small edit; the verdicts then go to standard error",
+        help="print the smallest fix that makes refused changes acceptable, as YAML for kubectl: policies, or the "
+        "changed object with a small edit; the verdicts then go to standard error",
     )
 
 
@@ -194,14 +194,14 @@ def _require_eem(arguments: argparse.Namespace, rehearsal: Rehearsal) -> None:
     Check that there is something to guard.
 
     Raises:
-        StateError: the state has no EEM resource, and the user has not said that this is meant.
+        StateError: the state has no EEM resource, and the user has not set --allow-empty.
     """
     warn(rehearsal.notes)
     if rehearsal.has_eem:
         return
     problem = "the state has no EEM instance and no EEM operator, so no change can cut them off"
     if not arguments.allow_empty:
-        raise StateError(f"{problem}; if that is meant, use --allow-empty")
+        raise StateError(f"{problem}; if this is intended, use --allow-empty")
     warn([problem])
 
 
@@ -245,7 +245,7 @@ def _to_delete(text: str, namespace: str, rehearsal: Rehearsal) -> Mapping[str, 
 
 
 def _summary(verdicts: Sequence[Verdict], inputs: Sequence[Input]) -> Iterator[str]:
-    """Return what was judged and what was not, what was read, and what was passed over and why."""
+    """Return what was judged and what was not, what was read, and what was skipped and why."""
     judged = [verdict for verdict in verdicts if not _why_unjudged(verdict)]
     refused = sum(not verdict.allowed for verdict in judged)
     warned = sum(bool(verdict.warnings) for verdict in verdicts)
@@ -262,10 +262,10 @@ def _summary(verdicts: Sequence[Verdict], inputs: Sequence[Input]) -> Iterator[s
     yield f"summary: read: {state} objects of the state" + (f", {sum(files)} of the changes" if files else "")
     skipped = sum((Counter(read.skipped) for read in inputs), Counter[str]())
     if skipped:
-        yield f"summary: passed over: {in_words(skipped)} (no verdict depends on them)"
+        yield f"summary: skipped: {in_words(skipped)} (no verdict depends on them)"
     passed_over = [file for read in inputs for file in read.passed_over]
     if passed_over:
-        yield f"summary: passed over: {', '.join(passed_over)} (no API object in the file)"
+        yield f"summary: skipped: {', '.join(passed_over)} (no API object in the file)"
 
 
 def _why_unjudged(verdict: Verdict) -> str:

@@ -115,11 +115,11 @@ def _with_requirements(answer: Answer, to: str, settings: Settings, state: State
     lines = [*answer.lines]
     if required:
         lines += [
-            "required of it:",
+            "requirements:",
             *(f"  {one.evidence().protocol}/{one.evidence().port}: {_held(one)}" for one in required),
         ]
     if needs:
-        lines += ["what it has to reach:", *(f"  {_need(one)}: {_held(one)}" for one in needs)]
+        lines += ["needs of egress:", *(f"  {_need(one)}: {_held(one)}" for one in needs)]
     rows = {"requirements": [row(one) for one in required], "needs": [need_row(one) for one in needs]}
     for one in (*rows["requirements"], *rows["needs"]):
         del one["since"]  # the state was read once
@@ -217,7 +217,7 @@ def _every_source(arguments: argparse.Namespace, settings: Settings, snapshot: C
     silent = held_back(*question, settings.ipblock_matches_pods, settings.plugin)
     if silent and reach.sources.everyone:
         sources = ("every pod but those below, every node, every address",)
-    head = f"{arguments.to} {arguments.protocol}/{arguments.port} may be reached by:"
+    head = f"{arguments.to} {arguments.protocol}/{arguments.port} can be reached by:"
     by = ", ".join(reach.policies) or "none"
     more = f" and {len(silent) - MOST_SHOWN} more" if len(silent) > MOST_SHOWN else ""
     but = f"  but not, by their own egress policies: {', '.join(silent[:MOST_SHOWN])}{more}"

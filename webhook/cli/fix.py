@@ -1,4 +1,4 @@
-"""`--fix`: the least that makes refused changes acceptable, or mends what is broken, as YAML that kubectl takes."""
+"""`--fix`: the smallest fix of refused changes or of what is broken, as YAML for kubectl."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 WIDTH: Final = 100
 """Characters of a comment's line without its `# `."""
 
-NOTHING: Final = "# No change is refused for want of a policy: there is nothing to add."
+NOTHING: Final = "# No change is refused because a policy is missing: there is nothing to add."
 NOTHING_BROKEN: Final = "# Nothing is broken: there is nothing to add."
 HEAD: Final = (
-    "# Apply these policies before the refused changes. Nothing of them can be left out, and they open nothing that is "
+    "# Apply these policies before the refused changes. All of their rules are needed, and they open nothing that is "
     "closed now."
 )
 HEAD_OF_STATE: Final = (
-    "# With these policies, what is broken holds. Nothing of them can be left out, and they open only what EEM needs: "
+    "# These policies restore what is broken. All of their rules are needed, and they open only what EEM needs: "
     "where the address of a destination is not known, any address."
 )
 FOOT: Final = (
-    "No policy was found that helps here: one that opens nothing else, for pods with labels in common. "
+    "No policy was found that fixes this: it must open nothing else, and the pods must have labels in common. "
     "Change the policies, or the rules of cluster-wide policies, that are named above."
 )
 SET_BY_SERVER: Final = ("creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid")
@@ -46,7 +46,7 @@ def as_yaml(fix: Fix, *, of_state: bool = False) -> str:
     Return a fix with comments that say why.
 
     Args:
-        of_state: it mends a state, and there are no changes.
+        of_state: it repairs a state, and there are no changes.
     """
     documents = [
         *map(_policy, fix.policies),
@@ -64,7 +64,7 @@ def _policy(one: FixPolicy) -> str:
 
 
 def _edit(one: FixEdit) -> str:
-    why = f"{_reason(one.refusal)}. Apply this in the place of that change: {one.clause}"
+    why = f"{_reason(one.refusal)}. Apply this instead of that change: {one.clause}"
     return _document([why], _as_applied(one.edited))
 
 

@@ -103,7 +103,7 @@ def _plan(arguments: argparse.Namespace, settings: Settings) -> Planned:
     state, _, placed = read_changes(arguments, read_state(arguments, settings))
     snapshot = state.snapshot()
     if not snapshot.eem and not arguments.allow_empty:
-        raise StateError("neither state has an EEM instance or operator; if that is meant, use --allow-empty")
+        raise StateError("neither state has an EEM instance or operator; if this is intended, use --allow-empty")
     changes = [ObjectChange(old=change.old, new=change.new) for change in placed]
     found = plan(changes, snapshot, replace(settings.options(), offline=True))
     return Planned(plan=found, placed=placed, annotate=arguments.annotate)

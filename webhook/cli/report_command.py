@@ -88,7 +88,7 @@ def _lines(found: Entry) -> Iterator[str]:
     for name in found["gatewaysWithoutInstance"]:
         yield f"Warning: pod {name} has the labels of a gateway and belongs to no instance: nothing is required for it"
     for one in found["unknownAnnotations"]:
-        yield f"Warning: namespace {one['namespace']}: {one['annotation']} is not a known value, so it does not count"
+        yield f"Warning: namespace {one['namespace']}: {one['annotation']} is not a known value, so it has no effect"
     if found["policyKinds"]["unread"]:
         yield f"Warning: not read, and may override this: {', '.join(found['policyKinds']['unread'])}"
 

@@ -32,7 +32,7 @@ DESCRIPTIONS: Final[Mapping[str, str]] = {
     STATE_WARNING: "The user should know something about the state of the cluster.",
     "field-Required": "A required field is missing.",
     "field-Invalid": "The value of a field is not valid.",
-    "field-NotSupported": "The value of a field is none of those that are allowed.",
+    "field-NotSupported": "The value of a field is not one of the allowed values.",
     "field-Duplicate": "A value that must be unique occurs twice.",
     "field-Forbidden": "A field must not be set here.",
     "field-NotFound": "A field names something that does not exist.",

@@ -232,7 +232,7 @@ def _read_live(settings: Settings) -> State:
         raise StateError(f"--live: {error}") from error
     known = [(api_object, *read(api_object)) for api_object in found]
     if groups.problem:
-        warn([f"policy kinds beside NetworkPolicy count as absent, since they cannot be found out: {groups.problem}"])
+        warn([f"policy kinds other than NetworkPolicy count as absent, because they cannot be read: {groups.problem}"])
     # The API server has stored these objects: what cannot be read of them counts as unknown, as in the webhook.
     warn([f"{fault}: it counts as unknown" for _, _, faults in known for fault in faults])
     objects = tuple((api_object, parsed) for api_object, parsed, _ in known)

@@ -103,7 +103,7 @@ class ApiGroups:
 
     def _note(self, error: Exception) -> None:
         if not isinstance(error, ClusterError):
-            _log.exception("unexpected error in the discovery of policy kinds")
+            _log.exception("unexpected error while discovering policy kinds")
         elif str(error) != self.problem:
             _log.warning("the policy kinds of the cluster cannot be read: %s", error)
         self.problem = str(error) or type(error).__name__
@@ -130,7 +130,7 @@ class ApiGroups:
         try:
             groups = msgspec.json.decode(body, type=_Groups)
         except msgspec.MsgspecError as error:
-            raise UnreachableError(f"GET {PATH}: the answer is no discovery document: {error}") from error
+            raise UnreachableError(f"GET {PATH}: the answer is not a discovery document: {error}") from error
         if groups.kind != "APIGroupDiscoveryList":
             raise UnreachableError(f"GET {PATH}: the answer is {groups.kind[:80]}, not APIGroupDiscoveryList")
         served = {known: found for known in POLICY_KINDS if (found := self._versions(known, groups))}
@@ -141,7 +141,7 @@ class ApiGroups:
         is_new = served != self.served or not self.is_known
         self.served, self.is_known = MappingProxyType(dict(served)), True
         if is_new:
-            _log.info("policy kinds beside NetworkPolicy: %s", ", ".join(known.name for known in served) or "none")
+            _log.info("policy kinds other than NetworkPolicy: %s", ", ".join(known.name for known in served) or "none")
             for listener in self._listeners:
                 listener()
 

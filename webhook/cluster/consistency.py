@@ -46,7 +46,9 @@ class History:
 
     def went_back(self, reason: str) -> None:
         """Note that the cluster has gone back to an older state: no kind can be trusted."""
-        _log.warning("the cluster went back (was etcd restored from a backup?), so every kind is listed: %s", reason)
+        _log.warning(
+            "the cluster went back to an older state (was etcd restored?); every kind is listed again: %s", reason
+        )
         for _, listener in self._listeners:
             listener(reason)
 

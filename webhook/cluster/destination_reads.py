@@ -74,7 +74,7 @@ class DestinationReads:
             except ClusterError as error:
                 self._note(f"not read now: {error}")
             except Exception as error:  # noqa: BLE001  what is known stays, and the problem is shown
-                _log.exception("unexpected error in the reading of Services")
+                _log.exception("unexpected error while reading Services")
                 self._note(f"not read now: {type(error).__name__}")
             await self._clock.sleep(INTERVAL_SECONDS)
 
@@ -147,7 +147,7 @@ class DestinationReads:
                 return None
             raise
         if not isinstance(answer, dict):
-            raise UnreachableError(f"GET {path}: the answer is no object")
+            raise UnreachableError(f"GET {path}: the answer is not an object")
         return answer
 
     async def _objects(

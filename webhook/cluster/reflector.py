@@ -243,7 +243,7 @@ class Reflector:
             self._status.resource = served
             self.reopen()
         if is_new or (installation is not None and installation.is_installed and not self._status.served):
-            self._distrust("it was installed just now")
+            self._distrust("it has just been installed")
         self._sink.announce()
 
     async def _watch(self) -> None:

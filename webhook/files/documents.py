@@ -61,7 +61,7 @@ class NotJsonError(ValueError):
     Args:
         line: the line of the fault, from 1.
         column: its column, from 1; 0 if it is not known.
-        is_json: whether the text is JSON all the same: a key is there twice, whose line the YAML reader finds.
+        is_json: whether the text is JSON all the same: a key occurs twice, and the YAML reader finds its line.
     """
 
     def __init__(self, line: int, message: str, *, column: int = 0, is_json: bool = False) -> None:
@@ -130,7 +130,7 @@ def _skip(text: str, position: int) -> int:
 def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     mapping = dict(pairs)
     if len(mapping) != len(pairs):
-        raise NotJsonError(1, "a key is there twice", is_json=True)
+        raise NotJsonError(1, "a key occurs twice", is_json=True)
     return mapping
 
 

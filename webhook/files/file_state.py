@@ -75,7 +75,7 @@ class FileState:
         for note in found.notes:
             _log.warning("%s", note)
         if found.passed_over:
-            _log.info("no API object in %s: passed over", ", ".join(found.passed_over))
+            _log.info("no API object in %s: skipped", ", ".join(found.passed_over))
         return found
 
     async def run(self) -> None:

@@ -6,7 +6,7 @@ window over the text; only the braces, keys and commas around the items are read
 `items` comes at its end.
 
 An item as kubectl prints it is parsed in half the time by msgspec, if its value, written again, is the text without its
-white space: then no key is there twice, and no number or text is read otherwise than it is written.
+white space: then no key occurs twice, and no number or text is read otherwise than it is written.
 """
 
 import codecs
@@ -70,7 +70,7 @@ def _document(window: "_Window", number: int) -> Iterator[Piece]:
         key = window.key()
         window.take(":")
         if key in value:
-            notes.append(TextFault(line=key_line, message=f'the key "{key}" is there twice: the last value counts'))
+            notes.append(TextFault(line=key_line, message=f'the key "{key}" occurs twice: the last value counts'))
         if key == _ITEMS and window.peek() == "[":
             value[key] = []
             yield from _items(window, number)

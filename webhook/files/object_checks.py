@@ -101,7 +101,7 @@ def mistyped(kind: str, api_version: str) -> tuple[str, str] | None:
     if kind == _OLD_PRODUCT or (meant is None and group == EEM_GROUP and kind.lower().startswith("eventendpoint")):
         return "kind", f"{kind} is not a kind of Event Endpoint Management: expected EventEndpointManagement"
     if meant is not None and ("." not in group or _is_close(group, _BY_KIND[meant].group, _CLOSE_GROUP)):
-        return "kind", f"there is no kind {kind}: {meant} is meant?"
+        return "kind", f"there is no kind {kind}: did you mean {meant}?"
     return None
 
 
@@ -158,7 +158,7 @@ def _unknown_fields(value: Any, schema: Any, path: str) -> Iterator[tuple[str, s
                 yield from _unknown_fields(inner, schema[key], where)
             else:
                 close = difflib.get_close_matches(key, schema, n=1)
-                meant = f" ({close[0]} is meant?)" if close else ""
+                meant = f" (did you mean {close[0]}?)" if close else ""
                 yield where, f"there is no such field{meant}: {_UNKNOWN}"
 
 

@@ -3,7 +3,7 @@ Read API objects from files, with the place of each object and of each fault.
 
 Nothing is skipped silently: a file that cannot be read, a document that is not an object, and an object that cannot be
 understood are faults with file, document, line and field, and all of them are reported at once. Only objects of kinds
-that no verdict depends on are skipped, and they are counted. In a folder, files without API objects are passed over and
+that no verdict depends on are skipped, and they are counted. In a folder, files without API objects are skipped and
 named.
 """
 
@@ -340,7 +340,7 @@ class _Collected:
         first = self._places.setdefault((group + value["kind"], namespace, metadata["name"]), place)
         if first is not place:
             name = f"{namespace}/{metadata['name']}" if namespace else metadata["name"]
-            self.fault(place, f"{value['kind']} {name} is there twice: also in {first}")
+            self.fault(place, f"{value['kind']} {name} occurs twice: also in {first}")
 
 
 def _names_a_kind(value: Any) -> bool:

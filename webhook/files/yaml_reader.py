@@ -4,7 +4,7 @@ Read YAML as kubectl reads it, with the line of every fault and of every reading
 Values are built from libyaml's events. That takes two thirds of the time of PyYAML's CSafeLoader, and duplicate keys,
 alias bombs and depth can only be seen there. Nothing here knows Kubernetes.
 
-Of a key that is there twice the last value counts. Keys and merge keys (`<<`) apply in the order in which they are
+If a key occurs twice, the last value counts. Keys and merge keys (`<<`) apply in the order in which they are
 written, so a later one replaces an earlier one; in a list of merged mappings, the first one wins.
 
 Source: sigs.k8s.io/yaml goyaml.v2/decode.go (mapping, merge).
@@ -322,9 +322,9 @@ class _Builder:
             frame.merged.discard(key)
         elif key in frame.container:
             if frame.kinds.get(key, str) is value.__class__:
-                self._note(mark.line + 1, f'the key "{key}" is there twice: the last value counts')
+                self._note(mark.line + 1, f'the key "{key}" occurs twice: the last value counts')
             else:  # kubectl keeps two keys, and which of them counts is left to chance
-                self._fault_at(mark, f'the key "{key}" is there twice')
+                self._fault_at(mark, f'the key "{key}" occurs twice')
         if value.__class__ is not str:
             frame.kinds[key] = value.__class__
         return key

@@ -163,7 +163,7 @@ def _texts(value: object, path: str, faults: Faults) -> list[tuple[str, str]]:
     seen: set[str] = set()
     for item_path, text in found:
         if text in seen:
-            faults.add(item_path, f"{describe(text)} is there already", "Duplicate")
+            faults.add(item_path, f"{describe(text)} is already in the list", "Duplicate")
         seen.add(text)
     return found
 

@@ -27,10 +27,10 @@ Answer = RuleAction | None
 
 NO_RULE: frozenset[Answer] = frozenset({None})
 
-DOMAIN_CLAUSE = "names of domains are not resolved"
+DOMAIN_CLAUSE = "domain names are not resolved"
 NODE_CLAUSE = "the labels of nodes are not read"
 FIELD_CLAUSE = "it has a field that cannot be read"
-ORDER_CLAUSE = "nothing says which is asked first of two policies of one priority, or of two schemas"
+ORDER_CLAUSE = "the order of two policies with one priority, or of two schemas, is not defined"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -104,5 +104,5 @@ async def _changes(page: ShownReport, has_ended: Callable[[], bool]) -> AsyncIte
 async def _only_own_host(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse a request for another host."""
     if _OWN_HOST.fullmatch(request.headers.get("Host", "")) is None:
-        return plain(MISDIRECTED, "ask for localhost: this port is only for those who forward it")
+        return plain(MISDIRECTED, "ask for localhost: this port serves only clients that forward it")
     return await handler(request)

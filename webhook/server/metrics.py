@@ -137,7 +137,7 @@ class AuditMetrics:
         )
         self.unknown_annotations = Gauge(
             f"{PREFIX}_unknown_annotations",
-            "Annotations of EEM namespaces with a value that is not known; the settings of the service count instead.",
+            "Annotations of EEM namespaces with an unknown value; the settings of the service apply instead.",
             registry=registry,
         )
         self.unread_policy_kinds = Gauge(

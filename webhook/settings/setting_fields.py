@@ -65,7 +65,8 @@ class Settings:
         "decision",
         one_of("enforce", "warn", "audit"),
         "enforce",
-        "whether a refusal is enforced, becomes a warning, or is only recorded; an annotation of the namespace wins",
+        "whether a refusal is enforced, becomes a warning, or is only recorded; an annotation of the namespace "
+        "overrides this setting",
         metavar="enforce|warn|audit",
     )
     strict: bool = _setting(
@@ -85,8 +86,8 @@ class Settings:
         "decision",
         one_of("off", "warn", "enforce"),
         "warn",
-        "what happens to a change that cuts egress which EEM needs: nothing, a warning, or a refusal where the mode "
-        "enforces; an annotation of the namespace wins",
+        "what happens to a change that cuts off egress that EEM needs: nothing, a warning, or a refusal if the mode "
+        "is enforce; an annotation of the namespace overrides this setting",
         metavar="off|warn|enforce",
     )
     service_translation: ServiceTranslation = _setting(
@@ -101,7 +102,8 @@ class Settings:
         "decision",
         one_of("auto", "ovn-kubernetes", "calico", "cilium", "other"),
         "auto",
-        "the network plugin of the cluster, which decides whether Calico's policies count; auto: as DaemonSets show it",
+        "the network plugin of the cluster, which decides whether Calico's policies count; auto: detected from the "
+        "DaemonSets",
         metavar="auto|ovn-kubernetes|calico|cilium|other",
     )
     ipblock_matches_pods: IPBlockMatchesPods = _setting(
@@ -132,15 +134,15 @@ class Settings:
         account,
         None,
         "service account of the EEM operator, whose changes are allowed without evaluation",
-        shown="ibm-eem-operator of the namespace that Helm or OLM noted on EEM's resource definitions",
+        shown="ibm-eem-operator of the namespace that Helm or OLM recorded on EEM's resource definitions",
         metavar="NAMESPACE/NAME",
     )
     eem_version: ProductVersion | None = _setting(
         "decision",
         version,
         None,
-        "EEM version for the rules, if the cluster does not tell it",
-        shown="the newest known",
+        "EEM version for the rules, if it cannot be read from the cluster",
+        shown="the newest known version",
         metavar="X.Y.Z",
     )
     platform: Platform | None = _setting(
@@ -173,7 +175,7 @@ class Settings:
         "serving",
         port,
         8088,
-        "HTTP port on 127.0.0.1 for the report page and the audit, which show the inside of the cluster",
+        "HTTP port on 127.0.0.1 for the report page and the audit, which show details of the cluster",
         metavar="PORT",
     )
     tls_dir: Path | None = _setting(
@@ -185,7 +187,7 @@ class Settings:
         metavar="DIR",
     )
     tls_min_version: Literal["1.2", "1.3"] = _setting(
-        "serving", one_of("1.2", "1.3"), "1.3", "oldest TLS version that is accepted", metavar="1.2|1.3"
+        "serving", one_of("1.2", "1.3"), "1.3", "oldest TLS version to accept", metavar="1.2|1.3"
     )
     drain_seconds: float = _setting(
         "serving",
@@ -255,7 +257,7 @@ class Settings:
         "logging", one_of("text", "json"), "text", "format of the log on standard error", metavar="text|json"
     )
     log_level: str = _setting(
-        "logging", one_of(*LOG_LEVELS), "info", "lowest level that is logged", metavar="|".join(LOG_LEVELS)
+        "logging", one_of(*LOG_LEVELS), "info", "lowest level to log", metavar="|".join(LOG_LEVELS)
     )
     service_account_dir: Path = _setting(
         "serving",

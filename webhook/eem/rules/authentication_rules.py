@@ -172,7 +172,7 @@ def _keycloak_licence(resource: Resource) -> Violations:
 def _type_changed(resource: Resource) -> Violations:
     before = text_at(_config(resource.before), "authType")
     if before and before != text_at(_config(resource), "authType"):
-        yield _TYPE, f"changes from {shown(before)}: the users and their roles of before no longer apply"
+        yield _TYPE, f"changes from {shown(before)}: the previous users and their roles no longer apply"
 
 
 @rule(

@@ -212,7 +212,7 @@ class _Walk:
     def _advice(self, node: Node, name: str) -> str:
         """Return what was probably meant by a name that is no field."""
         if self.version.may_be_newer:
-            return f"is not a field of {self.kind} {NEWEST}, the newest version known here: check it for a typing error"
+            return f"is not a field of {self.kind} {NEWEST}, the newest version known here: check it for a typo"
         dropped = f"is not a field of {self.kind} {self.version.in_words}: the API server drops it"
         prefix = f"{node.row.path}." if node.row.path else ""
         rows = FIELDS[self.kind]

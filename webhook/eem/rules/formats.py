@@ -131,7 +131,7 @@ def size(value: object) -> str | None:
     return None if amount > 0 else f'must be above zero, such as 500Mi, not "{shown(str(value))}"'
 
 
-@_demands_that("Must be a host name in lower case (RFC 1123), without scheme, port or path, and no IP address.")
+@_demands_that("Must be a host name in lower case (RFC 1123), without scheme, port or path, and not an IP address.")
 def host(value: object) -> str | None:
     """
     Check the host name of an endpoint.

@@ -95,7 +95,7 @@ def _unknown(resource: Resource) -> Violations:
     licence = _id(resource)
     is_listed = licence in LICENCES or licence in OTHER_PRODUCTS or licence in WITHOUT_TERMS
     if LICENCE_ID.fullmatch(licence) and not is_listed and not _is_offered(resource):
-        yield _ID, f"{licence} is in no list of licences that is known here: check it for a typing error"
+        yield _ID, f"{licence} is in no list of licences that is known here: check it for a typo"
 
 
 @rule(

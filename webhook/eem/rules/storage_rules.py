@@ -46,7 +46,7 @@ def _default_classes(resource: Resource) -> tuple[object, ...]:
     "warn",
     kinds=MANAGER_ONLY,
     field="spec.manager.storage.size",
-    message="A size should have a unit: less than one mebibyte is a typing error.",
+    message="A size should have a unit: less than one mebibyte is a typo.",
     source=_REFERENCE,
 )
 def _tiny(resource: Resource) -> Violations:
@@ -76,7 +76,7 @@ def _ephemeral_in_production(resource: Resource) -> Violations:
     "warn",
     kinds=MANAGER_ONLY,
     field="spec.manager.storage.type",
-    message="A persistent claim should name a class, a claim or selectors where the default class is not known.",
+    message="A persistent claim should name a class, a claim or selectors if the default class is not known.",
     reason="Required",
     source=_REFERENCE,
 )
@@ -91,7 +91,7 @@ def _no_source(resource: Resource) -> Violations:
     "deny",
     kinds=MANAGER_ONLY,
     field="spec.manager.storage.storageClassName",
-    message="A persistent claim must name a class, a claim or selectors where no StorageClass is the default.",
+    message="A persistent claim must name a class, a claim or selectors if no StorageClass is the default.",
     reason="Required",
     source='EEM 11.8, "Prerequisites"; Kubernetes, StorageClass',
     lasting=True,
@@ -117,7 +117,7 @@ def _missing_class(resource: Resource) -> Violations:
     classes, wanted = resource.context.storage_classes, text_at(_storage(resource), "storageClassName")
     if classes is None or not wanted or any(text_at(entry, "metadata", "name") == wanted for entry in classes):
         return
-    yield _at("storageClassName"), f'names "{shown(wanted)}", which is no StorageClass of this cluster'
+    yield _at("storageClassName"), f'names "{shown(wanted)}", but the cluster has no such StorageClass'
 
 
 @rule(
@@ -151,7 +151,7 @@ def _unused(resource: Resource) -> Violations:
         return
     for name in (*_SOURCES, "deleteClaim"):
         if storage.get(name):
-            yield _at(name), "has no effect: the storage is ephemeral, and no persistent-claim"
+            yield _at(name), "has no effect: the storage is ephemeral, not persistent-claim"
 
 
 @rule(
@@ -167,7 +167,7 @@ def _rotation(resource: Resource) -> Violations:
     if text_at(_storage(resource), "rotationSecretName"):
         yield (
             _at("rotationSecretName"),
-            "is only for the time in which the main encryption key is rotated: remove it then",
+            "is only for use while the main encryption key is rotated: remove it afterwards",
         )
 
 

@@ -49,7 +49,7 @@ from webhook.netpol.sources.budget import StepBudget
 from webhook.netpol.sources.decided import hits_of
 from webhook.netpol.sources.universe import Universe
 
-ORDER_CLAUSE = "it has the order of NetworkPolicies, 1000, and nothing says which is asked first"
+ORDER_CLAUSE = "it has the order of NetworkPolicies, 1000, and their sequence is not defined"
 ADDRESS_CLAUSE = "whether all pods have such addresses or labels is not known (--pod-cidr)"
 PART_CLAUSE = "it has parts that are not evaluated"
 
