@@ -23,8 +23,9 @@ from known_cluster import KnownCluster
 
 from webhook.admission import AdmissionRequest, Options, ReviewError, decode_review
 from webhook.admission.inflight import PENDING_SECONDS
+from webhook.admission.inflight_tiers import MOST_PENDING_TIERS
 from webhook.eem import EemSnapshot
-from webhook.guard.judging import IN_DOUBT, PolicyJudge
+from webhook.guard.judging import IN_DOUBT, MANY_IN_DOUBT, PolicyJudge
 from webhook.guard.judging_tiers import MOST_AT_ONCE, ClusterPolicyJudge
 from webhook.guard.outcomes import NotReady
 
@@ -184,3 +185,74 @@ async def test_where_the_cluster_is_read_from_files_nothing_is_in_flight() -> No
 
     assert (await ClusterPolicyJudge(cache, Options, policies)(review_of(None, CLIENTS))).allowed
     assert (await policies(review_of(None, FROM_PODS))).allowed
+
+
+# More changes in flight than are kept
+
+
+async def flood(cluster_wide: ClusterPolicyJudge, count: int = MOST_PENDING_TIERS + 1) -> None:
+    """Have more invented changes admitted than are kept."""
+    for number in range(count):
+        assert (await cluster_wide(review_of(admin_policy(f"forged-{number}", priority=20)))).allowed
+
+
+@pytest.mark.parametrize("earlier", [0, 3], ids=["after it", "before it and after it"])
+async def test_invented_changes_do_not_hide_a_removal_from_a_network_policy(earlier: int) -> None:
+    """The Allow goes, so the NetworkPolicy that allows the same may not."""
+    cache = Moving.of(CLIENTS, FROM_PODS, SHUT)
+    policies, cluster_wide = cache.judges()
+    await flood(cluster_wide, earlier)
+
+    assert (await cluster_wide(review_of(None, CLIENTS))).allowed
+    await flood(cluster_wide)
+    second = await policies(review_of(None, FROM_PODS))
+    assert not second.allowed
+    assert second.message.endswith(MANY_IN_DOUBT)
+
+
+@pytest.mark.parametrize("earlier", [0, 3], ids=["after it", "before it and after it"])
+async def test_invented_changes_do_not_hide_a_removal_from_another_one(earlier: int) -> None:
+    """One of two policies that hold the port open goes, so the other one may not."""
+    other = holding("more", 20)
+    cache = Moving.of(CLIENTS, other, SHUT)
+    _, cluster_wide = cache.judges()
+    await flood(cluster_wide, earlier)
+
+    assert (await cluster_wide(review_of(None, other))).allowed
+    await flood(cluster_wide)
+    second = await cluster_wide(review_of(None, CLIENTS))
+    assert not second.allowed
+    assert second.message.endswith(MANY_IN_DOUBT)
+
+
+@pytest.mark.parametrize("count", [5, MOST_PENDING_TIERS + 1], ids=["more than are combined", "more than are kept"])
+async def test_with_more_changes_than_are_judged_what_is_acceptable_in_any_state_is_allowed(count: int) -> None:
+    """The rest is refused with the reason, and only while one of the changes may still happen."""
+    cache = Moving.of(CLIENTS, FROM_PODS, SHUT)
+    policies, cluster_wide = cache.judges()
+    await flood(cluster_wide, count)
+    more = policy("more", ingress=[from_()], uid="m")
+
+    assert (await cluster_wide(review_of(holding("wider", 5), dry_run=True))).allowed
+    assert (await cluster_wide(review_of(None, DENY, dry_run=True))).allowed
+    assert (await policies(review_of(more, dry_run=True))).allowed
+    assert (await policies(review_of(None, SHUT, dry_run=True))).allowed
+    refused = [await cluster_wide(review_of(None, CLIENTS)), await policies(review_of(None, FROM_PODS))]
+    assert [one.message.endswith(MANY_IN_DOUBT) for one in refused] == [True, True]
+    cache.now += PENDING_SECONDS + 1
+    assert (await cluster_wide(review_of(None, CLIENTS, dry_run=True))).allowed
+    assert (await policies(review_of(None, FROM_PODS, dry_run=True))).allowed
+
+
+async def test_with_more_changes_than_are_judged_another_place_in_the_order_is_refused() -> None:
+    """A policy between the two places may deny what this one allows; the same place with other rules is no loss."""
+    cache = Moving.of(CLIENTS, FROM_PODS, SHUT)
+    _, cluster_wide = cache.judges()
+    moved, wider = holding("clients", 11), {**CLIENTS, "spec": {**CLIENTS["spec"]}}
+    wider["spec"]["ingress"] = [*wider["spec"]["ingress"], rule("Allow", namespaces())]
+    asked = review_of(moved, CLIENTS, dry_run=True)
+
+    assert (await cluster_wide(asked)).allowed
+    await flood(cluster_wide)
+    assert not (await cluster_wide(asked)).allowed
+    assert (await cluster_wide(review_of(wider, CLIENTS, dry_run=True))).allowed

@@ -15,11 +15,11 @@ from typing import Any, Literal, Protocol, TypeVar
 from rpds import HashTrieMap
 
 from webhook.admission.egress.need_standing import NamespaceNeeds, NeedState, need_steps
-from webhook.admission.judge import World
 from webhook.admission.namespace_audit import NamespaceAudit, NamespacePass, RequirementState
 from webhook.admission.options import Options, demand_of, egress_of
 from webhook.admission.surroundings import Surroundings
 from webhook.admission.verdict import lost_json, time_text
+from webhook.admission.world import World
 from webhook.eem.claims import is_gateway_by_labels
 from webhook.eem.eem_snapshot import EemSnapshot
 from webhook.netpol.model import Pod

@@ -11,11 +11,12 @@ This is pure and takes long where many namespaces are touched: the caller may gi
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from webhook.admission.cluster_change import ClusterChange, change_of, name_in
 from webhook.admission.egress.need_changes import EgressFinding, judge_egress_in_tiers
 from webhook.admission.egress.need_explanation import EgressRemedies, egress_warnings, explain_egress
 from webhook.admission.exemptions import exemption
 from webhook.admission.explanation import explain, warnings_of
-from webhook.admission.judge import NO_CHANGE, Finding, World, in_all_readings
+from webhook.admission.judge import NO_CHANGE, Finding, in_all_readings
 from webhook.admission.options import Mode, Options, demand_of, egress_of, mode_of, universe_of
 from webhook.admission.refusal import advice_on, refusal, summary
 from webhook.admission.response import (
@@ -30,48 +31,19 @@ from webhook.admission.response import (
     with_unread_kinds,
     with_warnings,
 )
-from webhook.admission.review import AdmissionRequest, ReviewError, metadata_text
+from webhook.admission.review import AdmissionRequest
 from webhook.admission.verdict import Lost, ResourceName, Verdict
+from webhook.admission.world import World
 from webhook.eem.eem_snapshot import EemSnapshot
 from webhook.eem.instances import Requirement
 from webhook.eem.needs import needs_of
 from webhook.eem.view import Guarded
-from webhook.netpol.cluster_policies import CLUSTER_POLICY_GROUP, CLUSTER_POLICY_KINDS, ClusterPolicies, ClusterPolicy
-from webhook.netpol.model import Pod
-from webhook.netpol.parse_cluster_policies import read_cluster_policy
 from webhook.netpol.sources.budget import Answers
-from webhook.netpol.sources.decided import pods_of_rule
 from webhook.netpol.sources.sides import NO_TIERS, Side
 from webhook.netpol.sources.source_set import EVERYONE
-from webhook.netpol.sources.term_algebra import EVERY, NO_PODS, Terms
 from webhook.netpol.sources.tier_loss import is_broken, lost_in_tiers, tiers_at
 
 STRICTEST: tuple[Mode, ...] = ("enforce", "warn", "audit")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ClusterChange:
-    """
-    One change of one cluster-wide policy.
-
-    Args:
-        key: the kind and the name of the policy.
-        before: all cluster-wide policies before the change.
-        after: all of them after it.
-        changed: the policy before it and after it, as far as there is one.
-        touched: the pods that its ingress rules may match.
-    """
-
-    key: tuple[str, str]
-    before: ClusterPolicies
-    after: ClusterPolicies
-    changed: tuple[ClusterPolicy, ...]
-    touched: Terms
-
-    def touches(self, pod: Pod, snapshot: EemSnapshot) -> bool:
-        """Whether the policy speaks of the pod, before or after the change."""
-        labels = snapshot.namespace(pod.namespace).labels
-        return any(policy.ingress and policy.selects(pod, labels) for policy in self.changed)
 
 
 def decide_cluster_policy(request: AdmissionRequest, snapshot: EemSnapshot, options: Options) -> AdmissionResponse:
@@ -81,17 +53,24 @@ def decide_cluster_policy(request: AdmissionRequest, snapshot: EemSnapshot, opti
     Raises:
         ReviewError: the request is about something else, or does not have the object that its operation needs.
     """
-    response = _decided(request, snapshot, options)
+    return decide_cluster_change(request, change_of(request, name_in(request), snapshot), snapshot, options)
+
+
+def decide_cluster_change(
+    request: AdmissionRequest, change: ClusterChange, snapshot: EemSnapshot, options: Options
+) -> AdmissionResponse:
+    """Decide the change that a request makes, beside the other cluster-wide policies that the change has."""
+    response = _decided(request, change, snapshot, options)
     return with_unread_kinds(response) if snapshot.eem else response
 
 
-def _decided(request: AdmissionRequest, snapshot: EemSnapshot, options: Options) -> AdmissionResponse:
-    name = name_in(request)
-    resource = ResourceName(kind=request.kind.kind, namespace="", name=name)
+def _decided(
+    request: AdmissionRequest, change: ClusterChange, snapshot: EemSnapshot, options: Options
+) -> AdmissionResponse:
+    resource = ResourceName(kind=request.kind.kind, namespace="", name=change.key[1])
     verdict = Verdict(
         allowed=True, operation=request.operation, resource=resource, policy_kinds=snapshot.policy_kinds()
     )
-    change = change_of(request, name, snapshot)
     reason = exemption(request, snapshot, options)
     if reason is not None:
         return exempted(verdict, reason)
@@ -103,56 +82,6 @@ def _decided(request: AdmissionRequest, snapshot: EemSnapshot, options: Options)
         if response is not None:
             return response
     return _doubtful(verdict, by_mode_of, snapshot, options)
-
-
-def name_in(request: AdmissionRequest) -> str:
-    """Return the name of the policy that a request is about."""
-    return request.name or metadata_text(request.object or request.old_object, "name")
-
-
-def change_of(request: AdmissionRequest, name: str, snapshot: EemSnapshot) -> ClusterChange:
-    """
-    Return the change that a request makes; its old object wins over the cached one.
-
-    Raises:
-        ReviewError: the request is about something else, or does not have the object that its operation needs.
-    """
-    kind = request.kind.kind
-    if kind not in CLUSTER_POLICY_KINDS or request.kind.group != CLUSTER_POLICY_GROUP:
-        kinds = ", ".join(sorted(CLUSTER_POLICY_KINDS))
-        raise ReviewError("request.kind.kind", f"must be one of {kinds}, of {CLUSTER_POLICY_GROUP}")
-    if request.operation == "CONNECT":
-        raise ReviewError("request.operation", "must be CREATE, UPDATE or DELETE")
-    if request.operation != "DELETE" and request.object is None:
-        raise ReviewError("request.object", "must be set")
-    known = snapshot.cluster.cluster_policies
-    before = known.without(kind, name) if request.operation == "CREATE" else known
-    if request.operation != "CREATE" and request.old_object is not None:
-        before = known.with_policy(_read(request.old_object, kind, name))
-    after = before.without(kind, name)
-    if request.operation != "DELETE" and request.object is not None:
-        after = before.with_policy(_read(request.object, kind, name))
-    changed = tuple(policy for side in (before, after) if (policy := side.known.get((kind, name))) is not None)
-    return ClusterChange(key=(kind, name), before=before, after=after, changed=changed, touched=_touched(changed))
-
-
-def deletion_of(policy: ClusterPolicy, snapshot: EemSnapshot) -> ClusterChange:
-    """Return the deletion of a policy of the snapshot."""
-    before = snapshot.cluster.cluster_policies
-    after = before.without(policy.kind, policy.name)
-    key = policy.kind, policy.name
-    return ClusterChange(key=key, before=before, after=after, changed=(policy,), touched=_touched((policy,)))
-
-
-def _read(api_object: object, kind: str, name: str) -> ClusterPolicy:
-    policy, _ = read_cluster_policy({**(api_object if isinstance(api_object, dict) else {}), "kind": kind})
-    return replace(policy, name=name)
-
-
-def _touched(changed: Sequence[ClusterPolicy]) -> Terms:
-    """Return the pods that the ingress rules of a policy may match."""
-    found = [pods_of_rule(rule) for policy in changed for rule in policy.ingress]
-    return EVERY if any(not is_readable for _, is_readable in found) else NO_PODS.union(*(pods for pods, _ in found))
 
 
 def findings_by_namespace(
@@ -169,7 +98,9 @@ def findings_by_namespace(
         if not touched:
             continue
         demand = demand_of(namespace, snapshot, options)
-        world = World(snapshot=snapshot, view=view, demand=demand, universe=universe, answers=answers)
+        world = World(
+            snapshot=snapshot, view=view, demand=demand, universe=universe, answers=answers, tiers=change.others
+        )
         findings = [
             finding
             for guarded in touched
@@ -196,8 +127,7 @@ def _finding(change: ClusterChange, world: World, guarded: Guarded, requirement:
     isolated = bool(len(standing.isolating))
     sources = standing.ports[port].total if isolated else EVERYONE
     before, after = (Side(sources=sources, isolated=isolated, tiers=one) for one in tiers)
-    if world.demand == "some":
-        requirement = replace(requirement, sources="some")
+    requirement = world.demanded(requirement)
     # Many namespaces have the same policies and admit the same sources: each question is answered once.
     question = id(sources), isolated, id(tiers[0]), id(tiers[1]), requirement.sources
     if question not in world.answers.known:
@@ -237,7 +167,8 @@ def egress_by_namespace(
             continue
         demand = demand_of(namespace, snapshot, options)
         before, after = (
-            World(snapshot=side, view=view, demand=demand, universe=universe, answers=answers) for side in sides
+            World(snapshot=side, view=view, demand=demand, universe=universe, answers=answers, tiers=change.others)
+            for side in sides
         )
         findings = judge_egress_in_tiers(before, after, change.changed, options.service_translation)
         if findings:

@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from itertools import chain, islice, takewhile
 from typing import Any
 
-from webhook.admission.judge import Finding, World, is_isolating
+from webhook.admission.judge import Finding, is_isolating
 from webhook.admission.refusal import GENERATED_NAME, denied_by, isolated_by, short_name
 from webhook.admission.remedy import Remedies, common_labels
 from webhook.admission.response import warning
 from webhook.admission.verdict import Lost, PodsSeen
+from webhook.admission.world import World
 from webhook.eem.instances import Requirement
 from webhook.eem.subjects import Subject
 from webhook.netpol.controller_labels import VOLATILE_LABELS

@@ -118,11 +118,13 @@ class InFlight:
         pending: the oldest first; at most MOST_PENDING, of reviews of at most MOST_PENDING_BYTES.
         overfull_at: the time of the last change that did not fit; None if there is none.
         tiers: every other state in which changes in flight may leave the cluster-wide policies.
+        any_tiers: whether *tiers* are extremes that stand for all states which these policies can have.
     """
 
     pending: tuple[Pending, ...] = ()
     overfull_at: float | None = None
     tiers: tuple[ClusterPolicies, ...] = ()
+    any_tiers: bool = False
 
     @property
     def is_empty(self) -> bool:

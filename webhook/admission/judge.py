@@ -16,51 +16,25 @@ Judging gives findings only. Texts, examples and remedies are made for the one v
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from webhook.admission.exemptions import added_owners
 from webhook.admission.review import PolicyReview
-from webhook.eem.eem_snapshot import EemSnapshot
-from webhook.eem.instances import Component, Requirement, SourcesDemand
+from webhook.admission.world import World
+from webhook.eem.instances import Component, Requirement
 from webhook.eem.standing import NOTHING_ADMITTED, Port, PortStanding, Standing, port_standing_of
 from webhook.eem.subjects import Subject
-from webhook.eem.view import EemNamespace, Guarded
+from webhook.eem.view import Guarded
 from webhook.netpol.matching import selects
 from webhook.netpol.model import NetworkPolicy, Pod, PolicyType
 from webhook.netpol.sources.admitted import admitted_by
-from webhook.netpol.sources.budget import Answers
 from webhook.netpol.sources.difference import PodWitness
 from webhook.netpol.sources.loss import AddressWitness, Loss, lost_from_anywhere, lost_from_some, only_pods_left
 from webhook.netpol.sources.sides import Side, Tiers
 from webhook.netpol.sources.source_set import EVERYONE, NO_SOURCES, Sources
 from webhook.netpol.sources.term_algebra import NO_PODS
 from webhook.netpol.sources.tier_loss import is_broken, lost_in_tiers, tiers_in
-from webhook.netpol.sources.universe import Universe
 
 LABEL_CLAUSE = "a policy selects by a label whose value is not known yet"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class World:
-    """
-    The state in which a change is judged.
-
-    Args:
-        snapshot: the cluster.
-        view: the namespace of the change: as the snapshot has it, or as changes in flight may leave it.
-        demand: which sources the requirements of managers and gateways demand there.
-        universe: all sources that may want to connect.
-        answers: the answers to the questions of one verdict.
-        others: what the other policies of the namespace do: as the view has them, or one of the two extremes between
-            which all their states are: they are absent, or they isolate every pod and admit nothing.
-    """
-
-    snapshot: EemSnapshot
-    view: EemNamespace
-    demand: SourcesDemand
-    universe: Universe
-    answers: Answers
-    others: Literal["known", "absent", "isolating"] = "known"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -258,8 +232,7 @@ class _Case:
         others = self._others(port)
         if others.port.is_open_without(self.change.name) and not self.leaving:
             return None
-        if self.world.demand == "some":
-            requirement = replace(requirement, sources="some")
+        requirement = self.world.demanded(requirement)
         beside = (others, self._lasting(port)) if self.leaving else (others,)
         findings = [finding for one in beside if (finding := self._finding(requirement, one)) is not None]
         worst = min(findings, key=lambda finding: _badness(finding.loss), default=None)

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 
 from webhook.admission.bypass import BypassMark, BypassMarks
 from webhook.admission.explanation import Explainer, pods_seen
-from webhook.admission.judge import NO_CHANGE, Finding, World, in_all_readings
+from webhook.admission.judge import NO_CHANGE, Finding, in_all_readings
 from webhook.admission.options import Options, demand_of, unknown_annotations
 from webhook.admission.surroundings import Surroundings
 from webhook.admission.verdict import Lost
+from webhook.admission.world import World
 from webhook.eem.eem_snapshot import EemSnapshot
 from webhook.eem.instances import Requirement, SourcesDemand
 from webhook.eem.standing import Port, PortStanding, Standing

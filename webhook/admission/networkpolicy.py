@@ -21,7 +21,7 @@ from webhook.admission.egress.need_explanation import EgressRemedies, egress_war
 from webhook.admission.exemptions import exemption, is_heartbeat, refuse_heartbeat, with_operator_note
 from webhook.admission.explanation import explain, orphan_warning, orphans_of, warnings_of
 from webhook.admission.inflight import NOTHING_IN_FLIGHT, InFlight
-from webhook.admission.judge import Change, Finding, World, changes_of, judge
+from webhook.admission.judge import Change, Finding, changes_of, judge
 from webhook.admission.notes import notes_of
 from webhook.admission.options import Options, demand_of, egress_of, mode_of, universe_of, unknown_values
 from webhook.admission.refusal import advice_on, invalid, refusal, summary
@@ -42,6 +42,7 @@ from webhook.admission.response import (
 from webhook.admission.review import AdmissionRequest, PolicyReview
 from webhook.admission.small_edit import small_edit
 from webhook.admission.verdict import Lost, ResourceName, Verdict
+from webhook.admission.world import World
 from webhook.eem.eem_snapshot import EemSnapshot
 from webhook.eem.needs import needs_of
 from webhook.netpol.sources.budget import Answers
@@ -227,7 +228,14 @@ def _exemption_of_all(changes: tuple[Change, ...], world: World) -> str:
 
 def _other_worlds(known: World, in_flight: InFlight, changes: tuple[Change, ...]) -> Iterator[World]:
     """Yield the states of the namespace that the changes in flight may lead to, apart from the known one."""
-    others = [replace(known, snapshot=known.snapshot.with_cluster_policies(one)) for one in in_flight.tiers]
+    others = [
+        replace(
+            known,
+            snapshot=known.snapshot.with_cluster_policies(one),
+            tiers="any" if in_flight.any_tiers else "known",
+        )
+        for one in in_flight.tiers
+    ]
     yield from others
     for world in (known, *others):
         if in_flight.overfull_at is not None:

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, takewhile
 
-from webhook.admission.judge import Change, World, findings_of, is_isolating
+from webhook.admission.judge import Change, findings_of, is_isolating
 from webhook.admission.refusal import GENERATED_NAME, short_name
 from webhook.admission.response import warning
+from webhook.admission.world import World
 from webhook.eem.api_servers import pods_of_api_server
 from webhook.eem.instances import OPERATOR_SWITCH, Component, InstanceRef, Requirement
 from webhook.eem.subjects import COMPONENT_OF_INSTANCE

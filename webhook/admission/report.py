@@ -10,18 +10,20 @@ from dataclasses import replace
 from typing import Any, Final
 
 from webhook.admission.audit import Audit, gateways_without_instance, row, unknown_annotations_of
-from webhook.admission.clusterpolicy import deletion_of, findings_by_namespace
+from webhook.admission.cluster_change import deletion_of
+from webhook.admission.clusterpolicy import findings_by_namespace
 from webhook.admission.egress.allowance import Allowance, PathReach
 from webhook.admission.egress.need_changes import EgressFinding, egress_findings_of, isolating_egress
 from webhook.admission.egress.need_explanation import EgressRemedies, explain_egress
 from webhook.admission.egress.need_standing import NamespaceNeeds
 from webhook.admission.explanation import explain, pods_seen
-from webhook.admission.judge import Change, Finding, World, findings_of
+from webhook.admission.judge import Change, Finding, findings_of
 from webhook.admission.namespace_audit import NamespaceAudit, RequirementState
 from webhook.admission.options import Options, mode_of, universe_of
 from webhook.admission.refusal import losses_in_words, told_closed
 from webhook.admission.verdict import SCHEMA_VERSION, Lost, pods_json, policy_kinds_json
 from webhook.admission.wide_policies import WidePolicies, WidePolicy, kind_and_name, rules_at
+from webhook.admission.world import World
 from webhook.eem.eem_snapshot import EemSnapshot
 from webhook.eem.instances import EemOperator, Instance, InstanceRef
 from webhook.eem.needs import Need, needs_of

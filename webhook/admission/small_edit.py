@@ -11,8 +11,9 @@ from typing import Any
 
 import msgspec
 
-from webhook.admission.judge import Finding, World, changes_of, judge
+from webhook.admission.judge import Finding, changes_of, judge
 from webhook.admission.review import PolicyReview
+from webhook.admission.world import World
 from webhook.admission.written_spec import WrittenSpec
 from webhook.netpol.reading import integer_at, list_at, object_at, shown, value_at
 

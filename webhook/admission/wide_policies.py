@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from webhook.admission.egress.need_standing import NamespaceNeeds, need_steps
-from webhook.admission.judge import World
 from webhook.admission.namespace_audit import NamespaceAudit, NamespacePass
 from webhook.admission.options import Options
 from webhook.admission.surroundings import Surroundings
 from webhook.admission.verdict import Lost
+from webhook.admission.world import World
 from webhook.eem.eem_snapshot import EemSnapshot
 from webhook.eem.standing import Port
 from webhook.netpol.cluster_policies import ClusterPolicy, ClusterRule, RuleAction

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Protocol
 
 from webhook.admission import AdmissionRequest, AdmissionResponse, Options, decide
-from webhook.admission.clusterpolicy import ClusterChange
+from webhook.admission.cluster_change import ClusterChange
 from webhook.admission.inflight import NOTHING_IN_FLIGHT, InFlight, pending_change
 from webhook.admission.inflight_tiers import TiersInFlight
 from webhook.admission.networkpolicy import Assessment, answer, assess, review_of, settle
@@ -36,6 +36,10 @@ it for the answer to arrive.
 
 LONGEST_REASON = 200  # characters of an error message; the path in it has up to 122
 IN_DOUBT = "(Another change of a policy was admitted a moment ago and its outcome is not known yet; try again.)"
+MANY_IN_DOUBT = (
+    "(More changes of cluster-wide policies were admitted a moment ago than can be judged one by one, and their "
+    "outcome is not known yet; try again.)"
+)
 
 Basis = tuple[EemSnapshot, InFlight]
 """The cluster and the changes in flight on which a change is judged."""
@@ -196,19 +200,20 @@ class PolicyJudge:
             if not was_listed:
                 return assessment, _unconfirmed(error)
         # The list is old by now, so the change is not judged again: the refusal stands.
-        return assessment, IN_DOUBT
+        return assessment, MANY_IN_DOUBT if basis[1].any_tiers else IN_DOUBT
 
     def _basis(self, review: PolicyReview, listed: Listed | None = None) -> Basis:
         """Return the cluster and the changes in flight on which to judge: as cached, or as listed."""
         namespace = review.request.namespace
         in_flight = self._unseen(namespace, self._monotonic())
-        tiers = tuple(self._tiers.others(self._cluster_wide))
+        tiers = self._unseen_tiers().others(self._cluster_wide)
         if listed is None:
-            return self._cache.snapshot, replace(in_flight, tiers=tiers)
+            return self._cache.snapshot, replace(in_flight, tiers=tiers.each, any_tiers=tiers.are_extremes)
         # A change that the list shows still counts for verdicts on the cache, which has not seen it.
         self._keep(namespace, in_flight.without_failed(listed.policies, listed.began))
         snapshot = with_policies(self._cache.snapshot, namespace, listed.policies)
-        return snapshot, replace(in_flight.without_shown(listed.policies, listed.began), tiers=tiers)
+        shown = in_flight.without_shown(listed.policies, listed.began)
+        return snapshot, replace(shown, tiers=tiers.each, any_tiers=tiers.are_extremes)
 
     def _is_enforced(self, namespace: str) -> bool:
         return mode_of(namespace, self._cache.snapshot, self._options) == "enforce"
@@ -221,18 +226,24 @@ class PolicyJudge:
     def _cluster_wide(self) -> ClusterPolicies:
         return self._cache.snapshot.cluster.cluster_policies
 
-    def admit(self, change: ClusterChange) -> None:
-        """Count an admitted change of a cluster-wide policy until its outcome is seen."""
+    def admit(self, change: ClusterChange, size: int) -> None:
+        """Count an admitted change of a cluster-wide policy until its outcome is seen; *size* is that of its review."""
         if self._lists is not None and change.changed:
-            self._tiers = self._tiers.with_admitted(change, self._cluster_wide, self._monotonic())
+            self._tiers = self._unseen_tiers().with_admitted(change, self._cluster_wide, self._monotonic(), size=size)
 
-    def others(self, change: ClusterChange) -> Iterator[EemSnapshot]:
-        """Yield the other states of the cluster in which changes in flight may leave it, one change after the other."""
+    def others(self, change: ClusterChange) -> Iterator[tuple[ClusterChange, EemSnapshot]]:
+        """Yield the change in the other states in which changes in flight may leave the cluster, one by one."""
         snapshot = self._cache.snapshot
-        yield from map(snapshot.with_cluster_policies, self._tiers.others(self._cluster_wide, change.key))
+        for other in self._unseen_tiers().around(change, self._cluster_wide):
+            yield other, snapshot.with_cluster_policies(other.before)
         for namespace in self._in_flight.keys() & snapshot.eem.keys():
             for view in self._in_flight[namespace].other_views(snapshot.eem[namespace], ""):
-                yield with_policies(snapshot, namespace, dict(view.policies))
+                yield change, with_policies(snapshot, namespace, dict(view.policies))
+
+    def _unseen_tiers(self) -> TiersInFlight:
+        """Return the changes of cluster-wide policies in flight, without those whose outcome the cache shows."""
+        self._tiers = self._tiers.without_seen(self._cluster_wide, self._monotonic())
+        return self._tiers
 
     def _unseen(self, namespace: str, now: float) -> InFlight:
         """Return the changes in flight in a namespace, without those whose outcome the cache shows."""
@@ -257,7 +268,7 @@ class PolicyJudge:
 
     def _look(self) -> None:
         """Look at each state of the cache, so that no outcome is missed."""
-        self._tiers = self._tiers.without_seen(self._cluster_wide, self._monotonic())
+        self._unseen_tiers()
         for namespace in tuple(self._in_flight):
             self._unseen(namespace, self._monotonic())
 

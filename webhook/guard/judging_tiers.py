@@ -10,10 +10,11 @@ from collections.abc import Callable
 from functools import partial
 
 from webhook.admission import AdmissionRequest, AdmissionResponse, Options
-from webhook.admission.clusterpolicy import change_of, decide_cluster_policy, name_in
+from webhook.admission.cluster_change import ClusterChange, change_of, name_in
+from webhook.admission.clusterpolicy import decide_cluster_change
 from webhook.admission.response import with_note
 from webhook.eem import EemSnapshot
-from webhook.guard.judging import IN_DOUBT, ClusterCache, PolicyJudge
+from webhook.guard.judging import IN_DOUBT, MANY_IN_DOUBT, ClusterCache, PolicyJudge
 from webhook.guard.outcomes import NotReady
 
 MOST_AT_ONCE = 50
@@ -52,16 +53,19 @@ class ClusterPolicyJudge:
         async with self._turn:
             snapshot = self._cache.snapshot
             change = change_of(request, name_in(request), snapshot)
-            response = await self._decided(request, snapshot)
-            for other in tuple(self._policies.others(change)):
+            response = await self._decided(request, change, snapshot)
+            for other, there in tuple(self._policies.others(change)):
                 if not response.allowed:
                     break
-                found = await self._decided(request, other)
-                response = response if found.allowed else with_note(found, IN_DOUBT)
+                found = await self._decided(request, other, there)
+                note = MANY_IN_DOUBT if other.others == "any" else IN_DOUBT
+                response = response if found.allowed else with_note(found, note)
             if response.allowed and not request.dry_run and not request.leaves_spec_unchanged:
-                self._policies.admit(change)
+                self._policies.admit(change, request.size)
             return response
 
-    async def _decided(self, request: AdmissionRequest, snapshot: EemSnapshot) -> AdmissionResponse:
-        decide_it = partial(decide_cluster_policy, request, snapshot, self._options())
+    async def _decided(
+        self, request: AdmissionRequest, change: ClusterChange, snapshot: EemSnapshot
+    ) -> AdmissionResponse:
+        decide_it = partial(decide_cluster_change, request, change, snapshot, self._options())
         return await asyncio.to_thread(decide_it) if len(snapshot.eem) > MOST_AT_ONCE else decide_it()

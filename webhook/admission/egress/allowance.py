@@ -12,7 +12,7 @@ from functools import partial
 
 from rpds import HashTrieMap
 
-from webhook.admission.judge import World
+from webhook.admission.world import World
 from webhook.eem.needs import DNS_PORTS, Need
 from webhook.eem.paths import NeedPath, PathEnd, pod_endpoint
 from webhook.eem.subjects import Subject

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from webhook.admission.egress.allowance import Allowance, PathReach, PathState
-from webhook.admission.judge import NO_CHANGE, Change, World
+from webhook.admission.judge import NO_CHANGE, Change
+from webhook.admission.world import World
 from webhook.eem.needs import Need, needs_of
 from webhook.eem.paths import NeedPath, ServiceTranslation
 from webhook.eem.subjects import Subject
@@ -185,6 +186,8 @@ def _finding(need: Need, before: Allowance, after: Allowance) -> EgressFinding |
         isolating=after.isolating,
         was_isolated=bool(before.isolating),
     )
+    if before.world.tiers == "any":
+        return make(is_lost=True) if _is_less(was, now, before.world) else None
     best = max(state.reach for state in was)
     if all(state.reach is PathReach.NO for state in now):
         if best is PathReach.NO:
@@ -206,7 +209,18 @@ def _undecided(
     The virtual address of a Service is a second path: where everything behind the Service is reachable, its loss
     does not count.
     """
-    world = before.world
+    losses = _losses(was, now, before.world)
+    if any(state.reach is PathReach.YES and state.path.translated for state in now):
+        losses = [(state, loss) for state, loss in losses if state.path.translated is not False]
+    if not losses:
+        return None
+    if all(loss is not None and loss.only_ipv6 for _, loss in losses):
+        return make(why_undecided="only IPv6 is cut off, and EEM supports IPv4 only", only_ipv6=True)
+    return make(why_undecided=_why(need, losses[0][0], now))
+
+
+def _losses(was: list[PathState], now: list[PathState], world: World) -> list[tuple[PathState, Loss | None]]:
+    """Return the paths that are lost, or of which some destinations are, with what is lost where it is known."""
     losses: list[tuple[PathState, Loss | None]] = []
     for old, new in zip(was, now, strict=True):
         if old.path.is_known:
@@ -216,13 +230,12 @@ def _undecided(
             loss = lost_from_anywhere(old.allowed, new.allowed, world.universe, world.answers)
             if loss is not None or new.reach < old.reach or new.may_lose_to_tiers(old):
                 losses.append((new, loss))
-    if any(state.reach is PathReach.YES and state.path.translated for state in now):
-        losses = [(state, loss) for state, loss in losses if state.path.translated is not False]
-    if not losses:
-        return None
-    if all(loss is not None and loss.only_ipv6 for _, loss in losses):
-        return make(why_undecided="only IPv6 is cut off, and EEM supports IPv4 only", only_ipv6=True)
-    return make(why_undecided=_why(need, losses[0][0], now))
+    return losses
+
+
+def _is_less(was: list[PathState], now: list[PathState], world: World) -> bool:
+    """Whether anything is lost but IPv6: cluster-wide policies that may do anything may deny all that is left."""
+    return any(loss is None or not loss.only_ipv6 for _, loss in _losses(was, now, world))
 
 
 def _why(need: Need, lost: PathState, now: list[PathState]) -> str:

@@ -15,12 +15,12 @@ from webhook.admission.egress.allowance import Allowance, PathReach
 from webhook.admission.egress.need_changes import BY_BLOCK, BY_CLUSTER_POLICIES, EgressFinding, isolating_egress
 from webhook.admission.egress.need_explanation import EgressRemedies, lost_egress
 from webhook.admission.explanation import pods_seen
-from webhook.admission.judge import World
 from webhook.admission.options import Options, demand_of, egress_of, universe_of
 from webhook.admission.refusal import short_name
 from webhook.admission.review import AdmissionRequest
 from webhook.admission.surroundings import Surroundings
 from webhook.admission.verdict import Lost, lost_json, time_text
+from webhook.admission.world import World
 from webhook.eem.eem_snapshot import EemSnapshot
 from webhook.eem.instances import InstanceRef, read_instance
 from webhook.eem.needs import Need, NeedName, needs_of
