@@ -153,7 +153,7 @@ def test_a_default_deny_admits_no_source(tmp_path: Path, capsys: pytest.CaptureF
 def test_where_nobody_may_connect_the_answer_says_so_with_the_status_that_the_help_names(
     words: list[str], status: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Row 50: a list without a source answers the question, so its status is 0; a source that is asked for is refused."""
+    """Row 50: a list without a source answers the question, so its status is 0; a named source is refused."""
     denied = write(tmp_path / "s.json", pod("gw-0", "eem"), pod("web-0", "eem"), policy("deny", "eem"))
     found = explain(denied, *words)
     shown = capsys.readouterr().out
