@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,18 @@ settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "developer")
 
 END_TO_END = "tests/e2e/"
+# To measure coverage more than doubles the time of tests that compute for long. What these run, others cover as well.
+UNMEASURED = (
+    "tests/benchmarks/",
+    "tests/configanalyzer/",
+    "tests/e2e/",
+    "tests/oracle/",
+    "tests/outage/",
+    "tests/policyengine/",
+    "tests/report_page/test_page_in_browser.py",
+    "tests/test_pages.py",
+)
+MEASURING = "COVERAGE_PROCESS_CONFIG"  # the variable by which coverage measures processes that a test starts
 BUILT_FOR = ("plane", "node")  # the kinds of cluster that have the control plane that is built here
 RESULT = "control_plane_result"  # in what the controller hands to its workers: the file that the build writes
 NOT_RUN = "not_run"  # in what a worker hands back: how many tests were left out for each reason
@@ -113,11 +125,15 @@ def start_build_for(config: pytest.Config, ids: Sequence[str]) -> None:
         config.stash[BUILD].start()
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> None:
-    """Print the progress of the build between two tests that run in this process."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Print the progress of the build between two tests, and measure no process of a test that is not measured."""
     if BUILD in item.config.stash:
         item.config.stash[BUILD].flush()
+    with pytest.MonkeyPatch.context() as patch:
+        if item.get_closest_marker("no_cover") is not None:
+            patch.delenv(MEASURING, raising=False)
+        return (yield)
 
 
 @pytest.fixture(scope="session")
@@ -140,6 +156,9 @@ def control_plane(request: pytest.FixtureRequest) -> dict[str, str]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Put the tests in order, and leave out those that the cluster or this machine cannot have."""
     cluster = config.getoption("cluster")
+    for item in items:
+        if item.nodeid.startswith(UNMEASURED):
+            item.add_marker(pytest.mark.no_cover)
     deselect(config, items, [item for item in items if not can_have(cluster, item)])
     items.sort(key=lambda item: item.get_closest_marker("after_others") is not None)
     problem = isolation().problem if cluster == "plane" and any(map(needs_control_plane, items)) else ""
