@@ -20,6 +20,7 @@ from typing import Any
 from benchmarks.cluster import NAMESPACE, PRODUCT, ApiObject, policy, review_of
 from benchmarks.cluster import pod as running_pod
 from webhook.admission import Options, decide, decode_review, encode_review, validate
+from webhook.admission.audit import audit
 from webhook.eem import EemSnapshot
 
 MOST = 2.2
@@ -227,6 +228,7 @@ def _of_policies(size: int) -> Mapping[str, Work]:
         "the open one is deleted": _judged(world, OPEN, None),
         "another one is deleted": _judged(world, crowd[0], None),
         "event of a policy": partial(world.with_object, crowd[0]),
+        "an audit": partial(audit, world, Options()),
     }
 
 
@@ -246,6 +248,21 @@ def _of_subjects(label: str, size: int) -> Mapping[str, Work]:
         "event of a policy": partial(world.with_object, DENY),
         "event of an instance and a decision": partial(_after, isolated, gateways[0], deletion),
         "event of a pod and a decision": partial(_after, isolated, objects[-1], deletion),
+        "an audit": partial(audit, isolated, Options()),
+    }
+
+
+def _of_managers(size: int) -> Mapping[str, Work]:
+    """Return work on so many managers without hosts, and a gateway for each that may register at any of them."""
+    url = {"endpoint": "https://eem.example.com/gateway"}
+    managers = [{**_instance(f"manager-{at}", manager={}), "kind": "EventEndpointManagement"} for at in range(size)]
+    gateways = [_instance(f"gateway-{at}", manager=url) for at in range(size)]
+    world = _world(*managers, *gateways, *_pods(size, ""), OPEN)
+    sealed = policy("sealed", {"podSelector": {}, "policyTypes": ["Egress"]})
+    return {
+        "no egress any more": _judged(world, None, sealed),
+        "a review of an instance": _validated(world, gateways[0], _instance("gateway-0", listeners=[{"port": 9092}])),
+        "an audit": partial(audit, world, Options()),
     }
 
 
@@ -298,6 +315,7 @@ SHAPES: Mapping[str, Shape] = {
     "values": Shape(make=partial(_of_rules, _values), quick=400, full=40_000),
     "policies that select EEM's pods": Shape(make=_of_policies, quick=200, full=10_000),
     "instances": Shape(make=partial(_of_subjects, ""), quick=50, full=1_000),
+    "managers and gateways": Shape(make=_of_managers, quick=50, full=1_000),
     "distinct label sets": Shape(make=partial(_of_subjects, "shard"), quick=50, full=4_000),
     "namespaces": Shape(make=_of_namespaces, quick=100, full=4_000),
     "findings": Shape(make=_of_findings, quick=100, full=10_000),

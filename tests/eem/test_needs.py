@@ -181,6 +181,26 @@ def test_the_manager_of_a_gateway_is_found(objects: list[ApiObject], host: str, 
     assert in_cluster(*objects, manager={"endpoint": f"https://{host}"}) == expected
 
 
+@pytest.mark.parametrize(("count", "expected"), [(16, 17), (17, 2)])
+def test_of_many_managers_that_a_gateway_may_mean_none_is_known(count: int, expected: int) -> None:
+    """Each that it may mean is a path beside the URL; where these are too many, one unknown path is in their place."""
+    managers = [manager(f"mgr-{number}") for number in range(count)]
+    paths = next(
+        need.paths for need in needs(*managers, gateway(manager={"endpoint": "https://eem.test"})) if need.id == "E3"
+    )
+
+    assert len(paths) == expected
+    assert [path.is_known for path in paths[:-1]] == [count == 16] * (expected - 1)
+
+
+def test_a_finished_pod_of_a_manager_is_no_path() -> None:
+    """Its template is one, while no other pod runs."""
+    finished = pod("mgr-ibm-eem-manager-0", labels=eem_labels("mgr"), phase="Succeeded")
+    found = needs(finished, manager(), gateway(manager={"endpoint": "https://eem.test"}))
+
+    assert [ends(path) for need in found if need.id == "E3" for path in need.paths] == [["mgr:3000"], []]
+
+
 @pytest.mark.parametrize(("objects", "expected"), [([manager()], [["mgr-ibm-eem-manager-0:3000"]]), ([], [[]])])
 def test_a_label_may_name_the_manager(objects: list[ApiObject], expected: list[list[str]]) -> None:
     """Since 11.8; where it does not exist in this namespace, the path is unknown."""

@@ -42,6 +42,10 @@ Level = Literal["certain", "warning", "note"]
 NeedName = tuple[str, InstanceRef, Component, Protocol, str]
 """What a need keeps when its paths change: its row, who has it, the protocol and the destination in words."""
 
+# Of more managers that a gateway may mean, its manager is not known, which is milder: with a path for each pair of a
+# gateway and a manager, the work would grow with the square of their number.
+MOST_POSSIBLE_MANAGERS = 16
+
 DNS_PORTS = (53, 5353)
 DNS_SERVICES = (("kube-system", "kube-dns"), ("openshift-dns", "dns-default"))
 API_SERVER = ("default", "kubernetes")
@@ -88,9 +92,11 @@ def needs_of(namespace: str, snapshot: EemSnapshot, translation: ServiceTranslat
     if view is None:
         return ()
     found: list[Need] = []
-    asked = _Asked(
-        snapshot, PathContext(cluster=snapshot.cluster, destinations=snapshot.destinations, translation=translation)
-    )
+    around = PathContext(cluster=snapshot.cluster, destinations=snapshot.destinations, translation=translation)
+    managers = ((namespace, name) for kind, name in sorted(view.instances) if kind == MANAGER_KIND)
+    known = snapshot.neighbours.managers
+    without_hosts = tuple(key for key in managers if key in known and not known[key].hosts)
+    asked = _Asked(snapshot=snapshot, around=around, without_hosts=without_hosts)
     for operator in sorted(view.inventory.operators.values(), key=lambda operator: operator.ref):
         if not operator.exemption:
             found.extend(asked.of_operator(operator))
@@ -100,10 +106,18 @@ def needs_of(namespace: str, snapshot: EemSnapshot, translation: ServiceTranslat
     return tuple(found)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _Asked:
+    """
+    What the needs of one namespace are read from.
+
+    Args:
+        without_hosts: the managers there whose hosts are not known.
+    """
+
     snapshot: EemSnapshot
     around: PathContext
+    without_hosts: tuple[tuple[str, str], ...]
 
     def of_operator(self, operator: EemOperator) -> Iterator[Need]:
         """Yield E1, E2, E8 and E9."""
@@ -210,14 +224,15 @@ class _Asked:
     def _paths_to_manager(self, reference: ManagerReference, url: str) -> Iterator[NeedPath]:
         """Yield the path to the pods of the manager that a gateway names, where it is known, and those of its URL."""
         managers = self._managers_of(reference)
+        if len(managers) > MOST_POSSIBLE_MANAGERS or not (managers or url):
+            yield NeedPath(name="the manager")
+            managers = ()
         for namespace, name in managers:
             manager = self.snapshot.eem[namespace].inventory.instances[MANAGER_KIND, name]
             words = f"the manager pods of {namespace}/{name}"
             yield paths_of_pods(words, self._pods_of(manager), _MANAGER_PORT, self.around)
         if url:
             yield from paths_of_url(url, self.around)
-        elif not managers:
-            yield NeedPath(name="the manager")
 
     def _managers_of(self, reference: ManagerReference) -> tuple[tuple[str, str], ...]:
         """
@@ -235,11 +250,7 @@ class _Asked:
                 name = service.partition("-ibm-eem-")[0]
                 if (exposed.namespace, name) in neighbours.managers:
                     return ((exposed.namespace, name),)
-        return tuple(
-            key
-            for key, manager in sorted(neighbours.managers.items())
-            if key[0] == reference.namespace and not manager.hosts
-        )
+        return self.without_hosts
 
     def _watched_by(self, operator: EemOperator) -> Iterator[Instance]:
         """Yield the managers of the operator's namespace; of every namespace if it is the only operator."""
@@ -250,14 +261,10 @@ class _Asked:
                 if instance.kind == MANAGER_KIND and not instance.terminating:
                     yield instance
 
-    def _pods_of(self, instance: Instance) -> list[Pod]:
+    def _pods_of(self, instance: Instance) -> tuple[Pod, ...]:
         """Return the pods of an instance; where none is known, one that has the labels of its template."""
         inventory = self.snapshot.eem[instance.namespace].inventory
-        claim = instance.component, instance.ref
-        live = [pod for pod in inventory.pods.values() if not pod.finished and claim in inventory.claims.of_pod(pod)]
-        if live:
-            return sorted(live, key=lambda pod: pod.name)
-        return [subject.pod for subject in inventory.subjects if (subject.component, subject.instance) == claim]
+        return inventory.pods_by_claim.get((instance.component, instance.ref), ())
 
 
 def services_to_read(snapshot: EemSnapshot, exposed: Destinations) -> tuple[tuple[str, str], ...]:

@@ -65,6 +65,17 @@ class Inventory:
         seen = {claim for claim, pod in claimed if not pod.finished}
         return (*group(claimed), *self._assumed(seen))
 
+    @cached_property
+    def pods_by_claim(self) -> Mapping[Claim, tuple[Pod, ...]]:
+        """Return the pods of each component; where none runs, those that its templates make, or an assumed one."""
+        found, made = dict[Claim, list[Pod]](), dict[Claim, list[Pod]]()
+        for pod in sorted(self.pods.values(), key=lambda pod: pod.name):
+            for claim in () if pod.finished else self.claims.of_pod(pod):
+                found.setdefault(claim, []).append(pod)
+        for subject in self.subjects:
+            made.setdefault((subject.component, subject.instance), []).append(subject.pod)
+        return {claim: tuple(pods) for claim, pods in (made | found).items()}
+
     def _is_rendered(self, workload: Workload) -> bool:
         """Whether another workload of EEM made this one: the template of a ReplicaSet may be an old one."""
         return any((owner.kind, owner.name) in self.workloads for owner in workload.owners)

@@ -20,6 +20,7 @@ from webhook.admission.verdict import Lost, PodsSeen
 from webhook.eem.instances import Component, InstanceRef
 from webhook.eem.needs import Need
 from webhook.eem.paths import NeedPath
+from webhook.eem.subjects import Subject
 from webhook.eem.view import EemNamespace
 from webhook.netpol.controller_labels import VOLATILE_LABELS
 from webhook.netpol.intervals import LAST, IPAddress
@@ -51,7 +52,15 @@ class EgressRemedies:
     ) -> None:
         self._view = view
         self._taken = {changed}
-        self._needs = tuple(need for need in needs if need.level != "note")
+        self._needs: dict[tuple[Component, InstanceRef], list[Need]] = {}
+        for need in needs:
+            if need.level != "note":
+                self._needs.setdefault((need.component, need.instance), []).append(need)
+        self._order = {key: place for place, key in enumerate(self._needs)}
+        self._labelled: dict[tuple[str, str], list[Subject]] = {}
+        for known in view.guarded:
+            for label in known.subject.pod.labels.items():
+                self._labelled.setdefault(label, []).append(known.subject)
         self._lost = {_key(finding.need) for finding in findings if finding.is_lost}
         self._known: dict[tuple[InstanceRef, Component], Mapping[str, Any] | None] = {}
 
@@ -67,19 +76,14 @@ class EgressRemedies:
 
     def _policy(self, labels: Labels, findings: Sequence[EgressFinding]) -> Mapping[str, Any]:
         need = findings[0].need
-        selected = {
-            (known.subject.component, known.subject.instance)
-            for known in self._view.guarded
-            if labels.items() <= known.subject.pod.labels.items()
-        }
         # What cannot be known, such as the addresses of Kafka, is opened only where nothing else would be left.
         lost = self._lost | {_key(finding.need) for finding in findings if finding.is_lost}
         isolated = all(finding.was_isolated for finding in findings)
         wanted = [
             known
-            for known in self._needs
-            if (known.component, known.instance) in selected
-            and (any(path.is_known or path.ports for path in known.paths) or not isolated or _key(known) in lost)
+            for owner in self._selected_by(labels)
+            for known in self._needs[owner]
+            if any(path.is_known or path.ports for path in known.paths) or not isolated or _key(known) in lost
         ]
         name = self._free_name(need)
         self._taken.add(name)
@@ -93,6 +97,15 @@ class EgressRemedies:
                 "egress": list(_rules(wanted)),
             },
         }
+
+    def _selected_by(self, labels: Labels) -> list[tuple[Component, InstanceRef]]:
+        """Return the components with needs that labels select, by the rarest of the labels: each remedy asks."""
+        every = [known.subject for known in self._view.guarded]
+        fewest = min((self._labelled.get(label, []) for label in labels.items()), key=len, default=every)
+        found = {
+            (subject.component, subject.instance) for subject in fewest if labels.items() <= subject.pod.labels.items()
+        }
+        return sorted(found & self._order.keys(), key=self._order.__getitem__)
 
     def _free_name(self, need: Need) -> str:
         """Return a name that neither a policy nor another remedy has."""
