@@ -46,8 +46,9 @@ from admission.egress_scene import (
 )
 from admission.reviews import allow, default_deny, gateway, gateway_pod, manager, manager_pod, world
 from webhook.admission.audit import audit
+from webhook.admission.fix_goals import TRANSLATIONS
 from webhook.admission.fix_policies import pods_in
-from webhook.admission.least_fix import TRANSLATIONS, Fix, fix_of_changes, fix_of_state, less_of
+from webhook.admission.least_fix import Fix, fix_of_changes, fix_of_state, less_of
 from webhook.admission.options import Options, universe_of
 from webhook.admission.trial import ObjectChange, verdict_on
 from webhook.eem import EemSnapshot
@@ -62,6 +63,13 @@ QUIET = Options(egress="off")
 TO_ROUTER_POD = to(in_namespace("openshift-ingress", router="default"), ports=[port(443, "TCP")])
 TO_DNS_POD = dns(in_namespace("openshift-dns", dns="default"))
 TO_DNS_ADDRESS = dns(block("172.30.0.10/32"), number=53)
+OF_DNS = (TO_DNS, TO_DNS_ADDRESS)
+TRANSLATED = [replace(ENFORCED, service_translation=one) for one in TRANSLATIONS]
+
+
+def over_udp(dns_rule: Any) -> Any:
+    """Return a rule for DNS over UDP alone: that is the need for which a change is refused."""
+    return {**dns_rule, "ports": dns_rule["ports"][:1]}
 
 
 def changed(new: ApiObject | None, old: ApiObject | None = None) -> ObjectChange:
@@ -349,6 +357,51 @@ def test_egress_that_is_only_warned_of_is_not_opened() -> None:
     assert fixed(world(*CLUSTER), limits(), options=Options(egress="warn")) == Fix()
 
 
+@pytest.mark.parametrize(
+    ("translation", "expected"),
+    [
+        ("unknown", [over_udp(TO_DNS_POD), over_udp(TO_DNS_ADDRESS)]),
+        ("before-policy", [over_udp(TO_DNS_POD)]),
+        ("after-policy", [over_udp(TO_DNS_ADDRESS)]),
+    ],
+)
+def test_lost_egress_to_a_service_is_opened_as_the_plugin_may_see_it(
+    translation: ServiceTranslation, expected: list[Any]
+) -> None:
+    """Where that is not known, the change alone is accepted with either: both, or EEM may be cut off all the same."""
+    kept = (TO_MANAGER, TO_KAFKA, TO_ROUTER)
+    old, options = limits(*kept, *OF_DNS), replace(ENFORCED, service_translation=translation)
+    fix = fixed(world(*CLUSTER, old), limits(*kept), old, options)
+
+    assert [spec["egress"] for spec in specs(fix)] == [expected]
+
+
+def test_a_policy_of_a_fix_cuts_off_nothing_however_the_plugin_sees_it() -> None:
+    """The pods were free, and until the change is made, the policy alone limits them."""
+    fix = fixed(world(*CLUSTER), limits(*OF_DNS), options=ENFORCED)
+    (applied,) = fix.policies
+
+    assert [verdict_on(changed(applied.policy), world(*CLUSTER), one).advice for one in TRANSLATED] == [(), ()]
+
+
+def test_a_change_that_is_only_perhaps_refused_needs_no_fix() -> None:
+    """One of two paths is left, so the change is accepted with a warning."""
+    old = limits(TO_MANAGER, TO_KAFKA, TO_ROUTER, *OF_DNS)
+    new = limits(TO_MANAGER, TO_KAFKA, TO_ROUTER, TO_DNS)
+
+    assert fixed(world(*CLUSTER, old), new, old, ENFORCED) == Fix()
+
+
+def test_a_fix_of_several_changes_holds_after_each_however_the_plugin_sees_it() -> None:
+    """The second change takes away what the first one had left of the fix's work."""
+    kept = (TO_MANAGER, TO_KAFKA, TO_ROUTER)
+    one, two = limits(*kept, *OF_DNS, name="one"), limits(*kept, *OF_DNS, name="two")
+    closing = [changed(limits(*kept, name=name), old) for name, old in (("one", one), ("two", two))]
+    fix = fix_of_changes(closing, world(*CLUSTER, one, two), ENFORCED)
+
+    assert [spec["egress"] for spec in specs(fix)] == [[over_udp(TO_DNS_POD), over_udp(TO_DNS_ADDRESS)]]
+
+
 # A state
 
 
@@ -448,7 +501,10 @@ def _after(snapshot: EemSnapshot, fix: Fix) -> EemSnapshot:
     return snapshot
 
 
-RULES = (TO_MANAGER, TO_DNS, TO_KAFKA, to(peer(OF_MANAGER)), to(block("10.0.0.0/8")), to(ports=[port(443)]), to())
+RULES = (
+    *(TO_MANAGER, TO_ROUTER, *OF_DNS, TO_KAFKA, to(peer(OF_MANAGER)), to(block("10.0.0.0/8"))),
+    *(to(ports=[port(443)]), to()),
+)
 
 
 def _limits(name: str, rules: Iterable[Any]) -> ApiObject:
@@ -464,7 +520,7 @@ def _limits(name: str, rules: Iterable[Any]) -> ApiObject:
 def test_the_fix_of_lost_egress_is_enough_least_and_opens_nothing(
     before: set[int], after: set[int], shape: str
 ) -> None:
-    """With each single thing left out, the change or the fix is refused."""
+    """With each single thing left out, the change or the fix is refused, or one plugin cuts off what the change did."""
     old = None if shape == "create" else _limits("limits", [RULES[one] for one in before])
     new = None if shape == "delete" else _limits("limits", [RULES[one] for one in after])
     others = [limits(name="other")] if shape == "delete" else []
@@ -489,15 +545,20 @@ def test_the_fix_of_lost_egress_is_enough_least_and_opens_nothing(
 
 
 def _is_enough(policies: Sequence[ApiObject], snapshot: EemSnapshot, change: ObjectChange) -> bool:
+    """Whether nothing is refused, and what is lost without the fix is kept with either sort of plugin."""
+    lost, fixed_state = _lost(change, snapshot, ENFORCED), snapshot
     for one in policies:
-        if verdict_on(changed(one), snapshot, ENFORCED).advice:
+        if any(verdict_on(changed(one), fixed_state, options).advice for options in (ENFORCED, *TRANSLATED)):
             return False
-        snapshot = snapshot.with_object(one)
-    return not verdict_on(change, snapshot, ENFORCED).advice
+        fixed_state = fixed_state.with_object(one)
+    is_refused = verdict_on(change, fixed_state, ENFORCED).advice
+    return not is_refused and not any(lost & _lost(change, fixed_state, options) for options in TRANSLATED)
 
 
-TRANSLATED = [replace(ENFORCED, service_translation=one) for one in TRANSLATIONS]
-OF_DNS = (TO_DNS, dns(block("172.30.0.10/32"), number=53))
+def _lost(change: ObjectChange, snapshot: EemSnapshot, options: Options) -> set[object]:
+    return {(one.instance, one.need, one.protocol) for one in verdict_on(change, snapshot, options).lost if one.decided}
+
+
 ANYWHERE = to(ports=[{"protocol": "TCP"}])
 TO_API_ADDRESS = to(block("172.30.0.1/32"), ports=[port(443, "TCP")])
 NEEDED = [

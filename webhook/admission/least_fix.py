@@ -7,58 +7,21 @@ Find the least that makes refused changes acceptable: a small edit of a change, 
    change does not isolate.
 3. Everything that can be left out is left out: a policy, a direction, a rule, a peer, a port.
 
-Each answer has been judged as the webhook judges it: the policies first, one after the other, then the changes.
+Each answer has been judged as the webhook judges it: the policies first, one after the other, then the changes
+(`fix_goals`).
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol, Self
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from webhook.admission.audit import Audit, audit
-from webhook.admission.fix_policies import ApiObject, name_of_policy, pods_in, policies_for
-from webhook.admission.inflight import NOTHING_IN_FLIGHT
-from webhook.admission.networkpolicy import assess
-from webhook.admission.options import Options, egress_of, universe_of
+from webhook.admission.fix_goals import ChangesGoal, Edits, FixTarget, Goal, Key, Policies, StateGoal
+from webhook.admission.fix_policies import ApiObject, name_of_policy, policies_for
+from webhook.admission.options import Options
 from webhook.admission.plan import independent
-from webhook.admission.review import PolicyReview
-from webhook.admission.small_edit import Edit, small_edits
-from webhook.admission.trial import ObjectChange, request_of, verdict_on
-from webhook.admission.verdict import Lost, ResourceName, Verdict
+from webhook.admission.small_edit import Edit
+from webhook.admission.trial import ObjectChange
 from webhook.eem.eem_snapshot import EemSnapshot
-from webhook.eem.paths import ServiceTranslation
-from webhook.netpol.sources.budget import Answers
-from webhook.netpol.sources.opening import Opening
-
-Policies = Sequence[ApiObject]
-Edits = Mapping[int, Edit]
-Key = int | str
-"""The number of a change, the name of a policy of the fix, or an instance and a component."""
-
-NO_EDITS: Final[Edits] = {}
-
-TRANSLATIONS: Final[tuple[ServiceTranslation, ...]] = ("before-policy", "after-policy")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FixTarget:
-    """
-    A change that is refused, or what is broken without a change.
-
-    Args:
-        change: None for what is broken.
-        lost: what is a reason to refuse.
-        before: the cluster before the change.
-    """
-
-    key: Key
-    change: ObjectChange | None
-    lost: tuple[Lost, ...]
-    before: EemSnapshot
-
-    @property
-    def after(self) -> EemSnapshot:
-        """Return the cluster after the change."""
-        return self.before if self.change is None else self.change.applied_to(self.before)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,16 +55,6 @@ class Fix:
     policies: tuple[FixPolicy, ...] = ()
     edits: tuple[FixEdit, ...] = ()
     hopeless: tuple[FixTarget, ...] = ()
-
-
-class Goal(Protocol):
-    """What a fix has to bring about."""
-
-    def refusals(self, policies: Policies, edits: Edits) -> tuple[FixTarget, ...]:
-        """Return what is refused, or broken, after the policies are applied."""
-
-    def edit(self, refusal: FixTarget) -> Edit | None:
-        """Return a small edit with which a change is not refused; None if there is none."""
 
 
 def fix_of_changes(changes: Sequence[ObjectChange], snapshot: EemSnapshot, options: Options) -> Fix:
@@ -215,124 +168,3 @@ def _shorter(items: Sequence[Any]) -> Iterator[list[Any]]:
     """Yield a list without one of its items; an empty list would mean everything, so the last one stays."""
     if len(items) > 1:
         yield from ([*items[:index], *items[index + 1 :]] for index in range(len(items)))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ChangesGoal:
-    """Changes that are made in their order are not refused."""
-
-    changes: Sequence[ObjectChange]
-    snapshot: EemSnapshot
-    options: Options
-
-    def refusals(self, policies: Policies, edits: Edits) -> tuple[FixTarget, ...]:
-        """Return the policies and changes that are refused; a change that is refused is not made."""
-        state, found = _applied(policies, self.snapshot, self.options)
-        current: dict[ResourceName, ApiObject | None] = {}
-        for number, given in enumerate(self.changes):
-            new = edits[number][1] if number in edits else given.new
-            change = replace(given, old=current.get(given.resource, given.old), new=new)
-            verdict = verdict_on(change, state, self.options)
-            if verdict.advice:
-                found.append(_refusal(number, change, verdict, state, self.options))
-            elif verdict.allowed:
-                state = change.applied_to(state)
-                current[given.resource] = change.new
-        return tuple(found)
-
-    def edit(self, refusal: FixTarget) -> Edit | None:
-        """Return the first small edit that is accepted and opens nothing that is closed both before and after."""
-        change = refusal.change
-        if change is None or change.resource.kind != "NetworkPolicy":
-            return None
-        state, namespace = refusal.before, change.resource.namespace
-        review = PolicyReview.of(request_of(change), state.cluster.state(namespace).policies)
-        losses = assess(review, state, NOTHING_IN_FLIGHT, self.options).losses
-        edits = small_edits(review, losses)
-        return next((edit for edit in edits if self._is_fine(replace(change, new=edit[1]), refusal)), None)
-
-    def _is_fine(self, edited: ObjectChange, refusal: FixTarget) -> bool:
-        verdict = verdict_on(edited, refusal.before, self.options)
-        if verdict.advice or verdict.faults:
-            return False
-        namespace = edited.resource.namespace
-        opening = Opening(
-            after=edited.applied_to(refusal.before).cluster.state(namespace).sorted_policies(),
-            before=[state.cluster.state(namespace).sorted_policies() for state in (refusal.before, refusal.after)],
-            universe=universe_of(refusal.before, self.options),
-            answers=Answers(),
-        )
-        return not any(opening.opens(pod) for pod in pods_in(namespace, refusal.before))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StateGoal:
-    """
-    The requirements hold, and the needs where egress is judged.
-
-    Args:
-        known: the audit of the state as it is.
-        translated: where it is not known when the address of a Service is translated, the audits of the state for each
-            possibility, by the options: what is cut off with neither shall hold with both.
-    """
-
-    snapshot: EemSnapshot
-    options: Options
-    known: Audit
-    translated: Mapping[ServiceTranslation, Audit]
-
-    @classmethod
-    def of(cls, snapshot: EemSnapshot, options: Options) -> Self:
-        """Return the goal for a state."""
-        possible = TRANSLATIONS if options.service_translation == "unknown" else ()
-        translated = {one: audit(snapshot, replace(options, service_translation=one)) for one in possible}
-        return cls(snapshot=snapshot, options=options, known=audit(snapshot, options), translated=translated)
-
-    def refusals(self, policies: Policies, edits: Edits) -> tuple[FixTarget, ...]:
-        """Return the policies that are refused, and what is broken after they are applied."""
-        del edits
-        state, found = _applied(policies, self.snapshot, self.options)
-        broken: dict[str, list[Lost]] = {}
-        for lost in self._broken(state):
-            ref = lost.instance
-            broken.setdefault(f"{ref.kind}/{ref.namespace}/{ref.name}/{lost.component.value}", []).append(lost)
-        refusals = (FixTarget(key=key, change=None, lost=tuple(losses), before=state) for key, losses in broken.items())
-        return (*found, *refusals)
-
-    def _broken(self, state: EemSnapshot) -> Iterator[Lost]:
-        audited = audit(state, self.options, known=self.known)
-        yield from (one.lost for one in audited.states() if not one.met and one.lost is not None)
-        needs = {one.need.name: one.lost for one in audited.need_states() if not one.met}
-        cut_off = {one.need.name for one in self.known.need_states() if not one.met}
-        for translation, known in self.translated.items():
-            options = replace(self.options, service_translation=translation)
-            states = audit(state, options, known=known).need_states()
-            needs = {one.need.name: one.lost for one in states if not one.met and one.need.name in cut_off} | needs
-        yield from filter(None, needs.values())
-
-    def edit(self, refusal: FixTarget) -> Edit | None:
-        """Return None: there is no change."""
-        del refusal
-        return None
-
-
-def _applied(policies: Policies, state: EemSnapshot, options: Options) -> tuple[EemSnapshot, list[FixTarget]]:
-    """Return the state after the policies are applied, and those of them that are refused."""
-    found: list[FixTarget] = []
-    for policy in policies:
-        change = ObjectChange(old=None, new=policy)
-        verdict = verdict_on(change, state, options)
-        if verdict.advice or verdict.faults:
-            found.append(_refusal(name_of_policy(policy), change, verdict, state, options))
-        state = state.with_object(policy)
-    return state, found
-
-
-def _refusal(key: Key, change: ObjectChange, verdict: Verdict, before: EemSnapshot, options: Options) -> FixTarget:
-    counted = (
-        lost
-        for lost in verdict.lost
-        if (lost.decided or options.strict)
-        and (lost.direction == "ingress" or egress_of(lost.instance.namespace, before, options) == "enforce")
-    )
-    return FixTarget(key=key, change=change, lost=tuple(counted), before=before)

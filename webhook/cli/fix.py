@@ -14,7 +14,8 @@ from webhook.cli.results import name_of
 from webhook.files.applying import LAST_APPLIED
 
 if TYPE_CHECKING:
-    from webhook.admission.least_fix import Fix, FixEdit, FixPolicy, FixTarget
+    from webhook.admission.fix_goals import FixTarget
+    from webhook.admission.least_fix import Fix, FixEdit, FixPolicy
 
 WIDTH: Final = 100
 """Characters of a comment's line without its `# `."""
