@@ -1,4 +1,4 @@
-"""Events about requirements: on the instance, by the leader, and few however often a requirement turns."""
+"""Events about requirements and needs: on the instance, by the leader, and few however often one turns."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from admission.egress_scene import CLUSTER, TO_DNS, TO_KAFKA, TO_MANAGER, limits
 from admission.reviews import allow, default_deny, gateway, gateway_pod, world
 from builders import ApiObject, operator_deployment
 from cluster_builders import PATIENCE_SECONDS, FakeTime, Token
@@ -19,6 +20,7 @@ from webhook.controllers.events import EVENTS, REPEAT_SECONDS, Recorder
 from webhook.eem import EemSnapshot
 
 DENY = default_deny()
+WITHOUT_KAFKA = limits(TO_MANAGER, TO_DNS)
 HERE = (gateway(uid="u-1"), gateway_pod())
 
 
@@ -177,6 +179,77 @@ async def test_the_operator_is_named_by_its_deployment() -> None:
 
     assert (event["regarding"]["apiVersion"], event["regarding"]["kind"]) == ("apps/v1", "Deployment")
     assert event["regarding"]["uid"]
+
+
+async def test_a_need_that_is_cut_off_is_told_on_the_instance_with_its_evidence() -> None:
+    """As a requirement is, with the row of the need and what isolates the pods."""
+    async with telling(*CLUSTER) as told:
+        told.put(WITHOUT_KAFKA)
+        await told.written("POST", 1)
+        told.put(limits(TO_MANAGER, TO_DNS, TO_KAFKA))
+        told.time.now += REPEAT_SECONDS
+        told.events.write_due()
+        await told.written("POST", 2)
+        told.recorder.record({"kind": "x"}, "Last", "so the one before is answered")
+        await told.written("POST", 3)
+        by_reason = {event["reason"]: event for event in told.all()}
+        broken, restored = by_reason["RequiredEgressBroken"], by_reason["RequiredEgressRestored"]
+
+    assert (broken["regarding"]["kind"], broken["regarding"]["name"]) == ("EventGateway", "gw")
+    assert (broken["metadata"]["namespace"], broken["type"], broken["action"]) == ("eem", "Warning", "Audit")
+    assert "cannot reach Kafka" in broken["note"]
+    assert "(E4), isolated by eem/limits" in broken["note"]
+    assert (restored["regarding"], restored["type"]) == (broken["regarding"], "Normal")
+    assert restored["note"] == "gateway can reach Kafka at TCP/any again (E4)"
+
+
+async def test_a_need_that_turns_often_costs_two_events_a_minute() -> None:
+    """It waits as a requirement does, and what it is after the minute is told."""
+    async with telling(*CLUSTER) as told:
+        for _ in range(10):
+            told.put(WITHOUT_KAFKA)
+            told.drop("limits")
+            told.time.now += REPEAT_SECONDS / 11
+        told.put(WITHOUT_KAFKA)
+        told.drop("limits")
+        told.time.now += REPEAT_SECONDS
+        told.events.write_due()
+        await told.written("POST", 2)
+        reasons = sorted(event["reason"] for event in told.all())
+
+    assert len(told.server.asked("POST", "events")) == 2
+    assert reasons == ["RequiredEgressBroken", "RequiredEgressRestored"]
+
+
+async def test_a_new_leader_tells_the_needs_that_are_cut_off() -> None:
+    """Only those that EEM surely has: of the others, the audit shows what is left."""
+    async with telling(*CLUSTER, limits(), leads=False) as told:
+        told.leads = True
+        told.events.write_due()
+        cut_off = {one.need.id: one.need.level for one in told.found.need_states() if not one.met}
+        certain = [need for need, level in cut_off.items() if level == "certain"]
+        await told.written("POST", len(certain))
+        told.recorder.record({"kind": "x"}, "Last", "so everything before is written")
+        await told.written("POST", len(certain) + 1)
+        notes = [event["note"] for event in told.all() if event["reason"] == "RequiredEgressBroken"]
+
+    assert set(cut_off.values()) == {"certain", "warning"}
+    assert sorted(need for need in cut_off if any(f"({need})" in note for note in notes)) == sorted(certain)
+
+
+async def test_a_need_that_is_gone_is_not_told() -> None:
+    """The instance went, or the egress of its namespace is no longer judged, before its Event was due."""
+    async with telling(*CLUSTER) as told:
+        told.put(WITHOUT_KAFKA)
+        await told.written("POST", 1)
+        told.drop("limits")
+        told.becomes(told.snapshot.without_object("EventGateway", "eem", "gw"))
+        told.time.now += REPEAT_SECONDS
+        told.events.write_due()
+        told.recorder.record({"kind": "x"}, "Last", "so everything before is written")
+        await told.written("POST", 2)
+
+    assert len(told.server.asked("POST", "events")) == 2
 
 
 async def test_what_is_due_is_written_without_a_change() -> None:

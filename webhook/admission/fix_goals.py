@@ -68,9 +68,9 @@ class ChangesGoal:
     Changes that are made in their order are not refused.
 
     Where it is not known when the address of a Service is translated, a change is refused for egress that it cuts off
-    with either plugin, and one path that is left is enough for it to be accepted. For a fix it is not: nobody knows
-    whether the path that it opens is the one that counts. So what a change cuts off without the policies of the fix, it
-    cuts off with neither plugin after them; and the policies themselves are refused with neither.
+    with either plugin, and one path that is left is enough for it to be accepted. For a fix it is not: the path that it
+    opens may not be the one that counts. So what a change cuts off without the policies of the fix, it cuts off with
+    neither plugin after them; and the policies themselves are refused with neither.
     """
 
     changes: Sequence[ObjectChange]

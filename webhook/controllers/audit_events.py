@@ -1,36 +1,44 @@
 """
-Write Events about requirements that break and are restored, on the instance that needs them.
+Write Events about requirements and needs that break and are restored, on the instance that has them.
 
-Only the leader writes. A requirement gets one Event when it turns, and then none for a minute: after that, an Event
-says what it is now, if that differs from what the last one said. So a requirement that turns a thousand times in a
-minute costs two Events.
+Only the leader writes. A requirement or a need gets one Event when it turns, and then none for a minute: after that, an
+Event says what it is now, if that differs from what the last one said. So one that turns a thousand times in a minute
+costs two Events. Of the needs, only those count that are certain: the others are doubtful, and only shown.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from webhook.admission.audit import Audit, turns
+from webhook.admission.audit import Audit, need_turns, turns
+from webhook.admission.egress.need_standing import NeedState
 from webhook.admission.namespace_audit import RequirementState
 from webhook.admission.refusal import told_closed
 from webhook.cluster.timing import Clock
 from webhook.controllers.events import REPEAT_SECONDS, Recorder
 from webhook.eem import EemSnapshot
 from webhook.eem.instances import InstanceRef, Requirement
+from webhook.eem.needs import NeedName
 
 BROKEN: Final = "RequiredIngressBroken"
 BYPASSED: Final = "RequiredIngressBypassed"
 """The reason if a policy with a bypass annotation may have broken it."""
 
 RESTORED: Final = "RequiredIngressRestored"
+NEED_BROKEN: Final = "RequiredEgressBroken"
+NEED_RESTORED: Final = "RequiredEgressRestored"
 ACTION: Final = "Audit"
 LOOK_SECONDS: Final = 1.0
 """How often the leader looks whether an Event is due."""
 
 
+_Key = Requirement | NeedName
+_State = RequirementState | NeedState
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Told:
-    """What the last Event about a requirement said, and when."""
+    """What the last Event about a requirement or a need said, and when."""
 
     met: bool
     at: float
@@ -61,13 +69,16 @@ class AuditEvents:
         self._leads = leads
         self._clock = clock or Clock()
         self._led = False
-        self._told: dict[Requirement, _Told] = {}
-        self._turned: dict[Requirement, None] = {}  # in order
+        self._told: dict[_Key, _Told] = {}
+        self._turned: dict[_Key, None] = {}  # in order
 
     def look(self, before: Audit, after: Audit) -> None:
         """Note what has turned between two audits, and write what is due."""
         for _, state in turns(before, after):
             self._turned[state.requirement] = None
+        for _, need_state in need_turns(before, after):
+            if need_state.need.level == "certain":
+                self._turned[need_state.need.name] = None
         self.write_due()
 
     async def run(self) -> None:
@@ -84,28 +95,30 @@ class AuditEvents:
             self._turned.clear()
             return
         if not led:
-            self._turned.update(dict.fromkeys(state.requirement for state in self._audit().states() if not state.met))
+            self._turned.update(dict.fromkeys(_broken(self._audit())))
         if self._turned:
             audit = self._audit()
-            for requirement in tuple(self._turned):
+            for key in tuple(self._turned):
                 if self._recorder.is_full:
                     return
-                self._write(requirement, audit)
+                self._write(key, audit)
 
-    def _write(self, requirement: Requirement, audit: Audit) -> None:
-        known = audit.namespaces.get(requirement.instance.namespace)
-        state = None if known is None else known.states.get(requirement)
-        told = self._told.get(requirement)
+    def _write(self, key: _Key, audit: Audit) -> None:
+        state = _state_of(key, audit)
+        told = self._told.get(key)
         if state is None:  # it is no longer required
-            self._told.pop(requirement, None)
+            self._told.pop(key, None)
         elif state.met != (told is None or told.met):
             if told is not None and self._clock.monotonic() - told.at < REPEAT_SECONDS:
                 return
             self._record(state)
-            self._told[requirement] = _Told(met=state.met, at=self._clock.monotonic())
-        del self._turned[requirement]
+            self._told[key] = _Told(met=state.met, at=self._clock.monotonic())
+        del self._turned[key]
 
-    def _record(self, state: RequirementState) -> None:
+    def _record(self, state: _State) -> None:
+        if isinstance(state, NeedState):
+            self._record_need(state)
+            return
         requirement = state.requirement
         regarding = reference(requirement.instance, self._snapshot())
         if state.met:
@@ -116,6 +129,31 @@ class AuditEvents:
             marks = "; ".join(f"bypass of {mark.policy}: {mark.reason}" for mark in state.bypasses)
             note = f"{marks}; {told_closed(state.evidence())}" if marks else told_closed(state.evidence())
             self._recorder.record(regarding, BYPASSED if marks else BROKEN, note, action=ACTION)
+
+    def _record_need(self, state: NeedState) -> None:
+        need = state.need
+        regarding = reference(need.instance, self._snapshot())
+        if state.met:
+            port = f"{need.protocol.value}/{need.port or 'any'}"
+            note = f"{need.component.value} can reach {need.destination} at {port} again ({need.id})"
+            self._recorder.record(regarding, NEED_RESTORED, note, level="Normal", action=ACTION)
+        else:
+            self._recorder.record(regarding, NEED_BROKEN, told_closed(state.evidence()), action=ACTION)
+
+
+def _broken(audit: Audit) -> Iterator[_Key]:
+    yield from (state.requirement for state in audit.states() if not state.met)
+    yield from (one.need.name for one in audit.need_states() if not one.met and one.need.level == "certain")
+
+
+def _state_of(key: _Key, audit: Audit) -> _State | None:
+    """Return the state of a requirement or a need; None if there is no such one any more."""
+    if isinstance(key, Requirement):
+        known = audit.namespaces.get(key.instance.namespace)
+        return None if known is None else known.states.get(key)
+    _, instance, *_ = key
+    needs = audit.needs.get(instance.namespace)
+    return None if needs is None else needs.states.get(key)
 
 
 def reference(ref: InstanceRef, snapshot: EemSnapshot) -> Mapping[str, Any]:
