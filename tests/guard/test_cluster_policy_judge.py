@@ -10,6 +10,7 @@ from builders import (
     GATEWAY_KIND,
     ApiObject,
     admin_policy,
+    baseline_policy,
     body,
     from_,
     instance,
@@ -22,7 +23,7 @@ from builders import (
 from known_cluster import KnownCluster
 
 from webhook.admission import AdmissionRequest, Options, ReviewError, decode_review
-from webhook.admission.inflight import PENDING_SECONDS
+from webhook.admission.inflight import MOST_PENDING, PENDING_SECONDS
 from webhook.admission.inflight_tiers import MOST_PENDING_TIERS
 from webhook.eem import EemSnapshot
 from webhook.guard.judging import IN_DOUBT, MANY_IN_DOUBT, PolicyJudge
@@ -223,6 +224,38 @@ async def test_invented_changes_do_not_hide_a_removal_from_another_one(earlier: 
     second = await cluster_wide(review_of(None, CLIENTS))
     assert not second.allowed
     assert second.message.endswith(MANY_IN_DOUBT)
+
+
+async def flood_namespace(policies: PolicyJudge) -> None:
+    """Have more invented changes of NetworkPolicies admitted than are kept."""
+    for number in range(MOST_PENDING + 1):
+        other_pods = {"matchLabels": {"app": "other"}}
+        forged = policy(f"forged-{number}", pod_selector=other_pods, ingress=[from_()], uid=f"f-{number}")
+        assert (await policies(review_of(forged))).allowed
+
+
+async def test_invented_changes_of_network_policies_do_not_hide_a_removal() -> None:
+    """The NetworkPolicy that allows the same was admitted to go, so the Allow may not; what opens more is allowed."""
+    cache = Moving.of(CLIENTS, FROM_PODS, SHUT)
+    policies, cluster_wide = cache.judges()
+    await flood_namespace(policies)
+
+    assert (await policies(review_of(None, FROM_PODS))).allowed
+    second = await cluster_wide(review_of(None, CLIENTS))
+    assert not second.allowed
+    assert second.message.endswith(IN_DOUBT)
+    assert (await cluster_wide(review_of(holding("wider", 5), dry_run=True))).allowed
+
+
+async def test_invented_changes_of_network_policies_do_not_hide_an_addition() -> None:
+    """The NetworkPolicy that shields the pods from Baseline was admitted, so an administrator may not deny everyone."""
+    cache = Moving.of(baseline_policy(ingress=[rule("Deny", namespaces())]))
+    policies, cluster_wide = cache.judges()
+
+    assert (await cluster_wide(review_of(DENY, dry_run=True))).allowed
+    await flood_namespace(policies)
+    assert (await policies(review_of(policy("open", ingress=[from_()], uid="o")))).allowed
+    assert not (await cluster_wide(review_of(DENY))).allowed
 
 
 @pytest.mark.parametrize("count", [5, MOST_PENDING_TIERS + 1], ids=["more than are combined", "more than are kept"])

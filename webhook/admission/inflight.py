@@ -249,6 +249,19 @@ class InFlight:
 NOTHING_IN_FLIGHT = InFlight()
 
 
+def extreme_policies(namespace: str) -> tuple[Policies, ...]:
+    """
+    Return the extremes that stand for all policies which a namespace may have, for a change of a cluster-wide policy.
+
+    No pod is isolated, and Baseline decides; every pod is, and nothing is admitted; every pod is, and everything is
+    admitted.
+    """
+    closed = NetworkPolicy(namespace=namespace, name="in-flight", policy_types=frozenset(PolicyType))
+    everything = (PolicyRule(peers=None, ports=None),)
+    opened = replace(closed, ingress=everything, egress=everything)
+    return {}, {closed.name: closed}, {opened.name: opened}
+
+
 def pending_change(review: PolicyReview, snapshot: EemSnapshot, now: float) -> Pending | None:
     """
     Return the change that an admitted request leaves in flight.

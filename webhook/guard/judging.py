@@ -16,7 +16,7 @@ from typing import Protocol
 
 from webhook.admission import AdmissionRequest, AdmissionResponse, Options, decide
 from webhook.admission.cluster_change import ClusterChange
-from webhook.admission.inflight import NOTHING_IN_FLIGHT, InFlight, pending_change
+from webhook.admission.inflight import NOTHING_IN_FLIGHT, InFlight, extreme_policies, pending_change
 from webhook.admission.inflight_tiers import TiersInFlight
 from webhook.admission.networkpolicy import Assessment, answer, assess, review_of, settle
 from webhook.admission.options import mode_of
@@ -237,8 +237,12 @@ class PolicyJudge:
         for other in self._unseen_tiers().around(change, self._cluster_wide):
             yield other, snapshot.with_cluster_policies(other.before)
         for namespace in self._in_flight.keys() & snapshot.eem.keys():
-            for view in self._in_flight[namespace].other_views(snapshot.eem[namespace], ""):
-                yield change, with_policies(snapshot, namespace, dict(view.policies))
+            in_flight = self._in_flight[namespace]
+            views = in_flight.other_views(snapshot.eem[namespace], "")
+            is_overfull = in_flight.overfull_at is not None
+            states = extreme_policies(namespace) if is_overfull else (dict(view.policies) for view in views)
+            for policies in states:
+                yield change, with_policies(snapshot, namespace, policies)
 
     def _unseen_tiers(self) -> TiersInFlight:
         """Return the changes of cluster-wide policies in flight, without those whose outcome the cache shows."""
