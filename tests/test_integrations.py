@@ -120,7 +120,7 @@ def test_the_presync_hook_runs_a_command_that_exists() -> None:
 
     assert "command" not in container
     assert (parsed.command, parsed.live) == ("audit", True)
-    assert "`audit` tells" in (ROOT / "docs/pipelines.md").read_text()
+    assert "`audit` shows\nwhat is broken now" in (ROOT / "docs/pipelines.md").read_text()
 
 
 def test_the_presync_hook_is_one_for_argo_cd() -> None:
