@@ -182,6 +182,20 @@ def test_a_generated_name_is_judged(tmp_path: Path, state: str, capsys: pytest.C
     assert "CREATE NetworkPolicy eem/deny-00001" in capsys.readouterr().out
 
 
+def test_a_template_of_openshift_is_rendered_first(
+    tmp_path: Path, state: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What `oc process` prints is a List; the template itself is a fault of a change, and nothing to a state."""
+    template = {"apiVersion": "template.openshift.io/v1", "kind": "Template", "metadata": {"name": "t"}}
+    unrendered = write(tmp_path / "template.json", {**template, "objects": [DENY]})
+    rendered = write(tmp_path / "rendered.json", {"kind": "List", "apiVersion": "v1", "metadata": {}, "items": [DENY]})
+
+    assert main(["check", "--state", state, "--apply", unrendered]) == UNUSABLE
+    assert "kind: this is a template: render it first, with `oc process`" in capsys.readouterr().err
+    assert main(["check", "--state", state, "--state", unrendered, "--apply", rendered]) == DENIED
+    assert "1 Template" in capsys.readouterr().err
+
+
 def test_a_folder_with_other_files_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Row 36: values and kustomizations are skipped and named; --exclude leaves files out."""
     folder = tmp_path / "state"

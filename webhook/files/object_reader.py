@@ -49,6 +49,7 @@ MAX_FILE_BYTES: Final = 512 * 1024 * 1024
 _CHUNK_BYTES: Final = 4 * 1024 * 1024
 _BEFORE_JSON: Final = codecs.BOM_UTF8 + b" \t\r\n"
 _LIST: Final = "List"
+_OF_OPENSHIFT: Final = "template.openshift.io/"
 _POLICIES: Final = (NETWORK_POLICIES, *CLUSTER_POLICIES)
 _UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -274,6 +275,8 @@ class _Collected:
         resource = resource_of(kind, api_version)
         if resource is not None and (resource not in CALICO or self._options.is_state):  # its changes are not judged
             self._take_object(place, value, resource)
+        elif kind == "Template" and api_version.startswith(_OF_OPENSHIFT) and not self._options.is_state:
+            self.fault(place, "this is a template: render it first, with `oc process`", "kind")
         elif (fault := mistyped(kind, api_version)) is not None:
             self.fault(place, fault[1], fault[0])
         else:
