@@ -105,7 +105,8 @@ class EemSnapshot:
     def from_read(cls, objects: Iterable[tuple[ApiObject, Parsed | Instance | None]]) -> EemSnapshot:
         """Return the snapshot of API objects, each with what `read` returned for it."""
         snapshot = cls()
-        for api_object, found in objects:
+        # Beside an instance or an operator, each pod that is added begins the question anew which pods are EEM's.
+        for api_object, found in sorted(objects, key=lambda known: not isinstance(known[1], Pod)):
             if isinstance(found, Instance):
                 snapshot = snapshot.with_instance(found)
             elif found is not None:
