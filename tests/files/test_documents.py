@@ -159,6 +159,13 @@ def test_a_faulty_document_has_no_value() -> None:
     assert [document.value for document in read("a: .inf\n---\nb: 1\n")] == [None, {"b": 1}]
 
 
+def test_each_value_that_cannot_be_held_is_a_fault() -> None:
+    """Also the second time, in the same document and in the next one."""
+    found = read("a: .inf\nb: .inf\n---\nc: .inf\n")
+
+    assert [[fault.line for fault in document.faults] for document in found] == [[1, 2], [4]]
+
+
 def test_tags_that_fit_are_applied() -> None:
     """`!!str` makes a string; the other core types work as well."""
     (document,) = read(

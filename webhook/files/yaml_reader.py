@@ -41,6 +41,7 @@ _TEMPLATE: Final = re.compile(r"\{\{.*\}\}")
 _REPORTED_CHARACTERS: Final = 262_144
 _NO_KEY: Final = object()
 _MERGE: Final = object()
+_UNREAD: Final = object()
 
 
 def read_yaml(text: str, progress: Callable[[int], object] | None = None) -> Iterator[Document]:
@@ -114,8 +115,7 @@ class _Builder:
             yaml.SequenceStartEvent: self._start_sequence,
             yaml.SequenceEndEvent: self._end,
         }
-        self._resolved: dict[str, Any] = {}
-        self._traps: dict[str, str] = {}
+        self._plain: dict[str, Any] = {}
         self._number = 0
         self._open = False
         self._clear(line=1)
@@ -193,17 +193,9 @@ class _Builder:
         text = event.value
         value: Any = text
         if event.implicit[0] and event.tag is None:
-            try:
-                value = self._resolved[text]
-            except KeyError:
-                value = self._resolve(event)
-                self._resolved[text] = value
-                if told := trap(text):
-                    self._traps[text] = told
-            if text in self._traps:
-                self._note(event.start_mark.line + 1, self._traps[text])
-            if text == "<<" and self._awaits_key():
-                value = _MERGE
+            value = self._plain.get(text, _UNREAD)
+            if value is _UNREAD:
+                value = self._read_plain(event, text)
         elif event.tag == _MERGE_TAG and text == "<<" and self._awaits_key():
             value = _MERGE
         elif event.tag is not None and event.tag not in _TEXT_TAGS:
@@ -214,6 +206,17 @@ class _Builder:
         if event.anchor is not None:
             self._anchors[event.anchor] = (value, 1)
         self._put(value, event.start_mark)
+
+    def _read_plain(self, event: Any, text: str) -> Any:
+        """Return what a scalar without quotes stands for, and keep it unless there is something to say about it."""
+        if text == "<<":
+            return _MERGE if self._awaits_key() else text
+        value = self._resolve(event)
+        if told := trap(text):
+            self._note(event.start_mark.line + 1, told)
+        elif value is not None:
+            self._plain[text] = value
+        return value
 
     def _checked_scalar(self, event: Any) -> None:
         """Read a scalar; it must not have an escape that libyaml accepts and kubectl does not."""
