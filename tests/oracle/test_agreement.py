@@ -4,7 +4,7 @@ from oracle.agreement import KINDS, agreement, described, differing_connections,
 
 CHUNK = 2500  # pairs in one test: a few seconds, so that a failure is seen early and both workers have a share
 SLOW_CHUNKS = range(40)  # a hundred thousand pairs
-QUICK_CHUNKS = range(40, 44)  # ten thousand others
+QUICK_CHUNKS = range(40, 42)  # five thousand others
 CONNECTIONS = 5000  # in one test of three
 ROUNDS = 3
 
