@@ -5,10 +5,10 @@ from benchmarks.pod_events import measure
 
 
 async def test_every_figure_is_measured() -> None:
-    """On a small cluster, each figure is a time, and the whole burst takes longer than its longest piece."""
+    """On a small cluster, each figure is a time, and the whole burst takes at least as long as its longest piece."""
     figures = await measure(SMALL, 40)
 
     assert figures.pop("cluster") == "10 policies, 50 pods"
     assert len(figures) == 6
     assert all(one > 0 for one in figures.values())
-    assert figures["burst of 40, altogether"] > figures["burst of 40, longest hold"]
+    assert figures["burst of 40, altogether"] >= figures["burst of 40, longest hold"]
