@@ -5,7 +5,7 @@ from benchmarks.pod_events import measure
 
 
 async def test_every_figure_is_measured() -> None:
-    """On a small cluster, each figure is a time, and the whole burst takes at least as long as its longest piece."""
+    """On a small cluster, each figure is a time, and the whole burst takes no less than its longest piece."""
     figures = await measure(SMALL, 40)
 
     assert figures.pop("cluster") == "10 policies, 50 pods"

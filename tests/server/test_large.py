@@ -39,6 +39,16 @@ class Held(ThreadPoolExecutor):
         return fn(*args)
 
 
+class Counting(LargeReviews):
+    """Counts the reviews that have asked for the thread: each of them has it, or waits for its turn."""
+
+    asked = 0
+
+    async def decode(self, *args: Any, **kwargs: Any) -> AdmissionRequest:
+        self.asked += 1
+        return await super().decode(*args, **kwargs)
+
+
 class Asked:
     """A judge that keeps its requests."""
 
@@ -101,14 +111,14 @@ async def test_large_reviews_of_another_address_do_not_wait_for_those_of_a_flood
     """The addresses take turns for the thread: one review of the flood at most is decoded before."""
     judge, thread = Asked(), Held()
     limits = Limits(large_bodies=3)
-    async with running(judge, limits=limits, large_reviews=LargeReviews(limits, thread)) as server:
+    reviews = Counting(limits, thread)
+    async with running(judge, limits=limits, large_reviews=reviews) as server:
         flood = [await server.connect(address="127.0.0.2") for _ in range(3)]
         for number, each in enumerate(flood):
             await each.send(large(f"flood-{number}"))
-            held = 2 * (number + 1) * len(large("flood-0"))
-            await until(lambda held=held: server.app[GATE].bodies.held > held)
+            await until(lambda number=number: reviews.asked == number + 1)
         honest = asyncio.create_task(server.ask(large("honest")))
-        await until(lambda: server.app[GATE].bodies.held > 8 * len(large("honest")))
+        await until(lambda: reviews.asked == len(flood) + 1)
         for _ in range(4):
             thread.may_read.release()
         answers = [await each.answer() for each in flood] + [await honest]
