@@ -8,6 +8,7 @@ policy that restricts egress would otherwise cut what it does not list.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from functools import cached_property
 from ipaddress import ip_address
 from itertools import chain, count
 from typing import Any
@@ -57,10 +58,6 @@ class EgressRemedies:
             if need.level != "note":
                 self._needs.setdefault((need.component, need.instance), []).append(need)
         self._order = {key: place for place, key in enumerate(self._needs)}
-        self._labelled: dict[tuple[str, str], list[Subject]] = {}
-        for known in view.guarded:
-            for label in known.subject.pod.labels.items():
-                self._labelled.setdefault(label, []).append(known.subject)
         self._lost = {_key(finding.need) for finding in findings if finding.is_lost}
         self._known: dict[tuple[InstanceRef, Component], Mapping[str, Any] | None] = {}
 
@@ -98,10 +95,23 @@ class EgressRemedies:
             },
         }
 
+    @cached_property
+    def _subjects(self) -> list[Subject]:
+        return [known.subject for known in self._view.guarded]
+
+    @cached_property
+    def _labelled(self) -> dict[tuple[str, str], list[Subject]]:
+        """Return the subjects by label; an audit in which nothing is cut off does not ask for them."""
+        found: dict[tuple[str, str], list[Subject]] = {}
+        for subject in self._subjects:
+            for label in subject.pod.labels.items():
+                found.setdefault(label, []).append(subject)
+        return found
+
     def _selected_by(self, labels: Labels) -> list[tuple[Component, InstanceRef]]:
         """Return the components with needs that labels select, by the rarest of the labels: each remedy asks."""
-        every = [known.subject for known in self._view.guarded]
-        fewest = min((self._labelled.get(label, []) for label in labels.items()), key=len, default=every)
+        listed = (self._labelled.get(label, []) for label in labels.items())
+        fewest = min(listed, key=len, default=self._subjects)
         found = {
             (subject.component, subject.instance) for subject in fewest if labels.items() <= subject.pod.labels.items()
         }
