@@ -203,8 +203,8 @@ def _touched_by(change: ClusterChange, snapshot: EemSnapshot, options: Options) 
             namespace=namespace,
             findings=findings,
             egress=needs,
-            losses=[one for one in findings if one.loss is not None and (one.loss.decided or options.strict)],
-            cut=[one for one in needs if is_refused and (one.is_decided or (options.strict and one.is_loss))],
+            losses=[one for one in findings if one.loss is not None and options.refuses(decided=one.loss.decided)],
+            cut=[one for one in needs if is_refused and one.is_loss and options.refuses(decided=one.is_decided)],
         )
 
 
@@ -218,7 +218,7 @@ def _refused(
     worst = min(refused, key=lambda touched: (-len(touched.losses), -len(touched.cut), touched.namespace))
     closed = explain(worst.losses) if worst.losses else ()
     needs = _explain_egress(worst.namespace, worst.egress, snapshot, options)
-    counted = [*closed, *(item for item in needs if worst.cut and (item.decided or options.strict))]
+    counted = [*closed, *(item for item in needs if worst.cut and options.refuses(decided=item.decided))]
     advice = advice_on(counted, "")
     message, causes = refusal(verdict.operation, verdict.resource, counted, advice, _elsewhere(refused, worst))
     warnings = egress_warnings(worst.egress, told={(item.need, item.instance) for item in counted})

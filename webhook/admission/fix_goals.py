@@ -221,7 +221,7 @@ def _counted(verdict: Verdict, before: EemSnapshot, options: Options) -> tuple[L
     return tuple(
         lost
         for lost in verdict.lost
-        if (lost.decided or options.strict)
+        if options.refuses(decided=lost.decided)
         and (lost.direction == "ingress" or egress_of(lost.instance.namespace, before, options) == "enforce")
     )
 

@@ -82,7 +82,7 @@ class Assessment:
 
     def _refuses(self, egress: Iterable[EgressFinding], options: Options) -> bool:
         return self.refuses_egress and any(
-            finding.is_decided or (options.strict and finding.is_loss) for finding in egress
+            finding.is_loss and options.refuses(decided=finding.is_decided) for finding in egress
         )
 
     @property
@@ -256,7 +256,7 @@ def _is_surely_lost(losses: tuple[Finding, ...]) -> bool:
 
 def _counts(finding: Finding, options: Options) -> bool:
     """Whether a finding is a reason to refuse."""
-    return finding.loss is not None and (finding.loss.decided or options.strict)
+    return finding.loss is not None and options.refuses(decided=finding.loss.decided)
 
 
 def answer(review: PolicyReview, assessment: Assessment, snapshot: EemSnapshot, options: Options) -> AdmissionResponse:
@@ -290,8 +290,8 @@ def _explained(
     if assessment.is_orphaned and review.new is not None:
         warnings = (orphan_warning(review.new), *warnings)
     cut_off = _explain_egress(review, egress, snapshot, options)
-    counted = [item for item in lost if item.decided or options.strict]
-    counted += [item for item in cut_off if assessment.refuses_egress and (item.decided or options.strict)]
+    counted = [item for item in lost if options.refuses(decided=item.decided)]
+    counted += [item for item in cut_off if assessment.refuses_egress and options.refuses(decided=item.decided)]
     warnings += egress_warnings(egress, told={(item.need, item.instance) for item in counted})
     lost = (*lost, *cut_off)
     if counted:

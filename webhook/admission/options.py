@@ -85,6 +85,10 @@ class Options:
     storage_classes_known: bool = False
     offline: bool = False
 
+    def refuses(self, *, decided: bool) -> bool:
+        """Whether a loss is a reason to refuse: a certain one, with `strict` also one that is only possible."""
+        return decided or self.strict
+
 
 def mode_of(namespace: str, snapshot: EemSnapshot, options: Options) -> Mode:
     """Return the namespace's mode, else the service's; an annotation with an unknown value is ignored."""

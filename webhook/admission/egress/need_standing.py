@@ -231,7 +231,7 @@ def _state(
     sure = [finding for finding in found if finding.is_lost]
     worst = sure or list(found)
     lost = replace(lost_egress(worst, remedies), decided=bool(sure)) if worst else None
-    met = lost is None or not (lost.decided or options.strict)
+    met = lost is None or not options.refuses(decided=lost.decided)
     return NeedState(need=need, lost=lost, met=met, since=0.0, subjects=tuple(subjects))
 
 
